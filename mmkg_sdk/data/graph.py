@@ -1,0 +1,80 @@
+"""What a data set is in memory: triples with labels, and raw tokens with their codebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from ..labels import Labels
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class KnowledgeGraph:
+    """Triples of one data set. `train`, `valid` and `test` are int64 [triples, 3]: head, relation, tail."""
+
+    name: str
+    entities: Labels
+    relations: Labels
+    train: NDArray[np.int64]
+    valid: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        limits = np.array([len(self.entities), len(self.relations), len(self.entities)])
+        for split in SPLITS:
+            triples = self.split(split)
+            if triples.ndim != 2 or triples.shape[1] != 3 or triples.dtype != np.int64:
+                raise DataError(f"{self.name} {split}: expected int64 [triples, 3], found {triples.dtype} {triples.shape}.")
+            wrong = np.flatnonzero(((triples < 0) | (triples >= limits)).any(axis=1))
+            if len(wrong):
+                raise DataError(
+                    f"{self.name} {split}: triple {wrong[0]} is {triples[wrong[0]].tolist()}, but there are "
+                    f"{limits[0]} entities and {limits[1]} relations."
+                )
+
+    def split(self, name: str) -> NDArray[np.int64]:
+        """The triples of one split, by name."""
+        if name not in SPLITS:
+            raise DataError(f"unknown split {name!r}; expected one of {', '.join(SPLITS)}.")
+        triples: NDArray[np.int64] = getattr(self, name)
+        return triples
+
+    @property
+    def triples(self) -> NDArray[np.int64]:
+        """All triples: train, then valid, then test."""
+        return np.concatenate([self.train, self.valid, self.test])
+
+
+@dataclass(frozen=True)
+class RawTokens:
+    """One modality before selection: every token of every entity, repeats included, and the codebook they index.
+
+    Attributes:
+        lists: entity label -> token ids, in the order of the file. An absent entity has no such modality.
+        codebook: float32 [rows, width].
+        vocabulary_size: ids above it are moved behind it in order of first appearance (MyGO's rule; it
+            happens with RoBERTa and LLaMA token files only).
+        pad_id: codebook row that fills unused slots; always masked.
+    """
+
+    lists: Mapping[str, Sequence[int]]
+    codebook: NDArray[np.float32]
+    vocabulary_size: int
+    pad_id: int
+    tokenizer: str = "unknown"
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A knowledge graph with whatever modalities it has; None means that the modality is absent altogether."""
+
+    graph: KnowledgeGraph
+    visual: RawTokens | None = None
+    text: RawTokens | None = None
+    descriptions: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,29 @@
+"""The model families, by name. A family is a folder with the same five files; nothing is imported until asked for.
+
+config      what one model is: sizes and settings, and the published presets
+model       the torch module, as in the paper
+objective   the training loss, as in the paper
+checkpoint  the official checkpoint, read into our run
+graphs      the modules that are exported: same numbers, less work
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from ..errors import DataError
+
+FAMILIES: dict[str, str] = {"mygo": "MyGO (Zhang et al., AAAI 2025): tokenised modalities, contextual Tucker scoring"}
+
+
+def check_family(name: str) -> str:
+    """The name itself, if there is such a family."""
+    if name not in FAMILIES:
+        raise DataError(f"unknown family {name!r}; this version knows: {', '.join(FAMILIES)}.")
+    return name
+
+
+def family_part(name: str, part: str) -> ModuleType:
+    """One file of a family, for example family_part("mygo", "model")."""
+    return importlib.import_module(f".{check_family(name)}.{part}", __name__)

@@ -1,0 +1,124 @@
+"""Official MyGO checkpoints: what is in them, and what they leave to the data."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ExportError
+from .config import MyGOConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Tensors of the official model that its forward pass never reads (spec 1.2).
+_UNUSED = re.compile(r"^(rel_encoder\.|rel_token$|pos_(str|vis|txt)_rel$)|\.num_batches_tracked$")
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The used tensors of an official checkpoint, by official name.
+
+    Loading is tensor-only: a file that carries code is refused, never run.
+
+    Raises:
+        ExportError: if the file is missing, no checkpoint, of another family, or holds NaN or infinity.
+    """
+    import torch
+
+    if not path.is_file():
+        raise ExportError(f"{path}: no such file. Pass the .ckpt or .pt file that the authors' training wrote.")
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as err:  # torch raises a different type for each way a file can be broken
+        raise ExportError(
+            f"{path}: not a tensor-only torch checkpoint ({type(err).__name__}: {str(err).splitlines()[0]}). "
+            "The file is damaged, or it holds Python objects, which are never loaded."
+        ) from err
+    if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
+        found = sorted(map(str, content))[:5] if isinstance(content, dict) else type(content).__name__
+        raise ExportError(f"{path}: expected a dict with 'model_state_dict', found {found}.")
+    state: dict[str, Tensor] = {}
+    for name, tensor in content["model_state_dict"].items():
+        if not isinstance(tensor, torch.Tensor):
+            raise ExportError(f"{path}: {name} is {type(tensor).__name__}, expected a tensor.")
+        if _UNUSED.search(name):
+            continue
+        if not torch.isfinite(tensor).all():
+            raise ExportError(f"{path}: {name} holds NaN or infinite values; this training has diverged.")
+        state[name] = tensor.float().contiguous()
+    return state
+
+
+def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MyGOConfig:
+    """The configuration that fits a checkpoint: sizes from its tensors, the rest (num_heads, ...) from `settings`.
+
+    Raises:
+        ExportError: if a tensor that tells a size is missing or has another rank.
+    """
+
+    def shape(name: str, rank: int) -> tuple[int, ...]:
+        if name not in state or state[name].ndim != rank:
+            found = f"has shape {list(state[name].shape)}" if name in state else "is missing"
+            raise ExportError(f"not a MyGO checkpoint: tensor {name} {found}; expected {rank} axes.")
+        return tuple(state[name].shape)
+
+    def layers(stack: str) -> int:
+        return len({name.split(".")[2] for name in state if name.startswith(f"{stack}.layers.")})
+
+    visual, text = shape("visual_token_embedding.weight", 2), shape("text_token_embedding.weight", 2)
+    entities, _, width = shape("ent_embeddings", 3)
+    return MyGOConfig(
+        num_entities=entities,
+        num_relations=shape("rel_embeddings", 3)[0],
+        visual_codebook_rows=visual[0],
+        visual_codebook_width=visual[1],
+        text_codebook_rows=text[0],
+        text_codebook_width=text[1],
+        embedding_dim=width,
+        feedforward_dim=shape("ent_encoder.layers.0.linear1.weight", 2)[0],
+        num_entity_layers=layers("ent_encoder"),
+        num_decoder_layers=layers("decoder"),
+        score_function="tucker" if any(name.startswith("tucker_decoder.") for name in state) else "inner",
+        **settings,
+    )
+
+
+def check_state(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Compare names and shapes with those of a model; names the first differences.
+
+    Raises:
+        ExportError: if a tensor is missing, unknown or has another shape.
+    """
+    wanted = {name: list(tensor.shape) for name, tensor in expected.items() if not _UNUSED.search(name)}
+    problems = [f"{name} is missing (expected {shape})" for name, shape in wanted.items() if name not in state]
+    problems += [f"{name} is unknown" for name in state if name not in wanted]
+    problems += [
+        f"{name} has shape {list(state[name].shape)}, expected {shape}"
+        for name, shape in wanted.items()
+        if name in state and list(state[name].shape) != shape
+    ]
+    if problems:
+        more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+        raise ExportError(f"the checkpoint does not fit the model: {'; '.join(problems[:5])}{more}.")
+
+
+# The authors' option names -> ours; sizes are read from the tensors instead.
+_OFFICIAL_SETTINGS = {
+    "num_head": "num_heads",
+    "num_vis_token": "num_visual_tokens",
+    "num_txt_token": "num_text_tokens",
+    "emb_dropout": "structure_dropout",
+    "vis_dropout": "visual_dropout",
+    "txt_dropout": "text_dropout",
+    "dropout": "dropout",
+    "mu": "contrastive_weight",
+    "con_temp": "contrastive_temperature",
+    "num_con": "contrastive_samples",
+    "smoothing": "label_smoothing",
+}
+
+
+def official_settings(options: dict[str, Any]) -> dict[str, Any]:
+    """The settings of MyGOConfig among the authors' options, renamed; other options are sizes or schedules."""
+    return {ours: options[theirs] for theirs, ours in _OFFICIAL_SETTINGS.items() if theirs in options}

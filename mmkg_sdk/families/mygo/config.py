@@ -1,0 +1,124 @@
+"""Sizes and settings of a MyGO model, and the published presets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_type_hints
+
+from ...errors import DataError
+
+
+@dataclass(frozen=True)
+class MyGOConfig:
+    """Everything that cannot be read from the tensors of a checkpoint, and the sizes that can.
+
+    Dropout rates are probabilities. `contrastive_weight` is the paper's lambda (`mu` in the authors' scripts);
+    0 leaves the contrastive loss out.
+    """
+
+    num_entities: int
+    num_relations: int
+    visual_codebook_rows: int
+    visual_codebook_width: int
+    text_codebook_rows: int
+    text_codebook_width: int
+    num_visual_tokens: int = 8
+    num_text_tokens: int = 8
+    embedding_dim: int = 256
+    feedforward_dim: int = 1024
+    num_heads: int = 2
+    num_entity_layers: int = 1
+    num_decoder_layers: int = 1
+    score_function: Literal["tucker", "inner"] = "tucker"
+    structure_dropout: float = 0.6
+    visual_dropout: float = 0.3
+    text_dropout: float = 0.1
+    dropout: float = 0.01
+    # Rates on the Tucker input, on the relation's d x d matrix and on the output; fixed in the authors' code.
+    tucker_input_dropout: float = 0.3
+    tucker_matrix_dropout: float = 0.4
+    tucker_output_dropout: float = 0.5
+    label_smoothing: float = 0.0
+    contrastive_weight: float = 0.0
+    contrastive_temperature: float = 0.5
+    contrastive_samples: int = 512
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kind = get_type_hints(type(self))[field.name]
+            if kind is int and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise DataError(f"{field.name} is {value!r}; expected a whole number of at least 1.")
+            if kind is float and (not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0):
+                raise DataError(f"{field.name} is {value!r}; expected a number of at least 0.")
+            if field.name.endswith("dropout") and not value < 1:
+                raise DataError(f"{field.name} is {value!r}; a dropout rate lies in [0, 1).")
+        if self.embedding_dim % self.num_heads:
+            raise DataError(
+                f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}; change one."
+            )
+        if self.score_function not in ("tucker", "inner"):
+            raise DataError(f"score_function is {self.score_function!r}; expected 'tucker' or 'inner'.")
+        if self.contrastive_weight and self.num_text_tokens < 2:
+            raise DataError(
+                "the contrastive text view leaves the last text slot out, so num_text_tokens = 1 leaves nothing to "
+                "average; use at least 2, or contrastive_weight = 0."
+            )
+
+    @property
+    def token_count(self) -> int:
+        """Length of an entity's sequence: pooled token, structural token, visual tokens, text tokens."""
+        return 2 + self.num_visual_tokens + self.num_text_tokens
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> MyGOConfig:
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise DataError(f"unknown MyGO setting {unknown[0]!r}; known: {', '.join(sorted(known))}.")
+        try:
+            return cls(**values)
+        except TypeError as err:
+            raise DataError(f"incomplete MyGO configuration: {err}") from err
+
+
+# Settings by preset; names of MyGOConfig and TrainingSettings in one flat table. The first two are the authors'
+# published scripts (spec section 3.2 of the paper's code); "cpu" and "atlas" are ours.
+PRESETS: dict[str, dict[str, Any]] = {
+    "db15k": {
+        "num_visual_tokens": 8,
+        "num_text_tokens": 4,
+        "num_heads": 2,
+        "structure_dropout": 0.6,
+        "visual_dropout": 0.3,
+        "text_dropout": 0.1,
+        "contrastive_weight": 0.01,
+        "learning_rate": 1e-3,
+        "epochs": 1500,
+        "batch_size": 2048,
+        "schedule": "cosine-restarts",
+        "step_size": 50,
+        "validate_every": 50,
+        "clip_norm": 0.1,
+    },
+    "mkg-w": {
+        "num_visual_tokens": 8,
+        "num_text_tokens": 8,
+        "num_heads": 4,
+        "num_decoder_layers": 2,
+        "structure_dropout": 0.9,
+        "visual_dropout": 0.4,
+        "text_dropout": 0.1,
+        "contrastive_weight": 0.001,
+        "learning_rate": 5e-4,
+        "epochs": 1500,
+        "batch_size": 2048,
+        "schedule": "cosine-restarts",
+        "step_size": 50,
+        "validate_every": 50,
+        "clip_norm": 0.1,
+    },
+}

@@ -1,0 +1,317 @@
+"""The MyGO graphs that are exported: the same numbers as the model in evaluation mode, with less work.
+
+Each module is written in operators that every runtime has: no shape depends on a value, weights are stored the way
+they are multiplied ([in, out]), masks become a large negative logit. Weights that are multiplied may be half
+precision; norms, softmax and sums stay float32.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ...specs import Axis, GraphSpec, TensorSpec
+from .config import MyGOConfig
+from .model import MyGO, TransformerLayer
+
+# Large enough that exp() gives exactly 0, small enough for every float32 kernel.
+_MASKED = -1e30
+TOP_K = 100
+# Rows of the projected codebooks that are encoded at a time while tables are made.
+_TABLE_ROWS = 4096
+
+
+def graph_modules(model: MyGO, table: Tensor, dtype: torch.dtype) -> dict[str, nn.Module]:
+    """The modules to export by graph name, with weights of the given dtype; `table` is float32 [N, d].
+
+    "entity_encoder_token_table" is there only where it is exact: with one encoder layer.
+    """
+    exact = copy.deepcopy(model).eval().requires_grad_(False).double().cpu()
+    query_encoder = QueryEncoder(exact)
+    modules: dict[str, nn.Module] = {"entity_encoder": EntityEncoder(exact), "query_encoder": query_encoder}
+    if model.config.num_entity_layers == 1:
+        modules["entity_encoder_token_table"] = TokenTableEncoder(exact)
+    for module in modules.values():
+        _set_dtype(module, dtype)
+    modules["complete"] = Complete(query_encoder, table)
+    return modules
+
+
+def graph_specs(config: MyGOConfig) -> dict[str, GraphSpec]:
+    """The signatures of the graphs by name."""
+    batch = Axis("batch", 1, 256, 4096)
+    entities = Axis("num_entities", 1, config.num_entities, max(1 << 20, config.num_entities))
+    visual = Axis("visual_tokens", 1, config.num_visual_tokens, 1024)
+    text = Axis("text_tokens", 1, config.num_text_tokens, 1024)
+    width = config.embedding_dim
+    encoder_inputs = (
+        TensorSpec("structure", "float32", (batch, width)),
+        TensorSpec("visual_tokens", "int64", (batch, visual)),
+        TensorSpec("visual_mask", "bool", (batch, visual)),
+        TensorSpec("text_tokens", "int64", (batch, text)),
+        TensorSpec("text_mask", "bool", (batch, text)),
+    )
+    query_inputs = tuple(TensorSpec(name, "int64", (batch,)) for name in ("entity", "relation", "direction"))
+    vectors = (TensorSpec("vectors", "float32", (batch, width)),)
+    best = min(TOP_K, config.num_entities)
+    specs = [
+        GraphSpec("entity_encoder", encoder_inputs, vectors),
+        GraphSpec(
+            "query_encoder",
+            (TensorSpec("table", "float32", (entities, width)), *query_inputs),
+            (TensorSpec("queries", "float32", (batch, width)),),
+        ),
+        GraphSpec(
+            "complete",
+            query_inputs,
+            (TensorSpec("ids", "int64", (batch, best)), TensorSpec("scores", "float32", (batch, best))),
+        ),
+    ]
+    if config.num_entity_layers == 1:
+        specs.append(GraphSpec("entity_encoder_token_table", encoder_inputs, vectors))
+    return {spec.name: spec for spec in specs}
+
+
+class EntityEncoder(nn.Module):
+    """CMEE for any number of layers, as published; projected codebooks are tables (stage P0 of the spec)."""
+
+    def __init__(self, model: MyGO) -> None:
+        super().__init__()
+        self.structure = _Structure(model)
+        self.visual_rows = model.config.visual_codebook_rows
+        self.multiplied_table = nn.Buffer(_token_table(model))
+        self.pooled = nn.Buffer(model.ent_token.detach())
+        self.layers = nn.ModuleList(_Layer(layer) for layer in model.ent_encoder.layers)  # type: ignore[arg-type]
+
+    def forward(
+        self, structure: Tensor, visual_tokens: Tensor, visual_mask: Tensor, text_tokens: Tensor, text_mask: Tensor
+    ) -> Tensor:
+        tokens = torch.cat([visual_tokens, text_tokens + self.visual_rows], dim=1)
+        first = torch.stack([self.pooled[0].expand_as(structure), self.structure(structure)], dim=1)
+        sequence = torch.cat([first, self.multiplied_table[tokens].float()], dim=1)
+        hidden = torch.where(torch.cat([visual_mask, text_mask], dim=1), _MASKED, 0.0)
+        bias = torch.cat([torch.zeros_like(first[:, :, 0]), hidden], dim=1)[:, None, None, :]
+        for layer in self.layers:
+            sequence = layer(sequence, sequence, bias)
+        return sequence[:, 0]
+
+
+class TokenTableEncoder(nn.Module):
+    """CMEE with one layer, exactly, from tables (spec section 7).
+
+    The pooled query is a constant, and keys and values of a codebook row do not depend on the entity: logits and
+    values are tabulated per row. An entity costs a gather, one softmax, one weighted sum, one output projection and
+    one feed-forward, whatever its token count.
+    """
+
+    def __init__(self, model: MyGO) -> None:
+        super().__init__()
+        layer: TransformerLayer = model.ent_encoder.layers[0]  # type: ignore[assignment]
+        heads, width = model.config.num_heads, model.config.embedding_dim
+        query_weight, key_weight, value_weight = layer.self_attn.in_proj_weight.detach().chunk(3)
+        query_bias, _, value_bias = layer.self_attn.in_proj_bias.detach().chunk(3)
+        pooled = model.ent_token.detach()[0]
+        query = (pooled @ query_weight.T + query_bias).view(heads, width // heads) / math.sqrt(width // heads)
+        # The key bias adds the same to every logit of a head and falls out of the softmax.
+        logit_weight = torch.einsum("hc,hcd->dh", query, key_weight.view(heads, width // heads, width))
+        table = _token_table(model)
+        self.structure = _Structure(model)
+        self.visual_rows = model.config.visual_codebook_rows
+        self.logit_weight = nn.Buffer(logit_weight)
+        self.logits = nn.Buffer(table @ logit_weight)
+        self.multiplied_values = nn.Buffer(table @ value_weight.T + value_bias)
+        self.value = _Linear(value_weight, value_bias)
+        self.pooled = nn.Buffer(pooled)
+        self.pooled_logits = nn.Buffer(pooled @ logit_weight)
+        self.pooled_value = nn.Buffer(pooled @ value_weight.T + value_bias)
+        self.head_of_column = nn.Buffer(torch.eye(heads).repeat_interleave(width // heads, dim=1))
+        self.rest = _AfterAttention(layer)
+
+    def forward(
+        self, structure: Tensor, visual_tokens: Tensor, visual_mask: Tensor, text_tokens: Tensor, text_mask: Tensor
+    ) -> Tensor:
+        tokens = torch.cat([visual_tokens, text_tokens + self.visual_rows], dim=1)
+        hidden = torch.where(torch.cat([visual_mask, text_mask], dim=1), _MASKED, 0.0)
+        structure = self.structure(structure)
+        own_logits = structure @ self.logit_weight
+        first = torch.stack([self.pooled_logits.expand_as(own_logits), own_logits], dim=2)
+        token_logits = self.logits[tokens].transpose(1, 2) + hidden[:, None, :]
+        weights = torch.cat([first, token_logits], dim=2).softmax(dim=-1)  # [batch, heads, 2 + tokens]
+        values = self.multiplied_values[tokens]
+        context = torch.matmul(weights[:, :, 2:].to(values.dtype), values).float()  # [batch, heads, d]
+        context = context + weights[:, :, :1] * self.pooled_value[:, None]
+        context = context + weights[:, :, 1:2] * self.value(structure)[:, None]
+        return self.rest(self.pooled, (context * self.head_of_column).sum(dim=1))  # type: ignore[no-any-return]
+
+
+class QueryEncoder(nn.Module):
+    """CTE and Tucker decoder: ids and direction to the vector that is multiplied with the table.
+
+    Attention does not see order, so the three tokens are arranged as known entity, relation, missing entity;
+    the direction only chooses their slot vectors. The last layer runs for the positions that are read out.
+    Both batch norms are folded into the core: z = context x (rho x W') + rho x M + shift.
+    """
+
+    def __init__(self, model: MyGO) -> None:
+        super().__init__()
+        head, relation, tail = (model.get_parameter(f"pos_{name}").detach()[0, 0] for name in ("head", "rel", "tail"))
+        missing = model.lp_token.detach()[0]
+        self.known_slot = nn.Buffer(torch.stack([head, tail]))
+        self.relations = nn.Buffer(model.relation_table().detach() + relation)
+        self.missing = nn.Buffer(torch.stack([missing + tail, missing + head]))
+        self.layers = nn.ModuleList(_Layer(layer) for layer in model.decoder.layers)  # type: ignore[arg-type]
+        self.core = None if model.tucker_decoder is None else _Core(model)
+
+    def forward(self, table: Tensor, entity: Tensor, relation: Tensor, direction: Tensor) -> Tensor:
+        known = table[entity] + self.known_slot[direction]
+        sequence = torch.stack([known, self.relations[relation], self.missing[direction]], dim=1)
+        for layer in self.layers[:-1]:
+            sequence = layer(sequence, sequence)
+        outputs = self.layers[-1](sequence[:, 1:], sequence)
+        context = outputs[:, 1]
+        return context if self.core is None else self.core(context, outputs[:, 0])
+
+
+class Complete(nn.Module):
+    """Ids to the best candidates, for servers without the SDK; known triples are not filtered."""
+
+    def __init__(self, query_encoder: QueryEncoder, table: Tensor) -> None:
+        super().__init__()
+        self.query_encoder = query_encoder
+        self.table = nn.Buffer(table)
+
+    def forward(self, entity: Tensor, relation: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+        queries = self.query_encoder(self.table, entity, relation, direction)
+        scores, ids = torch.topk(queries @ self.table.T, min(TOP_K, len(self.table)), dim=1)
+        return ids, scores
+
+
+class _Linear(nn.Module):
+    """x W + b with W [in, out] in the graph's precision; takes and gives float32."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.multiplied_weight = nn.Buffer(weight.detach().T.contiguous())
+        self.bias = nn.Buffer(bias.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.matmul(x.to(self.multiplied_weight.dtype), self.multiplied_weight).float() + self.bias
+
+
+class _Norm(nn.Module):
+    """Layer norm, always float32."""
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = nn.Buffer(norm.weight.detach()), nn.Buffer(norm.bias.detach()), norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class _Structure(nn.Module):
+    """Structural token: LN(embedding) + type vector."""
+
+    def __init__(self, model: MyGO) -> None:
+        super().__init__()
+        self.norm = _Norm(model.str_ent_ln)
+        self.type_vector = nn.Buffer(model.get_parameter("pos_str_ent").detach()[0])
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        return self.norm(embedding) + self.type_vector  # type: ignore[no-any-return]
+
+
+class _AfterAttention(nn.Module):
+    """Output projection, residual, norm, feed-forward, residual, norm."""
+
+    def __init__(self, layer: TransformerLayer) -> None:
+        super().__init__()
+        self.output = _Linear(layer.self_attn.out_proj.weight, layer.self_attn.out_proj.bias)
+        self.norm1, self.norm2 = _Norm(layer.norm1), _Norm(layer.norm2)
+        self.hidden = _Linear(layer.linear1.weight, layer.linear1.bias)
+        self.feedforward = _Linear(layer.linear2.weight, layer.linear2.bias)
+
+    def forward(self, residual: Tensor, attended: Tensor) -> Tensor:
+        x = self.norm1(residual + self.output(attended))
+        return self.norm2(x + self.feedforward(torch.relu(self.hidden(x))))  # type: ignore[no-any-return]
+
+
+class _Layer(nn.Module):
+    """One transformer layer for some positions (`queries`) attending to all (`sequence`)."""
+
+    def __init__(self, layer: TransformerLayer) -> None:
+        super().__init__()
+        weights, biases = layer.self_attn.in_proj_weight.chunk(3), layer.self_attn.in_proj_bias.chunk(3)
+        self.heads = layer.self_attn.num_heads
+        self.query, self.key, self.value = (_Linear(w, b) for w, b in zip(weights, biases, strict=True))
+        self.rest = _AfterAttention(layer)
+
+    def forward(self, queries: Tensor, sequence: Tensor, bias: Tensor | None = None) -> Tensor:
+        query, key, value = (
+            self._split(part)
+            for part in (self.query(queries), self.key(sequence), self.value(sequence))
+        )
+        logits = torch.matmul(query, key.transpose(2, 3)).float() / math.sqrt(query.shape[-1])
+        weights = (logits if bias is None else logits + bias).softmax(dim=-1)
+        attended = torch.matmul(weights.to(value.dtype), value).float().transpose(1, 2)
+        return self.rest(queries, attended.flatten(2))  # type: ignore[no-any-return]
+
+    def _split(self, x: Tensor) -> Tensor:
+        """[batch, positions, d] -> [batch, heads, positions, d / heads] in the graph's precision."""
+        dtype = self.query.multiplied_weight.dtype
+        return x.to(dtype).unflatten(2, (self.heads, x.shape[2] // self.heads)).transpose(1, 2)
+
+
+class _Core(nn.Module):
+    """The Tucker core with both batch norms folded in (they are affine in evaluation mode)."""
+
+    def __init__(self, model: MyGO) -> None:
+        super().__init__()
+        decoder = model.tucker_decoder
+        assert decoder is not None
+        (scale0, shift0), (scale1, shift1) = _affine(decoder.bn0), _affine(decoder.bn1)
+        core = decoder.W.detach() * scale1
+        self.width = len(scale0)
+        self.multiplied_core = nn.Buffer((scale0[:, None] * core).flatten(1))
+        self.relation = _Linear((shift0 @ core).T, shift1)
+
+    def forward(self, context: Tensor, relation: Tensor) -> Tensor:
+        matrix = torch.matmul(relation.to(self.multiplied_core.dtype), self.multiplied_core)
+        matrix = matrix.unflatten(1, (self.width, self.width))
+        mapped = torch.matmul(context.to(matrix.dtype)[:, None], matrix)[:, 0]
+        return mapped.float() + self.relation(relation)  # type: ignore[no-any-return]
+
+
+def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """A batch norm in evaluation mode as scale and shift."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
+    return scale, norm.bias.detach() - norm.running_mean * scale
+
+
+def _token_table(model: MyGO) -> Tensor:
+    """[visual rows + text rows, d]: LN(projected codebook row) + type vector, visual rows first."""
+
+    def project(codebook: Tensor, projection: nn.Linear, norm: nn.LayerNorm, kind: Tensor) -> list[Tensor]:
+        return [norm(projection(rows)) + kind[0] for rows in codebook.split(_TABLE_ROWS)]
+
+    visual = project(
+        model.visual_token_embedding.weight, model.proj_ent_vis, model.vis_ln, model.get_parameter("pos_vis_ent")
+    )
+    text = project(
+        model.text_token_embedding.weight, model.proj_ent_txt, model.txt_ln, model.get_parameter("pos_txt_ent")
+    )
+    return torch.cat(visual + text).detach()
+
+
+def _set_dtype(module: nn.Module, dtype: torch.dtype) -> None:
+    """float32 everywhere, except the weights that are multiplied (named multiplied_...), which get `dtype`."""
+    module.float()
+    for part in module.modules():
+        for name, buffer in part.named_buffers(recurse=False):
+            if name.startswith("multiplied_"):
+                setattr(part, name, nn.Buffer(buffer.to(dtype)))

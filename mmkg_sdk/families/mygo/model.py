@@ -1,0 +1,233 @@
+"""MyGO in torch: entity encoder (CMEE), triple encoder (CTE) and Tucker decoder.
+
+Parameter names are those of the official checkpoint; tensors that the official model never uses are left out.
+
+Shapes: N entities, R relations, d embedding_dim, H heads, S = 2 + visual tokens + text tokens, B queries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import MyGOConfig
+
+INPUT_NAMES = ("visual_tokens", "visual_mask", "text_tokens", "text_mask")
+
+
+class TransformerLayer(nn.Module):
+    """One post-norm layer with ReLU: X1 = LN(X + MHA(X)), X2 = LN(X1 + FFN(X1))."""
+
+    def __init__(self, config: MyGOConfig) -> None:
+        super().__init__()
+        width = config.embedding_dim
+        self.self_attn = nn.MultiheadAttention(width, config.num_heads, batch_first=True)
+        self.linear1 = nn.Linear(width, config.feedforward_dim)
+        self.linear2 = nn.Linear(config.feedforward_dim, width)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.rate = config.dropout
+
+    def forward(self, tokens: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        """All positions. tokens [batch, S, d]; key_mask bool [batch, S], True = never attended to."""
+        batch, length, width = tokens.shape
+        heads = self.self_attn.num_heads
+        projected = F.linear(tokens, self.self_attn.in_proj_weight, self.self_attn.in_proj_bias)
+        query, key, value = projected.view(batch, length, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+        visible = None if key_mask is None else ~key_mask[:, None, None, :]
+        attended = F.scaled_dot_product_attention(
+            query, key, value, attn_mask=visible, dropout_p=self.rate if self.training else 0.0
+        )
+        return self._after_attention(tokens, attended.transpose(1, 2).reshape(batch, length, width))
+
+    def first_position(self, tokens: Tensor, key_mask: Tensor) -> Tensor:
+        """Position 0 only, [batch, d]: the same value as forward(...)[:, 0] for a fraction of the work.
+
+        One query needs neither keys nor values of the other tokens: q.(Wk x + bk) = (Wk^T q).x + const, and the
+        constant falls out of the softmax; sum_j a_j (Wv x_j + bv) = Wv (sum_j a_j x_j) + bv sum_j a_j. Holds with
+        attention dropout too, where the a_j no longer sum to 1.
+        """
+        batch, _, width = tokens.shape
+        heads = self.self_attn.num_heads
+        head_width = width // heads
+        query_weight, key_weight, value_weight = self.self_attn.in_proj_weight.view(3, heads, head_width, width)
+        query_bias, _, value_bias = self.self_attn.in_proj_bias.view(3, heads, head_width)
+        first = tokens[:, 0]
+        query = torch.einsum("bd,hcd->bhc", first, query_weight) + query_bias
+        key_side = torch.einsum("bhc,hcd->bhd", query, key_weight) / math.sqrt(head_width)
+        logits = key_side @ tokens.transpose(1, 2)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        weights = logits.masked_fill(key_mask[:, None, :], -math.inf).softmax(dim=-1)
+        weights = F.dropout(weights, self.rate, self.training).to(tokens.dtype)
+        context = weights @ tokens
+        attended = torch.einsum("bhd,hcd->bhc", context, value_weight) + value_bias * weights.sum(-1, keepdim=True)
+        return self._after_attention(first, attended.reshape(batch, width))
+
+    def _after_attention(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        attended = self.self_attn.out_proj(attended)
+        tokens = self.norm1(tokens + F.dropout(attended, self.rate, self.training))
+        hidden = F.dropout(F.relu(self.linear1(tokens)), self.rate, self.training)
+        return self.norm2(tokens + F.dropout(self.linear2(hidden), self.rate, self.training))  # type: ignore[no-any-return]
+
+
+class TransformerStack(nn.Module):
+    """Layers that start as clones of each other, as in the official model; no final norm."""
+
+    def __init__(self, config: MyGOConfig, num_layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(TransformerLayer(config) for _ in range(num_layers))
+        for layer in self.layers[1:]:
+            layer.load_state_dict(self.layers[0].state_dict())
+
+    def forward(self, tokens: Tensor, key_mask: Tensor | None = None) -> Tensor:
+        for layer in self.layers:
+            tokens = layer(tokens, key_mask)
+        return tokens
+
+    def first_position(self, tokens: Tensor, key_mask: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            tokens = layer(tokens, key_mask)
+        last: TransformerLayer = self.layers[-1]  # type: ignore[assignment]
+        return last.first_position(tokens, key_mask)
+
+
+class TuckerDecoder(nn.Module):
+    """z = BN1( BN0(context) x (rho x W) ); Balazevic et al. 2019, with the relation on the first axis of W."""
+
+    def __init__(self, config: MyGOConfig) -> None:
+        super().__init__()
+        width = config.embedding_dim
+        self.W = nn.Parameter(torch.empty(width, width, width))
+        self.bn0 = nn.BatchNorm1d(width)
+        self.bn1 = nn.BatchNorm1d(width)
+        self.rates = (config.tucker_input_dropout, config.tucker_matrix_dropout, config.tucker_output_dropout)
+
+    def forward(self, context: Tensor, relation: Tensor) -> Tensor:
+        """context, relation [B, d] -> query vectors [B, d]."""
+        width = context.shape[1]
+        first, middle, last = self.rates
+        context = F.dropout(self.bn0(context), first, self.training)
+        matrix = (relation @ self.W.view(width, width * width)).view(-1, width, width)
+        matrix = F.dropout(matrix, middle, self.training)
+        mapped = torch.bmm(context.to(matrix.dtype)[:, None], matrix)[:, 0]
+        return F.dropout(self.bn1(mapped), last, self.training)
+
+
+class MyGO(nn.Module):
+    """The whole model.
+
+    Args:
+        config: sizes and rates.
+        inputs: what the data gives and a checkpoint does not hold: visual_tokens and text_tokens, int64
+            [N, count], rows of the codebooks; visual_mask and text_mask, bool, True = padding.
+    """
+
+    visual_tokens: Tensor
+    visual_mask: Tensor
+    text_tokens: Tensor
+    text_mask: Tensor
+
+    def __init__(self, config: MyGOConfig, inputs: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.config = config
+        width = config.embedding_dim
+        self.ent_token = nn.Parameter(torch.empty(1, 1, width))
+        self.ent_embeddings = nn.Parameter(torch.empty(config.num_entities, 1, width))
+        self.rel_embeddings = nn.Parameter(torch.empty(config.num_relations, 1, width))
+        self.lp_token = nn.Parameter(torch.empty(1, width))
+        for name in ("pos_str_ent", "pos_vis_ent", "pos_txt_ent", "pos_head", "pos_rel", "pos_tail"):
+            self.register_parameter(name, nn.Parameter(torch.empty(1, 1, width)))
+        self.visual_token_embedding = _codebook(config.visual_codebook_rows, config.visual_codebook_width)
+        self.text_token_embedding = _codebook(config.text_codebook_rows, config.text_codebook_width)
+        self.str_ent_ln, self.str_rel_ln = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.vis_ln, self.txt_ln = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.proj_ent_vis = nn.Linear(config.visual_codebook_width, width)
+        self.proj_ent_txt = nn.Linear(config.text_codebook_width, width)
+        self.ent_encoder = TransformerStack(config, config.num_entity_layers)
+        self.decoder = TransformerStack(config, config.num_decoder_layers)
+        self.tucker_decoder = TuckerDecoder(config) if config.score_function == "tucker" else None
+        for name in INPUT_NAMES:
+            self.register_buffer(name, torch.as_tensor(inputs[name]), persistent=False)
+        for modality in ("visual", "text"):
+            # The rows in use, so that a step projects each of them once however often it occurs.
+            rows, slots = torch.unique(getattr(self, f"{modality}_tokens"), return_inverse=True)
+            self.register_buffer(f"{modality}_rows", rows, persistent=False)
+            self.register_buffer(f"{modality}_slots", slots, persistent=False)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Xavier-uniform where the official model does so (spec 3.3); layers keep torch's defaults."""
+        drawn = [self.ent_embeddings, self.rel_embeddings, self.lp_token, self.ent_token]
+        drawn += [self.get_parameter(f"pos_{name}") for name in ("str_ent", "vis_ent", "txt_ent", "head", "rel", "tail")]
+        drawn += [self.proj_ent_vis.weight, self.proj_ent_txt.weight]
+        if self.tucker_decoder is not None:
+            drawn.append(self.tucker_decoder.W)
+        for parameter in drawn:
+            nn.init.xavier_uniform_(parameter)
+
+    def entity_sequences(self, entities: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The token sequences of the given entities (all if None): float [n, S, d] and key mask bool [n, S]."""
+        config = self.config
+        structure = self.str_ent_ln(_rows(self.ent_embeddings, entities))
+        structure = F.dropout(structure, config.structure_dropout, self.training) + self.pos_str_ent
+        visual = self.vis_ln(self.proj_ent_vis(self.visual_token_embedding(self.get_buffer("visual_rows"))))
+        visual = F.embedding(_rows(self.get_buffer("visual_slots"), entities), visual)
+        visual = F.dropout(visual, config.visual_dropout, self.training) + self.pos_vis_ent
+        text = self.txt_ln(self.proj_ent_txt(self.text_token_embedding(self.get_buffer("text_rows"))))
+        text = F.embedding(_rows(self.get_buffer("text_slots"), entities), text)
+        text = F.dropout(text, config.text_dropout, self.training) + self.pos_txt_ent
+        pooled = self.ent_token.expand(len(structure), 1, -1)
+        tokens = torch.cat([pooled, structure, visual, text], dim=1)
+        never = torch.zeros(len(structure), 2, dtype=torch.bool, device=tokens.device)
+        return tokens, torch.cat([never, _rows(self.visual_mask, entities), _rows(self.text_mask, entities)], dim=1)
+
+    def entity_table(self) -> Tensor:
+        """[N + 1, d]: every entity encoded, then the raw missing-entity row (spec 2.1)."""
+        return torch.cat([self.ent_encoder.first_position(*self.entity_sequences()), self.lp_token])
+
+    def entity_outputs(self, entities: Tensor | None = None) -> Tensor:
+        """[n, S, d]: every output position, padding included; what the contrastive views read."""
+        return self.ent_encoder(*self.entity_sequences(entities))  # type: ignore[no-any-return]
+
+    def relation_table(self) -> Tensor:
+        """[R, d]: normalised relation embeddings; no type vector and no encoder (spec 2.1)."""
+        return F.dropout(self.str_rel_ln(self.rel_embeddings[:, 0]), self.config.structure_dropout, self.training)
+
+    def encode_triples(self, entities: Tensor, relations: Tensor, queries: Tensor) -> Tensor:
+        """[B, 3, d]: the triple encoder's outputs (spec 2.4).
+
+        Args:
+            entities: [N + 1, d] from `entity_table`; relations: [R, d] from `relation_table`.
+            queries: int64 [B, 3] head, relation, tail; N stands for the missing entity.
+        """
+        head = F.embedding(queries[:, 0], entities) + self.get_parameter("pos_head")[0]
+        relation = F.embedding(queries[:, 1], relations) + self.get_parameter("pos_rel")[0]
+        tail = F.embedding(queries[:, 2], entities) + self.get_parameter("pos_tail")[0]
+        return self.decoder(torch.stack([head, relation, tail], dim=1))  # type: ignore[no-any-return]
+
+    def query_vectors(self, entities: Tensor, relations: Tensor, queries: Tensor) -> Tensor:
+        """[B, d]: what is multiplied with the entity table; arguments as in `encode_triples`."""
+        outputs = self.encode_triples(entities, relations, queries)
+        head_missing = (queries[:, 0] == self.config.num_entities)[:, None]
+        context = torch.where(head_missing, outputs[:, 0], outputs[:, 2])
+        if self.tucker_decoder is None:
+            return context
+        return self.tucker_decoder(context, outputs[:, 1])  # type: ignore[no-any-return]
+
+    def scores(self, entities: Tensor, relations: Tensor, queries: Tensor) -> Tensor:
+        """[B, N]: higher is better; the missing-entity row is no candidate."""
+        return self.query_vectors(entities, relations, queries) @ entities[:-1].T
+
+
+def _codebook(rows: int, width: int) -> nn.Embedding:
+    codebook = nn.Embedding(rows, width)
+    codebook.weight.requires_grad_(False)
+    return codebook
+
+
+def _rows(tensor: Tensor, entities: Tensor | None) -> Tensor:
+    return tensor if entities is None else tensor[entities]

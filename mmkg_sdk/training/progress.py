@@ -1,0 +1,60 @@
+"""The live line on stderr: epoch, loss, MRR, triples per second and the time that is left."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from ..errors import missing_package
+from .settings import TrainingSettings
+
+_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {postfix}"
+
+
+class ProgressLine:
+    """One line for the whole training; on a terminal it moves, in a log file it is written every 30 seconds."""
+
+    def __init__(self, settings: TrainingSettings, *, steps: int, done: int, shown: bool) -> None:
+        try:
+            from tqdm import tqdm
+        except ImportError as err:
+            raise missing_package("tqdm", "train", "training") from err
+        self._settings = settings
+        self._started = time.monotonic()
+        self._done_before, self._triples = done, 0
+        self._mrr = float("nan")
+        self._bar = tqdm(
+            total=steps,
+            initial=done,
+            file=sys.stderr,
+            disable=not shown,
+            bar_format=_FORMAT,
+            mininterval=0.2 if sys.stderr.isatty() else 30.0,
+            dynamic_ncols=True,
+        )
+
+    def step(self, *, epoch: int, loss: float, triples: int, seconds: float) -> None:
+        """Show one more step. `epoch` counts from 1; `seconds` is the wall-clock time of the whole training."""
+        self._triples += triples
+        if self._bar.disable:
+            return
+        spent = time.monotonic() - self._started
+        done = self._bar.n + 1
+        left = (self._bar.total - done) * spent / (done - self._done_before)
+        if self._settings.max_minutes:
+            left = min(left, max(0.0, 60 * self._settings.max_minutes - seconds))
+        mrr = "-" if self._mrr != self._mrr else f"{self._mrr:.4f}"
+        self._bar.set_description_str(f"epoch {epoch}/{self._settings.epochs}", refresh=False)
+        self._bar.set_postfix_str(
+            f"loss {loss:.4f}, mrr {mrr}, {self._triples / spent:,.0f} triples/s, ETA {self._bar.format_interval(left)}",
+            refresh=False,
+        )
+        self._bar.update()
+
+    def validated(self, mrr: float) -> None:
+        """Show this MRR from now on."""
+        self._mrr = mrr
+
+    def close(self) -> None:
+        """Leave the line as it stands."""
+        self._bar.close()

@@ -1,0 +1,73 @@
+"""resume.pt: everything a training needs to go on after a kill as if nothing had happened."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import DataError
+from ..files import atomic_file
+from .settings import TrainingSettings
+
+FORMAT_VERSION = 1
+# These say when to stop and how fast to compute, not what an epoch does, so a resumed training may change them.
+CHANGEABLE = ("epochs", "validate_every", "patience", "threads", "max_minutes")
+
+
+@dataclass
+class Position:
+    """Where a training stands after a complete epoch.
+
+    Attributes:
+        epoch: complete epochs.
+        seconds: wall-clock time they took, validations included, over all sessions.
+        best_epoch: the epoch with the best validation MRR; 0 before the first validation.
+        best_metrics: the validation metrics of that epoch.
+        stale: validations since then.
+    """
+
+    epoch: int = 0
+    seconds: float = 0.0
+    best_epoch: int = 0
+    best_metrics: dict[str, float] = field(default_factory=dict)
+    stale: int = 0
+
+
+def save_state(path: Path, settings: TrainingSettings, position: Position, parts: dict[str, Any]) -> None:
+    """Replace resume.pt atomically; `parts` are the state dicts of objective, optimizer and scaler."""
+    head = {"format_version": FORMAT_VERSION, "settings": settings.to_json(), "position": asdict(position)}
+    with atomic_file(path) as file:
+        torch.save(head | parts, file)
+
+
+def load_state(path: Path, settings: TrainingSettings) -> tuple[Position, dict[str, Any]]:
+    """What `save_state` wrote.
+
+    Raises:
+        DataError: if the file is damaged, of another version, or belongs to a training with other settings.
+    """
+    advice = "Delete it to train from the start, or put back a copy."
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as err:  # torch raises many types for damaged files: pickle, zip, EOF, runtime
+        raise DataError(f"{path} cannot be read ({type(err).__name__}). It is damaged. {advice}") from err
+    expected = {"format_version", "settings", "position", "objective", "optimizer", "scaler"}
+    if not isinstance(state, dict) or state.keys() != expected:
+        raise DataError(f"{path} does not hold a training state. {advice}")
+    if state["format_version"] != FORMAT_VERSION:
+        raise DataError(f"{path} has format version {state['format_version']}, expected {FORMAT_VERSION}. {advice}")
+    _check_same(path, state["settings"], settings)
+    values = state.pop("position")
+    return Position(**{part.name: values[part.name] for part in fields(Position)}), state
+
+
+def _check_same(path: Path, before: dict[str, Any], settings: TrainingSettings) -> None:
+    for name, value in settings.to_json().items():
+        if name not in CHANGEABLE and before.get(name) != value:
+            raise DataError(
+                f"{path} belongs to a training with {name} {before.get(name)!r}, now it is {value!r}. "
+                f"Resume with the same settings (only {', '.join(CHANGEABLE)} may change), or train into a new run."
+            )
