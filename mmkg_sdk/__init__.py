@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .errors import BackendError, BundleError, DataError, ExportError, MmkgError, QueryError
-
 # In a checkout, export/ and bench/ lie beside this package; installed, they are inside it.
 if (Path(__file__).parent.parent / "pyproject.toml").is_file():
     __path__.append(str(Path(__file__).parent.parent))
+
+from .errors import BackendError, BundleError, DataError, ExportError, MmkgError, QueryError
+from .model import Model, load
+from .predictions import Predictions, Ranking
 
 __version__ = "0.1.0"
 
@@ -25,5 +27,9 @@ __all__ = [
     "DataError",
     "ExportError",
     "MmkgError",
+    "Model",
+    "Predictions",
     "QueryError",
+    "Ranking",
+    "load",
 ]

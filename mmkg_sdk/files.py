@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, never half of each; and label files, one name per line."""
+"""Files that are the old one or the new one, never half of each; and label files, one name per line."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .labels import Labels
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A binary file to write that takes the place of `path` when the block ends without an error.
 
-    It is written beside `path` as `.NAME.PID.tmp`, flushed to the disk and renamed. An error removes it; a kill
-    leaves it behind, and `path` as it was.
+    It is written beside `path` as `.NAME.PID.tmp`, flushed to the disk and renamed. An error removes it; a
+    kill leaves it behind, and `path` as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -50,7 +50,7 @@ def write_labels(path: Path, labels: Labels) -> None:
             lines.append(label.encode("utf-8"))
         except UnicodeEncodeError as err:
             raise DataError(
-                f"{labels.kind} label {position} is {label!r}, which has no UTF-8 form. Rename it in the data."
+                f"{labels.kind} label {position} is {label!r}, which has no UTF-8 form. Rename it."
             ) from err
     write_atomically(path, b"".join(line + b"\n" for line in lines))
 
@@ -58,7 +58,8 @@ def write_labels(path: Path, labels: Labels) -> None:
 def read_labels(path: Path, kind: str = "entity") -> Labels:
     """The labels of a file with one label per line; the line number, from 0, is the id.
 
-    Lines end at a line feed and nowhere else, so a label may hold any other character. The last line feed may lack.
+    Lines end at a line feed and nowhere else, so a label may hold any other character. The last line feed may
+    lack.
 
     Raises:
         DataError: file absent or empty, not UTF-8, a byte order mark or carriage return, an empty or repeated
@@ -67,7 +68,7 @@ def read_labels(path: Path, kind: str = "entity") -> Labels:
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as err:
-        raise DataError(f"cannot read {path}: {err.strerror}. Expected a file with one {kind} label per line.") from err
+        raise DataError(f"cannot read {path}: {err.strerror}. Expected one {kind} label per line.") from err
     if not lines[-1]:
         lines.pop()
     if not lines:
@@ -78,7 +79,9 @@ def read_labels(path: Path, kind: str = "entity") -> Labels:
         name = _label(line, f"{path}:{number}", kind)
         first = first_lines.setdefault(name, number)
         if first != number:
-            raise DataError(f"{path}:{number}: {kind} label {name!r} stands in line {first} already; labels are distinct.")
+            raise DataError(
+                f"{path}:{number}: {kind} label {name!r} stands in line {first} already; rename one."
+            )
         names.append(name)
     return Labels(names, kind=kind)
 
@@ -92,9 +95,9 @@ def _label(line: bytes, place: str, kind: str) -> str:
     if not name:
         raise DataError(f"{place}: empty line; expected one {kind} label per line.")
     if "\r" in name:
-        raise DataError(f"{place}: {name[:40]!r} holds a carriage return. Convert the file to line feeds (LF).")
+        raise DataError(f"{place}: {name[:40]!r} holds a carriage return. Convert the line ends to LF.")
     if name.startswith("\ufeff"):
-        raise DataError(f"{place}: the line begins with a byte order mark. Save the file as UTF-8 without it.")
+        raise DataError(f"{place}: the line begins with a byte order mark. Save as UTF-8 without it.")
     return name
 
 

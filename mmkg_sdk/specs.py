@@ -33,19 +33,29 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """The signature of one exported graph."""
+    """The signature of one graph.
+
+    `inputs` are those of the torch module. `baked` names the ones that the export turns into constants, so that the
+    ONNX file does not have them.
+    """
 
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    baked: tuple[str, ...] = ()
 
     @property
     def file_name(self) -> str:
         return f"{self.name}.onnx"
 
+    @property
+    def exported_inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs of the ONNX file."""
+        return tuple(tensor for tensor in self.inputs if tensor.name not in self.baked)
+
     def axes(self) -> dict[str, Axis]:
         """All free axes by name; an axis has the same range wherever it appears."""
-        return {axis.name: axis for tensor in self.inputs for axis in tensor.shape if isinstance(axis, Axis)}
+        return _axes(self.inputs)
 
     def to_json(self) -> dict[str, Any]:
         def tensor(spec: TensorSpec) -> dict[str, Any]:
@@ -53,7 +63,11 @@ class GraphSpec:
             return {"name": spec.name, "dtype": spec.dtype, "shape": shape}
 
         return {
-            "inputs": [tensor(spec) for spec in self.inputs],
+            "inputs": [tensor(spec) for spec in self.exported_inputs],
             "outputs": [tensor(spec) for spec in self.outputs],
-            "axes": {name: [axis.min, axis.typical, axis.max] for name, axis in self.axes().items()},
+            "axes": {n: [axis.min, axis.typical, axis.max] for n, axis in _axes(self.exported_inputs).items()},
         }
+
+
+def _axes(tensors: tuple[TensorSpec, ...]) -> dict[str, Axis]:
+    return {axis.name: axis for tensor in tensors for axis in tensor.shape if isinstance(axis, Axis)}

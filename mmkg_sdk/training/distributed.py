@@ -1,4 +1,4 @@
-"""Data parallelism for torchrun: every process computes its share of each batch, gradients are averaged once."""
+"""Data parallelism for torchrun: each process computes its share of a batch, gradients are averaged once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ProcessGroup:
         return self.rank == 0
 
     def share(self, batch: Sequence[Tensor]) -> tuple[Sequence[Tensor], float]:
-        """This process's rows of a batch (axis 0 of every tensor), and the weight of their mean in the batch mean.
+        """This process's rows of a batch (of axis 0), and the weight of their mean in the batch mean.
 
         A batch with fewer than two rows for each process is computed by all of them: batch norms need two.
         """
@@ -40,7 +40,8 @@ class ProcessGroup:
         if self.size == 1:
             return batch, 1.0
         if any(len(tensor) != rows for tensor in batch):
-            raise DataError(f"a batch has tensors of {[len(tensor) for tensor in batch]} rows; expected equal counts.")
+            found = [len(tensor) for tensor in batch]
+            raise DataError(f"a batch has tensors of {found} rows along axis 0; expected equal numbers.")
         if rows < 2 * self.size:
             return batch, 1 / self.size
         mine = [torch.tensor_split(tensor, self.size)[self.rank] for tensor in batch]
@@ -62,10 +63,11 @@ class ProcessGroup:
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients] + [values]) * weight
         dist.all_reduce(flat)
-        *parts, averaged = flat.split([gradient.numel() for gradient in gradients] + [values.numel()])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
-        return averaged
+        start = 0
+        for gradient in gradients:
+            gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+            start += gradient.numel()
+        return flat[start:]
 
     def agree(self, value: int) -> int:
         """The first process's value, in every process."""
@@ -90,13 +92,14 @@ class ProcessGroup:
 def process_group(device: str | torch.device) -> Iterator[ProcessGroup]:
     """The group that torchrun describes in the environment, or a group of one.
 
-    Under torchrun "cuda" means the GPU of the process's local rank. A group that is open already is used and left open.
+    Under torchrun "cuda" means the GPU of the process's local rank. A group that is open already is used and
+    left open.
 
     Raises:
         BackendError: if the device is not there.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    place = _checked_device(torch.device(device), int(os.environ.get("LOCAL_RANK", "0")) if size > 1 else None)
+    place = _checked_device(torch.device(device), int(os.environ.get("LOCAL_RANK", "0")) if size > 1 else 0)
     if size == 1:
         yield ProcessGroup(0, 1, place)
         return
@@ -110,13 +113,13 @@ def process_group(device: str | torch.device) -> Iterator[ProcessGroup]:
             dist.destroy_process_group()
 
 
-def _checked_device(device: torch.device, local_rank: int | None) -> torch.device:
+def _checked_device(device: torch.device, local_rank: int) -> torch.device:
     """The device with its index, current if it is a GPU; or an error that says what is there."""
     if device.type == "cpu":
         return device
     if device.type != "cuda":
         raise BackendError(f"training on device {str(device)!r} asked for; expected 'cpu' or 'cuda'.")
-    index = device.index if device.index is not None else (local_rank or 0)
+    index = device.index if device.index is not None else local_rank
     present = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index >= present:
         raise BackendError(

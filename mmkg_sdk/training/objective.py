@@ -19,17 +19,16 @@ class Objective(Protocol):
         """The model alone; its state dict has the official names."""
 
     def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
-        """One epoch of shuffled batches on the CPU, random by `generator` alone; equally many in every epoch.
+        """One epoch of shuffled batches on the CPU, random by `generator` alone.
 
-        All tensors of a batch have the same number of rows along axis 0, one per query. It is called once more
-        before the first epoch, to count the batches.
+        Every epoch has the same number of batches. All tensors of a batch have the same number of rows along
+        axis 0, one per query. It is called once more before the first epoch, to count the batches.
         """
 
     def __call__(self, *batch: Tensor) -> dict[str, Tensor]:
-        """{"loss": scalar, the mean over the batch; ...other scalars for the metrics}; random by torch's generator."""
+        """{"loss": scalar, mean over the batch; ...other scalars to log}; random by torch's own generator."""
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
-    def buffers(self) -> Iterator[Tensor]: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
     def train(self, mode: bool = True) -> Any: ...

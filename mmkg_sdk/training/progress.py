@@ -8,11 +8,11 @@ import time
 from ..errors import missing_package
 from .settings import TrainingSettings
 
-_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {postfix}"
+_FORMAT = "{percentage:3.0f}%|{bar}| {desc}"
 
 
 class ProgressLine:
-    """One line for the whole training; on a terminal it moves, in a log file it is written every 30 seconds."""
+    """One line for the whole training; it moves on a terminal, and is repeated every 30 s in a log file."""
 
     def __init__(self, settings: TrainingSettings, *, steps: int, done: int, shown: bool) -> None:
         try:
@@ -21,7 +21,7 @@ class ProgressLine:
             raise missing_package("tqdm", "train", "training") from err
         self._settings = settings
         self._started = time.monotonic()
-        self._done_before, self._triples = done, 0
+        self._steps, self._before, self._done, self._triples = steps, done, done, 0
         self._mrr = float("nan")
         self._bar = tqdm(
             total=steps,
@@ -34,20 +34,19 @@ class ProgressLine:
         )
 
     def step(self, *, epoch: int, loss: float, triples: int, seconds: float) -> None:
-        """Show one more step. `epoch` counts from 1; `seconds` is the wall-clock time of the whole training."""
+        """Show one more step. `epoch` counts from 1; `seconds` is the wall-clock time of all sessions."""
         self._triples += triples
+        self._done += 1
         if self._bar.disable:
             return
         spent = time.monotonic() - self._started
-        done = self._bar.n + 1
-        left = (self._bar.total - done) * spent / (done - self._done_before)
+        left = (self._steps - self._done) * spent / (self._done - self._before)
         if self._settings.max_minutes:
             left = min(left, max(0.0, 60 * self._settings.max_minutes - seconds))
         mrr = "-" if self._mrr != self._mrr else f"{self._mrr:.4f}"
-        self._bar.set_description_str(f"epoch {epoch}/{self._settings.epochs}", refresh=False)
-        self._bar.set_postfix_str(
-            f"loss {loss:.4f}, mrr {mrr}, {self._triples / spent:,.0f} triples/s, ETA {self._bar.format_interval(left)}",
-            refresh=False,
+        speed = f"{self._triples / spent:,.0f} triples/s, ETA {self._bar.format_interval(left)}"
+        self._bar.set_description_str(
+            f"epoch {epoch}/{self._settings.epochs}, loss {loss:.4f}, mrr {mrr}, {speed}", refresh=False
         )
         self._bar.update()
 

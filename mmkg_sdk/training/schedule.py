@@ -1,4 +1,4 @@
-"""The learning rate as a plain function of where training stands, so that there is no scheduler state to resume."""
+"""The learning rate as a function of where training stands, so that there is no scheduler state to save."""
 
 from __future__ import annotations
 

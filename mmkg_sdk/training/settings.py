@@ -22,9 +22,9 @@ class TrainingSettings:
         batch_size: queries per optimiser step, over all processes together.
         learning_rate: the highest rate of the schedule.
         weight_decay: of Adam, added to the gradient.
-        schedule: "cosine-restarts": cosine to 0 over `step_size` epochs, then again over twice as many, and so on,
-            one step per epoch; "one-cycle": linear warm-up, then cosine to 0 at the end, one step per batch;
-            "constant".
+        schedule: "cosine-restarts": cosine to 0 over `step_size` epochs, then again over twice as many, and
+            so on, one step per epoch; "one-cycle": linear warm-up, then cosine to 0 at the end, one step per
+            batch; "constant".
         step_size: epochs in the first period of "cosine-restarts".
         clip_norm: largest L2 norm of all gradients together; None for no limit.
         validate_every: epochs between validations; the last epoch is always validated.
@@ -89,11 +89,10 @@ def _check_whole(name: str, value: object, *, least: int) -> None:
 
 
 def _check_number(name: str, value: object, *, zero: bool) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):  # type: ignore[arg-type, operator]
-        raise DataError(
-            f"training setting {name} is {value!r}; expected a finite number {'of at least' if zero else 'above'} 0."
-        )
+    number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+        least = "of at least 0" if zero else "above 0"
+        raise DataError(f"training setting {name} is {value!r}; expected a finite number {least}.")
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

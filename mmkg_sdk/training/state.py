@@ -13,7 +13,7 @@ from ..files import atomic_file
 from .settings import TrainingSettings
 
 FORMAT_VERSION = 1
-# These say when to stop and how fast to compute, not what an epoch does, so a resumed training may change them.
+# These say when to stop and how fast to compute, not what an epoch does, so they may change on resume.
 CHANGEABLE = ("epochs", "validate_every", "patience", "threads", "max_minutes")
 
 
@@ -58,7 +58,8 @@ def load_state(path: Path, settings: TrainingSettings) -> tuple[Position, dict[s
     if not isinstance(state, dict) or state.keys() != expected:
         raise DataError(f"{path} does not hold a training state. {advice}")
     if state["format_version"] != FORMAT_VERSION:
-        raise DataError(f"{path} has format version {state['format_version']}, expected {FORMAT_VERSION}. {advice}")
+        version = state["format_version"]
+        raise DataError(f"{path} has format version {version}, expected {FORMAT_VERSION}. {advice}")
     _check_same(path, state["settings"], settings)
     values = state.pop("position")
     return Position(**{part.name: values[part.name] for part in fields(Position)}), state
@@ -69,5 +70,5 @@ def _check_same(path: Path, before: dict[str, Any], settings: TrainingSettings) 
         if name not in CHANGEABLE and before.get(name) != value:
             raise DataError(
                 f"{path} belongs to a training with {name} {before.get(name)!r}, now it is {value!r}. "
-                f"Resume with the same settings (only {', '.join(CHANGEABLE)} may change), or train into a new run."
+                f"Resume with the same settings (but for {', '.join(CHANGEABLE)}), or train into a new run."
             )

@@ -92,7 +92,7 @@ def check_state(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     """
     wanted = {name: list(tensor.shape) for name, tensor in expected.items() if not _UNUSED.search(name)}
     problems = [f"{name} is missing (expected {shape})" for name, shape in wanted.items() if name not in state]
-    problems += [f"{name} is unknown" for name in state if name not in wanted]
+    problems += [f"{name} is unknown" for name in state if name not in wanted and not _UNUSED.search(name)]
     problems += [
         f"{name} has shape {list(state[name].shape)}, expected {shape}"
         for name, shape in wanted.items()

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...specs import Axis, GraphSpec, TensorSpec
@@ -22,10 +25,11 @@ _MASKED = -1e30
 TOP_K = 100
 # Rows of the projected codebooks that are encoded at a time while tables are made.
 _TABLE_ROWS = 4096
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def graph_modules(model: MyGO, table: Tensor, dtype: torch.dtype) -> dict[str, nn.Module]:
-    """The modules to export by graph name, with weights of the given dtype; `table` is float32 [N, d].
+def graph_modules(model: MyGO, dtype: torch.dtype) -> dict[str, nn.Module]:
+    """The modules to export by graph name; `dtype` is that of the weights that are multiplied.
 
     "entity_encoder_token_table" is there only where it is exact: with one encoder layer.
     """
@@ -36,7 +40,30 @@ def graph_modules(model: MyGO, table: Tensor, dtype: torch.dtype) -> dict[str, n
         modules["entity_encoder_token_table"] = TokenTableEncoder(exact)
     for module in modules.values():
         _set_dtype(module, dtype)
-    modules["complete"] = Complete(query_encoder, table)
+    modules["complete"] = Complete(query_encoder, _num_best(model.config))
+    return modules
+
+
+def load_modules(config: dict[str, Any], precision: str, weights: dict[str, Tensor]) -> dict[str, nn.Module]:
+    """The modules of a bundle, from its weights named GRAPH.WEIGHT; without "complete", which adds no weights.
+
+    Raises:
+        RuntimeError: if a weight is missing, unknown or misshapen.
+    """
+    # No graph weight depends on the number of entities, so the skeleton has one.
+    full = MyGOConfig.from_json(config)
+    skeleton = replace(full, num_entities=1)
+    none = {
+        "visual_tokens": torch.zeros(1, full.num_visual_tokens, dtype=torch.int64),
+        "visual_mask": torch.ones(1, full.num_visual_tokens, dtype=torch.bool),
+        "text_tokens": torch.zeros(1, full.num_text_tokens, dtype=torch.int64),
+        "text_mask": torch.ones(1, full.num_text_tokens, dtype=torch.bool),
+    }
+    modules = graph_modules(MyGO(skeleton, none), DTYPES[precision])
+    del modules["complete"]
+    for graph, module in modules.items():
+        prefix = f"{graph}."
+        module.load_state_dict({n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)})
     return modules
 
 
@@ -56,18 +83,20 @@ def graph_specs(config: MyGOConfig) -> dict[str, GraphSpec]:
     )
     query_inputs = tuple(TensorSpec(name, "int64", (batch,)) for name in ("entity", "relation", "direction"))
     vectors = (TensorSpec("vectors", "float32", (batch, width)),)
-    best = min(TOP_K, config.num_entities)
+    table = TensorSpec("table", "float32", (entities, width))
+    best = _num_best(config)
     specs = [
         GraphSpec("entity_encoder", encoder_inputs, vectors),
         GraphSpec(
             "query_encoder",
-            (TensorSpec("table", "float32", (entities, width)), *query_inputs),
+            (table, *query_inputs),
             (TensorSpec("queries", "float32", (batch, width)),),
         ),
         GraphSpec(
             "complete",
-            query_inputs,
+            (table, *query_inputs),
             (TensorSpec("ids", "int64", (batch, best)), TensorSpec("scores", "float32", (batch, best))),
+            baked=("table",),
         ),
     ]
     if config.num_entity_layers == 1:
@@ -83,15 +112,15 @@ class EntityEncoder(nn.Module):
         self.structure = _Structure(model)
         self.visual_rows = model.config.visual_codebook_rows
         self.multiplied_table = nn.Buffer(_token_table(model))
-        self.pooled = nn.Buffer(model.ent_token.detach())
+        self.pooled = nn.Buffer(model.ent_token.detach()[0])
         self.layers = nn.ModuleList(_Layer(layer) for layer in model.ent_encoder.layers)  # type: ignore[arg-type]
 
     def forward(
         self, structure: Tensor, visual_tokens: Tensor, visual_mask: Tensor, text_tokens: Tensor, text_mask: Tensor
     ) -> Tensor:
         tokens = torch.cat([visual_tokens, text_tokens + self.visual_rows], dim=1)
-        first = torch.stack([self.pooled[0].expand_as(structure), self.structure(structure)], dim=1)
-        sequence = torch.cat([first, self.multiplied_table[tokens].float()], dim=1)
+        first = torch.stack([self.pooled.expand_as(structure), self.structure(structure)], dim=1)
+        sequence = torch.cat([first, F.embedding(tokens, self.multiplied_table).float()], dim=1)
         hidden = torch.where(torch.cat([visual_mask, text_mask], dim=1), _MASKED, 0.0)
         bias = torch.cat([torch.zeros_like(first[:, :, 0]), hidden], dim=1)[:, None, None, :]
         for layer in self.layers:
@@ -138,11 +167,11 @@ class TokenTableEncoder(nn.Module):
         structure = self.structure(structure)
         own_logits = structure @ self.logit_weight
         first = torch.stack([self.pooled_logits.expand_as(own_logits), own_logits], dim=2)
-        token_logits = self.logits[tokens].transpose(1, 2) + hidden[:, None, :]
+        token_logits = F.embedding(tokens, self.logits).transpose(1, 2) + hidden[:, None, :]
         weights = torch.cat([first, token_logits], dim=2).softmax(dim=-1)  # [batch, heads, 2 + tokens]
-        values = self.multiplied_values[tokens]
+        values = F.embedding(tokens, self.multiplied_values)
         context = torch.matmul(weights[:, :, 2:].to(values.dtype), values).float()  # [batch, heads, d]
-        context = context + weights[:, :, :1] * self.pooled_value[:, None]
+        context = context + weights[:, :, :1] * self.pooled_value
         context = context + weights[:, :, 1:2] * self.value(structure)[:, None]
         return self.rest(self.pooled, (context * self.head_of_column).sum(dim=1))  # type: ignore[no-any-return]
 
@@ -166,8 +195,9 @@ class QueryEncoder(nn.Module):
         self.core = None if model.tucker_decoder is None else _Core(model)
 
     def forward(self, table: Tensor, entity: Tensor, relation: Tensor, direction: Tensor) -> Tensor:
-        known = table[entity] + self.known_slot[direction]
-        sequence = torch.stack([known, self.relations[relation], self.missing[direction]], dim=1)
+        known = F.embedding(entity, table) + F.embedding(direction, self.known_slot)
+        predicate, missing = F.embedding(relation, self.relations), F.embedding(direction, self.missing)
+        sequence = torch.stack([known, predicate, missing], dim=1)
         for layer in self.layers[:-1]:
             sequence = layer(sequence, sequence)
         outputs = self.layers[-1](sequence[:, 1:], sequence)
@@ -176,16 +206,18 @@ class QueryEncoder(nn.Module):
 
 
 class Complete(nn.Module):
-    """Ids to the best candidates, for servers without the SDK; known triples are not filtered."""
+    """Ids to the best candidates; known triples are not filtered. The export turns the table into a constant."""
 
-    def __init__(self, query_encoder: QueryEncoder, table: Tensor) -> None:
+    def __init__(self, query_encoder: QueryEncoder, num_best: int) -> None:
         super().__init__()
         self.query_encoder = query_encoder
-        self.table = nn.Buffer(table)
+        self.num_best = num_best
 
-    def forward(self, entity: Tensor, relation: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-        queries = self.query_encoder(self.table, entity, relation, direction)
-        scores, ids = torch.topk(queries @ self.table.T, min(TOP_K, len(self.table)), dim=1)
+    def forward(
+        self, table: Tensor, entity: Tensor, relation: Tensor, direction: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        queries = self.query_encoder(table, entity, relation, direction)
+        scores, ids = torch.topk(queries @ table.T, self.num_best, dim=1)
         return ids, scores
 
 
@@ -283,6 +315,10 @@ class _Core(nn.Module):
         matrix = matrix.unflatten(1, (self.width, self.width))
         mapped = torch.matmul(context.to(matrix.dtype)[:, None], matrix)[:, 0]
         return mapped.float() + self.relation(relation)  # type: ignore[no-any-return]
+
+
+def _num_best(config: MyGOConfig) -> int:
+    return min(TOP_K, config.num_entities)
 
 
 def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:

@@ -8,12 +8,16 @@ Shapes: N entities, R relations, d embedding_dim, H heads, S = 2 + visual tokens
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...known_triples import HEAD, Queries
 from .config import MyGOConfig
 
 INPUT_NAMES = ("visual_tokens", "visual_mask", "text_tokens", "text_mask")
@@ -187,7 +191,12 @@ class MyGO(nn.Module):
 
     def entity_table(self) -> Tensor:
         """[N + 1, d]: every entity encoded, then the raw missing-entity row (spec 2.1)."""
-        return torch.cat([self.ent_encoder.first_position(*self.entity_sequences()), self.lp_token])
+        if self.training:
+            encoded = [self.ent_encoder.first_position(*self.entity_sequences())]
+        else:  # the same numbers in bounded memory
+            everyone = torch.arange(self.config.num_entities, device=self.lp_token.device)
+            encoded = [self.ent_encoder.first_position(*self.entity_sequences(part)) for part in everyone.split(4096)]
+        return torch.cat([*encoded, self.lp_token])
 
     def entity_outputs(self, entities: Tensor | None = None) -> Tensor:
         """[n, S, d]: every output position, padding included; what the contrastive views read."""
@@ -221,6 +230,29 @@ class MyGO(nn.Module):
     def scores(self, entities: Tensor, relations: Tensor, queries: Tensor) -> Tensor:
         """[B, N]: higher is better; the missing-entity row is no candidate."""
         return self.query_vectors(entities, relations, queries) @ entities[:-1].T
+
+
+def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> MyGO:
+    """The model of a run's configuration and inputs, with fresh weights."""
+    return MyGO(MyGOConfig.from_json(config), {name: torch.as_tensor(inputs[name]) for name in INPUT_NAMES})
+
+
+def link_scorer(model: MyGO) -> Callable[[Queries], NDArray[Any]]:
+    """Scores of all entities for a chunk of queries, in the model's own dtype; tables are made once, now."""
+    with torch.inference_mode():
+        model.eval()
+        entities, relations = model.entity_table(), model.relation_table()
+
+    def scores(queries: Queries) -> NDArray[Any]:
+        missing = np.full(len(queries), model.config.num_entities)
+        asks_head = queries.direction == HEAD
+        head, tail = np.where(asks_head, missing, queries.entity), np.where(asks_head, queries.entity, missing)
+        triples = torch.as_tensor(np.stack([head, queries.relation, tail], axis=1), device=entities.device)
+        with torch.inference_mode():
+            found: NDArray[Any] = model.scores(entities, relations, triples).cpu().numpy()
+        return found
+
+    return scores
 
 
 def _codebook(rows: int, width: int) -> nn.Embedding:

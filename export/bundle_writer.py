@@ -1,0 +1,186 @@
+"""Run -> bundle: trace the graphs, encode the table, check parity, write everything at once."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmkg_sdk.backends import open_backend
+from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, Bundle, sha256_of
+from mmkg_sdk.errors import ExportError
+from mmkg_sdk.families import family_part
+from mmkg_sdk.files import write_labels
+from mmkg_sdk.model import Model
+from mmkg_sdk.run import Run
+
+from .folder_swap import new_folder
+from .model_card import model_card
+from .onnx_graph import bake_input, link_weights, trace_graph
+from .parity import ParityReport, compare
+
+
+def export_bundle(
+    run: Run | str | Path,
+    out: str | Path,
+    *,
+    precision: str = "fp32",
+    overwrite: bool = False,
+    progress: Callable[[str], None] = lambda message: None,
+) -> ParityReport:
+    """Write a bundle and prove that it answers like the model it was made of.
+
+    Args:
+        run: what training or importing wrote.
+        out: the bundle's folder; it appears whole or not at all.
+        precision: "fp32", "fp16" or "bf16": of the weights that are multiplied. Norms, softmax and sums stay
+            float32, and so does the entity table, which is computed in float64.
+        overwrite: replace a bundle that stands there.
+        progress: is told what happens, one line at a time.
+
+    Raises:
+        ExportError: no weights, unknown precision, target taken, disk full, or parity beyond tolerance; then
+            nothing is written, and the message holds the table of differences.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    if precision not in PRECISIONS:
+        raise ExportError(f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+    if not run.has_weights:
+        raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume.")
+    model = family_part(run.family, "model").build(run.config, run.inputs)
+    family_part(run.family, "checkpoint").check_state(run.weights(), model.state_dict())
+    model.load_state_dict(run.weights())
+    model = model.double().eval()
+    progress("encoding the entity table in float64")
+    import torch
+
+    with torch.inference_mode():
+        reference_table = model.entity_table()[:-1].numpy()
+    with new_folder(Path(out), overwrite=overwrite) as folder:
+        _write_data(run, model, reference_table, folder)
+        graphs = _write_graphs(run, model, precision, folder, progress)
+        progress("checking parity against float64 torch")
+        report = _parity(run, model, reference_table, precision, graphs, folder)
+        if not report.passed:
+            raise ExportError(f"the exported graphs differ from the model; no bundle was written.\n{report}")
+        _write_json(folder / "parity.json", report.to_json())
+        manifest = _manifest(run, precision, graphs, reference_table.shape[1])
+        (folder / "MODEL_CARD.md").write_text(model_card(manifest, report), encoding="utf-8")
+        files = {path.name: _entry(path) for path in sorted(folder.iterdir())}
+        _write_json(folder / MANIFEST, manifest | {"files": files})
+    return report
+
+
+def _write_data(run: Run, model: Any, table: NDArray[np.float64], folder: Path) -> None:
+    """Labels, table, triples and encoder inputs."""
+    from safetensors.numpy import save_file
+
+    write_labels(folder / "entities.txt", run.graph.entities)
+    write_labels(folder / "relations.txt", run.graph.relations)
+    save_file({"vectors": table.astype(np.float32)}, folder / "table.safetensors")
+    triples = {split: np.ascontiguousarray(run.graph.split(split)) for split in ("train", "valid", "test")}
+    save_file(triples, folder / "triples.safetensors")
+    structure = model.ent_embeddings.detach()[:, 0].float().numpy()
+    arrays = {name: np.ascontiguousarray(array) for name, array in run.inputs.items()}
+    save_file(arrays | {"structure": np.ascontiguousarray(structure)}, folder / "inputs.safetensors")
+
+
+def _write_graphs(
+    run: Run, model: Any, precision: str, folder: Path, progress: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """weights.safetensors and the ONNX files; returns the signature of every graph."""
+    import torch
+    from safetensors.torch import save_file
+
+    parts = family_part(run.family, "graphs")
+    specs = parts.graph_specs(model.config)
+    modules = parts.graph_modules(model, parts.DTYPES[precision])
+    weights = {
+        f"{graph}.{name}": tensor.contiguous()
+        for graph, module in modules.items()
+        if not specs[graph].baked  # such a graph is made of others and adds no weight
+        for name, tensor in module.state_dict().items()
+    }
+    save_file(weights, folder / "weights.safetensors")
+    table = torch.empty((run.config["num_entities"], model.config.embedding_dim))
+    for graph, spec in specs.items():
+        progress(f"tracing {graph}")
+        onnx_model = trace_graph(modules[graph], spec)
+        if spec.baked:
+            keys = {name: ("weights.safetensors", name) for name in modules[graph].state_dict()}
+            bake_input(onnx_model, "table", table)
+            keys["table"] = ("table.safetensors", "vectors")
+        else:
+            keys = {name: ("weights.safetensors", f"{graph}.{name}") for name in modules[graph].state_dict()}
+        link_weights(onnx_model, keys, folder)
+        (folder / spec.file_name).write_bytes(onnx_model.SerializeToString())
+    return {graph: spec.to_json() for graph, spec in specs.items()}
+
+
+def _parity(
+    run: Run,
+    model: Any,
+    table: NDArray[np.float64],
+    precision: str,
+    graphs: dict[str, dict[str, Any]],
+    folder: Path,
+) -> ParityReport:
+    """Compare what lies in the folder, read back from it, with the model."""
+    from safetensors.numpy import load_file
+
+    bundle = Bundle(
+        path=folder,
+        manifest=_manifest(run, precision, graphs, table.shape[1]),
+        entities=run.graph.entities,
+        relations=run.graph.relations,
+        table=load_file(folder / "table.safetensors")["vectors"],
+        inputs=load_file(folder / "inputs.safetensors"),
+        triples=load_file(folder / "triples.safetensors"),
+    )
+    with Model(bundle, open_backend(bundle, device="cpu")) as exported:
+        return compare(exported, table, family_part(run.family, "model").link_scorer(model))
+
+
+def _manifest(run: Run, precision: str, graphs: dict[str, dict[str, Any]], width: int) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "family": run.family,
+        "precision": precision,
+        "num_entities": len(run.graph.entities),
+        "num_relations": len(run.graph.relations),
+        "embedding_dim": width,
+        "config": run.config,
+        "graphs": graphs,
+        "provenance": {
+            "data": run.graph.name,
+            "run": run.folder.name,
+            "source": run.source,
+            "training": run.settings,
+            "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+            "python": platform.python_version(),
+            **{package: _version(package) for package in ("mmkg_sdk", "torch", "onnx", "onnxruntime")},
+        },
+    }
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"sha256": sha256_of(file), "bytes": path.stat().st_size}
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,128 @@
+"""Official checkpoint -> run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmkg_sdk.data.graph import KnowledgeGraph
+from mmkg_sdk.errors import ExportError
+from mmkg_sdk.families import family_part
+from mmkg_sdk.labels import Labels
+from mmkg_sdk.run import Run
+
+# Input of the encoder -> field of the golden layout's inputs.npz.
+_INPUT_FIELDS = {
+    "visual_tokens": "visual_token_index",
+    "visual_mask": "visual_mask",
+    "text_tokens": "text_token_index",
+    "text_mask": "text_mask",
+}
+
+
+def import_checkpoint(
+    family: str,
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    data: str | None = None,
+    inputs: str | Path | None = None,
+    config: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Run:
+    """Turn an official checkpoint into a run.
+
+    What a checkpoint does not hold (triples, tokens, the number of heads) comes from `data` and `settings`, or from
+    `inputs` and `config`.
+
+    Args:
+        data: a data set folder, "atlas", or a fetched name.
+        inputs: an .npz with token indices, masks and triples.
+        config: a JSON file with the authors' option names.
+        settings: settings of the family's configuration that tensors do not tell; they win over `config`.
+
+    Raises:
+        ExportError: the checkpoint is damaged, carries code, is of another family or does not fit the data.
+    """
+    import torch
+
+    parts = family_part(family, "checkpoint")
+    if (data is None) == (inputs is None):
+        raise ExportError("pass either a data set (--data) or an inputs file (--inputs with --config).")
+    state = parts.read_checkpoint(Path(checkpoint))
+    options = {} if config is None else parts.official_settings(_read_json(Path(config)))
+    model_config = parts.config_from_checkpoint(state, **(options | dict(settings or {})))
+    if inputs is not None:
+        graph, arrays = _golden_layout(Path(inputs), model_config)
+        counts = {"num_visual_tokens": "visual_tokens", "num_text_tokens": "text_tokens"}
+        model_config = replace(model_config, **{k: arrays[v].shape[1] for k, v in counts.items()})
+    else:
+        assert data is not None
+        graph, arrays = family_part(family, "data").encoder_inputs(data, model_config)
+    _check_fit(model_config, graph, arrays)
+    model = family_part(family, "model").build(model_config.to_json(), arrays)
+    parts.check_state(state, model.state_dict())
+    run = Run.create(
+        out,
+        family=family,
+        config=model_config.to_json(),
+        graph=graph,
+        inputs=arrays,
+        source={"checkpoint": Path(checkpoint).name, "data": graph.name},
+        overwrite=overwrite,
+    )
+    run.save_weights({name: torch.as_tensor(tensor) for name, tensor in (model.state_dict() | state).items()})
+    return run
+
+
+def _golden_layout(path: Path, config: Any) -> tuple[KnowledgeGraph, dict[str, NDArray[Any]]]:
+    """Token indices, masks and triples from an .npz; entities and relations are named by their ids."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            fields = dict(file)
+    except (OSError, ValueError) as err:
+        raise ExportError(f"{path} is not an .npz file without pickles ({err}).") from err
+    wanted = [*_INPUT_FIELDS.values(), "train_triples", "valid_triples", "test_triples"]
+    if absent := [name for name in wanted if name not in fields]:
+        raise ExportError(f"{path} has no array {absent[0]!r}; expected {', '.join(wanted)}.")
+    graph = KnowledgeGraph(
+        path.parent.name,
+        Labels((f"entity {i}" for i in range(config.num_entities)), kind="entity"),
+        Labels((f"relation {i}" for i in range(config.num_relations)), kind="relation"),
+        *(fields[f"{split}_triples"].astype(np.int64) for split in ("train", "valid", "test")),
+    )
+    return graph, {name: fields[field] for name, field in _INPUT_FIELDS.items()}
+
+
+def _check_fit(config: Any, graph: KnowledgeGraph, arrays: Mapping[str, NDArray[Any]]) -> None:
+    found = (len(graph.entities), len(graph.relations))
+    if found != (config.num_entities, config.num_relations):
+        raise ExportError(
+            f"the checkpoint has {config.num_entities} entities and {config.num_relations} relations, the data set "
+            f"{graph.name} has {found[0]} and {found[1]}. Pass the data set that the checkpoint was trained on."
+        )
+    for modality in ("visual", "text"):
+        rows = getattr(config, f"{modality}_codebook_rows")
+        tokens = arrays[f"{modality}_tokens"]
+        if len(tokens) != config.num_entities or tokens.min() < 0 or tokens.max() >= rows:
+            raise ExportError(
+                f"{modality} tokens are {list(tokens.shape)} with ids {tokens.min()} to {tokens.max()}; the checkpoint "
+                f"has {config.num_entities} entities and a codebook of {rows} rows."
+            )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as err:
+        raise ExportError(f"{path} is not a readable JSON file ({err}).") from err
+    if not isinstance(values, dict):
+        raise ExportError(f"{path} holds a {type(values).__name__}; expected an object of options.")
+    return values

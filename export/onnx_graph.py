@@ -1,0 +1,141 @@
+"""Torch module -> ONNX file. Weights stay outside the graph, in a safetensors file that the ONNX file points into."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmkg_sdk.errors import ExportError
+from mmkg_sdk.specs import Axis, GraphSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import onnx
+    from torch import Tensor, nn
+
+# Opset 18 is the newest that every runtime takes in every precision; opset 23's fused Attention does not build in
+# float32 with TensorRT-RTX 1.7.
+OPSET = 18
+# Axis sizes while tracing. All differ and none is 1, so that no size is mistaken for another or made a constant.
+_TRACE_SIZES = (3, 5, 7, 11, 13)
+
+
+def trace_graph(module: nn.Module, spec: GraphSpec) -> onnx.ModelProto:
+    """The ONNX model of one module, with weights inside and the names and free axes of its spec.
+
+    Raises:
+        ExportError: if the exporter cannot express the module, or gives it another signature.
+    """
+    import torch
+
+    sizes = {name: max(size, axis.min) for size, (name, axis) in zip(_TRACE_SIZES, spec.axes().items(), strict=False)}
+    if "num_entities" in sizes:  # the k best need at least k rows
+        sizes["num_entities"] = max(spec.axes()["num_entities"].typical, 2)
+    dims = {name: torch.export.Dim(name, min=axis.min, max=axis.max) for name, axis in spec.axes().items()}
+    arguments, dynamic = [], []
+    for tensor in spec.inputs:
+        shape = [axis if isinstance(axis, int) else sizes[axis.name] for axis in tensor.shape]
+        arguments.append(torch.zeros(shape, dtype=getattr(torch, tensor.dtype)))
+        dynamic.append({i: dims[axis.name] for i, axis in enumerate(tensor.shape) if isinstance(axis, Axis)})
+    try:
+        with _quiet_exporter():
+            program = torch.onnx.export(
+                module.eval(),
+                tuple(arguments),
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                dynamic_shapes=tuple(dynamic),
+                input_names=[tensor.name for tensor in spec.inputs],
+                output_names=[tensor.name for tensor in spec.outputs],
+            )
+    except Exception as err:  # the exporter wraps whatever went wrong in types of its own
+        raise ExportError(f"{spec.name}: torch could not export this graph: {err}") from err
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    found = [value.name for value in [*model.graph.input, *model.graph.output]]
+    expected = [tensor.name for tensor in (*spec.inputs, *spec.outputs)]
+    if found != expected:
+        raise ExportError(f"{spec.name}: the exported graph has tensors {found}, its spec says {expected}.")
+    _strip(model)
+    return model
+
+
+def bake_input(model: onnx.ModelProto, name: str, value: Tensor) -> None:
+    """Turn a graph input into a constant, in place."""
+    import onnx
+
+    (position,) = [i for i, tensor in enumerate(model.graph.input) if tensor.name == name]
+    del model.graph.input[position]
+    constant = model.graph.initializer.add(name=name, data_type=onnx.TensorProto.FLOAT)
+    constant.dims.extend(value.shape)
+
+
+def link_weights(model: onnx.ModelProto, keys: Mapping[str, tuple[str, str]], folder: Path) -> None:
+    """Replace weights inside the graph by references into safetensors files of the same folder, in place.
+
+    Args:
+        keys: initializer name -> (safetensors file name, tensor name).
+    """
+    import onnx
+
+    offsets: dict[str, dict[str, tuple[int, int]]] = {}
+    for tensor in model.graph.initializer:
+        if tensor.name not in keys:
+            continue
+        file_name, key = keys[tensor.name]
+        begin, end = offsets.setdefault(file_name, tensor_offsets(folder / file_name))[key]
+        for field in ("raw_data", "float_data", "int64_data", "int32_data", "double_data"):
+            tensor.ClearField(field)  # type: ignore[arg-type]
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for entry, value in (("location", file_name), ("offset", str(begin)), ("length", str(end - begin))):
+            tensor.external_data.add(key=entry, value=value)
+
+
+def tensor_offsets(path: Path) -> dict[str, tuple[int, int]]:
+    """Absolute byte range of every tensor in a safetensors file: 8 bytes header length, JSON header, data."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header: dict[str, Any] = json.loads(file.read(length))
+    start = 8 + length
+    return {
+        name: (start + entry["data_offsets"][0], start + entry["data_offsets"][1])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Drop what a reader does not need and what would differ between machines: traces, paths, shape notes."""
+    model.ClearField("metadata_props")
+    model.graph.ClearField("metadata_props")
+    model.graph.ClearField("value_info")
+    model.producer_name, model.producer_version = "mmkg_sdk", ""
+    model.graph.doc_string = ""
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.doc_string = ""
+    for value in [*model.graph.input, *model.graph.output]:
+        value.ClearField("metadata_props")
+    for tensor in model.graph.initializer:
+        tensor.ClearField("metadata_props")
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """The exporter logs and warns about packages that we do not use; errors still come through."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

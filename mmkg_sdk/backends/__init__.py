@@ -1,0 +1,67 @@
+"""Backends: what runs the graphs of a bundle on one device.
+
+auto         ONNX Runtime where it is installed and can run the bundle's precision, else torch
+onnxruntime  the exported graphs, on the CPU or with the CUDA provider
+torch        the same modules that were exported, on any torch device
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from ..bundle import Bundle
+from ..errors import BackendError
+
+BACKENDS = ("onnxruntime", "torch")
+
+
+class Backend(Protocol):
+    """The graphs of one bundle on one device; safe to call from several threads."""
+
+    name: str
+    device: str
+
+    def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Outputs by name. Inputs have the names, dtypes and shapes of the graph's spec."""
+        ...
+
+    def close(self) -> None:
+        """Free what the backend holds; later calls fail."""
+        ...
+
+
+def open_backend(bundle: Bundle, backend: str = "auto", device: str = "auto", threads: int | None = None) -> Backend:
+    """The backend that was asked for, on the device that was asked for, or an error; nothing is replaced silently.
+
+    Args:
+        backend: "auto" or one of BACKENDS.
+        device: "auto", "cpu", "cuda" or "cuda:N"; "auto" is "cuda" where the backend finds it, else "cpu".
+        threads: CPU threads; None leaves the choice to the library.
+
+    Raises:
+        BackendError: unknown name, package not installed, device not there, precision without kernels.
+    """
+    if backend == "auto":
+        runs_here = importlib.util.find_spec("onnxruntime") and not (bundle.precision == "bf16" and device == "cpu")
+        backend = "onnxruntime" if runs_here or not importlib.util.find_spec("torch") else "torch"
+    if backend == "onnxruntime":
+        from .onnxruntime import OnnxRuntimeBackend
+
+        return OnnxRuntimeBackend.open(bundle, device, threads)
+    if backend == "torch":
+        from .torch import TorchBackend
+
+        return TorchBackend.open(bundle, device, threads)
+    raise BackendError(f"unknown backend {backend!r}; expected 'auto' or one of {', '.join(BACKENDS)}.")
+
+
+def parse_device(device: str) -> tuple[str, int]:
+    """("cpu", 0) or ("cuda", N) from "cpu", "cuda" or "cuda:N"."""
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdecimal()) or (kind == "cpu" and index):
+        raise BackendError(f"unknown device {device!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:N'.")
+    return kind, int(index or 0)

@@ -1,0 +1,116 @@
+"""ONNX Runtime: the exported graphs on the CPU or with the CUDA execution provider."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..bundle import Bundle
+from ..errors import BackendError, missing_package
+from . import parse_device
+
+
+class OnnxRuntimeBackend:
+    """Sessions are opened when a graph is first run, and shared by all threads."""
+
+    name = "onnxruntime"
+
+    def __init__(self, bundle: Bundle, device: str, threads: int | None) -> None:
+        self.device = device
+        self._bundle = bundle
+        self._threads = threads
+        self._sessions: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(cls, bundle: Bundle, device: str, threads: int | None) -> OnnxRuntimeBackend:
+        """Check that the package, the provider and the precision are there."""
+        try:
+            import onnxruntime
+        except ModuleNotFoundError as err:
+            raise missing_package("onnxruntime", "cpu", "backend 'onnxruntime'") from err
+        providers = onnxruntime.get_available_providers()
+        has_cuda = "CUDAExecutionProvider" in providers
+        if device == "auto":
+            device = "cuda" if has_cuda else "cpu"
+        kind, _ = parse_device(device)
+        if kind == "cuda" and not has_cuda:
+            raise BackendError(
+                f"device {device!r} asked for, but this onnxruntime has only {', '.join(providers)}. "
+                "Run: pip uninstall onnxruntime && pip install 'mmkg_sdk[gpu]', or pass device='cpu'."
+            )
+        if kind == "cpu" and bundle.precision == "bf16":
+            raise BackendError(
+                "ONNX Runtime has no bf16 matrix product on the CPU. Pass backend='torch', "
+                "or export with --precision fp32."
+            )
+        return cls(bundle, device, threads)
+
+    def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """See Backend.run."""
+        session = self._session(graph)
+        names = [output.name for output in session.get_outputs()]
+        try:
+            outputs = session.run(names, dict(inputs))
+        except Exception as err:  # ONNX Runtime raises its own types, which are not exported
+            shapes = {name: list(array.shape) for name, array in inputs.items()}
+            raise BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}") from err
+        return dict(zip(names, outputs, strict=True))
+
+    def close(self) -> None:
+        """See Backend.close."""
+        with self._lock:
+            self._closed = True
+            self._sessions.clear()
+
+    def _session(self, graph: str) -> Any:
+        with self._lock:
+            if self._closed:
+                raise BackendError("this model is closed. Load the bundle again.")
+            if graph not in self._sessions:
+                self._sessions[graph] = self._open_session(graph)
+            return self._sessions[graph]
+
+    def _open_session(self, graph: str) -> Any:
+        import onnxruntime
+
+        if graph not in self._bundle.graphs:
+            raise BackendError(f"this bundle has no graph {graph!r}; it has {', '.join(self._bundle.graphs)}.")
+        options = onnxruntime.SessionOptions()
+        # Spinning threads would take the cores from the ranking that follows each run.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        if self._threads is not None:
+            options.intra_op_num_threads = self._threads
+        kind, index = parse_device(self.device)
+        provider: Any = "CPUExecutionProvider"
+        if kind == "cuda":
+            provider = ("CUDAExecutionProvider", {"device_id": index, "use_tf32": 0})
+        try:
+            session = onnxruntime.InferenceSession(
+                self._bundle.path / f"{graph}.onnx", options, providers=[provider]
+            )
+        except Exception as err:  # ONNX Runtime raises its own types, which are not exported
+            raise BackendError(f"{graph}.onnx could not be opened on {self.device}: {err}") from err
+        wanted = provider if isinstance(provider, str) else provider[0]
+        # ONNX Runtime moves to the CPU without a word when a provider's libraries do not load.
+        if session.get_providers()[0] != wanted:
+            raise BackendError(
+                f"{wanted} was asked for, ONNX Runtime took {session.get_providers()[0]}: a library of the provider "
+                "did not load. Check the CUDA and cuDNN installation, or pass device='cpu'."
+            )
+        _check_signature(graph, session, self._bundle.graphs[graph])
+        return session
+
+
+def _check_signature(graph: str, session: Any, spec: dict[str, Any]) -> None:
+    """The session's tensors must be those that bundle.json names."""
+    for kind, values in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+        found = [(value.name, value.type.removeprefix("tensor(").removesuffix(")")) for value in values]
+        expected = [(tensor["name"], tensor["dtype"].replace("float32", "float")) for tensor in spec[kind]]
+        if found != expected:
+            raise BackendError(f"{graph}.onnx has {kind} {found}, bundle.json says {expected}. Export again.")

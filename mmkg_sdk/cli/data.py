@@ -1,0 +1,148 @@
+"""`mmkg-sdk data`: fetch, inspect and tokenize data sets."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
+cache_option = click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Cache folder. Default: $MMKG_CACHE, else ~/.cache/mmkg_sdk.",
+)
+
+
+@click.group()
+def data() -> None:
+    """Fetch, inspect and tokenize data sets."""
+
+
+@data.command("fetch")
+@click.argument("name")
+@click.option(
+    "--from",
+    "source",
+    type=click.Path(path_type=Path),
+    help="Take the files from this folder (plain, .xz or .gz) instead of the network.",
+)
+@cache_option
+@as_json
+def fetch_command(name: str, source: Path | None, cache: Path | None, as_json: bool) -> None:
+    """Bring the public data set NAME (db15k, mkg-w, mkg-y) into the cache; hashes are checked."""
+    from ..data.registry import fetch
+
+    with _talk_on_stderr():
+        folder = fetch(name, cache=cache, source=source)
+    _answer({"name": name, "folder": str(folder)}, str(folder), as_json)
+
+
+@data.command("inspect")
+@click.argument("source")
+@cache_option
+@as_json
+def inspect_command(source: str, cache: Path | None, as_json: bool) -> None:
+    """Describe the data set SOURCE: a folder, a fetched name, or `atlas`."""
+    from ..data.open import open_dataset
+    from ..data.summary import summarize
+
+    with _talk_on_stderr():
+        summary = summarize(open_dataset(source, cache=cache))
+    _answer(summary, _table(summary), as_json)
+
+
+@data.command("tokenize")
+@click.argument("source")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the tokenized data set.")
+@click.option(
+    "--text-model",
+    default="learned",
+    show_default=True,
+    help="`learned`, or a transformers language model by name or folder.",
+)
+@click.option(
+    "--image-model",
+    default="learned",
+    show_default=True,
+    help="`learned`, or a transformers VQ model by name or folder.",
+)
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder of images: <label>.png, <id>.png or <label>/*.png. Default: SOURCE/images, if there.",
+)
+@click.option(
+    "--texts",
+    type=click.Path(path_type=Path),
+    help="File of lines `label TAB text`. Default: the descriptions in SOURCE.",
+)
+@cache_option
+@as_json
+def tokenize_command(
+    source: str,
+    out: Path,
+    text_model: str,
+    image_model: str,
+    images: Path | None,
+    texts: Path | None,
+    cache: Path | None,
+    as_json: bool,
+) -> None:
+    """Turn descriptions and images of the data set SOURCE into tokens and write it to a new folder."""
+    from ..data.open import raw_dataset
+    from ..data.readers import read_descriptions
+    from ..data.summary import summarize
+    from ..data.tokenize import tokenize_dataset
+    from ..data.write import write_dataset
+
+    with _talk_on_stderr(), raw_dataset(source, cache=cache) as (dataset, own_images):
+        if texts is not None:
+            found = read_descriptions(texts, dataset.graph.entities)
+            dataset = dataclasses.replace(dataset, descriptions=found)
+        tokenized = tokenize_dataset(
+            dataset, images=images or own_images, text_model=text_model, image_model=image_model
+        )
+        write_dataset(tokenized, out)
+    summary = summarize(tokenized) | {"folder": str(out)}
+    _answer(summary, _table(summary), as_json)
+
+
+@contextmanager
+def _talk_on_stderr() -> Iterator[None]:
+    """Warnings of the library as plain lines on stderr, without file names of the source."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                if issubclass(warning.category, UserWarning):
+                    click.echo(f"Warning: {warning.message}", err=True)
+
+
+def _answer(values: dict[str, Any], text: str, as_json: bool) -> None:
+    click.echo(json.dumps(values, ensure_ascii=False) if as_json else text)
+
+
+def _table(summary: dict[str, Any]) -> str:
+    lines = []
+    for key, value in summary.items():
+        if isinstance(value, dict):
+            shown = ", ".join(f"{inner} {_number(item)}" for inner, item in value.items())
+        else:
+            shown = "none" if value is None else _number(value)
+        lines.append(f"{key:<25} {shown}")
+    return "\n".join(lines)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

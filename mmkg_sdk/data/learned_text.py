@@ -1,0 +1,117 @@
+"""A small text tokenizer learned from the texts at hand: WordPiece vocabulary and a co-occurrence codebook.
+
+Rules, all deterministic:
+1. Text is lower-cased and stripped of accents, words and punctuation are separated, and a WordPiece vocabulary of at
+   most 2,000 pieces is trained on it.
+2. A piece is left out of the lists if it holds no letter or digit, or if it occurs in more than a quarter of the texts
+   (with 20 texts or more): such pieces say little about an entity, and selection by frequency would keep nothing else.
+3. Codebook: the matrix of positive pointwise mutual information of two different pieces in the same text (log of
+   their joint frequency over the product of the single ones, negative values set to 0), cut to its at most 32 largest
+   positive eigenvalues: each eigenvector times the root of its eigenvalue, signed so that its largest entry is
+   positive, and the whole scaled to a mean square of 1. The negative half of the spectrum is left out because it
+   would push apart exactly the pieces that stand together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, missing_package
+from .graph import RawTokens
+
+MAX_PIECES = 2000
+WIDTH = 32
+COMMON_SHARE = 0.25
+FEW_TEXTS = 20
+_UNKNOWN = "[UNK]"
+
+
+def learn_text_tokens(texts: Mapping[str, str]) -> RawTokens:
+    """Tokens of every text and their codebook float32 [pieces, at most 32]; a text of common pieces only is left out.
+
+    Raises:
+        DataError: if no piece remains in any text.
+        BackendError: if the package tokenizers is missing.
+    """
+    pieces, encoded = _learn_pieces(list(texts.values()))
+    present = np.zeros((len(encoded), len(pieces)), dtype=np.float32)
+    for row, tokens in enumerate(encoded):
+        present[row, tokens] = 1
+    dropped = np.array([piece == _UNKNOWN or not any(char.isalnum() for char in piece) for piece in pieces])
+    if len(encoded) >= FEW_TEXTS:
+        dropped |= present.mean(axis=0) > COMMON_SHARE
+    lists = {
+        label: kept
+        for label, tokens in zip(texts, encoded, strict=True)
+        if (kept := [token for token in tokens if not dropped[token]])
+    }
+    if not lists:
+        raise DataError(f"the {len(texts)} texts share all their words; nothing tells the entities apart.")
+    present[:, dropped] = 0
+    codebook = _co_occurrence_codebook(present)
+    return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, "learned-wordpiece")
+
+
+def _learn_pieces(texts: Sequence[str]) -> tuple[list[str], list[list[int]]]:
+    """The vocabulary in id order and the ids of every text."""
+    try:
+        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    except ImportError as err:
+        raise missing_package("tokenizers", "train", "learning a text tokenizer") from err
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    splitter = pre_tokenizers.BertPreTokenizer()
+    # The trainer numbers `##x` pieces in hash order, which changes from run to run and with it the merges. Naming
+    # them beforehand fixes their numbers. Every character gets one: a superset changes nothing.
+    chars = sorted({char for text in texts for char in normalizer.normalize_str(text) if not char.isspace()})
+    continuations = [f"##{char}" for char in chars][: MAX_PIECES // 2]
+    learner = Tokenizer(models.WordPiece(unk_token=_UNKNOWN))
+    learner.normalizer, learner.pre_tokenizer = normalizer, splitter
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=MAX_PIECES,
+        min_frequency=2,
+        limit_alphabet=MAX_PIECES // 4,
+        special_tokens=[_UNKNOWN, *continuations],
+        show_progress=False,
+    )
+    learner.train_from_iterator(texts, trainer)
+    vocabulary = learner.get_vocab()
+    # A fresh tokenizer, so that a text with a literal `##a` is not taken for the piece.
+    tokenizer = Tokenizer(models.WordPiece(vocab=vocabulary, unk_token=_UNKNOWN))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    encoded = [list(item.ids) for item in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+    return sorted(vocabulary, key=vocabulary.__getitem__), encoded
+
+
+def _co_occurrence_codebook(present: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rule 3 of the module for a 0/1 matrix [texts, pieces]."""
+    together = (present.T @ present).astype(np.float64)  # whole numbers below 2^24: exact in any order
+    np.fill_diagonal(together, 0.0)
+    single = together.sum(axis=1)
+    total = single.sum()
+    expected = np.outer(single, single)
+    information = np.zeros_like(together)
+    seen = together > 0
+    information[seen] = np.maximum(np.log(together[seen] * total / expected[seen]), 0.0)
+    values, vectors = _eigen(information)
+    # eigh sorts ascending. Tiny eigenvalues are rounding; without any other the pieces are all alike.
+    largest_first = np.arange(len(values))[::-1][:WIDTH]
+    kept = [column for column in largest_first if values[column] > 1e-9 * max(values[-1], 1.0)] or [len(values) - 1]
+    codebook = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0.0))
+    peaks = codebook[np.argmax(np.abs(codebook), axis=0), np.arange(len(kept))]
+    codebook *= np.where(peaks < 0, -1.0, 1.0)
+    scale = np.sqrt(np.mean(codebook**2))
+    return (codebook / scale if scale > 0 else codebook).astype(np.float32)
+
+
+def _eigen(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenvalues and eigenvectors, on one thread: with several, the last bits depend on how many there are."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError as err:
+        raise missing_package("scikit-learn", "train", "learning a text tokenizer") from err
+    with threadpool_limits(limits=1):
+        values, vectors = np.linalg.eigh(matrix)
+    return values, vectors

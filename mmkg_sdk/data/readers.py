@@ -1,0 +1,81 @@
+"""Reading a folder: which layout it has, its graph, its tokens, its descriptions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import DataError
+from ..labels import Labels
+from .descriptions import read_own_descriptions
+from .graph import DataSet
+from .mygo_layout import ReadGraph, read_mygo_layout
+from .names import NameTable
+from .openke_layout import read_openke_layout
+from .text_files import find_file
+from .token_files import read_tokens
+
+
+def read_dataset(
+    folder: Path,
+    *,
+    tokens: Path | None = None,
+    visual: str | None = None,
+    text: str | None = None,
+    keep_duplicates: bool = False,
+) -> DataSet:
+    """The data set in a folder of the MyGO, OpenKE or our own layout; every text file may be .xz or .gz.
+
+    Args:
+        folder: the folder with the triples.
+        tokens: the folder with token files and codebooks; None: the same folder.
+        visual, text: tokenizer ("beit", "bert", ...) or token file name, needed only when several are there.
+        keep_duplicates: keep lines that repeat an earlier one. They are dropped otherwise; both with a warning.
+
+    Raises:
+        DataError: if the layout is unknown or a file is malformed, with file and line.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder. Give a folder with train.txt (MyGO) or train2id.txt (OpenKE).")
+    read = _read_graph(folder, keep_duplicates)
+    token_folder = folder if tokens is None else Path(tokens)
+    if not token_folder.is_dir():
+        raise DataError(f"{token_folder} is not a folder; the token files were to be there.")
+    return DataSet(
+        graph=read.graph,
+        visual=read_tokens(token_folder, "visual", read.entities, choice=visual),
+        text=read_tokens(token_folder, "text", read.entities, choice=text),
+        descriptions=_descriptions(folder, read),
+    )
+
+
+def _read_graph(folder: Path, keep_duplicates: bool) -> ReadGraph:
+    mygo, openke = find_file(folder, "train.txt"), find_file(folder, "train2id.txt")
+    if mygo is not None and openke is not None:
+        raise DataError(f"{folder} has {mygo.name} and {openke.name}, two layouts. Keep the files of one.")
+    if mygo is not None:
+        return read_mygo_layout(folder, keep_duplicates=keep_duplicates)
+    if openke is not None:
+        return read_openke_layout(folder, keep_duplicates=keep_duplicates)
+    raise DataError(f"{folder} has neither train.txt (MyGO layout) nor train2id.txt (OpenKE layout).")
+
+
+def _descriptions(folder: Path, read: ReadGraph) -> dict[str, str]:
+    """Descriptions that came with the layout, overruled by those of descriptions.tsv."""
+    path = find_file(folder, "descriptions.tsv")
+    return read.descriptions if path is None else read.descriptions | _read_own(path, read.entities)
+
+
+def read_descriptions(path: Path, entities: Labels) -> dict[str, str]:
+    """Label -> text from a file of lines `label TAB text`; ids may stand for all the labels.
+
+    Raises:
+        DataError: if a line is malformed or names an unknown entity.
+    """
+    return _read_own(path, NameTable(entities, [str(row) for row in range(len(entities))]))
+
+
+def _read_own(path: Path, names: NameTable) -> dict[str, str]:
+    own = read_own_descriptions(path)
+    rows = names.rows_of(own, str(path))
+    return {names.labels[row]: text for row, text in zip(rows, own.values(), strict=True)}

@@ -1,0 +1,104 @@
+"""Text files of a data set, plain or compressed: found by name, decoded strictly, cut into numbered lines."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import DataError
+
+SUFFIXES = ("", ".xz", ".gz")
+# A compressed file of a few kilobytes can expand without end; no published text file comes near this.
+MAX_BYTES = 4 * 1024**3
+_PLAIN_INTEGER = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+def find_file(folder: Path, name: str) -> Path | None:
+    """The file `name`, `name.xz` or `name.gz` in a folder (the plain one first), or None."""
+    for suffix in SUFFIXES:
+        path = folder / (name + suffix)
+        if path.is_file():
+            return path
+    return None
+
+
+def need_file(folder: Path, name: str) -> Path:
+    """Like find_file, but a DataError when there is none."""
+    path = find_file(folder, name)
+    if path is None:
+        raise DataError(f"{folder} has no {name} (nor {name}.xz, {name}.gz). Add the file; an empty one is an empty split.")
+    return path
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, uncompressed if its name ends in .xz or .gz."""
+    try:
+        if path.suffix == ".xz":
+            with lzma.open(path) as file:
+                content = file.read(MAX_BYTES + 1)
+        elif path.suffix == ".gz":
+            with gzip.open(path) as file:
+                content = file.read(MAX_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as err:
+        raise DataError(f"{path} cannot be read: {err}. The copy may be incomplete; fetch it again.") from err
+    if len(content) > MAX_BYTES:
+        raise DataError(f"{path} holds more than {MAX_BYTES:,} bytes; no data set file is that large.")
+    return content
+
+
+def read_text(path: Path) -> str:
+    """The content as text: UTF-8, a byte order mark at the start dropped.
+
+    Raises:
+        DataError: naming the line of the first byte that is not UTF-8.
+    """
+    content = read_bytes(path)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as err:
+        line = content.count(b"\n", 0, err.start) + 1
+        raise DataError(
+            f"{path}:{line}: byte 0x{content[err.start]:02x} is not UTF-8. Save the file as UTF-8."
+        ) from err
+    return text.removeprefix("\ufeff")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines without their ends (LF or CRLF); line k of the file is item k - 1. Empty lines at the end are dropped.
+
+    Only LF and CRLF end a line: labels may hold other characters that Unicode calls line breaks.
+    """
+    lines = [line.removesuffix("\r") for line in read_text(path).split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def read_columns(path: Path, count: int, separator: str = "\t") -> Iterator[tuple[int, list[str]]]:
+    """Line number and fields of every line.
+
+    Raises:
+        DataError: if a line has another number of fields.
+    """
+    shown = {"\t": "tab", " ": "space"}.get(separator, repr(separator))
+    for number, line in enumerate(read_lines(path), 1):
+        fields = line.split(separator)
+        if len(fields) != count:
+            raise DataError(
+                f"{path}:{number}: expected {count} columns separated by one {shown}, found {len(fields)}: {line[:80]!r}."
+            )
+        yield number, fields
+
+
+def parse_integer(text: str, path: Path, number: int, meaning: str) -> int:
+    """A non-negative decimal integer from one field, or a DataError that names file and line."""
+    if not _PLAIN_INTEGER.fullmatch(text):
+        raise DataError(f"{path}:{number}: {meaning} is {text[:40]!r}; expected a whole number from 0.")
+    return int(text)

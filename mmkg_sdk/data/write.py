@@ -1,0 +1,86 @@
+"""Writing a data set in our own layout; reading it again gives the same data set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from ..labels import Labels
+from .descriptions import escape
+from .folders import new_folder
+from .graph import SPLITS, DataSet
+from .token_files import FORMAT_VERSION, MODALITIES
+
+
+def write_dataset(dataset: DataSet, folder: Path) -> None:
+    """Write entities.txt, relations.txt, the splits, descriptions.tsv and the token files; all or nothing.
+
+    The name of the graph is not stored: reading gives it the folder's name.
+
+    Raises:
+        DataError: if the folder has content already, or a label holds a tab, starts with a byte order mark or cannot
+            be written as UTF-8.
+    """
+    graph = dataset.graph
+    for labels in (graph.entities, graph.relations):
+        _check_labels(labels)
+    with new_folder(folder) as place:
+        _write_lines(place / "entities.txt", graph.entities)
+        _write_lines(place / "relations.txt", graph.relations)
+        for split in SPLITS:
+            triples = graph.split(split).tolist()
+            lines = (f"{graph.entities[h]}\t{graph.relations[r]}\t{graph.entities[t]}" for h, r, t in triples)
+            _write_lines(place / f"{split}.txt", lines)
+        if dataset.descriptions:
+            lines = (f"{label}\t{escape(text)}" for label, text in dataset.descriptions.items())
+            _write_lines(place / "descriptions.tsv", lines)
+        _write_tokens(dataset, place)
+
+
+def _check_labels(labels: Labels) -> None:
+    for label in labels:
+        unwritable = "\t" in label or label.startswith("\ufeff") or any("\ud800" <= char <= "\udfff" for char in label)
+        if unwritable:
+            raise DataError(
+                f"{labels.kind} label {label!r} cannot stand in a text file: it holds a tab, a surrogate, or starts with a "
+                "byte order mark. Rename it."
+            )
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    try:
+        # newline="" keeps LF on every platform; lone surrogates in a description cannot be encoded.
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    except UnicodeEncodeError as err:
+        raise DataError(f"{path.name}: a text cannot be written as UTF-8: {err}. Clean the text.") from err
+
+
+def _write_tokens(dataset: DataSet, place: Path) -> None:
+    notes: dict[str, object] = {"format_version": FORMAT_VERSION}
+    codebooks = {}
+    for modality in MODALITIES:
+        raw = dataset.visual if modality == "visual" else dataset.text
+        if raw is None:
+            continue
+        lists = {label: [int(token) for token in tokens] for label, tokens in raw.lists.items()}
+        for label in lists:
+            if label not in dataset.graph.entities:
+                raise DataError(f"the {modality} tokens name {label!r}, which is no entity of the data set.")
+        text = json.dumps(lists, ensure_ascii=False)
+        _write_lines(place / f"{modality}-tokens.json", [text])
+        codebooks[modality] = np.ascontiguousarray(raw.codebook, dtype=np.float32)
+        notes[modality] = {
+            "tokenizer": raw.tokenizer,
+            "vocabulary_size": raw.vocabulary_size,
+            "pad_id": raw.pad_id,
+        }
+    if codebooks:
+        from safetensors.numpy import save_file
+
+        save_file(codebooks, place / "codebooks.safetensors")
+        _write_lines(place / "tokens.json", [json.dumps(notes, indent=1, ensure_ascii=False)])

@@ -1,0 +1,315 @@
+"""Model: labels in, ranked labels out.
+
+One query, from label to answer: `to_ids` (ids.py) -> query vector (the query graph, on a backend) -> `top_k` over the
+entity table (ranking.py) -> `Predictions` (predictions.py).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backends import Backend, open_backend
+from .bundle import Bundle
+from .entity_inputs import EntityBatch, entity_batch
+from .errors import BackendError, QueryError
+from .ids import Names, paired_ids, to_ids
+from .known_triples import HEAD, TAIL, AnswerLists, Queries
+from .labels import Labels
+from .predictions import Predictions
+from .ranking import TopK, check_scores, top_k
+
+# Queries and entities per run of a graph. The Tucker core makes a d x d matrix per query (67 MB for 256 at d = 256);
+# the token-table encoder gathers tokens x d floats per entity, best kept within the processor's cache.
+QUERY_CHUNK = 256
+ENTITY_CHUNK_TOKENS = 4096
+_MAX_K = 3840
+
+
+@dataclass(frozen=True)
+class _Entities:
+    """Labels and table, which grow together and are replaced as one."""
+
+    labels: Labels
+    table: NDArray[np.float32]
+
+
+class Model:
+    """A bundle, opened on one backend. Safe to call from several threads.
+
+    Scores: higher is better; they are comparable within one query only, and have no natural threshold.
+
+    Entities and relations are given as labels or ids, one or many; two lists are paired, and a single value is
+    paired with every one of the other list.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self.bundle = bundle
+        self.backend = backend
+        self.relations = bundle.relations
+        self._entities = _Entities(bundle.entities, bundle.table)
+        self._lock = threading.Lock()
+
+    @property
+    def entities(self) -> Labels:
+        """Labels of all entities, those added later at the end."""
+        return self._entities.labels
+
+    @property
+    def table(self) -> NDArray[np.float32]:
+        """The encoded entities, float32 [num_entities, embedding_dim]."""
+        return self._entities.table
+
+    def predict_tails(
+        self,
+        heads: Names,
+        relations: Names,
+        k: int = 10,
+        *,
+        filter_known: bool = True,
+        candidates: Names | None = None,
+    ) -> Predictions:
+        """The k most likely tails of each (head, relation, ?).
+
+        Args:
+            k: answers per query, 1 to 3,840; cut to the number of candidates.
+            filter_known: leave out tails that the training, validation or test triples already give.
+            candidates: rank only these entities; repeated ones count once. None = all.
+
+        Raises:
+            QueryError: unknown label, id out of range, unequal lengths, k out of range.
+            BackendError: the graph failed or gave NaN.
+        """
+        pairs = paired_ids(("heads", heads, self.entities), ("relations", relations, self.relations))
+        return self._predict(Queries(*pairs, np.full(len(pairs[0]), TAIL)), k, filter_known, candidates)
+
+    def predict_heads(
+        self,
+        relations: Names,
+        tails: Names,
+        k: int = 10,
+        *,
+        filter_known: bool = True,
+        candidates: Names | None = None,
+    ) -> Predictions:
+        """The k most likely heads of each (?, relation, tail); arguments as in `predict_tails`."""
+        relation, tail = paired_ids(("relations", relations, self.relations), ("tails", tails, self.entities))
+        queries = Queries(tail, relation, np.full(len(tail), HEAD))
+        return self._predict(queries, k, filter_known, candidates)
+
+    def score_tails(self, heads: Names, relations: Names) -> NDArray[np.float32]:
+        """Scores of every entity as tail, float32 [batch, num_entities]; known triples are not filtered."""
+        pairs = paired_ids(("heads", heads, self.entities), ("relations", relations, self.relations))
+        return self.score_queries(Queries(*pairs, np.full(len(pairs[0]), TAIL)))
+
+    def score_heads(self, relations: Names, tails: Names) -> NDArray[np.float32]:
+        """Scores of every entity as head, float32 [batch, num_entities]; known triples are not filtered."""
+        relation, tail = paired_ids(("relations", relations, self.relations), ("tails", tails, self.entities))
+        return self.score_queries(Queries(tail, relation, np.full(len(tail), HEAD)))
+
+    def score_triples(self, heads: Names, relations: Names, tails: Names) -> NDArray[np.float32]:
+        """The score of each triple as a tail prediction, float32 [batch]."""
+        head, relation = paired_ids(("heads", heads, self.entities), ("relations", relations, self.relations))
+        tail = to_ids(tails, self.entities)
+        if len(tail) != len(head):
+            raise QueryError(f"{len(head)} (head, relation) pairs and {len(tail)} tails; expected equally many.")
+        vectors = self.query_vectors(Queries(head, relation, np.full(len(head), TAIL)))
+        scores: NDArray[np.float32] = np.einsum("bd,bd->b", vectors, self.table[tail])
+        return scores
+
+    def entity_vectors(self, entities: Names) -> NDArray[np.float32]:
+        """The encoded entities, float32 [n, embedding_dim]."""
+        return self.table[to_ids(entities, self.entities)]
+
+    def query_vectors(self, queries: Queries) -> NDArray[np.float32]:
+        """What is multiplied with the table, float32 [batch, embedding_dim]."""
+        table = self.table
+        vectors = np.empty((len(queries), table.shape[1]), dtype=np.float32)
+        for start in range(0, len(queries), QUERY_CHUNK):
+            chunk = queries[start : start + QUERY_CHUNK]
+            # Only the rows that are asked about travel to the backend, so the table may grow and stay on the host.
+            inputs = {"table": table[chunk.entity], "entity": np.arange(len(chunk))}
+            inputs |= {"relation": chunk.relation, "direction": chunk.direction.astype(np.int64)}
+            vectors[start : start + len(chunk)] = self.backend.run("query_encoder", inputs)["queries"]
+        if not np.isfinite(vectors).all():
+            raise BackendError(
+                f"query_encoder in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
+                "Export again with --precision fp32."
+            )
+        return vectors
+
+    def score_queries(self, queries: Queries) -> NDArray[np.float32]:
+        """Scores of all entities for each query, float32 [batch, num_entities]."""
+        scores = self.query_vectors(queries) @ self.table.T
+        check_scores(scores)
+        return scores
+
+    def encode_entities(
+        self,
+        visual_tokens: Sequence[Sequence[int]] | NDArray[np.int64],
+        text_tokens: Sequence[Sequence[int]] | NDArray[np.int64],
+        *,
+        visual_mask: NDArray[np.bool_] | None = None,
+        text_mask: NDArray[np.bool_] | None = None,
+        structure: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """Encode entities from their tokens; no new export, no torch.
+
+        Args:
+            visual_tokens, text_tokens: codebook rows, int64 [n, tokens]; or one list per entity, of any length.
+                An empty list means that the modality is missing.
+            visual_mask, text_mask: bool [n, tokens], True = padding; only with arrays.
+            structure: the structural embeddings, float32 [n, embedding_dim]. An entity that was not trained has
+                none; None takes the mean of the trained ones. (The paper does not treat new entities.)
+
+        Returns:
+            float32 [n, embedding_dim].
+
+        Raises:
+            QueryError: wrong shape or dtype, a token that the codebook does not have, NaN in `structure`.
+        """
+        batch = entity_batch(
+            self.bundle, (visual_tokens, visual_mask), (text_tokens, text_mask), structure
+        )
+        return self.encode_batch(batch)
+
+    def encode_batch(self, batch: EntityBatch, graph: str | None = None) -> NDArray[np.float32]:
+        """Encode a checked batch with one of the encoder graphs; None takes the token-table one where it exists."""
+        if graph is None:
+            rewritten = "entity_encoder_token_table"
+            graph = rewritten if rewritten in self.bundle.graphs else "entity_encoder"
+        chunk = min(4096, max(1, ENTITY_CHUNK_TOKENS // batch.token_count))
+        parts = [
+            self.backend.run(graph, batch.rows(slice(start, start + chunk)))["vectors"]
+            for start in range(0, len(batch), chunk)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, self.table.shape[1]), np.float32)
+
+    def add_entities(
+        self,
+        labels: Sequence[str],
+        visual_tokens: Sequence[Sequence[int]] | NDArray[np.int64],
+        text_tokens: Sequence[Sequence[int]] | NDArray[np.int64],
+        **encode_options: Any,
+    ) -> NDArray[np.int64]:
+        """Encode new entities and make them candidates of this model (in memory, not in the bundle).
+
+        Arguments after `labels` are those of `encode_entities`.
+
+        Returns:
+            Their ids, int64 [n].
+
+        Raises:
+            QueryError: a label that is taken already, unequal lengths, and what `encode_entities` raises.
+        """
+        labels = [labels] if isinstance(labels, str) else list(labels)
+        vectors = self.encode_entities(visual_tokens, text_tokens, **encode_options)
+        if len(labels) != len(vectors):
+            raise QueryError(f"{len(labels)} labels and tokens of {len(vectors)} entities; expected equally many.")
+        with self._lock:
+            before = self._entities
+            taken = [label for label in labels if label in before.labels]
+            if taken:
+                raise QueryError(f"entity {taken[0]!r} exists already. Choose another label.")
+            self._entities = _Entities(
+                Labels([*before.labels, *labels]), np.concatenate([before.table, vectors])
+            )
+        return np.arange(len(before.labels), len(before.labels) + len(labels))
+
+    def close(self) -> None:
+        """Free the backend. Later calls raise BackendError."""
+        self.backend.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Sessions cannot travel to another process; the path can.
+        return load, (self.bundle.path, self.backend.name, self.backend.device)
+
+    def __repr__(self) -> str:
+        bundle = self.bundle
+        return (
+            f"Model({bundle.family} {bundle.precision}: {len(self.entities):,} entities, {len(self.relations):,} "
+            f"relations, d={self.table.shape[1]}, {self.backend.name} on {self.backend.device}, {bundle.path})"
+        )
+
+    def _predict(self, queries: Queries, k: int, filter_known: bool, candidates: Names | None) -> Predictions:
+        entities = self._entities
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= _MAX_K:
+            raise QueryError(f"k is {k!r}; expected a whole number from 1 to {_MAX_K:,}.")
+        chosen = None if candidates is None else np.unique(to_ids(candidates, entities.labels))
+        table = entities.table if chosen is None else entities.table[chosen]
+        k = min(int(k), len(table))
+        parts = []
+        for start in range(0, len(queries), QUERY_CHUNK):
+            chunk = queries[start : start + QUERY_CHUNK]
+            excluded = self._excluded(chunk, chosen) if filter_known else None
+            parts.append(top_k(self.query_vectors(chunk), table, k, excluded) if k else _nothing(len(chunk)))
+        top = _joined(parts)
+        if chosen is not None:
+            top = TopK(top.offsets, chosen[top.ids], top.scores)
+        questions = [self._question(queries, i, entities.labels) for i in range(len(queries))]
+        return Predictions(top, entities.labels, questions, k)
+
+    def _excluded(self, queries: Queries, chosen: NDArray[np.int64] | None) -> AnswerLists:
+        """Known answers as rows of the candidate table."""
+        known = self.bundle.known_triples.answers(queries)
+        if chosen is None:
+            return known
+        rows = np.searchsorted(chosen, known.ids)
+        inside = rows < len(chosen)
+        inside[inside] = chosen[rows[inside]] == known.ids[inside]
+        kept = np.concatenate([[0], np.cumsum(inside)])
+        return AnswerLists(kept[known.offsets], rows[inside])
+
+    def _question(self, queries: Queries, i: int, labels: Labels) -> str:
+        entity, relation = labels[int(queries.entity[i])], self.relations[int(queries.relation[i])]
+        return f"({entity}, {relation}, ?)" if queries.direction[i] == TAIL else f"(?, {relation}, {entity})"
+
+
+def load(
+    path: str | Path, backend: str = "auto", device: str = "auto", *, threads: int | None = None
+) -> Model:
+    """Open a bundle, verify every file, and make it ready to answer.
+
+    Args:
+        path: the folder that `mmkg-sdk export` wrote.
+        backend: "onnxruntime", "torch", or "auto".
+        device: "cpu", "cuda", "cuda:N", or "auto".
+        threads: CPU threads of the backend; None leaves the choice to it.
+
+    Raises:
+        BundleError: the bundle is missing, incomplete, changed or of another version.
+        BackendError: what was asked for is not there; nothing is replaced silently.
+    """
+    bundle = Bundle.open(path)
+    return Model(bundle, open_backend(bundle, backend, device, threads))
+
+
+def _nothing(batch: int) -> TopK:
+    return TopK(np.zeros(batch + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+
+
+def _joined(parts: list[TopK]) -> TopK:
+    if not parts:
+        return _nothing(0)
+    starts = np.cumsum([0, *(len(part.ids) for part in parts)])
+    offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
+    return TopK(
+        np.concatenate([*offsets, starts[-1:]]),
+        np.concatenate([part.ids for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )

@@ -1,0 +1,292 @@
+"""Run: the folder that training or importing writes, and that evaluation and export read.
+
+run.json             format_version, family, config, settings or null, source, versions
+weights.safetensors  the model's state under its official names; absent before the first validation
+entities.txt         one label per line, UTF-8; the line number, from 0, is the id
+relations.txt        as above
+triples.safetensors  train, valid, test: int64 [triples, 3], head, relation, tail
+inputs.safetensors   what the family's encoder is fed
+metrics.jsonl        one JSON object per trained epoch
+resume.pt            where training stands; see training/state.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .data.graph import SPLITS, KnowledgeGraph
+from .errors import DataError, missing_package
+from .families import check_family
+from .files import read_labels, write_atomically, write_labels
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT_VERSION = 1
+_MANIFEST = "run.json"
+_FIXED = ("entities.txt", "relations.txt", "triples.safetensors", "inputs.safetensors")
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "family": (str,),
+    "config": (dict,),
+    "graph": (str,),
+    "settings": (dict, type(None)),
+    "source": (dict,),
+    "versions": (dict,),
+}
+
+
+class Run:
+    """An opened run folder. Use `Run.create` or `Run.open`."""
+
+    def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._manifest = manifest
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        *,
+        family: str,
+        config: Mapping[str, Any],
+        graph: KnowledgeGraph,
+        inputs: Mapping[str, np.ndarray],
+        settings: Mapping[str, Any] | None = None,
+        source: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> Run:
+        """A new run without weights. Written beside `folder` and renamed: it is there whole or not at all.
+
+        Args:
+            config: the family's configuration, a JSON object.
+            inputs: name -> array, what the family's encoder is fed.
+            settings: TrainingSettings.to_json(), or None if the weights come from elsewhere.
+            source: where data and weights come from, a JSON object.
+            overwrite: replace a run that stands there.
+
+        Raises:
+            DataError: if something stands at `folder` already, or a value cannot be written.
+        """
+        folder = Path(folder)
+        check_family(family)
+        _check_free(folder, overwrite)
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "family": family,
+            "config": dict(config),
+            "graph": graph.name,
+            "settings": None if settings is None else dict(settings),
+            "source": dict(source or {}),
+            "versions": _versions(),
+        }
+        new = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        try:
+            write_labels(new / "entities.txt", graph.entities)
+            write_labels(new / "relations.txt", graph.relations)
+            _write_arrays(new / "triples.safetensors", {split: graph.split(split) for split in SPLITS})
+            _write_arrays(new / "inputs.safetensors", inputs)
+            write_atomically(new / _MANIFEST, _json(manifest))
+            if overwrite and folder.exists():
+                shutil.rmtree(folder)
+            new.rename(folder)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        return cls(folder, manifest)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """The run in a folder.
+
+        Raises:
+            DataError: if it is not a run, incomplete, of an unknown format version or family.
+        """
+        folder = Path(folder)
+        manifest = _read_manifest(folder)
+        missing = [name for name in _FIXED if not (folder / name).is_file()]
+        if missing:
+            raise DataError(
+                f"{folder} has no {missing[0]}; the run is incomplete. Copy it again or train anew."
+            )
+        return cls(folder, manifest)
+
+    @property
+    def family(self) -> str:
+        """The name of the model family."""
+        return str(self._manifest["family"])
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The family's configuration."""
+        return dict(self._manifest["config"])
+
+    @property
+    def settings(self) -> dict[str, Any] | None:
+        """The training settings, or None for imported weights."""
+        settings = self._manifest["settings"]
+        return None if settings is None else dict(settings)
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Where data and weights come from."""
+        return dict(self._manifest["source"])
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The packages that created the run."""
+        return dict(self._manifest["versions"])
+
+    @cached_property
+    def graph(self) -> KnowledgeGraph:
+        """Labels and triples, read on first use."""
+        triples = _read_arrays(self.folder / "triples.safetensors")
+        if sorted(triples) != sorted(SPLITS):
+            path = self.folder / "triples.safetensors"
+            raise DataError(f"{path} holds {sorted(triples)}; expected {sorted(SPLITS)}. Copy the run again.")
+        return KnowledgeGraph(
+            name=self._manifest["graph"],
+            entities=read_labels(self.folder / "entities.txt", "entity"),
+            relations=read_labels(self.folder / "relations.txt", "relation"),
+            **triples,
+        )
+
+    @cached_property
+    def inputs(self) -> dict[str, np.ndarray]:
+        """What the family's encoder is fed, read on first use."""
+        return _read_arrays(self.folder / "inputs.safetensors")
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether weights were saved yet."""
+        return (self.folder / "weights.safetensors").is_file()
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The model's state on the CPU, sorted by name.
+
+        Raises:
+            DataError: if there are none yet, the file is damaged, or a tensor holds a NaN or infinity.
+        """
+        try:
+            import torch
+            from safetensors.torch import load
+        except ImportError as err:
+            raise missing_package("torch", "train", "reading weights") from err
+        if not self.has_weights:
+            raise DataError(
+                f"{self.folder} has no weights.safetensors: no validation was reached. Resume training."
+            )
+        path = self.folder / "weights.safetensors"
+        try:
+            weights: dict[str, torch.Tensor] = dict(sorted(load(path.read_bytes()).items()))
+        except Exception as err:
+            raise _damaged(path, err) from err
+        for name, tensor in weights.items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                count = int((~torch.isfinite(tensor)).sum())
+                raise DataError(
+                    f"{path}: tensor {name!r} holds {count} values that are not finite, of {tensor.numel()}. "
+                    "The training diverged or the file was altered; use other weights."
+                )
+        return weights
+
+    def save_weights(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Replace the weights atomically.
+
+        Args:
+            state: a state dict; tensors on any device, tied ones are written once for each name.
+        """
+        from safetensors.torch import save
+
+        # safetensors takes neither strides nor two names for one memory.
+        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+        write_atomically(self.folder / "weights.safetensors", save(tensors))
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
+    """Refuse to write over anything but, when asked to, a run."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not (folder / _MANIFEST).is_file():
+        raise DataError(f"{folder} exists and is not a run; it is left alone. Choose another folder.")
+    if not overwrite:
+        raise DataError(f"{folder} holds a run already. Resume it, choose another, or pass overwrite=True.")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / _MANIFEST
+    if not path.is_file():
+        raise DataError(f"{folder} is not a run: it has no {_MANIFEST}. Pass one that train or import wrote.")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as err:
+        raise DataError(f"{path} is not valid JSON ({err}); it is truncated or altered.") from err
+    if not isinstance(manifest, dict) or "format_version" not in manifest:
+        raise DataError(f"{path} has no format_version; it does not describe a run.")
+    version = manifest["format_version"]
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise DataError(
+            f"{path} has format version {version!r}; this version of mmkg_sdk reads "
+            f"{FORMAT_VERSION}. Use the version that wrote it, or train anew."
+        )
+    for name, kind in _FIELDS.items():
+        if not isinstance(manifest.get(name, ...), kind):
+            raise DataError(f"{path}: {name!r} is {manifest.get(name)!r}; the file is incomplete or altered.")
+    try:
+        check_family(manifest["family"])
+    except DataError as err:
+        raise DataError(f"{path}: {err}") from err
+    return manifest
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    try:
+        return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+    except (TypeError, ValueError) as err:
+        raise DataError(
+            f"the run cannot be described in JSON: {err}. Use plain numbers and strings."
+        ) from err
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    from safetensors.numpy import save
+
+    write_atomically(path, save({name: np.asarray(array, order="C") for name, array in arrays.items()}))
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    from safetensors.numpy import load
+
+    try:
+        arrays: dict[str, np.ndarray] = dict(sorted(load(path.read_bytes()).items()))
+    except Exception as err:
+        raise _damaged(path, err) from err
+    return arrays
+
+
+def _damaged(path: Path, err: Exception) -> DataError:
+    """One error for all that reading raises: OSError, SafetensorError, KeyError, ValueError."""
+    return DataError(f"{path} cannot be read ({type(err).__name__}: {err}). Copy the run again.")
+
+
+def _versions() -> dict[str, str]:
+    """Python and the packages that shape a training."""
+    versions = {"python": platform.python_version()}
+    for package in ("mmkg_sdk", "numpy", "torch", "safetensors"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
