@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.data.graph import KnowledgeGraph
+from mmkg_sdk.data.open import open_dataset
 from mmkg_sdk.errors import ExportError
 from mmkg_sdk.families import family_part
 from mmkg_sdk.labels import Labels
@@ -61,11 +62,14 @@ def import_checkpoint(
     model_config = parts.config_from_checkpoint(state, **(options | dict(settings or {})))
     if inputs is not None:
         graph, arrays = _golden_layout(Path(inputs), model_config)
-        counts = {"num_visual_tokens": "visual_tokens", "num_text_tokens": "text_tokens"}
-        model_config = replace(model_config, **{k: arrays[v].shape[1] for k, v in counts.items()})
+        counts = {f"num_{name}": arrays[name].shape[1] for name in ("visual_tokens", "text_tokens")}
+        model_config = replace(model_config, **counts)
     else:
         assert data is not None
-        graph, arrays = family_part(family, "data").encoder_inputs(data, model_config)
+        dataset = open_dataset(data)
+        graph = dataset.graph
+        counts = {f"num_{name}": getattr(model_config, f"num_{name}") for name in ("visual_tokens", "text_tokens")}
+        arrays = family_part(family, "inputs").encoder_inputs(dataset, **counts)
     _check_fit(model_config, graph, arrays)
     model = family_part(family, "model").build(model_config.to_json(), arrays)
     parts.check_state(state, model.state_dict())

@@ -60,7 +60,9 @@ def inspect_command(source: str, cache: Path | None, as_json: bool) -> None:
 
 @data.command("tokenize")
 @click.argument("source")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the tokenized data set.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="New folder for the tokenized data set."
+)
 @click.option(
     "--text-model",
     default="learned",

@@ -3,8 +3,11 @@
 Rules, all deterministic:
 1. Text is lower-cased and stripped of accents, words and punctuation are separated, and a WordPiece vocabulary of at
    most 2,000 pieces is trained on it.
-2. A piece is left out of the lists if it holds no letter or digit, or if it occurs in more than a quarter of the texts
-   (with 20 texts or more): such pieces say little about an entity, and selection by frequency would keep nothing else.
+2. A piece is left out of the lists if it holds no letter or digit, if it is a part of a word with fewer than three
+   characters, or if it occurs in more than a quarter of the texts (with 20 texts or more): such pieces say little about
+   an entity, and selection by frequency would keep little else. A text that would lose all its pieces keeps its parts.
+   Selection prefers what comes first among equals, so a list goes from rare to common pieces; those of one text
+   only, which connect it with no other, come last.
 3. Codebook: the matrix of positive pointwise mutual information of two different pieces in the same text (log of
    their joint frequency over the product of the single ones, negative values set to 0), cut to its at most 32 largest
    positive eigenvalues: each eigenvector times the root of its eigenvalue, signed so that its largest entry is
@@ -26,6 +29,7 @@ MAX_PIECES = 2000
 WIDTH = 32
 COMMON_SHARE = 0.25
 FEW_TEXTS = 20
+SHORTEST_PART = 3
 _UNKNOWN = "[UNK]"
 
 
@@ -37,22 +41,33 @@ def learn_text_tokens(texts: Mapping[str, str]) -> RawTokens:
         BackendError: if the package tokenizers is missing.
     """
     pieces, encoded = _learn_pieces(list(texts.values()))
-    present = np.zeros((len(encoded), len(pieces)), dtype=np.float32)
-    for row, tokens in enumerate(encoded):
-        present[row, tokens] = 1
+    num_texts_of = np.zeros(len(pieces), dtype=np.int64)
+    for tokens in encoded:
+        num_texts_of[list(set(tokens))] += 1
     dropped = np.array([piece == _UNKNOWN or not any(char.isalnum() for char in piece) for piece in pieces])
     if len(encoded) >= FEW_TEXTS:
-        dropped |= present.mean(axis=0) > COMMON_SHARE
-    lists = {
-        label: kept
-        for label, tokens in zip(texts, encoded, strict=True)
-        if (kept := [token for token in tokens if not dropped[token]])
-    }
+        dropped |= num_texts_of > COMMON_SHARE * len(encoded)
+    lists: dict[str, list[int]] = {}
+    present = np.zeros((len(encoded), len(pieces)), dtype=np.float32)
+    for row, (label, tokens) in enumerate(zip(texts, encoded, strict=True)):
+        left = [position for position, token in enumerate(tokens) if not dropped[token]]
+        longer = [position for position in left if not _short_part(position, tokens, pieces)]
+        kept = [tokens[position] for position in longer or left]
+        if kept:
+            # The sort is stable: equally common pieces stay in the order of the text.
+            lists[label] = sorted(kept, key=lambda token: (num_texts_of[token] == 1, num_texts_of[token]))
+            present[row, kept] = 1
     if not lists:
         raise DataError(f"the {len(texts)} texts share all their words; nothing tells the entities apart.")
-    present[:, dropped] = 0
     codebook = _co_occurrence_codebook(present)
     return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, "learned-wordpiece")
+
+
+def _short_part(position: int, tokens: Sequence[int], pieces: Sequence[str]) -> bool:
+    """Whether the piece at a position is a part of a word, not a whole one, and has fewer than three characters."""
+    piece = pieces[tokens[position]]
+    continued = position + 1 < len(tokens) and pieces[tokens[position + 1]].startswith("##")
+    return (piece.startswith("##") or continued) and len(piece.removeprefix("##")) < SHORTEST_PART
 
 
 def _learn_pieces(texts: Sequence[str]) -> tuple[list[str], list[list[int]]]:
@@ -98,7 +113,9 @@ def _co_occurrence_codebook(present: NDArray[np.float32]) -> NDArray[np.float32]
     values, vectors = _eigen(information)
     # eigh sorts ascending. Tiny eigenvalues are rounding; without any other the pieces are all alike.
     largest_first = np.arange(len(values))[::-1][:WIDTH]
-    kept = [column for column in largest_first if values[column] > 1e-9 * max(values[-1], 1.0)] or [len(values) - 1]
+    kept = [column for column in largest_first if values[column] > 1e-9 * max(values[-1], 1.0)] or [
+        len(values) - 1
+    ]
     codebook = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0.0))
     peaks = codebook[np.argmax(np.abs(codebook), axis=0), np.arange(len(kept))]
     codebook *= np.where(peaks < 0, -1.0, 1.0)

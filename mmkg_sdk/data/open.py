@@ -40,7 +40,9 @@ def find_folder(source: str | Path, *, cache: Path | None = None) -> Path:
         if fetched.is_dir():
             return fetched
         if not Path(source).is_dir():
-            raise DataError(f"{source} is not in {cache_folder(cache)} yet. Run: mmkg-sdk data fetch {source}")
+            raise DataError(
+                f"{source} is not in {cache_folder(cache)} yet. Run: mmkg-sdk data fetch {source}"
+            )
     folder = Path(source)
     if not folder.is_dir():
         names = ", ".join((ATLAS, *PUBLIC))

@@ -33,7 +33,9 @@ def read_openke_layout(folder: Path, *, keep_duplicates: bool) -> ReadGraph:
     readable = [texts.names.get(name, name) for name in raw_names]
     entities = Labels(distinct(readable, raw_names), kind="entity")
     triples = {
-        split: _read_split(need_file(folder, f"{split}2id.txt"), len(entities), len(relations), keep_duplicates)
+        split: _read_split(
+            need_file(folder, f"{split}2id.txt"), len(entities), len(relations), keep_duplicates
+        )
         for split in SPLITS
     }
     need_training(triples["train"], need_file(folder, "train2id.txt"))
@@ -47,7 +49,9 @@ def read_openke_layout(folder: Path, *, keep_duplicates: bool) -> ReadGraph:
     return ReadGraph(graph, NameTable(entities, raw_names, ids), descriptions)
 
 
-def _read_split(path: Path, num_entities: int, num_relations: int, keep_duplicates: bool) -> NDArray[np.int64]:
+def _read_split(
+    path: Path, num_entities: int, num_relations: int, keep_duplicates: bool
+) -> NDArray[np.int64]:
     lines = read_lines(path)
     if not lines:
         return np.empty((0, 3), dtype=np.int64)
@@ -56,7 +60,9 @@ def _read_split(path: Path, num_entities: int, num_relations: int, keep_duplicat
     for number, line in enumerate(lines[1:], 2):
         fields = line.split()
         if len(fields) != 3:
-            raise DataError(f"{path}:{number}: expected 3 columns (head tail relation), found {len(fields)}: {line[:80]!r}.")
+            raise DataError(
+                f"{path}:{number}: expected 3 columns (head tail relation), found {len(fields)}: {line[:80]!r}."
+            )
         head, tail, relation = (parse_integer(field, path, number, "an id") for field in fields)
         if max(head, tail) >= num_entities or relation >= num_relations:
             raise DataError(

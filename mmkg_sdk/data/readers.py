@@ -36,7 +36,9 @@ def read_dataset(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder. Give a folder with train.txt (MyGO) or train2id.txt (OpenKE).")
+        raise DataError(
+            f"{folder} is not a folder. Give a folder with train.txt (MyGO) or train2id.txt (OpenKE)."
+        )
     read = _read_graph(folder, keep_duplicates)
     token_folder = folder if tokens is None else Path(tokens)
     if not token_folder.is_dir():

@@ -30,7 +30,9 @@ def need_file(folder: Path, name: str) -> Path:
     """Like find_file, but a DataError when there is none."""
     path = find_file(folder, name)
     if path is None:
-        raise DataError(f"{folder} has no {name} (nor {name}.xz, {name}.gz). Add the file; an empty one is an empty split.")
+        raise DataError(
+            f"{folder} has no {name} (nor {name}.xz, {name}.gz). Add the file; an empty one is an empty split."
+        )
     return path
 
 

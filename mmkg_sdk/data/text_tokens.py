@@ -50,8 +50,14 @@ def tokenize_texts(descriptions: Mapping[str, str], model: str = LEARNED) -> Raw
         ) from err
     codebook = embeddings.weight.detach().float().numpy().astype(np.float32, copy=True)
     # verbose=False: no warning about lengths; nothing is fed to the model, so its maximum does not matter.
-    encoded = tokenizer(list(texts.values()), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
-    lists = {label: [int(token) for token in tokens] for label, tokens in zip(texts, encoded, strict=True) if tokens}
+    encoded = tokenizer(list(texts.values()), add_special_tokens=False, truncation=False, verbose=False)[
+        "input_ids"
+    ]
+    lists = {
+        label: [int(token) for token in tokens]
+        for label, tokens in zip(texts, encoded, strict=True)
+        if tokens
+    }
     if len(codebook) >= _BERT_VOCABULARY:
         return RawTokens(lists, codebook, _BERT_VOCABULARY, _BERT_PAD, model)
     return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, model)

@@ -33,7 +33,9 @@ def tokenize_dataset(
         DataError: if there is neither a description nor an image. Images that cannot be read are left out with a warning.
     """
     if not dataset.descriptions and images is None:
-        raise DataError("there is nothing to tokenize: no descriptions and no images. Give --texts FILE or --images DIR.")
+        raise DataError(
+            "there is nothing to tokenize: no descriptions and no images. Give --texts FILE or --images DIR."
+        )
     text, visual = dataset.text, dataset.visual
     if dataset.descriptions:
         text = tokenize_texts(dataset.descriptions, text_model)

@@ -37,11 +37,15 @@ def to_triples(rows: Sequence[Sequence[int]], path: Path, *, keep_duplicates: bo
 def need_training(train: NDArray[np.int64], path: Path) -> None:
     """Raise DataError if the training split is empty."""
     if not len(train):
-        raise DataError(f"{path} has no triples; a data set needs training triples (valid and test may be empty).")
+        raise DataError(
+            f"{path} has no triples; a data set needs training triples (valid and test may be empty)."
+        )
 
 
 def unknown_name(name: str, labels: Labels, path: Path, number: int) -> DataError:
     """The error for a name in a triple that is neither a label nor an id."""
     near = labels.near(name)
     ending = f"; near: {', '.join(repr(label) for label in near)}." if near else "."
-    return DataError(f"{path}:{number}: unknown {labels.kind} {name[:80]!r} ({len(labels):,} are listed){ending}")
+    return DataError(
+        f"{path}:{number}: unknown {labels.kind} {name[:80]!r} ({len(labels):,} are listed){ending}"
+    )

@@ -23,7 +23,9 @@ def write_files(folder: Path, files: dict[str, str | bytes]) -> Path:
 def small_mygo(folder: Path, **changes: str | bytes | None) -> Path:
     """Four people, two relations; published style: ids in the triples, URIs in entity2id.txt. None leaves a file out."""
     files: dict[str, str | bytes | None] = {
-        "entity2id.txt": "".join(f"<http://dbpedia.org/resource/{name}> {k}\n" for k, name in enumerate("ABCD")),
+        "entity2id.txt": "".join(
+            f"<http://dbpedia.org/resource/{name}> {k}\n" for k, name in enumerate("ABCD")
+        ),
         "relation2id.txt": "<http://dbpedia.org/ontology/knows> 0\n<http://x.org/terms#likes> 1\n",
         "train.txt": "0\t0\t1\n1\t1\t2\n2\t0\t3\n",
         "valid.txt": "0\t1\t3\n",
@@ -56,7 +58,9 @@ def small_dataset(name: str = "small") -> DataSet:
         np.array([[0, 1, 1]]),
         np.empty((0, 3), dtype=np.int64),
     )
-    visual = RawTokens({"Norway": [3, 1, 3], "Oslo": [0]}, np.arange(8, dtype=np.float32).reshape(4, 2), 4, 3, "patches")
+    visual = RawTokens(
+        {"Norway": [3, 1, 3], "Oslo": [0]}, np.arange(8, dtype=np.float32).reshape(4, 2), 4, 3, "patches"
+    )
     text = RawTokens({"Oslo": [1, 1, 2]}, np.ones((3, 5), dtype=np.float32), 3, 2, "words")
     return DataSet(graph, visual, text, {"Oslo": "A city.\nOn\ta \\ fjord.", "Norway": ""})
 

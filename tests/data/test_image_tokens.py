@@ -71,7 +71,14 @@ def test_a_single_pixel_is_an_image(tmp_path):
 
 
 def test_transparency_is_laid_on_white_and_every_mode_becomes_rgb(tmp_path):
-    for mode, colour in [("RGBA", (255, 0, 0, 0)), ("LA", (0, 0)), ("P", 0), ("L", 255), ("1", 1), ("I;16", 65535)]:
+    for mode, colour in [
+        ("RGBA", (255, 0, 0, 0)),
+        ("LA", (0, 0)),
+        ("P", 0),
+        ("L", 255),
+        ("1", 1),
+        ("I;16", 65535),
+    ]:
         path = picture(tmp_path / f"{mode.replace(';', '')}.png", colour, mode=mode)
         opened = read_image(path)
         assert opened.mode == "RGB"
@@ -84,7 +91,13 @@ def test_unreadable_images_are_reported_and_their_entity_has_no_tokens(tmp_path,
     truncated.write_bytes(noise.read_bytes()[:2000])
     text.write_text("this is no image")
     images.new("1", (30_000, 30_000)).save(bomb)
-    files = {"cut": [truncated], "text": [text], "bomb": [bomb], "empty": [tmp_path / "absent.png"], "good": [noise]}
+    files = {
+        "cut": [truncated],
+        "text": [text],
+        "bomb": [bomb],
+        "empty": [tmp_path / "absent.png"],
+        "good": [noise],
+    }
 
     raw, unreadable = tokenize_images(files)
 
@@ -131,14 +144,22 @@ def save_model(kind, folder):
     torch = pytest.importorskip("torch", reason="VQ models need torch")
     transformers = pytest.importorskip("transformers", reason="VQ models need transformers")
     torch.manual_seed(0)
-    shared = {"embed_dim": 8, "latent_channels": 8, "base_channels": 32, "channel_multiplier": [1, 2], "num_res_blocks": 1}
+    shared = {
+        "embed_dim": 8,
+        "latent_channels": 8,
+        "base_channels": 32,
+        "channel_multiplier": [1, 2],
+        "num_res_blocks": 1,
+    }
     if kind == "chameleon":
         module = transformers.models.chameleon.modeling_chameleon
         config = module.ChameleonVQVAEConfig(num_embeddings=16, resolution=32, **shared)
         module.ChameleonVQVAE(config).save_pretrained(folder)
     elif kind == "janus":
         module = transformers.models.janus.modeling_janus
-        module.JanusVQVAE(module.JanusVQVAEConfig(num_embeddings=16, num_patches=16, **shared)).save_pretrained(folder)
+        module.JanusVQVAE(
+            module.JanusVQVAEConfig(num_embeddings=16, num_patches=16, **shared)
+        ).save_pretrained(folder)
     else:
         module = transformers.models.emu3.modeling_emu3
         config = module.Emu3VQVAEConfig(codebook_size=16, hidden_size=64, attn_resolutions=[], **shared)
@@ -165,7 +186,9 @@ def test_a_chameleon_code_is_the_nearest_codebook_row(tmp_path, noise):
     transformers = pytest.importorskip("transformers", reason="VQ models need transformers")
     save_model("chameleon", tmp_path / "model")
     raw, _ = tokenize_images({"a": [noise]}, str(tmp_path / "model"))
-    network = transformers.models.chameleon.modeling_chameleon.ChameleonVQVAE.from_pretrained(tmp_path / "model")
+    network = transformers.models.chameleon.modeling_chameleon.ChameleonVQVAE.from_pretrained(
+        tmp_path / "model"
+    )
     small = images.open(noise).convert("RGB").resize((32, 32), images.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.asarray(small, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
     with torch.inference_mode():

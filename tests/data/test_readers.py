@@ -152,7 +152,9 @@ def test_openke_columns_are_head_tail_relation(tmp_path):
 
 def test_openke_names_come_from_the_text_file(tmp_path):
     folder = small_openke(tmp_path)
-    write_files(folder, {"fb-entity2text-new.txt": "/m/a\tRepublic -- A state.\n/m/b\tRepublic\n/m/z\tOther -- x\n"})
+    write_files(
+        folder, {"fb-entity2text-new.txt": "/m/a\tRepublic -- A state.\n/m/b\tRepublic\n/m/z\tOther -- x\n"}
+    )
     dataset = read_dataset(folder)
     assert list(dataset.graph.entities) == ["Republic (/m/a)", "Republic (/m/b)", "/m/c"]
     assert dataset.descriptions == {"Republic (/m/a)": "A state."}
@@ -199,11 +201,17 @@ MALFORMED_MYGO = {
     "digits of another script": ({"entity2id_txt": "a 0\nb \u0661\n"}, r"entity2id.txt:2: the id is"),
     "id gap": ({"entity2id_txt": "a 0\nb 2\n"}, r"entity2id.txt:2: id 2 of 2 names"),
     "id twice": ({"entity2id_txt": "a 0\nb 0\n"}, r"entity2id.txt:2: id 0 was given before, to 'a'"),
-    "name twice": ({"entity2id_txt": "a 0\na 1\n"}, r"entity2id.txt:2: 'a' was given an id before, on line 1"),
+    "name twice": (
+        {"entity2id_txt": "a 0\na 1\n"},
+        r"entity2id.txt:2: 'a' was given an id before, on line 1",
+    ),
     "no id": ({"entity2id_txt": "a 0\nb\n"}, r"entity2id.txt:2: expected `name id`"),
     "list and map differ": ({"entities_txt": "A\nB\n"}, r"entities.txt has 2 names.*entity2id.txt has 4"),
     "list and map disagree": ({"entities_txt": "A\nB\nC\nE\n"}, r"do not agree"),
-    "label twice": ({"entity2id_txt": None, "entities_txt": "0\n1\n2\n3\n1\n"}, r"entities.txt:5: '1' stands on line 2"),
+    "label twice": (
+        {"entity2id_txt": None, "entities_txt": "0\n1\n2\n3\n1\n"},
+        r"entities.txt:5: '1' stands on line 2",
+    ),
     "both layouts": ({"train2id_txt": "0\n"}, r"two layouts"),
 }
 
@@ -216,14 +224,23 @@ def test_a_malformed_mygo_file_is_named_with_its_line(tmp_path, case):
 
 
 MALFORMED_OPENKE = {
-    "count disagrees": ({"train2id_txt": "3\n0 1 1\n1 2 0\n"}, r"train2id.txt:1: the count line says 3, but 2 lines"),
+    "count disagrees": (
+        {"train2id_txt": "3\n0 1 1\n1 2 0\n"},
+        r"train2id.txt:1: the count line says 3, but 2 lines",
+    ),
     "entity count disagrees": ({"entity2id_txt": "4\n/m/a\t0\n"}, r"entity2id.txt:1: the count line says 4"),
     "no count line": ({"entity2id_txt": "/m/a\t0\n"}, r"entity2id.txt:1: the count line is '/m/a"),
-    "relation out of range": ({"train2id_txt": "1\n0 1 2\n"}, r"train2id.txt:2: .*Columns are head tail relation"),
+    "relation out of range": (
+        {"train2id_txt": "1\n0 1 2\n"},
+        r"train2id.txt:2: .*Columns are head tail relation",
+    ),
     "entity out of range": ({"test2id_txt": "1\n0 3 0\n"}, r"test2id.txt:2: head 0, tail 3"),
     "not a number": ({"valid2id_txt": "1\n0 x 0\n"}, r"valid2id.txt:2: an id is 'x'"),
     "a fraction": ({"valid2id_txt": "1\n0 1.0 0\n"}, r"valid2id.txt:2: an id is '1.0'"),
-    "a number beyond all bounds": ({"valid2id_txt": f"1\n0 {'9' * 5000} 0\n"}, r"valid2id.txt:2: an id is '999"),
+    "a number beyond all bounds": (
+        {"valid2id_txt": f"1\n0 {'9' * 5000} 0\n"},
+        r"valid2id.txt:2: an id is '999",
+    ),
     "four columns": ({"valid2id_txt": "1\n0 1 0 0\n"}, r"valid2id.txt:2: expected 3 columns"),
     "no train": ({"train2id_txt": "0\n"}, r"train2id.txt has no triples"),
     "test missing": ({"test2id_txt": None}, r"no test2id.txt"),

@@ -21,15 +21,24 @@ pytest.importorskip("sklearn", reason="the learned text tokenizer needs scikit-l
 ANIMALS = {
     f"{kind} {number}": f"The {kind} number {number} is an animal. It lives {place}, and eats {food}!"
     for number in range(8)
-    for kind, place, food in (("whale", "at sea", "krill"), ("camel", "in deserts", "thorns"), ("goat", "on rocks", "grass"))
+    for kind, place, food in (
+        ("whale", "at sea", "krill"),
+        ("camel", "in deserts", "thorns"),
+        ("goat", "on rocks", "grass"),
+    )
 }
 
 
 def test_common_words_and_punctuation_are_left_out():
-    texts = {str(number): f"the shape, number {number} {'round' if number < 5 else 'square'} ." for number in range(21)}
+    texts = {
+        str(number): f"the shape, number {number} {'round' if number < 5 else 'square'} ."
+        for number in range(21)
+    }
     raw = tokenize_texts(texts)
     # "the", "shape", "number", "," and "." stand in all 21 texts and "square" in 16: left out. "round" stands in 5.
-    in_texts = [{number for number in texts if token in raw.lists.get(number, ())} for token in range(raw.pad_id + 1)]
+    in_texts = [
+        {number for number in texts if token in raw.lists.get(number, ())} for token in range(raw.pad_id + 1)
+    ]
     assert max(map(len, in_texts)) <= 21 / 4
     assert {"0", "1", "2", "3", "4"} in in_texts
 
@@ -71,9 +80,15 @@ def test_the_result_is_the_same_in_every_process_and_with_any_number_of_threads(
     root = Path(__file__).resolve().parents[2]
     found = {digest(tokenize_texts(ANIMALS))}
     for threads in ("1", "2"):
-        settings = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "PYTHONHASHSEED": threads}
+        settings = os.environ | {
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            "PYTHONHASHSEED": threads,
+        }
         settings["TOKENIZERS_PARALLELISM"] = "false" if threads == "1" else "true"
-        answer = subprocess.run([sys.executable, "-c", program], cwd=root, env=settings, capture_output=True, text=True)
+        answer = subprocess.run(
+            [sys.executable, "-c", program], cwd=root, env=settings, capture_output=True, text=True
+        )
         assert answer.returncode == 0, answer.stderr
         found.add(answer.stdout.strip())
     assert len(found) == 1

@@ -212,7 +212,10 @@ def test_own_and_official_files_together_are_two_candidates(own):
     [
         ({"format_version": 2}, "format_version 2, expected 1"),
         ({"format_version": 1}, "'visual' must give tokenizer"),
-        ({"format_version": 1, "visual": {"tokenizer": "x", "vocabulary_size": "4", "pad_id": 3}}, "'visual' must give"),
+        (
+            {"format_version": 1, "visual": {"tokenizer": "x", "vocabulary_size": "4", "pad_id": 3}},
+            "'visual' must give",
+        ),
     ],
 )
 def test_notes_that_do_not_fit_are_an_error(own, notes, message):

@@ -20,9 +20,9 @@ from mmkg_sdk.labels import Labels
 from .folders import same_dataset, small_dataset
 
 plain_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-label = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\t"), min_size=1, max_size=8).filter(
-    lambda text: not text.startswith("\ufeff")
-)
+label = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\t"), min_size=1, max_size=8
+).filter(lambda text: not text.startswith("\ufeff"))
 
 
 @st.composite
@@ -38,7 +38,9 @@ def datasets(draw):
     entities = draw(st.lists(label, min_size=1, max_size=6, unique=True))
     relations = draw(st.lists(label, min_size=1, max_size=3, unique=True))
     triple = st.tuples(
-        st.integers(0, len(entities) - 1), st.integers(0, len(relations) - 1), st.integers(0, len(entities) - 1)
+        st.integers(0, len(entities) - 1),
+        st.integers(0, len(relations) - 1),
+        st.integers(0, len(entities) - 1),
     )
     splits = [
         np.array(draw(st.lists(triple, min_size=least, max_size=5, unique=True)), np.int64).reshape(-1, 3)

@@ -1,14 +1,14 @@
-"""The embedded data set: the countries of the world with facts, sentences and flags, all written for this package.
+"""The embedded data set: countries of the world with facts, sentences and flags, written for this package.
 
 Countries are the 193 members of the United Nations and its two observer states, as of the start of 2026.
 Continents follow the geographical regions of the United Nations, so Cyprus and Georgia are in Asia. Where a
-country has several seats of government, `capital` is the one that its law names, else the one where it is
-administered. `language` lists official and main languages, a few for each country. `neighbour` is a land border
-(lakes and rivers count) of the state itself, overseas departments and exclaves included; borders of territories
-that are no entity here are left out.
+country has several seats of government, `capital` is one of them: the one that its law names, or the seat of
+the executive. `language` lists official and main languages, a few for each country. `neighbour` is a land
+border (lakes and rivers count) of the state itself, exclaves and overseas departments included; borders of
+territories that are no entity here are left out.
 
-The sentence of a capital usually names its country, so text helps to answer; a flag is there for most countries
-and for no other entity, so models meet missing images.
+The sentence of a capital usually names its country, so text helps to answer. Most countries have a flag and
+nothing else has, so models meet missing images.
 """
 
 from __future__ import annotations

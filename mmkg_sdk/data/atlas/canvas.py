@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-
+from itertools import pairwise
 
 SHEET = (60.0, 40.0)  # width and height of every flag, in the units of flags.json
 
@@ -12,7 +12,10 @@ Point = tuple[float, float]
 
 
 class Canvas:
-    """An RGB image of `width` x `height` pixels, painted in sheet units: x to the right, y downwards."""
+    """An RGB image of `width` x `height` pixels, painted in sheet units.
+
+    The docstring of flags.py says what the numbers of each shape mean.
+    """
 
     def __init__(self, width: int, height: int) -> None:
         from PIL import Image, ImageDraw
@@ -56,10 +59,11 @@ class Canvas:
 
     def line(self, colour: str, thickness: float, *coordinates: float) -> None:
         points = _points(coordinates)
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(points):
             length = math.hypot(x1 - x0, y1 - y0)
             dx, dy = thickness / 2 * (y0 - y1) / length, thickness / 2 * (x1 - x0) / length
-            self._fill(colour, [(x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy)])
+            left, right = [(x0 + dx, y0 + dy), (x1 + dx, y1 + dy)], [(x1 - dx, y1 - dy), (x0 - dx, y0 - dy)]
+            self._fill(colour, left + right)
 
     def disc(self, colour: str, x: float, y: float, radius: float) -> None:
         self._fill(colour, _circle(x, y, radius))
@@ -67,7 +71,9 @@ class Canvas:
     def ring(self, colour: str, thickness: float, x: float, y: float, radius: float) -> None:
         self._cut(colour, _circle(x, y, radius), _circle(x, y, radius - thickness))
 
-    def crescent(self, colour: str, x: float, y: float, radius: float, cx: float, cy: float, cut: float) -> None:
+    def crescent(
+        self, colour: str, x: float, y: float, radius: float, cx: float, cy: float, cut: float
+    ) -> None:
         self._cut(colour, _circle(x, y, radius), _circle(cx, cy, cut))
 
     def star(
@@ -82,7 +88,7 @@ class Canvas:
             self._fill(colour, corners)
 
     def box(self, x0: float, y0: float, x1: float, y1: float) -> tuple[int, int, int, int]:
-        """Sheet units -> pixel rows and columns: left, top, and the first ones outside at right and bottom."""
+        """Sheet units -> pixels: left, top, and the first column and row outside at right and bottom."""
         horizontal, vertical = self._scale
         return round(x0 * horizontal), round(y0 * vertical), round(x1 * horizontal), round(y1 * vertical)
 
@@ -104,9 +110,7 @@ class Canvas:
         self.image.paste(colour, mask=mask)
 
 
-def _stripes(
-    colours: list[str], widths: list[float] | None, extent: float
-) -> list[tuple[str, float, float]]:
+def _stripes(colours: list[str], widths: list[float] | None, extent: float) -> list[tuple[str, float, float]]:
     """(colour, start, end) of stripes that share `extent` in the proportion `widths`."""
     widths = widths or [1.0] * len(colours)
     unit = extent / sum(widths)

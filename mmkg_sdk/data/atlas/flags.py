@@ -1,7 +1,7 @@
 """Flags drawn from a declarative description; a flag that needs arms, script or an animal is not there.
 
-`flags.json` maps a country to its layers, painted in order on a sheet 60 units wide and 40 high (every flag is
-brought to the proportion 3:2), x to the right and y downwards. A layer is `[shape, colour, numbers...]`:
+`flags.json` maps a country to its layers, painted in order on a sheet 60 units wide and 40 high (all flags
+are brought to the proportion 3:2), x to the right and y downwards. A layer is `[shape, colour, numbers...]`:
 
     ["field", c]                          the whole sheet
     ["horizontal", [c, ...], [w, ...]]    stripes from top to bottom, with relative widths (equal if left out)
@@ -15,8 +15,8 @@ brought to the proportion 3:2), x to the right and y downwards. A layer is `[sha
     ["disc", c, x, y, r]
     ["ring", c, t, x, y, r]               outer radius r, t thick
     ["crescent", c, x, y, r, cx, cy, cr]  the disc (x, y, r) without the disc (cx, cy, cr)
-    ["star", c, points, inner, turn, r, x, y, ...]  one at every (x, y): outer radius r, inner radius inner * r,
-                                          one point up, then turned clockwise by `turn` degrees
+    ["star", c, points, inner, turn, r, x, y, ...]  at every (x, y): outer radius r, inner radius inner * r,
+                                          one point up and then turned clockwise by `turn` degrees
     ["inset", country, x0, y0, x1, y1]    another flag inside the box
 
 Costa Rica and Peru have their civil flag, without the arms; Syria has the flag of 2025.
@@ -65,7 +65,7 @@ def draw_flag(country: str, *, width: int = WIDTH, height: int = HEIGHT) -> Imag
     except ImportError as err:
         raise missing_package("pillow", "train", "Drawing a flag") from err
     if width < 1 or height < 1:
-        raise DataError(f"a flag of {width} x {height} pixels was asked for; both sides need at least one pixel.")
+        raise DataError(f"a flag of {width} x {height} pixels was asked for; each side needs at least one.")
     if country not in flag_layers():
         near = Labels(flag_countries(), kind="flag").near(country)
         hint = f"near: {', '.join(map(repr, near))}" if near else "flag_countries() lists them"

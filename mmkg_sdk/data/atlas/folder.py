@@ -25,9 +25,9 @@ def write_atlas(folder: Path) -> None:
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} already exists and is not an empty folder. Choose a new one or remove it first.")
+        raise DataError(f"{folder} exists and is not an empty folder. Choose a new one or remove it first.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of its own around the data set: mkdtemp makes it private, the data set gets the usual permissions.
+    # mkdtemp makes a private folder; the data set is built inside it and so gets the usual permissions.
     workplace = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         written = workplace / "atlas"

@@ -21,17 +21,17 @@ Triple = tuple[str, str, str]
 
 
 def atlas_graph() -> KnowledgeGraph:
-    """The embedded data set: about 80/10/10 triples over countries, capitals, continents, currencies, languages.
+    """The embedded data set: countries, capitals, continents, currencies and languages, split 80/10/10.
 
-    `neighbour` is listed in both directions, which always share a split; every entity and relation of valid and
-    test also occurs in train. The same split comes out on every machine.
+    `neighbour` is listed in both directions, which always share a split; every entity and relation of valid
+    and test also occurs in train. The same split comes out on every machine.
     """
     entities = Labels(atlas_descriptions())
     relations = Labels(RELATIONS, kind="relation")
 
     def as_ids(triples: list[Triple]) -> NDArray[np.int64]:
-        rows = [(entities.find(head), relations.find(relation), entities.find(tail)) for head, relation, tail in triples]
-        return np.array(rows, dtype=np.int64).reshape(-1, 3)
+        rows = [(entities.find(h), relations.find(r), entities.find(t)) for h, r, t in triples]
+        return np.array(rows, dtype=np.int64)
 
     train, valid, test = _split(_triples())
     return KnowledgeGraph("atlas", entities, relations, as_ids(train), as_ids(valid), as_ids(test))

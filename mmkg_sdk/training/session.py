@@ -1,0 +1,103 @@
+"""From a data set's name to a trained run, and from an interrupted run to a finished one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from ..families import family_part
+from ..run import Run
+from .settings import TrainingSettings
+
+
+def start_training(
+    family: str,
+    data: str,
+    out: str | Path,
+    *,
+    settings: Mapping[str, Any],
+    preset: str | None = None,
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> tuple[Run, Any]:
+    """Create a run from a data set and train it.
+
+    Args:
+        data: "atlas", a fetched name, or a data set folder.
+        settings: names of the family's configuration and of TrainingSettings; they win over the preset.
+        preset: a name of the family's presets; None takes the one named like the data set, if there is one.
+
+    Returns:
+        The run and the TrainingResult.
+
+    Raises:
+        DataError: unknown preset or setting, or a data set that cannot be read.
+    """
+    from ..data.open import open_dataset
+
+    parts = family_part(family, "config")
+    chosen = {**_preset(parts.PRESETS, preset, data), **settings}
+    training_names = {field.name for field in fields(TrainingSettings)}
+    training = TrainingSettings.from_json({n: v for n, v in chosen.items() if n in training_names})
+    dataset = open_dataset(data)
+    inputs = family_part(family, "inputs")
+    model_settings = {n: v for n, v in chosen.items() if n not in training_names}
+    config = parts.Config.from_json(model_settings | inputs.data_sizes(dataset))
+    counts = {f"num_{name}": getattr(config, f"num_{name}") for name in ("visual_tokens", "text_tokens")}
+    run = Run.create(
+        out,
+        family=family,
+        config=config.to_json(),
+        graph=dataset.graph,
+        inputs=inputs.encoder_inputs(dataset, **counts),
+        settings=training.to_json(),
+        source={"data": data, "preset": preset},
+        overwrite=overwrite,
+    )
+    return run, _train(run, training, device, inputs.codebooks(dataset))
+
+
+def resume_training(folder: str | Path, *, device: str = "cpu") -> tuple[Run, Any]:
+    """Go on with an interrupted run, exactly where it stopped.
+
+    Raises:
+        DataError: the run was imported, so there is no training to resume.
+    """
+    run = Run.open(folder)
+    if run.settings is None:
+        raise DataError(f"{folder} was imported from a checkpoint; there is no training to resume.")
+    return run, _train(run, TrainingSettings.from_json(run.settings), device, {})
+
+
+def _train(run: Run, settings: TrainingSettings, device: str, frozen: Mapping[str, Any]) -> Any:
+    import torch
+
+    from .loop import train
+
+    torch.manual_seed(settings.seed)
+    model = family_part(run.family, "model").build(run.config, run.inputs)
+    model.load_state_dict({name: torch.as_tensor(array) for name, array in frozen.items()}, strict=False)
+    objective = family_part(run.family, "objective").Objective(model, torch.as_tensor(run.graph.train))
+    return train(objective, run, settings, _validation(run, model), device)
+
+
+def _validation(run: Run, model: Any) -> Callable[[], dict[str, float]]:
+    """Metrics of the validation split, or of the training split where there is none."""
+    from ..evaluation import evaluate_link_prediction
+    from ..known_triples import KnownTriples
+
+    known = KnownTriples(run.graph.triples)
+    triples = run.graph.valid if len(run.graph.valid) else run.graph.train[:1000]
+    link_scorer = family_part(run.family, "model").link_scorer
+    return lambda: evaluate_link_prediction(link_scorer(model), triples, known).metrics()
+
+
+def _preset(presets: Mapping[str, dict[str, Any]], name: str | None, data: str) -> dict[str, Any]:
+    if name is None:
+        return presets.get(data, {})
+    if name not in presets:
+        raise DataError(f"unknown preset {name!r}; expected one of {', '.join(presets)}.")
+    return presets[name]
