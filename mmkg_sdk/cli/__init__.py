@@ -1,1 +1,1 @@
-"""The command line: every command calls one library function."""
+"""The mmkg-sdk command line."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,24 @@ cache_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Cache folder. Default: $MMKG_CACHE, else ~/.cache/mmkg_sdk.",
 )
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that reads a data set; they arrive as the keywords of `open_dataset`."""
+    options = (
+        click.option(
+            "--tokens",
+            type=click.Path(path_type=Path),
+            help="Folder of token files and codebooks. Default: the data set's own folder.",
+        ),
+        click.option("--visual", help="Visual tokenizer or token file, when there are several."),
+        click.option("--text", help="Text tokenizer or token file, when there are several."),
+        click.option("--keep-duplicates", is_flag=True, help="Keep triples that repeat an earlier line."),
+        cache_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -46,15 +64,15 @@ def fetch_command(name: str, source: Path | None, cache: Path | None, as_json: b
 
 @data.command("inspect")
 @click.argument("source")
-@cache_option
+@reading_options
 @as_json
-def inspect_command(source: str, cache: Path | None, as_json: bool) -> None:
+def inspect_command(source: str, as_json: bool, **reading: Any) -> None:
     """Describe the data set SOURCE: a folder, a fetched name, or `atlas`."""
     from ..data.open import open_dataset
     from ..data.summary import summarize
 
     with _talk_on_stderr():
-        summary = summarize(open_dataset(source, cache=cache))
+        summary = summarize(open_dataset(source, **reading))
     _answer(summary, _table(summary), as_json)
 
 
@@ -85,7 +103,7 @@ def inspect_command(source: str, cache: Path | None, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="File of lines `label TAB text`. Default: the descriptions in SOURCE.",
 )
-@cache_option
+@reading_options
 @as_json
 def tokenize_command(
     source: str,
@@ -94,8 +112,8 @@ def tokenize_command(
     image_model: str,
     images: Path | None,
     texts: Path | None,
-    cache: Path | None,
     as_json: bool,
+    **reading: Any,
 ) -> None:
     """Turn descriptions and images of the data set SOURCE into tokens and write it to a new folder."""
     from ..data.open import raw_dataset
@@ -104,7 +122,7 @@ def tokenize_command(
     from ..data.tokenize import tokenize_dataset
     from ..data.write import write_dataset
 
-    with _talk_on_stderr(), raw_dataset(source, cache=cache) as (dataset, own_images):
+    with _talk_on_stderr(), raw_dataset(source, **reading) as (dataset, own_images):
         if texts is not None:
             found = read_descriptions(texts, dataset.graph.entities)
             dataset = dataclasses.replace(dataset, descriptions=found)

@@ -1,11 +1,13 @@
 """Names and descriptions that lie beside the triples of public data sets.
 
 Files known here (each also as .xz or .gz):
-* `descriptions.tsv`: label, tab, text; our own layout. `\\n`, `\\t`, `\\r` and `\\\\` in the text stand for a line feed, a tab,
-  a carriage return and a backslash.
-* `entity2text.tsv`: id, name, Freebase mid, description (4 columns), or id, QID, name, source, description (5).
+* `descriptions.tsv`: label, tab, text; our own layout. `\\n`, `\\t`, `\\r` and `\\\\` in the text stand for a
+  line feed, a tab, a carriage return and a backslash.
+* `entity2text.tsv`: id, name, Freebase mid, description (4 columns), or id, QID, name, source, description
+  (5).
 * `ent_links.txt`: DBpedia URI, tab, Wikidata URI: names for data sets that know their entities by QID only.
-* `*entity2text-new.txt`: name of the triples, tab, `readable name -- description` (the second half may be missing).
+* `*entity2text-new.txt`: name of the triples, tab, `readable name -- description` (the second half may be
+  missing).
 * `entity2text.txt`: name of the triples, tab, text.
 """
 
@@ -53,8 +55,8 @@ def escape(text: str) -> str:
 def read_entity_table(path: Path, raw_names: list[str] | None, num_entities: int) -> EntityTexts:
     """Names and descriptions by row from `entity2text.tsv`.
 
-    The names of the 4-column file are taken only when there is no `entity2id.txt` (`raw_names` None): its URIs name the
-    entities already. The QIDs of the 5-column file are compared with those of `entity2id.txt`.
+    The names of the 4-column file are taken only when there is no `entity2id.txt` (`raw_names` None): its
+    URIs name the entities already. The QIDs of the 5-column file are compared with those of `entity2id.txt`.
     """
     names: dict[int | str, str] = {}
     descriptions: dict[int | str, str] = {}
@@ -70,7 +72,8 @@ def read_entity_table(path: Path, raw_names: list[str] | None, num_entities: int
         if len(fields) == 5:
             if raw_names is not None and last_part(raw_names[row]) != fields[1]:
                 raise DataError(
-                    f"{path}:{number}: entity {row} is {fields[1]!r} here, {raw_names[row]!r} in entity2id.txt."
+                    f"{path}:{number}: entity {row} is {fields[1]!r} here, {raw_names[row]!r} in "
+                    "entity2id.txt."
                 )
             if fields[2]:
                 names[row] = fields[2]
@@ -89,7 +92,7 @@ def read_entity_links(path: Path, raw_names: list[str]) -> EntityTexts:
 
 
 def read_named_texts(folder: Path) -> EntityTexts:
-    """Names and descriptions by triple name from `*entity2text-new.txt` or `entity2text.txt`; empty without a file."""
+    """Names and descriptions by triple name from `*entity2text-new.txt` or `entity2text.txt`."""
     names: dict[int | str, str] = {}
     descriptions: dict[int | str, str] = {}
     found = sorted(path for suffix in SUFFIXES for path in folder.glob(f"*entity2text-new.txt{suffix}"))

@@ -29,8 +29,8 @@ class Download:
 def download(wanted: Download, path: Path) -> None:
     """Fetch `wanted` to `path`; nothing happens if the right content is there already.
 
-    What arrived of a broken transfer stays in `path` + ".part"; the next attempt, in this call or a later one, asks for
-    the rest with a Range header. A server that ignores it sends everything again.
+    What arrived of a broken transfer stays in `path` + ".part"; the next attempt, in this call or a later
+    one, asks for the rest with a Range header. A server that ignores it sends everything again.
 
     Raises:
         DataError: if the file cannot be had after 4 attempts, or its content is not the expected one.
@@ -56,7 +56,8 @@ def download(wanted: Download, path: Path) -> None:
     if not part.is_file() or part.stat().st_size < wanted.size:
         have = part.stat().st_size if part.is_file() else 0
         raise DataError(
-            f"{wanted.url} could not be fetched: {problem or 'the transfer ended early'} ({have:,} of {wanted.size:,} bytes "
+            f"{wanted.url} could not be fetched: {problem or 'the transfer ended early'} ({have:,} of "
+            f"{wanted.size:,} bytes "
             "are kept). Run the command again to go on, or use a copy: --from DIR."
         ) from problem
     try:
@@ -72,7 +73,8 @@ def check_content(content: bytes, sha256: str, source: str) -> None:
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise DataError(
-            f"{source} has SHA-256 {found} ({len(content):,} bytes), expected {sha256}. It is not the published file; "
+            f"{source} has SHA-256 {found} ({len(content):,} bytes), expected {sha256}. It is not the "
+            "published file; "
             "fetch it again or get it from another place."
         )
 
@@ -86,7 +88,8 @@ def _continue(wanted: Download, part: Path) -> None:
     if have:
         request.add_header("Range", f"bytes={have}-")
     with contextlib.closing(urllib.request.urlopen(request, timeout=TIMEOUT_S)) as response:
-        # 206 = the rest; anything else is the whole file again. One byte too many shows that it is another file.
+        # 206 = the rest; anything else is the whole file again. One byte too many shows that it is another
+        # file.
         resumed = response.status == 206 and _starts_at(response.headers.get("Content-Range"), have)
         limit = wanted.size + 1 - (have if resumed else 0)
         with part.open("ab" if resumed else "wb") as file:

@@ -24,10 +24,11 @@ def cache_folder(cache: Path | None = None) -> Path:
 
 @contextlib.contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A temporary neighbour to write into; it gets its name when the block ends well, and is removed otherwise.
+    """A temporary neighbour to write into; named `folder` when the block ends well, removed otherwise.
 
     Raises:
-        DataError: if `folder` exists and is not an empty folder, before or after the block, or cannot be made.
+        DataError: if `folder` exists and is not an empty folder, before or after the block, or cannot be
+            made.
     """
     folder = Path(os.path.abspath(folder))
     _refuse_content(folder)
@@ -44,10 +45,12 @@ def new_folder(folder: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o777 & ~umask)
-        _refuse_content(folder)
-        if folder.is_dir():
-            folder.rmdir()
-        temporary.rename(folder)
+        try:
+            if folder.is_dir():
+                folder.rmdir()
+            temporary.rename(folder)
+        except OSError as err:  # someone else has put something there meanwhile
+            raise DataError(f"{folder} cannot be put in place: {err}. Name a new folder.") from err
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

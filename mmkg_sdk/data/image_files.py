@@ -30,8 +30,8 @@ class UnreadableImage:
 def find_images(folder: Path, entities: Labels) -> dict[str, list[Path]]:
     """Entity label -> its images, in entity order; entities without an image are left out.
 
-    An image belongs to an entity by its name without the suffix, or by the name of the sub-folder that it lies in: the
-    label first, else the decimal entity id. Files of no entity are counted in a warning.
+    An image belongs to an entity by its name without the suffix, or by the name of the sub-folder that it
+    lies in: the label first, else the decimal entity id. Files of no entity are counted in a warning.
 
     Raises:
         DataError: if the folder is missing or holds no image of any entity.
@@ -65,12 +65,14 @@ def find_images(folder: Path, entities: Labels) -> dict[str, list[Path]]:
             found.setdefault(row, []).extend(images)
     if strangers:
         warnings.warn(
-            f"{folder}: {len(strangers)} images belong to no entity and are left out, the first is {strangers[0].name}.",
+            f"{folder}: {len(strangers)} images belong to no entity and are left out, the first is "
+            f"{strangers[0].name}.",
             stacklevel=2,
         )
     if not found:
         raise DataError(
-            f"{folder} has no image of any of the {len(entities)} entities. Name files <label>.png or <id>.png."
+            f"{folder} has no image of any of the {len(entities)} entities. Name files <label>.png or "
+            "<id>.png."
         )
     return {entities[row]: found[row] for row in sorted(found)}
 

@@ -1,4 +1,4 @@
-"""Images to tokens: with a published VQ model of transformers, or with patches learned from the images themselves."""
+"""Images to tokens: with a VQ model of transformers, or with patches learned from the images themselves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HALF = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class _VQModel:
-    """How one model type of transformers wants its pixels: class name and the mean and deviation per channel."""
+    """How one model type wants its pixels: class name, and mean and deviation per channel."""
 
     class_name: str
     mean: tuple[float, float, float]
@@ -48,7 +48,8 @@ def tokenize_images(
             Emu3VQVAE. Images are resized to the square the model was made for, without cropping.
 
     Returns:
-        RawTokens with vocabulary_size = codebook rows and pad_id = rows - 1; the images left out, with reasons.
+        RawTokens with vocabulary_size = codebook rows and pad_id = rows - 1; the images left out, with
+        reasons.
 
     Raises:
         DataError: if no image can be read, or the model cannot be loaded or is of another kind.
@@ -102,12 +103,14 @@ def _load(model: str) -> tuple[Any, _VQModel, int]:
     except Exception as err:  # transformers raises OSError, ValueError, KeyError and others here
         first = (str(err).strip().splitlines() or [type(err).__name__])[0]
         raise DataError(
-            f"image model {model!r} cannot be loaded: {first[:300]} Give a transformers VQ model or {LEARNED!r}."
+            f"image model {model!r} cannot be loaded: {first[:300]} Give a transformers VQ model or "
+            f"{LEARNED!r}."
         ) from err
     if kind is None:
         known = ", ".join(_VQ_MODELS)
         raise DataError(
-            f"image model {model!r} is of type {config.model_type!r}; expected one of {known}, or {LEARNED!r}."
+            f"image model {model!r} is of type {config.model_type!r}; expected one of {known}, or "
+            f"{LEARNED!r}."
         )
     shrink = 2 ** (len(config.channel_multiplier) - 1)
     if config.model_type == "chameleon_vqgan":

@@ -1,9 +1,10 @@
 """A small image tokenizer learned from the images at hand: a codebook of colour patches.
 
-Every image is resized to 64 x 48 pixels (whatever its shape: flags and logos lose nothing that a crop would keep) and
-cut into 48 patches of 8 x 8. The distinct patches (a seeded sample of 20,000 if there are more) are clustered by
-k-means into at most 256 codes; a patch's token is the nearest centre. A codebook row is the centre itself, float32,
-less the mean of all centres and divided by their standard deviation. Same images, same result.
+Every image is resized to 64 x 48 pixels (whatever its shape: flags and logos lose nothing that a crop would
+keep) and cut into 48 patches of 8 x 8. The distinct patches (a seeded sample of 20,000 if there are more) are
+clustered by k-means into at most 256 codes; a patch's token is the nearest centre. A codebook row is the
+centre itself, float32, less the mean of all centres and divided by their standard deviation. Same images,
+same result.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ SEED = 0
 def learn_image_tokens(
     pictures: Iterable[tuple[str, Image]],
 ) -> tuple[dict[str, list[int]], NDArray[np.float32]]:
-    """Entity -> tokens of all its images, 48 per image, and the codebook float32 [codes, 192]; both empty for no picture."""
+    """Entity -> tokens of its images, 48 per image, and the codebook float32 [codes, 192]."""
     try:
         from sklearn.cluster import KMeans
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
     except ImportError as err:
         raise missing_package("scikit-learn", "train", "learning an image tokenizer") from err
     cut = [(entity, _patches(picture)) for entity, picture in pictures]

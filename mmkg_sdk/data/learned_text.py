@@ -1,18 +1,18 @@
 """A small text tokenizer learned from the texts at hand: WordPiece vocabulary and a co-occurrence codebook.
 
 Rules, all deterministic:
-1. Text is lower-cased and stripped of accents, words and punctuation are separated, and a WordPiece vocabulary of at
-   most 2,000 pieces is trained on it.
-2. A piece is left out of the lists if it holds no letter or digit, if it is a part of a word with fewer than three
-   characters, or if it occurs in more than a quarter of the texts (with 20 texts or more): such pieces say little about
-   an entity, and selection by frequency would keep little else. A text that would lose all its pieces keeps its parts.
-   Selection prefers what comes first among equals, so a list goes from rare to common pieces; those of one text
-   only, which connect it with no other, come last.
-3. Codebook: the matrix of positive pointwise mutual information of two different pieces in the same text (log of
-   their joint frequency over the product of the single ones, negative values set to 0), cut to its at most 32 largest
-   positive eigenvalues: each eigenvector times the root of its eigenvalue, signed so that its largest entry is
-   positive, and the whole scaled to a mean square of 1. The negative half of the spectrum is left out because it
-   would push apart exactly the pieces that stand together.
+1. Text is lower-cased and stripped of accents, words and punctuation are separated, and a WordPiece
+   vocabulary of at most 2,000 pieces is trained on it.
+2. A piece is left out of the lists if it holds no letter or digit, if it is a part of a word with fewer than
+   three characters, or if it occurs in more than a quarter of the texts (with 20 texts or more): such pieces
+   say little about an entity, and selection by frequency would keep little else. A text that would lose all
+   its pieces keeps its parts. Selection prefers what comes first among equals, so a list goes from rare to
+   common pieces; those of one text only, which connect it with no other, come last.
+3. Codebook: the matrix of positive pointwise mutual information of two different pieces in the same text (log
+   of their joint frequency over the product of the single ones, negative values set to 0), cut to its at most
+   32 largest positive eigenvalues: each eigenvector times the root of its eigenvalue, signed so that its
+   largest entry is positive, and the whole scaled to a mean square of 1. The negative half of the spectrum is
+   left out because it would push apart exactly the pieces that stand together.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ COMMON_SHARE = 0.25
 FEW_TEXTS = 20
 SHORTEST_PART = 3
 _UNKNOWN = "[UNK]"
+_BLOCK_TEXTS = 4096
 
 
 def learn_text_tokens(texts: Mapping[str, str]) -> RawTokens:
-    """Tokens of every text and their codebook float32 [pieces, at most 32]; a text of common pieces only is left out.
+    """Tokens of every text, codebook float32 [pieces, at most 32]; a text of common pieces only is left out.
 
     Raises:
         DataError: if no piece remains in any text.
@@ -48,23 +49,21 @@ def learn_text_tokens(texts: Mapping[str, str]) -> RawTokens:
     if len(encoded) >= FEW_TEXTS:
         dropped |= num_texts_of > COMMON_SHARE * len(encoded)
     lists: dict[str, list[int]] = {}
-    present = np.zeros((len(encoded), len(pieces)), dtype=np.float32)
-    for row, (label, tokens) in enumerate(zip(texts, encoded, strict=True)):
+    for label, tokens in zip(texts, encoded, strict=True):
         left = [position for position, token in enumerate(tokens) if not dropped[token]]
         longer = [position for position in left if not _short_part(position, tokens, pieces)]
         kept = [tokens[position] for position in longer or left]
         if kept:
             # The sort is stable: equally common pieces stay in the order of the text.
             lists[label] = sorted(kept, key=lambda token: (num_texts_of[token] == 1, num_texts_of[token]))
-            present[row, kept] = 1
     if not lists:
         raise DataError(f"the {len(texts)} texts share all their words; nothing tells the entities apart.")
-    codebook = _co_occurrence_codebook(present)
+    codebook = _co_occurrence_codebook(list(lists.values()), len(pieces))
     return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, "learned-wordpiece")
 
 
 def _short_part(position: int, tokens: Sequence[int], pieces: Sequence[str]) -> bool:
-    """Whether the piece at a position is a part of a word, not a whole one, and has fewer than three characters."""
+    """Whether the piece at a position is a part of a word and has fewer than three characters."""
     piece = pieces[tokens[position]]
     continued = position + 1 < len(tokens) and pieces[tokens[position + 1]].startswith("##")
     return (piece.startswith("##") or continued) and len(piece.removeprefix("##")) < SHORTEST_PART
@@ -78,8 +77,8 @@ def _learn_pieces(texts: Sequence[str]) -> tuple[list[str], list[list[int]]]:
         raise missing_package("tokenizers", "train", "learning a text tokenizer") from err
     normalizer = normalizers.BertNormalizer(lowercase=True)
     splitter = pre_tokenizers.BertPreTokenizer()
-    # The trainer numbers `##x` pieces in hash order, which changes from run to run and with it the merges. Naming
-    # them beforehand fixes their numbers. Every character gets one: a superset changes nothing.
+    # The trainer numbers `##x` pieces in hash order, which changes from run to run and with it the merges.
+    # Naming them beforehand fixes their numbers. Every character gets one: a superset changes nothing.
     chars = sorted({char for text in texts for char in normalizer.normalize_str(text) if not char.isspace()})
     continuations = [f"##{char}" for char in chars][: MAX_PIECES // 2]
     learner = Tokenizer(models.WordPiece(unk_token=_UNKNOWN))
@@ -100,9 +99,15 @@ def _learn_pieces(texts: Sequence[str]) -> tuple[list[str], list[list[int]]]:
     return sorted(vocabulary, key=vocabulary.__getitem__), encoded
 
 
-def _co_occurrence_codebook(present: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rule 3 of the module for a 0/1 matrix [texts, pieces]."""
-    together = (present.T @ present).astype(np.float64)  # whole numbers below 2^24: exact in any order
+def _co_occurrence_codebook(texts: Sequence[Sequence[int]], num_pieces: int) -> NDArray[np.float32]:
+    """Rule 3 of the module for the pieces of every text."""
+    together = np.zeros((num_pieces, num_pieces), dtype=np.float64)
+    for start in range(0, len(texts), _BLOCK_TEXTS):
+        block = texts[start : start + _BLOCK_TEXTS]
+        present = np.zeros((len(block), num_pieces), dtype=np.float32)
+        for row, tokens in enumerate(block):
+            present[row, tokens] = 1
+        together += present.T @ present  # whole numbers below 2^24: exact in any order
     np.fill_diagonal(together, 0.0)
     single = together.sum(axis=1)
     total = single.sum()
@@ -124,9 +129,9 @@ def _co_occurrence_codebook(present: NDArray[np.float32]) -> NDArray[np.float32]
 
 
 def _eigen(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Eigenvalues and eigenvectors, on one thread: with several, the last bits depend on how many there are."""
+    """Eigenvalues and eigenvectors, on one thread: with several, the last bits depend on their number."""
     try:
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
     except ImportError as err:
         raise missing_package("scikit-learn", "train", "learning a text tokenizer") from err
     with threadpool_limits(limits=1):

@@ -1,8 +1,9 @@
 """The layout of MyGO and of this SDK: train.txt, valid.txt, test.txt with lines `head TAB relation TAB tail`.
 
-Beside them, all optional: entities.txt and relations.txt (one name a line, id = line number from 0), entity2id.txt and
-relation2id.txt (`name id`, no count line). In the published DB15K, MKG-W and MKG-Y the names in the triples are decimal
-ids and the readable names stand in entity2id.txt; without any list the ids follow the first appearance in the triples.
+Beside them, all optional: entities.txt and relations.txt (one name a line, id = line number from 0),
+entity2id.txt and relation2id.txt (`name id`, no count line). In the published DB15K, MKG-W and MKG-Y the
+names in the triples are decimal ids and the readable names stand in entity2id.txt; without any list the ids
+follow the first appearance in the triples.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def _read_names(
         )
     if sorted(keys) != sorted(str(row) for row in range(len(names))):
         raise DataError(
-            f"{list_path} and {map_path} do not agree: {listing} must hold the names of {mapping} in id order, or the ids."
+            f"{list_path} and {map_path} do not agree: {listing} must hold the names of {mapping} in id "
+            "order, or the ids."
         )
     return keys, [names[int(key)] for key in keys]
 

@@ -1,4 +1,4 @@
-"""Names of entities and relations as the public data sets spell them, and the readable labels made of them."""
+"""Names of entities and relations as public data sets spell them, and the readable labels made of them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
 
 
 def relation_labels(names: Sequence[str]) -> list[str]:
-    """Last path segment or fragment of each relation URI; where that repeats, as much of the path as tells them apart."""
+    """Last path segment or fragment of each URI; where that repeats, as much of the path as is needed."""
     parts = [
         re.split(r"([/#])", name.strip("<>").rstrip("/#")) if _URI.fullmatch(name) else [name]
         for name in names
@@ -124,8 +124,8 @@ class NameTable:
     def rows_of(self, names: Mapping[str, object] | Sequence[str], source: str) -> list[int]:
         """Rows of the names in a file that uses one spelling throughout.
 
-        A decimal name can be a title and an id at once, so the spelling is settled for the file, not per name:
-        the first list that knows every name.
+        A decimal name can be a title and an id at once, so the spelling is settled for the file, not per
+        name: the first list that knows every name.
 
         Raises:
             DataError: naming the first name that the best fitting spelling does not know.
@@ -142,7 +142,7 @@ class NameTable:
             if name not in best:
                 near = self.labels.near(name)
                 raise DataError(
-                    f"{source}: {self.labels.kind} {name[:80]!r} (name {number} of {len(names)}) is not in the data set"
-                    + (f"; near: {', '.join(repr(label) for label in near)}." if near else ".")
+                    f"{source}: {self.labels.kind} {name[:80]!r} (name {number} of {len(names)}) is not in "
+                    "the data set" + (f"; near: {', '.join(repr(label) for label in near)}." if near else ".")
                 )
         return [best[name] for name in names]

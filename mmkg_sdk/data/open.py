@@ -15,20 +15,28 @@ from .readers import read_dataset
 ATLAS = "atlas"
 
 
-def open_dataset(source: str | Path, *, cache: Path | None = None) -> DataSet:
+def open_dataset(
+    source: str | Path,
+    *,
+    cache: Path | None = None,
+    tokens: Path | None = None,
+    visual: str | None = None,
+    text: str | None = None,
+    keep_duplicates: bool = False,
+) -> DataSet:
     """The data set that `source` names.
 
     Args:
-        source: "atlas" (the embedded data set, tokenised with the learned tokenizers on first use), the name of a
-            fetched public data set ("db15k", "mkg-w", "mkg-y"), or a folder. A Path is always a folder.
+        source: "atlas" (the embedded data set, tokenised with the learned tokenizers on first use), the name
+            of a fetched public data set ("db15k", "mkg-w", "mkg-y"), or a folder. A Path is always a folder.
         cache: where fetched and tokenised data sets lie; None: $MMKG_CACHE, else ~/.cache/mmkg_sdk.
+        tokens, visual, text, keep_duplicates: see `read_dataset`.
 
     Raises:
         DataError: if there is no such data set; the message says how to get it.
     """
-    if source == ATLAS:
-        return read_dataset(_tokenized_atlas(cache_folder(cache)))
-    return read_dataset(find_folder(source, cache=cache))
+    folder = _tokenized_atlas(cache_folder(cache)) if source == ATLAS else find_folder(source, cache=cache)
+    return read_dataset(folder, tokens=tokens, visual=visual, text=text, keep_duplicates=keep_duplicates)
 
 
 def find_folder(source: str | Path, *, cache: Path | None = None) -> Path:
@@ -51,22 +59,33 @@ def find_folder(source: str | Path, *, cache: Path | None = None) -> Path:
 
 
 @contextlib.contextmanager
-def raw_dataset(source: str | Path, *, cache: Path | None = None) -> Iterator[tuple[DataSet, Path | None]]:
-    """The data set and its folder of images (None without one) as they are before tokenising.
+def raw_dataset(
+    source: str | Path,
+    *,
+    cache: Path | None = None,
+    tokens: Path | None = None,
+    visual: str | None = None,
+    text: str | None = None,
+    keep_duplicates: bool = False,
+) -> Iterator[tuple[DataSet, Path | None]]:
+    """The data set as it is before tokenising, and its folder `images` (None without one).
 
-    The files of the atlas are written to a temporary folder that goes when the block ends.
+    The files of the atlas are written to a temporary folder that goes when the block ends; of other data sets
+    the folder itself is read. Arguments as for `open_dataset`.
     """
-    if source == ATLAS:
-        from .atlas import write_atlas
+    with contextlib.ExitStack() as stack:
+        if source == ATLAS:
+            from .atlas import write_atlas
 
-        with tempfile.TemporaryDirectory(prefix="mmkg-atlas-") as temporary:
-            folder = Path(temporary) / ATLAS
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmkg-atlas-"))) / ATLAS
             write_atlas(folder)
-            yield read_dataset(folder), folder / "images"
-        return
-    folder = find_folder(source, cache=cache)
-    images = folder / "images"
-    yield read_dataset(folder), images if images.is_dir() else None
+        else:
+            folder = find_folder(source, cache=cache)
+        dataset = read_dataset(
+            folder, tokens=tokens, visual=visual, text=text, keep_duplicates=keep_duplicates
+        )
+        images = folder / "images"
+        yield dataset, images if images.is_dir() else None
 
 
 def _tokenized_atlas(cache: Path) -> Path:

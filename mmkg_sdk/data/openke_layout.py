@@ -1,7 +1,8 @@
 """The OpenKE layout: train2id.txt, valid2id.txt, test2id.txt with a count line and then `head tail relation`.
 
-The relation comes LAST. entity2id.txt and relation2id.txt start with a count line too. Entities that the triples know by
-a Freebase mid or a WordNet offset get the readable name of `*entity2text-new.txt` where that file is present.
+The relation comes LAST. entity2id.txt and relation2id.txt start with a count line too. Entities that the
+triples know by a Freebase mid or a WordNet offset get the readable name of `*entity2text-new.txt` where that
+file is present.
 """
 
 from __future__ import annotations
@@ -61,12 +62,14 @@ def _read_split(
         fields = line.split()
         if len(fields) != 3:
             raise DataError(
-                f"{path}:{number}: expected 3 columns (head tail relation), found {len(fields)}: {line[:80]!r}."
+                f"{path}:{number}: expected 3 columns (head tail relation), found {len(fields)}: "
+                f"{line[:80]!r}."
             )
         head, tail, relation = (parse_integer(field, path, number, "an id") for field in fields)
         if max(head, tail) >= num_entities or relation >= num_relations:
             raise DataError(
-                f"{path}:{number}: head {head}, tail {tail}, relation {relation}, but there are {num_entities} entities "
+                f"{path}:{number}: head {head}, tail {tail}, relation {relation}, but there are "
+                f"{num_entities} entities "
                 f"and {num_relations} relations. Columns are head tail relation."
             )
         rows.append((head, relation, tail))

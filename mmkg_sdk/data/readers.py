@@ -29,7 +29,8 @@ def read_dataset(
         folder: the folder with the triples.
         tokens: the folder with token files and codebooks; None: the same folder.
         visual, text: tokenizer ("beit", "bert", ...) or token file name, needed only when several are there.
-        keep_duplicates: keep lines that repeat an earlier one. They are dropped otherwise; both with a warning.
+        keep_duplicates: keep lines that repeat an earlier one. They are dropped otherwise; both with a
+            warning.
 
     Raises:
         DataError: if the layout is unknown or a file is malformed, with file and line.

@@ -1,10 +1,11 @@
 """Public data sets by name: where their files lie, what they must contain, and fetching them.
 
 The triples are those of the MyGO repository, the names of entities and relations those of MoMoK and K-ON.
-SHA-256 and size are of the uncompressed content and were computed from copies of the published files. Paths and full
-commit ids come from an archived listing of the three repositories; **no address was ever tried against the live site**,
-because no network was at hand, and one path (marked below) is a guess. A wrong address cannot give wrong data: the hash is
-checked before a file gets its name. Should an address fail, put the files into a folder and pass `source` (`--from`).
+SHA-256 and size are of the uncompressed content and were computed from copies of the published files. Paths
+and full commit ids come from an archived listing of the three repositories; **no address was ever tried
+against the live site**, because no network was at hand, and one path (marked below) is a guess. A wrong
+address cannot give wrong data: the hash is checked before a file gets its name. Should an address fail, put
+the files into a folder and pass `source` (`--from`).
 
 Token files are not here: their content was not available, so no hash could be pinned. Take them from the
 `tokens` folder of the MyGO repository, unpack them, and pass that folder to `read_dataset(..., tokens=...)`.
@@ -45,7 +46,8 @@ class PublicFile:
     required: bool = True
 
 
-# The readable names and descriptions of entity2text.tsv were joined from several sources; they have no address.
+# The readable names and descriptions of entity2text.tsv were joined from several sources; they have no
+# address.
 PUBLIC: dict[str, tuple[PublicFile, ...]] = {
     "db15k": (
         PublicFile(
@@ -184,7 +186,8 @@ PUBLIC: dict[str, tuple[PublicFile, ...]] = {
 def fetch(name: str, *, cache: Path | None = None, source: Path | None = None) -> Path:
     """The folder of a public data set in the cache, fetched if it is not there yet.
 
-    A download that breaks off is resumed by the next call; the folder appears when all of it is there and checked.
+    A download that breaks off is resumed by the next call; the folder appears when all of it is there and
+    checked.
 
     Args:
         name: "db15k", "mkg-w" or "mkg-y".
@@ -192,7 +195,8 @@ def fetch(name: str, *, cache: Path | None = None, source: Path | None = None) -
         source: take the files (plain, .xz or .gz) from this folder instead of the network.
 
     Raises:
-        DataError: if the name is unknown, a required file cannot be had, or its content is not the published one.
+        DataError: if the name is unknown, a required file cannot be had, or its content is not the published
+            one.
     """
     files = PUBLIC.get(name)
     if files is None:
@@ -203,7 +207,7 @@ def fetch(name: str, *, cache: Path | None = None, source: Path | None = None) -
 
 
 def fetch_files(files: tuple[PublicFile, ...], folder: Path, *, source: Path | None = None) -> Path:
-    """Bring the files into `folder`, which appears once all are there; a folder that is there already is checked again."""
+    """Bring the files into `folder`, which appears once all are there; one that exists is checked."""
     if folder.is_dir():
         for file in files:
             path = folder / file.name
@@ -221,7 +225,8 @@ def fetch_files(files: tuple[PublicFile, ...], folder: Path, *, source: Path | N
     missing = [file.name for file in files if not _bring(file, unfinished, source)]
     if missing:
         warnings.warn(
-            f"{folder.name}: without {', '.join(missing)} (optional: readable names and descriptions of entities).",
+            f"{folder.name}: without {', '.join(missing)} (optional: readable names and descriptions of "
+            "entities).",
             stacklevel=3,
         )
     unfinished.rename(folder)

@@ -12,9 +12,10 @@ from .graph import SPLITS, DataSet, RawTokens
 def summarize(dataset: DataSet) -> dict[str, Any]:
     """Counts of a data set as plain numbers and texts, ready for JSON.
 
-    Keys: name, entities, relations, train, valid, test, entities_without_triples, descriptions, visual, text. The last two
-    are None or: tokenizer, entities (with at least one token), coverage (their share), tokens_per_entity (mean),
-    distinct_tokens_per_entity (mean), codebook_rows, codebook_width, vocabulary_size, pad_id.
+    Keys: name, entities, relations, train, valid, test, entities_without_triples, descriptions, visual, text.
+    The last two are None or: tokenizer, entities (with at least one token), coverage (their share),
+    tokens_per_entity (mean), distinct_tokens_per_entity (mean), codebook_rows, codebook_width,
+    vocabulary_size, pad_id.
     """
     graph = dataset.graph
     used = np.unique(graph.triples[:, [0, 2]])

@@ -31,7 +31,8 @@ def need_file(folder: Path, name: str) -> Path:
     path = find_file(folder, name)
     if path is None:
         raise DataError(
-            f"{folder} has no {name} (nor {name}.xz, {name}.gz). Add the file; an empty one is an empty split."
+            f"{folder} has no {name} (nor {name}.xz, {name}.gz). Add the file; an empty one is an empty "
+            "split."
         )
     return path
 
@@ -73,7 +74,7 @@ def read_text(path: Path) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines without their ends (LF or CRLF); line k of the file is item k - 1. Empty lines at the end are dropped.
+    """The lines without their ends, empty lines at the end dropped; line k of the file is item k - 1.
 
     Only LF and CRLF end a line: labels may hold other characters that Unicode calls line breaks.
     """
@@ -94,7 +95,8 @@ def read_columns(path: Path, count: int, separator: str = "\t") -> Iterator[tupl
         fields = line.split(separator)
         if len(fields) != count:
             raise DataError(
-                f"{path}:{number}: expected {count} columns separated by one {shown}, found {len(fields)}: {line[:80]!r}."
+                f"{path}:{number}: expected {count} columns separated by one {shown}, found {len(fields)}: "
+                f"{line[:80]!r}."
             )
         yield number, fields
 

@@ -1,4 +1,4 @@
-"""Texts to tokens: with the tokenizer of a published language model, or with one learned from the texts themselves."""
+"""Texts to tokens: with the tokenizer of a language model, or with one learned from the texts themselves."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def tokenize_texts(descriptions: Mapping[str, str], model: str = LEARNED) -> Raw
             codebook, its input embeddings. A name is downloaded if it is not in the transformers cache.
 
     Returns:
-        RawTokens with a float32 codebook; vocabulary_size 30522 and pad_id 14999 for codebooks of that many rows or
-        more, else vocabulary_size = rows and pad_id = rows - 1.
+        RawTokens with a float32 codebook; vocabulary_size 30522 and pad_id 14999 for codebooks of that many
+        rows or more, else vocabulary_size = rows and pad_id = rows - 1.
 
     Raises:
         DataError: if there is no text, or the model cannot be loaded.
@@ -46,7 +46,8 @@ def tokenize_texts(descriptions: Mapping[str, str], model: str = LEARNED) -> Raw
     except Exception as err:  # transformers raises OSError, ValueError, KeyError and others here
         first = (str(err).strip().splitlines() or [type(err).__name__])[0]
         raise DataError(
-            f"text model {model!r} cannot be loaded: {first[:300]} Give a transformers model name or folder, or {LEARNED!r}."
+            f"text model {model!r} cannot be loaded: {first[:300]} Give a transformers model name or folder, "
+            f"or {LEARNED!r}."
         ) from err
     codebook = embeddings.weight.detach().float().numpy().astype(np.float32, copy=True)
     # verbose=False: no warning about lengths; nothing is fed to the model, so its maximum does not matter.

@@ -1,7 +1,7 @@
 """Token files and codebooks of one folder, in MyGO's layout and in our own.
 
-MyGO: `{set}-visual.json` and friends hold an object, entity name -> list of token ids with repeats; the codebook is a
-tensor saved by torch (`visual.pth`). Our own, written by `write_dataset`:
+MyGO: `{set}-visual.json` and friends hold an object, entity name -> list of token ids with repeats; the
+codebook is a tensor saved by torch (`visual.pth`). Our own, written by `write_dataset`:
 
 * `visual-tokens.json`, `text-tokens.json`: entity label -> token ids.
 * `codebooks.safetensors`: float32 tensors `visual` and `text`.
@@ -42,7 +42,8 @@ class _Official:
     pad_id: int
 
 
-# `-textual.json` is the name for every text tokenizer outside DB15K; the codebook beside it decides which one it is.
+# `-textual.json` is the name for every text tokenizer outside DB15K; the codebook beside it decides which one
+# it is.
 _TEXT = "-textual.json"
 _OFFICIAL = (
     _Official("visual", "beit", ("-visual.json",), ("visual.pth",), 8192, 8191),
@@ -71,7 +72,7 @@ _OFFICIAL = (
 
 @dataclass(frozen=True)
 class _Candidate:
-    """One way to read a modality: a token file with the tokenizer and the codebook (None if its file is absent)."""
+    """One way to read a modality: token file, tokenizer, codebook (None if its file is absent)."""
 
     tokens: Path
     tokenizer: str
@@ -91,7 +92,8 @@ def read_tokens(
         choice: tokenizer ("beit", "vqgan", "bert", "roberta", "llama") or file name, when there are several.
 
     Raises:
-        DataError: if several token files fit, the codebook is missing, a file is malformed or an entity unknown.
+        DataError: if several token files fit, the codebook is missing, a file is malformed or an entity
+            unknown.
     """
     candidates = _find_candidates(folder, modality)
     if choice is not None:
@@ -156,7 +158,7 @@ def _text_codebooks(folder: Path) -> bool:
 
 
 def _refuse_archives(folder: Path, modality: str) -> None:
-    """The published visual token files come zipped; a zip left as it is must not read as `no such modality`."""
+    """The published visual tokens come zipped; a zip left as it is must not read as `no such modality`."""
     for path in sorted(folder.glob("*.zip")):
         for official in _OFFICIAL:
             stems = tuple(suffix.removesuffix(".json") for suffix in official.token_suffixes)
@@ -168,11 +170,11 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """A JSON file whose content is one object without repeated keys."""
 
     def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            seen: set[str] = set()
-            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise DataError(f"{path}: key {twice[:80]!r} stands there twice.")
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise DataError(f"{path}: key {key[:80]!r} stands there twice.")
+            found[key] = value
         return found
 
     try:
@@ -233,7 +235,7 @@ def read_own_codebook(path: Path, modality: str) -> NDArray[np.float32]:
 
 
 def read_torch_codebook(path: Path) -> NDArray[np.float32]:
-    """A codebook float32 [rows, width] from a tensor or parameter saved by torch, loaded without running its pickle."""
+    """A codebook float32 [rows, width] from a tensor or parameter saved by torch; no code in it runs."""
     try:
         import torch
     except ImportError as err:

@@ -25,12 +25,14 @@ def tokenize_dataset(
 
     Args:
         dataset: its descriptions are tokenized; without any, its text tokens stay as they are.
-        images: a folder (see `find_images`), or entity label -> image files; None: the visual tokens stay as they are.
+        images: a folder (see `find_images`), or entity label -> image files; None: the visual tokens stay as
+            they are.
         text_model: see `tokenize_texts`.
         image_model: see `tokenize_images`.
 
     Raises:
-        DataError: if there is neither a description nor an image. Images that cannot be read are left out with a warning.
+        DataError: if there is neither a description nor an image. Images that cannot be read are left out
+            with a warning.
     """
     if not dataset.descriptions and images is None:
         raise DataError(

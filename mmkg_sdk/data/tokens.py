@@ -29,13 +29,14 @@ class ModalityTokens:
 def select_tokens(raw: RawTokens | None, entities: Labels, count: int) -> ModalityTokens:
     """The `count` most frequent tokens of every entity, in ascending order of codebook row.
 
-    Equal frequencies are settled by first appearance in the entity's list. A token id up to `vocabulary_size` is its own
-    codebook row; the ids above it get the rows vocabulary_size + 1, + 2, ... in the order in which they are first kept,
-    going through the entities as `raw.lists` has them and, inside an entity, from its most to its least frequent
-    token. Unused slots come last, hold `pad_id` and are masked.
+    Equal frequencies are settled by first appearance in the entity's list. A token id up to `vocabulary_size`
+    is its own codebook row; the ids above it get the rows vocabulary_size + 1, + 2, ... in the order in which
+    they are first kept, going through the entities as `raw.lists` has them and, inside an entity, from its
+    most to its least frequent token. Unused slots come last, hold `pad_id` and are masked.
 
     Args:
-        raw: the lists and their codebook; None means that no entity has the modality: index 0 everywhere, all masked.
+        raw: the lists and their codebook; None means that no entity has the modality: index 0 everywhere, all
+            masked.
         entities: row order of the result.
         count: tokens to keep per entity, from 1.
 

@@ -14,10 +14,10 @@ from ..labels import Labels
 
 
 def to_triples(rows: Sequence[Sequence[int]], path: Path, *, keep_duplicates: bool) -> NDArray[np.int64]:
-    """Triples int64 [triples, 3] of one split in file order; a repeated line counts once unless `keep_duplicates`.
+    """Triples int64 [triples, 3] of one split in file order; repeated lines count once unless asked.
 
-    Dropping is not silent: a UserWarning gives the count. The published DB15K has 9,904 validation lines, of which
-    7,481 are distinct, so the choice changes its validation figures.
+    Dropping is not silent: a UserWarning gives the count. The published DB15K has 9,904 validation lines, of
+    which 7,481 are distinct, so the choice changes its validation figures.
     """
     triples = np.array(rows, dtype=np.int64).reshape(-1, 3)
     _, first = np.unique(triples, axis=0, return_index=True)

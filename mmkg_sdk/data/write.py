@@ -22,8 +22,8 @@ def write_dataset(dataset: DataSet, folder: Path) -> None:
     The name of the graph is not stored: reading gives it the folder's name.
 
     Raises:
-        DataError: if the folder has content already, or a label holds a tab, starts with a byte order mark or cannot
-            be written as UTF-8.
+        DataError: if the folder has content already, or a label holds a tab, starts with a byte order mark or
+            cannot be written as UTF-8.
     """
     graph = dataset.graph
     for labels in (graph.entities, graph.relations):
@@ -48,7 +48,8 @@ def _check_labels(labels: Labels) -> None:
         )
         if unwritable:
             raise DataError(
-                f"{labels.kind} label {label!r} cannot stand in a text file: it holds a tab, a surrogate, or starts with a "
+                f"{labels.kind} label {label!r} cannot stand in a text file: it holds a tab, a surrogate, or "
+                "starts with a "
                 "byte order mark. Rename it."
             )
 

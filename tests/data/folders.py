@@ -21,7 +21,7 @@ def write_files(folder: Path, files: dict[str, str | bytes]) -> Path:
 
 
 def small_mygo(folder: Path, **changes: str | bytes | None) -> Path:
-    """Four people, two relations; published style: ids in the triples, URIs in entity2id.txt. None leaves a file out."""
+    """Four people, two relations, ids in the triples, URIs in entity2id.txt. None leaves a file out."""
     files: dict[str, str | bytes | None] = {
         "entity2id.txt": "".join(
             f"<http://dbpedia.org/resource/{name}> {k}\n" for k, name in enumerate("ABCD")

@@ -87,6 +87,27 @@ def test_texts_of_an_unknown_entity_are_an_error(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_choice_between_token_files_reaches_the_reader(tmp_path):
+    torch = pytest.importorskip("torch", reason="codebooks of MyGO are torch files")
+    tokens = write_files(tmp_path / "tokens", {"S-visual.json": '{"0": [1]}', "S-visual-vqgan.json": "{}"})
+    for name in ("visual.pth", "visual_vqgan.pth"):
+        torch.save(torch.ones(5, 2), tokens / name)
+    folder = small_mygo(tmp_path / "set", valid_txt="0\t0\t1\n0\t0\t1\n")
+    options = ("--tokens", tokens, "--visual", "beit", "--keep-duplicates", "--json")
+    answer = json.loads(call("inspect", folder, *options).stdout)
+    assert answer["visual"]["tokenizer"] == "beit"
+    assert answer["valid"] == 2
+
+
+def test_the_atlas_can_be_tokenized_anew(tmp_path):
+    pytest.importorskip("PIL", reason="the atlas draws its images with pillow")
+    pytest.importorskip("sklearn", reason="learned patches need scikit-learn")
+    result = call("tokenize", "atlas", "--out", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.exception
+    assert json.loads(result.stdout)["visual"]["tokenizer"] == "learned-patches"
+    assert len(read_dataset(tmp_path / "out").graph.train) > 0
+
+
 def test_nothing_to_tokenize_is_an_error(tmp_path):
     dataset = read_dataset(small_mygo(tmp_path))
     with pytest.raises(DataError, match="nothing to tokenize"):
@@ -112,7 +133,8 @@ def test_help_names_every_option():
 def test_importing_the_package_loads_nothing_heavy():
     program = (
         "import sys, mmkg_sdk.data, mmkg_sdk.cli.data;"
-        "heavy = {'torch', 'transformers', 'PIL', 'sklearn', 'scipy', 'tokenizers', 'safetensors'} & set(sys.modules);"
+        "heavy = {'torch', 'transformers', 'PIL', 'sklearn', 'scipy', 'tokenizers', 'safetensors'} & "
+        "set(sys.modules);"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -123,7 +123,7 @@ def test_images_are_found_by_label_by_id_and_in_folders(tmp_path):
     for name in ("Oslo/b.png", "Oslo/a.jpg"):
         picture(tmp_path / name, "red")
     (tmp_path / "Elsewhere.png").write_bytes(b"")
-    with pytest.warns(UserWarning, match="1 images belong to no entity.*Elsewhere"):
+    with pytest.warns(UserWarning, match=r"1 images belong to no entity.*Elsewhere"):
         found = find_images(tmp_path, labels)
     assert {label: [path.name for path in paths] for label, paths in found.items()} == {
         "Oslo": ["a.jpg", "b.png", "Oslo.JPG"],

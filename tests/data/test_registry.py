@@ -111,7 +111,7 @@ def test_a_wrong_hash_names_both_digests_and_keeps_nothing(server, tmp_path):
 @pytest.mark.parametrize("content", [CONTENT + b"more", CONTENT[:-10]])
 def test_a_file_of_another_length_is_an_error(server, tmp_path, content):
     server.content = content
-    with pytest.raises(DataError, match="SHA-256|could not be fetched"):
+    with pytest.raises(DataError, match=r"SHA-256|could not be fetched"):
         download(wanted(server), tmp_path / "file")
     assert not (tmp_path / "file").exists()
 
@@ -173,7 +173,7 @@ def test_an_offline_copy_is_unpacked_and_checked(tmp_path, name, folder):
 def test_an_altered_offline_copy_is_refused(tmp_path):
     for file in PUBLIC["mkg-y"]:
         (tmp_path / f"{file.name}.xz").write_bytes(lzma.compress(b"0\t0\t1\n"))
-    with pytest.raises(DataError, match="train.txt.xz has SHA-256"):
+    with pytest.raises(DataError, match=r"train.txt.xz has SHA-256"):
         fetch("mkg-y", cache=tmp_path / "cache", source=tmp_path)
     assert not (tmp_path / "cache" / "mkg-y").exists()
 

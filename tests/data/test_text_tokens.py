@@ -35,7 +35,8 @@ def test_common_words_and_punctuation_are_left_out():
         for number in range(21)
     }
     raw = tokenize_texts(texts)
-    # "the", "shape", "number", "," and "." stand in all 21 texts and "square" in 16: left out. "round" stands in 5.
+    # "the", "shape", "number", "," and "." stand in all 21 texts and "square" in 16: left out. "round" stands
+    # in 5.
     in_texts = [
         {number for number in texts if token in raw.lists.get(number, ())} for token in range(raw.pad_id + 1)
     ]
@@ -113,7 +114,7 @@ def test_texts_without_anything_to_tell_them_apart_are_an_error():
 
 def test_an_unknown_language_model_is_named(tmp_path):
     pytest.importorskip("transformers", reason="needs transformers")
-    with pytest.raises(DataError, match="text model .*absent.* cannot be loaded"):
+    with pytest.raises(DataError, match=r"text model .*absent.* cannot be loaded"):
         tokenize_texts({"a": "text"}, str(tmp_path / "absent"))
 
 

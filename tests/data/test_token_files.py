@@ -136,7 +136,7 @@ def test_a_malformed_token_file_is_named(tmp_path, case):
 
 
 def test_a_token_file_without_codebook_names_the_one_it_needs(tmp_path):
-    with pytest.raises(DataError, match="needs its codebook visual_vqgan.pth"):
+    with pytest.raises(DataError, match=r"needs its codebook visual_vqgan.pth"):
         read_dataset(with_tokens(tmp_path, {"S-visual-vqgan.json": {}}))
 
 
@@ -231,5 +231,5 @@ def test_own_codebooks_are_checked(own):
     with pytest.raises(DataError, match="not a valid safetensors file"):
         read_dataset(own)
     path.unlink()
-    with pytest.raises(DataError, match="codebooks.safetensors is missing"):
+    with pytest.raises(DataError, match=r"codebooks.safetensors is missing"):
         read_dataset(own)

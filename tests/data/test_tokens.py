@@ -118,7 +118,7 @@ def test_absent_and_empty_entities_are_all_padding():
 
 
 def test_an_unknown_entity_is_named():
-    with pytest.raises(DataError, match="'Osloo'.*near: 'Oslo'"):
+    with pytest.raises(DataError, match=r"'Osloo'.*near: 'Oslo'"):
         select_tokens(raw_tokens({"Osloo": [1]}), Labels(["Oslo"]), 2)
 
 

@@ -138,7 +138,7 @@ def test_resuming_with_other_settings_is_refused_by_name(tmp_path: Path) -> None
         train(objective, run, replace(SETTINGS, batch_size=16), validation(objective))
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 truncated", b"\x80\x04."])
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 truncated", b"\x80\x02."])
 def test_a_damaged_resume_file_is_an_error_that_says_what_to_do(tmp_path: Path, content: bytes) -> None:
     objective, run = new_objective(), new_run(tmp_path / "run")
     (run.folder / "resume.pt").write_bytes(content)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
-from ...errors import DataError
+from ..folders import new_folder
 from ..graph import SPLITS
 from .flags import draw_flag, flag_countries
 from .graph import atlas_descriptions, atlas_graph
@@ -20,29 +18,17 @@ def write_atlas(folder: Path) -> None:
     (96 x 64 pixels, RGB) of the countries that have one.
 
     Raises:
-        DataError: if the folder already holds something.
+        DataError: if the folder already holds something, or cannot be made.
         BackendError: if Pillow is not installed.
     """
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} exists and is not an empty folder. Choose a new one or remove it first.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # mkdtemp makes a private folder; the data set is built inside it and so gets the usual permissions.
-    workplace = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        written = workplace / "atlas"
-        _write(written)
-        if folder.exists():
-            folder.rmdir()
-        written.rename(folder)
-    finally:
-        shutil.rmtree(workplace)
+    with new_folder(folder) as temporary:
+        _write(temporary)
 
 
 def _write(folder: Path) -> None:
     graph = atlas_graph()
     images = folder / "images"
-    images.mkdir(parents=True)
+    images.mkdir()
     _write_lines(folder / "entities.txt", list(graph.entities))
     _write_lines(folder / "relations.txt", list(graph.relations))
     for split in SPLITS:

@@ -1,0 +1,52 @@
+"""The command line: one click group; every command calls one library function and prints.
+
+Answers go to stdout, talk to stderr. Exit codes: 0 ok, 1 failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from .. import __version__
+from ..errors import MmkgError
+from .bench import bench
+from .data import data
+from .deploying import env, export, inspect, predict, verify
+from .quickstart import quickstart
+from .training import evaluate, import_, train
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="mmkg-sdk")
+def cli() -> None:
+    """Train or import multi-modal knowledge graph models, export them, and answer in labels."""
+
+
+for command in (quickstart, data, train, import_, evaluate, export, predict, bench, inspect, verify, env):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; errors of the SDK become one message and exit code 1."""
+    try:
+        cli.main(standalone_mode=False)
+    except MmkgError as err:
+        click.echo(f"Error: {err}", err=True)
+        sys.exit(1)
+    except click.ClickException as err:
+        err.show()
+        sys.exit(err.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our stdout has gone (`| head`). Python would complain once more while it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
