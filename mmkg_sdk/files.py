@@ -79,9 +79,7 @@ def read_labels(path: Path, kind: str = "entity") -> Labels:
         name = _label(line, f"{path}:{number}", kind)
         first = first_lines.setdefault(name, number)
         if first != number:
-            raise DataError(
-                f"{path}:{number}: {kind} label {name!r} stands in line {first} already; rename one."
-            )
+            raise DataError(f"{path}:{number}: {kind} label {name!r} stands in line {first} already; rename one.")
         names.append(name)
     return Labels(names, kind=kind)
 

@@ -118,9 +118,7 @@ class Run:
         manifest = _read_manifest(folder)
         missing = [name for name in _FIXED if not (folder / name).is_file()]
         if missing:
-            raise DataError(
-                f"{folder} has no {missing[0]}; the run is incomplete. Copy it again or train anew."
-            )
+            raise DataError(f"{folder} has no {missing[0]}; the run is incomplete. Copy it again or train anew.")
         return cls(folder, manifest)
 
     @property
@@ -185,9 +183,7 @@ class Run:
         except ImportError as err:
             raise missing_package("torch", "train", "reading weights") from err
         if not self.has_weights:
-            raise DataError(
-                f"{self.folder} has no weights.safetensors: no validation was reached. Resume training."
-            )
+            raise DataError(f"{self.folder} has no weights.safetensors: no validation was reached. Resume training.")
         path = self.folder / "weights.safetensors"
         try:
             weights: dict[str, torch.Tensor] = dict(sorted(load(path.read_bytes()).items()))
@@ -255,9 +251,7 @@ def _json(value: Mapping[str, Any]) -> bytes:
     try:
         return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
     except (TypeError, ValueError) as err:
-        raise DataError(
-            f"the run cannot be described in JSON: {err}. Use plain numbers and strings."
-        ) from err
+        raise DataError(f"the run cannot be described in JSON: {err}. Use plain numbers and strings.") from err
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

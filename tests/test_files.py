@@ -36,9 +36,7 @@ def write_half_of(path: Path) -> None:
 
 
 def test_labels_with_any_character_but_a_line_break_survive(tmp_path: Path) -> None:
-    labels = Labels(
-        ["Øre", " leading space", "tab\tinside", "line\u2028separator", "next\x85line", "\x0b", "𝔘", "0"]
-    )
+    labels = Labels(["Øre", " leading space", "tab\tinside", "line\u2028separator", "next\x85line", "\x0b", "𝔘", "0"])
     write_labels(tmp_path / "labels", labels)
     assert read_labels(tmp_path / "labels") == labels
 

@@ -144,9 +144,7 @@ def test_a_folder_without_run_json_is_not_a_run(tmp_path: Path) -> None:
             Run.open(folder)
 
 
-@pytest.mark.parametrize(
-    "name", ["entities.txt", "relations.txt", "triples.safetensors", "inputs.safetensors"]
-)
+@pytest.mark.parametrize("name", ["entities.txt", "relations.txt", "triples.safetensors", "inputs.safetensors"])
 def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     folder = new_run(tmp_path / "run").folder
     (folder / name).unlink()

@@ -30,7 +30,6 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--visual", help="Visual tokenizer or token file, when there are several."),
         click.option("--text", help="Text tokenizer or token file, when there are several."),
-        click.option("--keep-duplicates", is_flag=True, help="Keep triples that repeat an earlier line."),
         cache_option,
     )
     for option in reversed(options):

@@ -63,17 +63,14 @@ def read_entity_table(path: Path, raw_names: list[str] | None, num_entities: int
     for number, line in enumerate(read_lines(path), 1):
         fields = line.split("\t")
         if len(fields) not in (4, 5):
-            raise DataError(
-                f"{path}:{number}: expected 4 or 5 columns separated by one tab, found {len(fields)}."
-            )
+            raise DataError(f"{path}:{number}: expected 4 or 5 columns separated by one tab, found {len(fields)}.")
         row = parse_integer(fields[0], path, number, "the entity id")
         if row >= num_entities:
             raise DataError(f"{path}:{number}: entity id {row}, but there are {num_entities} entities.")
         if len(fields) == 5:
             if raw_names is not None and last_part(raw_names[row]) != fields[1]:
                 raise DataError(
-                    f"{path}:{number}: entity {row} is {fields[1]!r} here, {raw_names[row]!r} in "
-                    "entity2id.txt."
+                    f"{path}:{number}: entity {row} is {fields[1]!r} here, {raw_names[row]!r} in entity2id.txt."
                 )
             if fields[2]:
                 names[row] = fields[2]

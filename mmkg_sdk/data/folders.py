@@ -34,9 +34,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     _refuse_content(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(
-            tempfile.mkdtemp(prefix=f".{folder.name[:100]}.", suffix=".partial", dir=folder.parent)
-        )
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name[:100]}.", suffix=".partial", dir=folder.parent))
     except OSError as err:
         raise DataError(f"{folder} cannot be made: {err}. Name a folder where you may write.") from err
     try:

@@ -30,7 +30,9 @@ class KnowledgeGraph:
         for split in SPLITS:
             triples = self.split(split)
             if triples.ndim != 2 or triples.shape[1] != 3 or triples.dtype != np.int64:
-                raise DataError(f"{self.name} {split}: expected int64 [triples, 3], found {triples.dtype} {triples.shape}.")
+                raise DataError(
+                    f"{self.name} {split}: expected int64 [triples, 3], found {triples.dtype} {triples.shape}."
+                )
             wrong = np.flatnonzero(((triples < 0) | (triples >= limits)).any(axis=1))
             if len(wrong):
                 raise DataError(

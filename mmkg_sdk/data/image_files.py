@@ -37,9 +37,7 @@ def find_images(folder: Path, entities: Labels) -> dict[str, list[Path]]:
         DataError: if the folder is missing or holds no image of any entity.
     """
     if not folder.is_dir():
-        raise DataError(
-            f"{folder} is not a folder; images were to be there, as <label>.png or <label>/*.png."
-        )
+        raise DataError(f"{folder} is not a folder; images were to be there, as <label>.png or <label>/*.png.")
     # Some file systems decompose accents in names.
     rows = {unicodedata.normalize("NFC", label): row for row, label in reversed(list(enumerate(entities)))}
     found: dict[int, list[Path]] = {}
@@ -51,13 +49,7 @@ def find_images(folder: Path, entities: Labels) -> dict[str, list[Path]]:
             continue
         name = unicodedata.normalize("NFC", entry.name if entry.is_dir() else entry.stem)
         row = rows.get(name)
-        if (
-            row is None
-            and name.isascii()
-            and name.isdecimal()
-            and len(name) < 10
-            and int(name) < len(entities)
-        ):
+        if row is None and name.isascii() and name.isdecimal() and len(name) < 10 and int(name) < len(entities):
             row = int(name)
         if row is None:
             strangers.extend(images)
@@ -71,8 +63,7 @@ def find_images(folder: Path, entities: Labels) -> dict[str, list[Path]]:
         )
     if not found:
         raise DataError(
-            f"{folder} has no image of any of the {len(entities)} entities. Name files <label>.png or "
-            "<id>.png."
+            f"{folder} has no image of any of the {len(entities)} entities. Name files <label>.png or <id>.png."
         )
     return {entities[row]: found[row] for row in sorted(found)}
 
@@ -105,9 +96,7 @@ def read_image(path: Path) -> Image:
         raise ValueError(str(err) or type(err).__name__) from err
 
 
-def readable_images(
-    images: Mapping[str, list[Path]], unreadable: list[UnreadableImage]
-) -> Iterator[tuple[str, Image]]:
+def readable_images(images: Mapping[str, list[Path]], unreadable: list[UnreadableImage]) -> Iterator[tuple[str, Image]]:
     """Each entity with each of its images, one in memory at a time; a bar on stderr shows the progress.
 
     An image that cannot be read is added to `unreadable` instead.

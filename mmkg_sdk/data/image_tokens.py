@@ -37,9 +37,7 @@ _VQ_MODELS = {
 }
 
 
-def tokenize_images(
-    images: Mapping[str, list[Path]], model: str = LEARNED
-) -> tuple[RawTokens, list[UnreadableImage]]:
+def tokenize_images(images: Mapping[str, list[Path]], model: str = LEARNED) -> tuple[RawTokens, list[UnreadableImage]]:
     """All tokens of all images of every entity, and the images that could not be read.
 
     Args:
@@ -96,21 +94,17 @@ def _load(model: str) -> tuple[Any, _VQModel, int]:
         config = transformers.AutoConfig.from_pretrained(model)
         kind = _VQ_MODELS.get(config.model_type)
         if kind is not None:
-            module = __import__(
-                f"transformers.models.{config.model_type.split('_')[0]}", fromlist=[kind.class_name]
-            )
+            module = __import__(f"transformers.models.{config.model_type.split('_')[0]}", fromlist=[kind.class_name])
             network = getattr(module, kind.class_name).from_pretrained(model).eval()
     except Exception as err:  # transformers raises OSError, ValueError, KeyError and others here
         first = (str(err).strip().splitlines() or [type(err).__name__])[0]
         raise DataError(
-            f"image model {model!r} cannot be loaded: {first[:300]} Give a transformers VQ model or "
-            f"{LEARNED!r}."
+            f"image model {model!r} cannot be loaded: {first[:300]} Give a transformers VQ model or {LEARNED!r}."
         ) from err
     if kind is None:
         known = ", ".join(_VQ_MODELS)
         raise DataError(
-            f"image model {model!r} is of type {config.model_type!r}; expected one of {known}, or "
-            f"{LEARNED!r}."
+            f"image model {model!r} is of type {config.model_type!r}; expected one of {known}, or {LEARNED!r}."
         )
     shrink = 2 ** (len(config.channel_multiplier) - 1)
     if config.model_type == "chameleon_vqgan":

@@ -118,9 +118,7 @@ def _co_occurrence_codebook(texts: Sequence[Sequence[int]], num_pieces: int) -> 
     values, vectors = _eigen(information)
     # eigh sorts ascending. Tiny eigenvalues are rounding; without any other the pieces are all alike.
     largest_first = np.arange(len(values))[::-1][:WIDTH]
-    kept = [column for column in largest_first if values[column] > 1e-9 * max(values[-1], 1.0)] or [
-        len(values) - 1
-    ]
+    kept = [column for column in largest_first if values[column] > 1e-9 * max(values[-1], 1.0)] or [len(values) - 1]
     codebook = vectors[:, kept] * np.sqrt(np.maximum(values[kept], 0.0))
     peaks = codebook[np.argmax(np.abs(codebook), axis=0), np.arange(len(kept))]
     codebook *= np.where(peaks < 0, -1.0, 1.0)

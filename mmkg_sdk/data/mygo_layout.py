@@ -41,16 +41,14 @@ class _Lines:
     triples: list[list[str]]
 
 
-def read_mygo_layout(folder: Path, *, keep_duplicates: bool) -> ReadGraph:
+def read_mygo_layout(folder: Path) -> ReadGraph:
     """Graph, spellings and descriptions of a folder in this layout.
 
     Raises:
         DataError: if a file is missing or malformed, with file and line.
     """
     splits = {split: _read_split(need_file(folder, f"{split}.txt")) for split in SPLITS}
-    heads_and_tails = [
-        name for lines in splits.values() for triple in lines.triples for name in (triple[0], triple[2])
-    ]
+    heads_and_tails = [name for lines in splits.values() for triple in lines.triples for name in (triple[0], triple[2])]
     relation_names = [triple[1] for lines in splits.values() for triple in lines.triples]
     entity_keys, entity_names = _read_names(folder, "entities.txt", "entity2id.txt", heads_and_tails)
     relation_keys, raw_relations = _read_names(folder, "relations.txt", "relation2id.txt", relation_names)
@@ -59,8 +57,7 @@ def read_mygo_layout(folder: Path, *, keep_duplicates: bool) -> ReadGraph:
     entities = Labels(_entity_labels(entity_keys, entity_names, texts), kind="entity")
     relations = Labels(_relation_labels(folder, relation_keys, raw_relations), kind="relation")
     triples = {
-        split: _to_ids(lines, entities, relations, entity_keys, relation_keys, keep_duplicates)
-        for split, lines in splits.items()
+        split: _to_ids(lines, entities, relations, entity_keys, relation_keys) for split, lines in splits.items()
     }
     need_training(triples["train"], splits["train"].path)
     graph = KnowledgeGraph(folder.resolve().name, entities, relations, **triples)
@@ -73,9 +70,7 @@ def _read_split(path: Path) -> _Lines:
     return _Lines(path, [fields for _, fields in read_columns(path, 3)])
 
 
-def _read_names(
-    folder: Path, listing: str, mapping: str, used: list[str]
-) -> tuple[list[str], list[str] | None]:
+def _read_names(folder: Path, listing: str, mapping: str, used: list[str]) -> tuple[list[str], list[str] | None]:
     """The names that the triples use and those of `mapping` (None without that file), both in id order."""
     list_path, map_path = find_file(folder, listing), find_file(folder, mapping)
     names = read_name_ids(map_path, counted=False) if map_path else None
@@ -92,9 +87,7 @@ def _read_names(
     if names is None or keys == names:
         return keys, names
     if len(keys) != len(names):
-        raise DataError(
-            f"{list_path} has {len(keys)} names, {map_path} has {len(names)}; they list the same things."
-        )
+        raise DataError(f"{list_path} has {len(keys)} names, {map_path} has {len(names)}; they list the same things.")
     if sorted(keys) != sorted(str(row) for row in range(len(names))):
         raise DataError(
             f"{list_path} and {map_path} do not agree: {listing} must hold the names of {mapping} in id "
@@ -109,9 +102,7 @@ def _check_distinct(names: list[str], path: Path) -> None:
         if not name:
             raise DataError(f"{path}:{number}: empty name; expected one name a line.")
         if first.setdefault(name, number) != number:
-            raise DataError(
-                f"{path}:{number}: {name!r} stands on line {first[name]} already; names are distinct."
-            )
+            raise DataError(f"{path}:{number}: {name!r} stands on line {first[name]} already; names are distinct.")
 
 
 def _read_texts(folder: Path, entity_names: list[str] | None, num_entities: int) -> EntityTexts:
@@ -151,7 +142,6 @@ def _to_ids(
     relations: Labels,
     entity_keys: list[str],
     relation_keys: list[str],
-    keep_duplicates: bool,
 ) -> NDArray[np.int64]:
     entity_ids = {name: row for row, name in enumerate(entity_keys)}
     relation_ids = {name: row for row, name in enumerate(relation_keys)}
@@ -164,4 +154,4 @@ def _to_ids(
                 raise unknown_name(relation, relations, lines.path, number) from None
             name = head if head not in entity_ids else tail
             raise unknown_name(name, entities, lines.path, number) from None
-    return to_triples(rows, lines.path, keep_duplicates=keep_duplicates)
+    return to_triples(rows, lines.path)

@@ -35,9 +35,7 @@ def read_name_ids(path: Path, *, counted: bool) -> list[str]:
             raise DataError(f"{path}:{number}: expected `name id`, found {line[:80]!r}.")
         position = parse_integer(fields[0][::-1], path, number, "the id")
         if position >= len(names):
-            raise DataError(
-                f"{path}:{number}: id {position} of {len(names)} names; ids run from 0 without a gap."
-            )
+            raise DataError(f"{path}:{number}: id {position} of {len(names)} names; ids run from 0 without a gap.")
         if names[position] is not None:
             raise DataError(f"{path}:{number}: id {position} was given before, to {names[position]!r}.")
         name = fields[1][::-1]
@@ -76,28 +74,19 @@ def distinct(names: Sequence[str], sources: Sequence[str]) -> list[str]:
     counts = Counter(names)
     if len(counts) == len(names):
         return list(names)
-    longer = [
-        f"{name} ({source})" if counts[name] > 1 else name
-        for name, source in zip(names, sources, strict=True)
-    ]
+    longer = [f"{name} ({source})" if counts[name] > 1 else name for name, source in zip(names, sources, strict=True)]
     return distinct(longer, sources)
 
 
 def relation_labels(names: Sequence[str]) -> list[str]:
     """Last path segment or fragment of each URI; where that repeats, as much of the path as is needed."""
-    parts = [
-        re.split(r"([/#])", name.strip("<>").rstrip("/#")) if _URI.fullmatch(name) else [name]
-        for name in names
-    ]
+    parts = [re.split(r"([/#])", name.strip("<>").rstrip("/#")) if _URI.fullmatch(name) else [name] for name in names]
     labels = [_tail(part, 1) for part in parts]
     for depth in range(2, max((len(part) for part in parts), default=0) // 2 + 2):
         counts = Counter(labels)
         if len(counts) == len(labels):
             break
-        labels = [
-            _tail(part, depth) if counts[label] > 1 else label
-            for part, label in zip(parts, labels, strict=True)
-        ]
+        labels = [_tail(part, depth) if counts[label] > 1 else label for part, label in zip(parts, labels, strict=True)]
     return labels
 
 
@@ -117,9 +106,7 @@ class NameTable:
     def __init__(self, labels: Labels, *spellings: Sequence[str]) -> None:
         self.labels = labels
         lists = [list(names) for names in (*spellings, labels)]
-        self.spellings: list[dict[str, int]] = [
-            {name: row for row, name in enumerate(names)} for names in lists
-        ]
+        self.spellings: list[dict[str, int]] = [{name: row for row, name in enumerate(names)} for names in lists]
 
     def rows_of(self, names: Mapping[str, object] | Sequence[str], source: str) -> list[int]:
         """Rows of the names in a file that uses one spelling throughout.

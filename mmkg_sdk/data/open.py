@@ -22,7 +22,6 @@ def open_dataset(
     tokens: Path | None = None,
     visual: str | None = None,
     text: str | None = None,
-    keep_duplicates: bool = False,
 ) -> DataSet:
     """The data set that `source` names.
 
@@ -30,13 +29,13 @@ def open_dataset(
         source: "atlas" (the embedded data set, tokenised with the learned tokenizers on first use), the name
             of a fetched public data set ("db15k", "mkg-w", "mkg-y"), or a folder. A Path is always a folder.
         cache: where fetched and tokenised data sets lie; None: $MMKG_CACHE, else ~/.cache/mmkg_sdk.
-        tokens, visual, text, keep_duplicates: see `read_dataset`.
+        tokens, visual, text: see `read_dataset`.
 
     Raises:
         DataError: if there is no such data set; the message says how to get it.
     """
     folder = _tokenized_atlas(cache_folder(cache)) if source == ATLAS else find_folder(source, cache=cache)
-    return read_dataset(folder, tokens=tokens, visual=visual, text=text, keep_duplicates=keep_duplicates)
+    return read_dataset(folder, tokens=tokens, visual=visual, text=text)
 
 
 def find_folder(source: str | Path, *, cache: Path | None = None) -> Path:
@@ -48,9 +47,7 @@ def find_folder(source: str | Path, *, cache: Path | None = None) -> Path:
         if fetched.is_dir():
             return fetched
         if not Path(source).is_dir():
-            raise DataError(
-                f"{source} is not in {cache_folder(cache)} yet. Run: mmkg-sdk data fetch {source}"
-            )
+            raise DataError(f"{source} is not in {cache_folder(cache)} yet. Run: mmkg-sdk data fetch {source}")
     folder = Path(source)
     if not folder.is_dir():
         names = ", ".join((ATLAS, *PUBLIC))
@@ -66,7 +63,6 @@ def raw_dataset(
     tokens: Path | None = None,
     visual: str | None = None,
     text: str | None = None,
-    keep_duplicates: bool = False,
 ) -> Iterator[tuple[DataSet, Path | None]]:
     """The data set as it is before tokenising, and its folder `images` (None without one).
 
@@ -81,9 +77,7 @@ def raw_dataset(
             write_atlas(folder)
         else:
             folder = find_folder(source, cache=cache)
-        dataset = read_dataset(
-            folder, tokens=tokens, visual=visual, text=text, keep_duplicates=keep_duplicates
-        )
+        dataset = read_dataset(folder, tokens=tokens, visual=visual, text=text)
         images = folder / "images"
         yield dataset, images if images.is_dir() else None
 

@@ -22,7 +22,7 @@ from .text_files import need_file, parse_integer, read_lines
 from .triples import need_training, to_triples
 
 
-def read_openke_layout(folder: Path, *, keep_duplicates: bool) -> ReadGraph:
+def read_openke_layout(folder: Path) -> ReadGraph:
     """Graph, spellings and descriptions of a folder in this layout.
 
     Raises:
@@ -34,10 +34,7 @@ def read_openke_layout(folder: Path, *, keep_duplicates: bool) -> ReadGraph:
     readable = [texts.names.get(name, name) for name in raw_names]
     entities = Labels(distinct(readable, raw_names), kind="entity")
     triples = {
-        split: _read_split(
-            need_file(folder, f"{split}2id.txt"), len(entities), len(relations), keep_duplicates
-        )
-        for split in SPLITS
+        split: _read_split(need_file(folder, f"{split}2id.txt"), len(entities), len(relations)) for split in SPLITS
     }
     need_training(triples["train"], need_file(folder, "train2id.txt"))
     graph = KnowledgeGraph(folder.resolve().name, entities, relations, **triples)
@@ -50,9 +47,7 @@ def read_openke_layout(folder: Path, *, keep_duplicates: bool) -> ReadGraph:
     return ReadGraph(graph, NameTable(entities, raw_names, ids), descriptions)
 
 
-def _read_split(
-    path: Path, num_entities: int, num_relations: int, keep_duplicates: bool
-) -> NDArray[np.int64]:
+def _read_split(path: Path, num_entities: int, num_relations: int) -> NDArray[np.int64]:
     lines = read_lines(path)
     if not lines:
         return np.empty((0, 3), dtype=np.int64)
@@ -62,8 +57,7 @@ def _read_split(
         fields = line.split()
         if len(fields) != 3:
             raise DataError(
-                f"{path}:{number}: expected 3 columns (head tail relation), found {len(fields)}: "
-                f"{line[:80]!r}."
+                f"{path}:{number}: expected 3 columns (head tail relation), found {len(fields)}: {line[:80]!r}."
             )
         head, tail, relation = (parse_integer(field, path, number, "an id") for field in fields)
         if max(head, tail) >= num_entities or relation >= num_relations:
@@ -73,4 +67,4 @@ def _read_split(
                 f"and {num_relations} relations. Columns are head tail relation."
             )
         rows.append((head, relation, tail))
-    return to_triples(rows, path, keep_duplicates=keep_duplicates)
+    return to_triples(rows, path)

@@ -21,7 +21,6 @@ def read_dataset(
     tokens: Path | None = None,
     visual: str | None = None,
     text: str | None = None,
-    keep_duplicates: bool = False,
 ) -> DataSet:
     """The data set in a folder of the MyGO, OpenKE or our own layout; every text file may be .xz or .gz.
 
@@ -29,18 +28,14 @@ def read_dataset(
         folder: the folder with the triples.
         tokens: the folder with token files and codebooks; None: the same folder.
         visual, text: tokenizer ("beit", "bert", ...) or token file name, needed only when several are there.
-        keep_duplicates: keep lines that repeat an earlier one. They are dropped otherwise; both with a
-            warning.
 
     Raises:
         DataError: if the layout is unknown or a file is malformed, with file and line.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(
-            f"{folder} is not a folder. Give a folder with train.txt (MyGO) or train2id.txt (OpenKE)."
-        )
-    read = _read_graph(folder, keep_duplicates)
+        raise DataError(f"{folder} is not a folder. Give a folder with train.txt (MyGO) or train2id.txt (OpenKE).")
+    read = _read_graph(folder)
     token_folder = folder if tokens is None else Path(tokens)
     if not token_folder.is_dir():
         raise DataError(f"{token_folder} is not a folder; the token files were to be there.")
@@ -52,14 +47,14 @@ def read_dataset(
     )
 
 
-def _read_graph(folder: Path, keep_duplicates: bool) -> ReadGraph:
+def _read_graph(folder: Path) -> ReadGraph:
     mygo, openke = find_file(folder, "train.txt"), find_file(folder, "train2id.txt")
     if mygo is not None and openke is not None:
         raise DataError(f"{folder} has {mygo.name} and {openke.name}, two layouts. Keep the files of one.")
     if mygo is not None:
-        return read_mygo_layout(folder, keep_duplicates=keep_duplicates)
+        return read_mygo_layout(folder)
     if openke is not None:
-        return read_openke_layout(folder, keep_duplicates=keep_duplicates)
+        return read_openke_layout(folder)
     raise DataError(f"{folder} has neither train.txt (MyGO layout) nor train2id.txt (OpenKE layout).")
 
 

@@ -225,8 +225,7 @@ def fetch_files(files: tuple[PublicFile, ...], folder: Path, *, source: Path | N
     missing = [file.name for file in files if not _bring(file, unfinished, source)]
     if missing:
         warnings.warn(
-            f"{folder.name}: without {', '.join(missing)} (optional: readable names and descriptions of "
-            "entities).",
+            f"{folder.name}: without {', '.join(missing)} (optional: readable names and descriptions of entities).",
             stacklevel=3,
         )
     unfinished.rename(folder)

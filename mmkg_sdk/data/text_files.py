@@ -31,8 +31,7 @@ def need_file(folder: Path, name: str) -> Path:
     path = find_file(folder, name)
     if path is None:
         raise DataError(
-            f"{folder} has no {name} (nor {name}.xz, {name}.gz). Add the file; an empty one is an empty "
-            "split."
+            f"{folder} has no {name} (nor {name}.xz, {name}.gz). Add the file; an empty one is an empty split."
         )
     return path
 

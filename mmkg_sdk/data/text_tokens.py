@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import DataError, missing_package
 from .graph import RawTokens
-from .learned_text import learn_text_tokens
+from .learned_text import COMMON_SHARE, FEW_TEXTS, learn_text_tokens
 
 LEARNED = "learned"
 # MyGO's constants for every text tokenizer; they fit codebooks of BERT's size and larger.
@@ -16,7 +19,9 @@ _BERT_VOCABULARY, _BERT_PAD = 30522, 14999
 
 
 def tokenize_texts(descriptions: Mapping[str, str], model: str = LEARNED) -> RawTokens:
-    """All tokens of every text, without special tokens and without truncation.
+    """The tokens of every text, without special tokens and without truncation.
+
+    Tokens that say little are left out: those without letter or digit, and those of more than a quarter of the texts.
 
     Args:
         descriptions: entity label -> text; an entity whose text gives no token is left out.
@@ -51,14 +56,31 @@ def tokenize_texts(descriptions: Mapping[str, str], model: str = LEARNED) -> Raw
         ) from err
     codebook = embeddings.weight.detach().float().numpy().astype(np.float32, copy=True)
     # verbose=False: no warning about lengths; nothing is fed to the model, so its maximum does not matter.
-    encoded = tokenizer(list(texts.values()), add_special_tokens=False, truncation=False, verbose=False)[
-        "input_ids"
-    ]
+    encoded = tokenizer(list(texts.values()), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+    dropped = _uninformative(tokenizer, encoded)
     lists = {
-        label: [int(token) for token in tokens]
+        label: kept
         for label, tokens in zip(texts, encoded, strict=True)
-        if tokens
+        if (kept := [int(token) for token in tokens if token not in dropped])
     }
+    name = Path(model).name  # of a local folder, its name only: where it lay is nobody's business
     if len(codebook) >= _BERT_VOCABULARY:
-        return RawTokens(lists, codebook, _BERT_VOCABULARY, _BERT_PAD, model)
-    return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, model)
+        return RawTokens(lists, codebook, _BERT_VOCABULARY, _BERT_PAD, name)
+    return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, name)
+
+
+def _uninformative(tokenizer: Any, encoded: Sequence[Sequence[int]]) -> set[int]:
+    """Tokens without letter or digit, and those of more than a quarter of the texts (with 20 texts or more).
+
+    A text has few repeated words, so that selection by frequency would keep its commas and articles.
+    """
+    num_texts_of = Counter(token for tokens in encoded for token in set(tokens))
+    names = tokenizer.convert_ids_to_tokens(list(num_texts_of))
+    dropped = {
+        token
+        for token, name in zip(num_texts_of, names, strict=True)
+        if not any(character.isalnum() for character in name)
+    }
+    if len(encoded) >= FEW_TEXTS:
+        dropped |= {token for token, count in num_texts_of.items() if count > COMMON_SHARE * len(encoded)}
+    return dropped

@@ -47,9 +47,7 @@ class _Official:
 _TEXT = "-textual.json"
 _OFFICIAL = (
     _Official("visual", "beit", ("-visual.json",), ("visual.pth",), 8192, 8191),
-    _Official(
-        "visual", "vqgan", ("-visual-vqgan.json",), ("visual_vqgan.pth", "visual-vqgan.pth"), 1024, 1023
-    ),
+    _Official("visual", "vqgan", ("-visual-vqgan.json",), ("visual_vqgan.pth", "visual-vqgan.pth"), 1024, 1023),
     _Official("text", "bert", ("-textual-v2.json", _TEXT), ("textual.pth",), 30522, 14999),
     _Official(
         "text",
@@ -80,9 +78,7 @@ class _Candidate:
     codebook: Path | None
 
 
-def read_tokens(
-    folder: Path, modality: str, names: NameTable, *, choice: str | None = None
-) -> RawTokens | None:
+def read_tokens(folder: Path, modality: str, names: NameTable, *, choice: str | None = None) -> RawTokens | None:
     """The tokens of one modality, or None if the folder has none.
 
     Args:
@@ -99,26 +95,20 @@ def read_tokens(
     if choice is not None:
         candidates = [found for found in candidates if choice in (found.tokenizer, found.tokens.name)]
         if not candidates:
-            raise DataError(
-                f"{folder} has no {modality} tokens {choice!r}. Name a tokenizer or a file that is there."
-            )
+            raise DataError(f"{folder} has no {modality} tokens {choice!r}. Name a tokenizer or a file that is there.")
     if not candidates:
         _refuse_archives(folder, modality)
         return None
     if len(candidates) > 1:
         listed = ", ".join(f"{found.tokens.name} ({found.tokenizer})" for found in candidates)
-        raise DataError(
-            f"{folder} has several {modality} token files: {listed}. Choose one: {modality}=NAME."
-        )
+        raise DataError(f"{folder} has several {modality} token files: {listed}. Choose one: {modality}=NAME.")
     candidate = candidates[0]
     lists = _read_lists(candidate.tokens, names)
     if candidate.official is None:
         return _own_tokens(folder, modality, lists)
     official = candidate.official
     if candidate.codebook is None:
-        raise DataError(
-            f"{candidate.tokens} needs its codebook {official.codebooks[0]} in {folder}; there is none."
-        )
+        raise DataError(f"{candidate.tokens} needs its codebook {official.codebooks[0]} in {folder}; there is none.")
     codebook = read_torch_codebook(candidate.codebook)
     return RawTokens(lists, codebook, official.vocabulary_size, official.pad_id, official.tokenizer)
 
@@ -134,27 +124,16 @@ def _find_candidates(folder: Path, modality: str) -> list[_Candidate]:
             continue
         codebook = next((folder / name for name in official.codebooks if (folder / name).is_file()), None)
         for suffix in official.token_suffixes:
-            paths = [
-                path for path in files if any(path.name.endswith(suffix + packed) for packed in SUFFIXES)
-            ]
+            paths = [path for path in files if any(path.name.endswith(suffix + packed) for packed in SUFFIXES)]
             # The shared name counts for a tokenizer whose codebook is there, and for BERT when none is.
-            if (
-                suffix == _TEXT
-                and codebook is None
-                and (official.tokenizer != "bert" or _text_codebooks(folder))
-            ):
+            if suffix == _TEXT and codebook is None and (official.tokenizer != "bert" or _text_codebooks(folder)):
                 continue
             found.extend(_Candidate(path, official.tokenizer, official, codebook) for path in paths)
     return found
 
 
 def _text_codebooks(folder: Path) -> bool:
-    return any(
-        (folder / name).is_file()
-        for entry in _OFFICIAL
-        if entry.modality == "text"
-        for name in entry.codebooks
-    )
+    return any((folder / name).is_file() for entry in _OFFICIAL if entry.modality == "text" for name in entry.codebooks)
 
 
 def _refuse_archives(folder: Path, modality: str) -> None:
@@ -180,9 +159,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_text(path), object_pairs_hook=distinct)
     except json.JSONDecodeError as err:
-        raise DataError(
-            f"{path}:{err.lineno}: not valid JSON: {err.msg}. The copy may be incomplete."
-        ) from err
+        raise DataError(f"{path}:{err.lineno}: not valid JSON: {err.msg}. The copy may be incomplete.") from err
     except (RecursionError, ValueError) as err:
         raise DataError(f"{path}: JSON that cannot be read: {err}.") from err
     if not isinstance(content, dict):
@@ -194,9 +171,7 @@ def _read_lists(path: Path, names: NameTable) -> Mapping[str, list[int]]:
     content = read_json_object(path)
     for name, tokens in content.items():
         if not isinstance(tokens, list) or not set(map(type, tokens)) <= {int}:
-            raise DataError(
-                f"{path}: {name[:80]!r} must have a list of whole numbers, found {str(tokens)[:80]}."
-            )
+            raise DataError(f"{path}: {name[:80]!r} must have a list of whole numbers, found {str(tokens)[:80]}.")
         if tokens and not 0 <= min(tokens) <= max(tokens) <= _MAX_TOKEN:
             raise DataError(f"{path}: {name[:80]!r} has a token id outside 0 to {_MAX_TOKEN}.")
     rows = names.rows_of(content, str(path))
@@ -211,9 +186,7 @@ def _own_tokens(folder: Path, modality: str, lists: Mapping[str, list[int]]) -> 
     note = notes.get(modality)
     expected = {"tokenizer": str, "vocabulary_size": int, "pad_id": int}
     if not isinstance(note, dict) or any(type(note.get(key)) is not kind for key, kind in expected.items()):
-        raise DataError(
-            f"{path}: {modality!r} must give tokenizer, vocabulary_size and pad_id; found {note!r}."
-        )
+        raise DataError(f"{path}: {modality!r} must give tokenizer, vocabulary_size and pad_id; found {note!r}.")
     codebook = read_own_codebook(folder / "codebooks.safetensors", modality)
     return RawTokens(lists, codebook, note["vocabulary_size"], note["pad_id"], note["tokenizer"])
 
@@ -254,9 +227,7 @@ def read_torch_codebook(path: Path) -> NDArray[np.float32]:
 
 def _checked_codebook(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
     if values.ndim != 2 or 0 in values.shape or values.dtype != np.float32:
-        raise DataError(
-            f"{path}: codebook is {values.dtype} {list(values.shape)}; expected float32 [rows, width]."
-        )
+        raise DataError(f"{path}: codebook is {values.dtype} {list(values.shape)}; expected float32 [rows, width].")
     if not np.isfinite(values).all():
         raise DataError(f"{path}: the codebook holds values that are not finite.")
     return values

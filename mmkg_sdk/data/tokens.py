@@ -58,9 +58,7 @@ def select_tokens(raw: RawTokens | None, entities: Labels, count: int) -> Modali
         row = entities.find(label)
         if row is None:
             near = "".join(f" near: {name!r}." for name in entities.near(label, 1))
-            raise DataError(
-                f"the token lists name {label!r}, which is none of the {len(entities)} entities.{near}"
-            )
+            raise DataError(f"the token lists name {label!r}, which is none of the {len(entities)} entities.{near}")
         columns = []
         # most_common keeps the order of first appearance among equal counts.
         for token, _ in Counter(tokens).most_common(count):

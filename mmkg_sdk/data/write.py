@@ -43,9 +43,7 @@ def write_dataset(dataset: DataSet, folder: Path) -> None:
 
 def _check_labels(labels: Labels) -> None:
     for label in labels:
-        unwritable = (
-            "\t" in label or label.startswith("\ufeff") or any("\ud800" <= char <= "\udfff" for char in label)
-        )
+        unwritable = "\t" in label or label.startswith("\ufeff") or any("\ud800" <= char <= "\udfff" for char in label)
         if unwritable:
             raise DataError(
                 f"{labels.kind} label {label!r} cannot stand in a text file: it holds a tab, a surrogate, or "

@@ -218,9 +218,7 @@ class _Training:
                 raise MmkgError(f"{name} is {value} {where}; expected a finite number. {advice}")
         skipping = self.scaler.is_enabled() and self.scaler.get_scale() > SMALLEST_SCALE
         if not math.isfinite(gradient_norm) and not skipping:
-            raise MmkgError(
-                f"the gradient norm is {gradient_norm} {where}; expected a finite number. {advice}"
-            )
+            raise MmkgError(f"the gradient norm is {gradient_norm} {where}; expected a finite number. {advice}")
 
     def _finish_epoch(self, row: dict[str, Any]) -> None:
         """Validate if it is due and write the epoch's traces, in an order that a kill leaves usable anywhere.

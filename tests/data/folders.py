@@ -23,9 +23,7 @@ def write_files(folder: Path, files: dict[str, str | bytes]) -> Path:
 def small_mygo(folder: Path, **changes: str | bytes | None) -> Path:
     """Four people, two relations, ids in the triples, URIs in entity2id.txt. None leaves a file out."""
     files: dict[str, str | bytes | None] = {
-        "entity2id.txt": "".join(
-            f"<http://dbpedia.org/resource/{name}> {k}\n" for k, name in enumerate("ABCD")
-        ),
+        "entity2id.txt": "".join(f"<http://dbpedia.org/resource/{name}> {k}\n" for k, name in enumerate("ABCD")),
         "relation2id.txt": "<http://dbpedia.org/ontology/knows> 0\n<http://x.org/terms#likes> 1\n",
         "train.txt": "0\t0\t1\n1\t1\t2\n2\t0\t3\n",
         "valid.txt": "0\t1\t3\n",

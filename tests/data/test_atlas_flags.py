@@ -96,9 +96,7 @@ def test_stripes_meet_without_gaps_and_reach_the_edges() -> None:
 
 
 def test_a_country_without_a_flag_is_named_with_its_neighbour_in_spelling() -> None:
-    with pytest.raises(
-        DataError, match=r"no flag is drawn for 'Nigerai'; \d+ countries have .*near: .*'Nigeria'"
-    ):
+    with pytest.raises(DataError, match=r"no flag is drawn for 'Nigerai'; \d+ countries have .*near: .*'Nigeria'"):
         atlas.draw_flag("Nigerai")
     with pytest.raises(DataError, match="no flag is drawn for 'Mexico'"):
         atlas.draw_flag("Mexico")

@@ -48,7 +48,7 @@ def test_inspect_without_json_is_a_table(small):
 def test_warnings_go_to_stderr_and_the_answer_stays_json(tmp_path):
     folder = small_mygo(tmp_path, train_txt="0\t0\t1\n0\t0\t1\n")
     result = call("inspect", folder, "--json")
-    assert json.loads(result.stdout)["train"] == 1
+    assert json.loads(result.stdout)["train"] == 2
     assert "Warning: " in result.stderr
     assert "1 of 2 lines repeat" in result.stderr
 
@@ -93,7 +93,7 @@ def test_the_choice_between_token_files_reaches_the_reader(tmp_path):
     for name in ("visual.pth", "visual_vqgan.pth"):
         torch.save(torch.ones(5, 2), tokens / name)
     folder = small_mygo(tmp_path / "set", valid_txt="0\t0\t1\n0\t0\t1\n")
-    options = ("--tokens", tokens, "--visual", "beit", "--keep-duplicates", "--json")
+    options = ("--tokens", tokens, "--visual", "beit", "--json")
     answer = json.loads(call("inspect", folder, *options).stdout)
     assert answer["visual"]["tokenizer"] == "beit"
     assert answer["valid"] == 2

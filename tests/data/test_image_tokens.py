@@ -157,9 +157,7 @@ def save_model(kind, folder):
         module.ChameleonVQVAE(config).save_pretrained(folder)
     elif kind == "janus":
         module = transformers.models.janus.modeling_janus
-        module.JanusVQVAE(
-            module.JanusVQVAEConfig(num_embeddings=16, num_patches=16, **shared)
-        ).save_pretrained(folder)
+        module.JanusVQVAE(module.JanusVQVAEConfig(num_embeddings=16, num_patches=16, **shared)).save_pretrained(folder)
     else:
         module = transformers.models.emu3.modeling_emu3
         config = module.Emu3VQVAEConfig(codebook_size=16, hidden_size=64, attn_resolutions=[], **shared)
@@ -186,9 +184,7 @@ def test_a_chameleon_code_is_the_nearest_codebook_row(tmp_path, noise):
     transformers = pytest.importorskip("transformers", reason="VQ models need transformers")
     save_model("chameleon", tmp_path / "model")
     raw, _ = tokenize_images({"a": [noise]}, str(tmp_path / "model"))
-    network = transformers.models.chameleon.modeling_chameleon.ChameleonVQVAE.from_pretrained(
-        tmp_path / "model"
-    )
+    network = transformers.models.chameleon.modeling_chameleon.ChameleonVQVAE.from_pretrained(tmp_path / "model")
     small = images.open(noise).convert("RGB").resize((32, 32), images.Resampling.BICUBIC)
     pixels = torch.from_numpy(np.asarray(small, dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
     with torch.inference_mode():

@@ -49,9 +49,7 @@ def test_a_folder_is_read(tmp_path):
 
 def test_an_unknown_source_lists_what_there_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        DataError, match=r"neither a folder nor a known data set \(atlas, db15k, mkg-w, mkg-y\)"
-    ):
+    with pytest.raises(DataError, match=r"neither a folder nor a known data set \(atlas, db15k, mkg-w, mkg-y\)"):
         open_dataset("atlantis", cache=tmp_path)
 
 

@@ -32,7 +32,7 @@ def real(name):
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_data_sets_have_the_published_counts(name):
-    dataset = read_dataset(real(name), keep_duplicates=True)
+    dataset = read_dataset(real(name))
     graph = dataset.graph
     entities, relations, train, valid, test, descriptions = REAL[name]
     assert (len(graph.entities), len(graph.relations)) == (entities, relations)
@@ -42,10 +42,10 @@ def test_real_data_sets_have_the_published_counts(name):
     assert dataset.text is None
 
 
-def test_the_repeated_validation_lines_of_db15k_are_dropped_with_a_warning():
+def test_the_repeated_validation_lines_of_db15k_are_kept_with_a_warning():
     with pytest.warns(UserWarning, match="2,423 of 9,904 lines"):
         graph = read_dataset(real("DB15K")).graph
-    assert len(graph.valid) == 9904 - 2423
+    assert len(graph.valid) == 9904
     assert len(graph.train) == 79222
 
 
@@ -128,9 +128,7 @@ def test_repeated_names_are_told_apart_by_their_qid(tmp_path):
 
 
 def test_links_to_dbpedia_name_entities_known_by_qid(tmp_path):
-    folder = small_mygo(
-        tmp_path, entity2id_txt="".join(f"http://www.wikidata.org/entity/Q{k} {k}\n" for k in range(4))
-    )
+    folder = small_mygo(tmp_path, entity2id_txt="".join(f"http://www.wikidata.org/entity/Q{k} {k}\n" for k in range(4)))
     links = "http://dbpedia.org/resource/Oslo\thttp://www.wikidata.org/entity/Q2\n"
     write_files(folder, {"ent_links.txt": links})
     assert list(read_dataset(folder).graph.entities) == ["Q0", "Q1", "Oslo", "Q3"]
@@ -152,9 +150,7 @@ def test_openke_columns_are_head_tail_relation(tmp_path):
 
 def test_openke_names_come_from_the_text_file(tmp_path):
     folder = small_openke(tmp_path)
-    write_files(
-        folder, {"fb-entity2text-new.txt": "/m/a\tRepublic -- A state.\n/m/b\tRepublic\n/m/z\tOther -- x\n"}
-    )
+    write_files(folder, {"fb-entity2text-new.txt": "/m/a\tRepublic -- A state.\n/m/b\tRepublic\n/m/z\tOther -- x\n"})
     dataset = read_dataset(folder)
     assert list(dataset.graph.entities) == ["Republic (/m/a)", "Republic (/m/b)", "/m/c"]
     assert dataset.descriptions == {"Republic (/m/a)": "A state."}
@@ -181,11 +177,10 @@ def test_crlf_and_a_byte_order_mark_are_no_part_of_the_data(tmp_path):
     assert np.array_equal(read_dataset(folder).graph.triples, read_dataset(plain).graph.triples)
 
 
-def test_repeated_lines_are_dropped_with_a_count(tmp_path):
+def test_repeated_lines_are_kept_with_a_count(tmp_path):
     folder = small_mygo(tmp_path, train_txt="0\t0\t1\n1\t1\t2\n0\t0\t1\n0\t0\t1\n")
     with pytest.warns(UserWarning, match=r"train.txt: 2 of 4 lines repeat"):
-        assert read_dataset(folder).graph.train.tolist() == [[0, 0, 1], [1, 1, 2]]
-    assert len(read_dataset(folder, keep_duplicates=True).graph.train) == 4
+        assert read_dataset(folder).graph.train.tolist() == [[0, 0, 1], [1, 1, 2], [0, 0, 1], [0, 0, 1]]
 
 
 MALFORMED_MYGO = {

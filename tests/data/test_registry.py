@@ -166,7 +166,7 @@ def test_an_offline_copy_is_unpacked_and_checked(tmp_path, name, folder):
     assert fetched == tmp_path / name
     assert {path.name for path in fetched.iterdir()} == {file.name for file in PUBLIC[name]}
     assert all((fetched / file.name).stat().st_size == file.size for file in PUBLIC[name])
-    assert len(read_dataset(fetched, keep_duplicates=True).graph.train) > 20_000
+    assert len(read_dataset(fetched).graph.train) > 20_000
     assert fetch(name, cache=tmp_path) == fetched  # found there, no network needed
 
 

@@ -30,16 +30,11 @@ ANIMALS = {
 
 
 def test_common_words_and_punctuation_are_left_out():
-    texts = {
-        str(number): f"the shape, number {number} {'round' if number < 5 else 'square'} ."
-        for number in range(21)
-    }
+    texts = {str(number): f"the shape, number {number} {'round' if number < 5 else 'square'} ." for number in range(21)}
     raw = tokenize_texts(texts)
     # "the", "shape", "number", "," and "." stand in all 21 texts and "square" in 16: left out. "round" stands
     # in 5.
-    in_texts = [
-        {number for number in texts if token in raw.lists.get(number, ())} for token in range(raw.pad_id + 1)
-    ]
+    in_texts = [{number for number in texts if token in raw.lists.get(number, ())} for token in range(raw.pad_id + 1)]
     assert max(map(len, in_texts)) <= 21 / 4
     assert {"0", "1", "2", "3", "4"} in in_texts
 
@@ -87,9 +82,7 @@ def test_the_result_is_the_same_in_every_process_and_with_any_number_of_threads(
             "PYTHONHASHSEED": threads,
         }
         settings["TOKENIZERS_PARALLELISM"] = "false" if threads == "1" else "true"
-        answer = subprocess.run(
-            [sys.executable, "-c", program], cwd=root, env=settings, capture_output=True, text=True
-        )
+        answer = subprocess.run([sys.executable, "-c", program], cwd=root, env=settings, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr
         found.add(answer.stdout.strip())
     assert len(found) == 1

@@ -20,9 +20,9 @@ from mmkg_sdk.labels import Labels
 from .folders import same_dataset, small_dataset
 
 plain_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-label = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\t"), min_size=1, max_size=8
-).filter(lambda text: not text.startswith("\ufeff"))
+label = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\t"), min_size=1, max_size=8).filter(
+    lambda text: not text.startswith("\ufeff")
+)
 
 
 @st.composite

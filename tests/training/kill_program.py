@@ -47,6 +47,9 @@ def counting(call: Callable[..., Any], stop: int, *, before: bool) -> Callable[.
 def train_until(folder: Path, point: str | None) -> None:
     """Train the run, or die at the point."""
     objective, run = new_objective(), Run.open(folder)
+    if (folder / "resume.pt").exists():
+        with torch.no_grad():
+            objective.model.entities.zero_()  # what a resumed training begins with does not matter
     if point is not None:
         place, number = point.split("-")
         if place == "batch":

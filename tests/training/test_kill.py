@@ -29,8 +29,8 @@ from tests.training.tiny import (
 # written: the cut metrics, the initial state; after epochs 2, 4, 6 the state, and the weights if better.
 POINTS = [
     *(f"batch-{number}" for number in (1, 5, 8, 11, 17, 22, 32)),
-    *(f"write-{number}" for number in range(1, 6)),
-    *(f"rename-{number}" for number in range(1, 6)),
+    *(f"write-{number}" for number in range(1, 8)),
+    *(f"rename-{number}" for number in range(1, 8)),
 ]
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
@@ -64,9 +64,7 @@ def test_killed_and_resumed_equals_uninterrupted(point: str, killed: Path, unint
     expected, found = uninterrupted.weights(), run.weights()
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
-    rows = [
-        without_times(read_metrics(folder / "metrics.jsonl")) for folder in (run.folder, uninterrupted.folder)
-    ]
+    rows = [without_times(read_metrics(folder / "metrics.jsonl")) for folder in (run.folder, uninterrupted.folder)]
     assert rows[0] == rows[1]
     folders = (run.folder, uninterrupted.folder)
     states = [torch.load(folder / "resume.pt", weights_only=True)["optimizer"]["state"] for folder in folders]

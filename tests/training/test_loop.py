@@ -19,9 +19,7 @@ from mmkg_sdk.training.metrics import read_metrics
 from tests.training.tiny import SETTINGS, Objective, new_objective, new_run, validation, without_times
 
 
-def scripted(
-    mrrs: list[float], seen: list[dict[str, Tensor]], objective: Objective
-) -> Callable[[], dict[str, float]]:
+def scripted(mrrs: list[float], seen: list[dict[str, Tensor]], objective: Objective) -> Callable[[], dict[str, float]]:
     """A validation that returns the given MRRs in turn and notes the weights that it was asked about."""
     remaining = iter(mrrs)
 
@@ -40,17 +38,13 @@ def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
 
 def test_first_epoch_equals_adam_written_out(tmp_path: Path) -> None:
     objective, reference = new_objective(dropout=0.0), new_objective(dropout=0.0)
-    settings = replace(
-        SETTINGS, epochs=1, batch_size=1000, weight_decay=0.1, schedule="constant", clip_norm=0.1
-    )
+    settings = replace(SETTINGS, epochs=1, batch_size=1000, weight_decay=0.1, schedule="constant", clip_norm=0.1)
     train(objective, new_run(tmp_path / "run"), settings, validation(objective))
 
     triples = reference.triples
     F.cross_entropy(reference.model.scores(triples), triples[:, 2]).backward()
     gradients = {name: parameter.grad for name, parameter in reference.model.named_parameters()}
-    norm = math.sqrt(
-        sum(float(gradient.square().sum()) for gradient in gradients.values() if gradient is not None)
-    )
+    norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients.values() if gradient is not None))
     assert norm > 0.1
     for name, parameter in reference.model.named_parameters():
         gradient = gradients[name]
@@ -125,9 +119,7 @@ def test_a_finished_training_is_not_trained_again_but_can_be_extended(tmp_path: 
     straight = new_objective()
     straight_run = new_run(tmp_path / "straight")
     train(straight, straight_run, replace(SETTINGS, epochs=8), validation(straight))
-    rows = [
-        without_times(read_metrics(folder / "metrics.jsonl")) for folder in (run.folder, straight_run.folder)
-    ]
+    rows = [without_times(read_metrics(folder / "metrics.jsonl")) for folder in (run.folder, straight_run.folder)]
     assert rows[0] == rows[1]
 
 
@@ -158,9 +150,7 @@ def test_a_resume_file_with_code_in_it_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_end(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     straight, straight_run = new_objective(), new_run(tmp_path / "straight")
     train(straight, straight_run, SETTINGS, validation(straight))
 
@@ -206,9 +196,7 @@ def test_gradients_that_are_not_finite_name_epoch_and_batch(tmp_path: Path) -> N
         train(objective, new_run(tmp_path / "run"), SETTINGS, validation(objective))
 
 
-@pytest.mark.parametrize(
-    "metrics", [{}, {"hits_at_10": 0.5}, {"mrr": math.nan}, {"mrr": 0.5, "mr": math.inf}]
-)
+@pytest.mark.parametrize("metrics", [{}, {"hits_at_10": 0.5}, {"mrr": math.nan}, {"mrr": 0.5, "mr": math.inf}])
 def test_validation_without_a_finite_mrr_is_refused(tmp_path: Path, metrics: dict[str, float]) -> None:
     objective = new_objective()
     with pytest.raises(MmkgError, match="validation after epoch 2 gave"):
@@ -234,9 +222,7 @@ def test_time_budget_ends_the_training_with_a_rate_near_zero_and_a_validation(tm
 
     objective, run = new_objective(), new_run(tmp_path / "run")
     objective.__class__ = Slow
-    settings = replace(
-        SETTINGS, epochs=10_000, schedule="one-cycle", max_minutes=0.6 / 60, validate_every=10_000
-    )
+    settings = replace(SETTINGS, epochs=10_000, schedule="one-cycle", max_minutes=0.6 / 60, validate_every=10_000)
     result = train(objective, run, settings, validation(objective))
     rows = read_metrics(run.folder / "metrics.jsonl")
     assert result.stopped_by == "time"

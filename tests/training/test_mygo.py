@@ -89,9 +89,7 @@ def test_mygo_learns_a_rule_and_the_run_scores_as_reported(tmp_path: Path, origi
     opened = Run.open(run.folder)
     model = build(opened.config, opened.inputs)
     model.load_state_dict(opened.weights())
-    found = evaluate_link_prediction(
-        link_scorer(model), opened.graph.valid, KnownTriples(opened.graph.triples)
-    )
+    found = evaluate_link_prediction(link_scorer(model), opened.graph.valid, KnownTriples(opened.graph.triples))
     assert found.metrics()["mrr"] == best
 
 

@@ -98,10 +98,7 @@ def validation(objective: Objective) -> Callable[[], dict[str, float]]:
 
 def without_times(rows: list[dict[str, object]]) -> list[dict[str, object]]:
     """Metrics without what depends on the speed of the machine."""
-    return [
-        {key: value for key, value in row.items() if key not in ("seconds", "triples_per_second")}
-        for row in rows
-    ]
+    return [{key: value for key, value in row.items() if key not in ("seconds", "triples_per_second")} for row in rows]
 
 
 def child_environment() -> dict[str, str]:

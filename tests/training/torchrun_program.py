@@ -37,9 +37,7 @@ def shared_run(group: ProcessGroup, folder: Path) -> Run:
     return Run.open(folder)
 
 
-def first_only(
-    group: ProcessGroup, validate: Callable[[], dict[str, float]]
-) -> Callable[[], dict[str, float]]:
+def first_only(group: ProcessGroup, validate: Callable[[], dict[str, float]]) -> Callable[[], dict[str, float]]:
     def checked() -> dict[str, float]:
         assert group.is_first, "only the first process validates"
         return validate()
@@ -71,9 +69,7 @@ def main(folder: Path) -> None:
 
         trained("patience", new_objective(), replace(UNEVEN, epochs=100, patience=2), 0.3, 0.2, 0.1)
 
-        timed = replace(
-            UNEVEN, epochs=10**6, schedule="one-cycle", max_minutes=0.5 / 60, validate_every=10**6
-        )
+        timed = replace(UNEVEN, epochs=10**6, schedule="one-cycle", max_minutes=0.5 / 60, validate_every=10**6)
         objective = trained("timed", new_objective(), timed)
         torch.save(objective.model.state_dict(), folder / f"timed.{group.rank}.pt")
 

@@ -71,14 +71,10 @@ class Canvas:
     def ring(self, colour: str, thickness: float, x: float, y: float, radius: float) -> None:
         self._cut(colour, _circle(x, y, radius), _circle(x, y, radius - thickness))
 
-    def crescent(
-        self, colour: str, x: float, y: float, radius: float, cx: float, cy: float, cut: float
-    ) -> None:
+    def crescent(self, colour: str, x: float, y: float, radius: float, cx: float, cy: float, cut: float) -> None:
         self._cut(colour, _circle(x, y, radius), _circle(cx, cy, cut))
 
-    def star(
-        self, colour: str, points: int, inner: float, turn: float, radius: float, *coordinates: float
-    ) -> None:
+    def star(self, colour: str, points: int, inner: float, turn: float, radius: float, *coordinates: float) -> None:
         for x, y in _points(coordinates):
             corners = []
             for corner in range(2 * points):
