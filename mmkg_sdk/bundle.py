@@ -14,16 +14,14 @@ Format 1. A bundle is a folder with files of fixed names; other files in it are 
     MODEL_CARD.md            for people
 
 Checked when a bundle is opened: names, kinds and sizes of files, SHA-256 of every file, the tensors' names, shapes
-and dtypes, finite values, labels, triples in range. Not checked: who made it (sign the folder for that), and
+and dtypes, finite values, labels, triples and tokens in range, and that graphs read weights from these files only. Not checked: who made it (sign the folder for that), and
 whether its graphs compute what they should (`mmkg-sdk verify` does).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import stat
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,31 +31,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BundleError, DataError
-from .families import FAMILIES
+from .external_data import external_data
 from .files import read_labels
 from .known_triples import KnownTriples
 from .labels import Labels
+from .manifest import FORMAT_VERSION, MANIFEST, PRECISIONS, open_plain_file, read_manifest
 
-FORMAT_VERSION = 1
-MANIFEST = "bundle.json"
-GRAPHS = ("entity_encoder", "entity_encoder_token_table", "query_encoder", "complete")
-PRECISIONS = ("fp32", "fp16", "bf16")
-FILES = (
-    "entities.txt",
-    "relations.txt",
-    "table.safetensors",
-    "weights.safetensors",
-    "inputs.safetensors",
-    "triples.safetensors",
-    *(f"{graph}.onnx" for graph in GRAPHS),
-    "parity.json",
-    "MODEL_CARD.md",
-)
-# Only a bundle without the token-table rewrite lacks a file of the list.
-_OPTIONAL = {"entity_encoder_token_table.onnx"}
-_MANIFEST_LIMIT = 1 << 20
-_GRAPH_LIMIT = 64 << 20
+__all__ = ["FORMAT_VERSION", "MANIFEST", "PRECISIONS", "Bundle", "read_manifest", "sha256_of"]
+
+_GRAPH_LIMIT = 16 << 20
 _HASH_CHUNK = 1 << 20
+# The files that a graph may point into.
+_WEIGHT_FILES = ("weights.safetensors", "table.safetensors")
+_SPLITS = ("train", "valid", "test")
+_INPUTS = {"structure", "visual_tokens", "visual_mask", "text_tokens", "text_mask"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +79,7 @@ class Bundle:
     @cached_property
     def known_triples(self) -> KnownTriples:
         """All triples of the data, for filtering known answers."""
-        return KnownTriples(np.concatenate([self.triples[split] for split in ("train", "valid", "test")]))
+        return KnownTriples(np.concatenate([self.triples[split] for split in _SPLITS]))
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
@@ -101,10 +88,12 @@ class Bundle:
         Raises:
             BundleError: if anything is not as the format says; the message names the file.
         """
-        folder = Path(path).expanduser()
+        folder = Path(os.path.expanduser(path))
         manifest = read_manifest(folder)
         for name in manifest["files"]:
             _verify_file(folder, name, manifest["files"][name])
+        for graph in manifest["graphs"]:
+            _check_locations(folder, f"{graph}.onnx", manifest["files"])
         try:
             entities = read_labels(folder / "entities.txt", "entity")
             relations = read_labels(folder / "relations.txt", "relation")
@@ -121,36 +110,12 @@ class Bundle:
             manifest,
             entities,
             relations,
-            _read_tensors(folder / "table.safetensors")["vectors"],
-            _read_tensors(folder / "inputs.safetensors"),
-            _read_tensors(folder / "triples.safetensors"),
+            _read_tensors(folder / "table.safetensors", {"vectors"})["vectors"],
+            _read_tensors(folder / "inputs.safetensors", _INPUTS),
+            _read_tensors(folder / "triples.safetensors", set(_SPLITS)),
         )
         _check_tensors(bundle)
         return bundle
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """bundle.json, with its own fields checked; no other file is touched."""
-    if not folder.exists():
-        raise BundleError(f"{folder}: no such folder. Pass the folder that `mmkg-sdk export` wrote.")
-    if not folder.is_dir():
-        raise BundleError(f"{folder} is a file; a bundle is a folder. Pass the folder that `mmkg-sdk export` wrote.")
-    path = folder / MANIFEST
-    if not os.path.lexists(path):
-        raise BundleError(
-            f"{folder} has no {MANIFEST}: this is no bundle, or its export did not finish. Export again."
-        )
-    with _open_regular(path) as file:
-        raw = file.read(_MANIFEST_LIMIT + 1)
-    if len(raw) > _MANIFEST_LIMIT:
-        raise BundleError(f"{path} is larger than {_MANIFEST_LIMIT >> 20} MiB; no export writes that.")
-    try:
-        manifest = json.loads(raw.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as err:
-        raise BundleError(f"{path} is not the JSON that an export writes ({err}). Fetch the bundle again.") from err
-    _check_manifest(path, manifest)
-    assert isinstance(manifest, dict)
-    return manifest
 
 
 def sha256_of(file: BinaryIO) -> str:
@@ -161,53 +126,11 @@ def sha256_of(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _check_manifest(path: Path, manifest: Any) -> None:
-    if not isinstance(manifest, dict):
-        raise BundleError(f"{path} holds a {type(manifest).__name__}, expected an object.")
-    version = manifest.get("format_version")
-    if version != FORMAT_VERSION:
-        raise BundleError(
-            f"{path} has format version {version!r}; this mmkg_sdk reads version {FORMAT_VERSION}. "
-            "If it is higher, run: pip install --upgrade mmkg_sdk. If not, export the bundle again."
-        )
-    fields = {
-        "family": str,
-        "precision": str,
-        "config": dict,
-        "graphs": dict,
-        "files": dict,
-        "num_entities": int,
-        "num_relations": int,
-        "embedding_dim": int,
-    }
-    for name, kind in fields.items():
-        if not isinstance(manifest.get(name), kind) or isinstance(manifest.get(name), bool):
-            raise BundleError(f"{path}: {name} is {manifest.get(name)!r:.80}; expected {kind.__name__}.")
-    if manifest["family"] not in FAMILIES:
-        raise BundleError(f"{path}: unknown family {manifest['family']!r}; known: {', '.join(FAMILIES)}.")
-    if manifest["precision"] not in PRECISIONS:
-        raise BundleError(f"{path}: unknown precision {manifest['precision']!r}; known: {', '.join(PRECISIONS)}.")
-    listed = set(manifest["files"])
-    if odd := listed - set(FILES):
-        raise BundleError(f"{path} lists a file {min(odd)!r:.80}, which is not part of the format.")
-    if absent := set(FILES) - _OPTIONAL - listed:
-        raise BundleError(f"{path} does not list {min(absent)}; the export did not finish. Export again.")
-    for name, entry in manifest["files"].items():
-        if (
-            not isinstance(entry, dict)
-            or not isinstance(entry.get("bytes"), int)
-            or not isinstance(entry.get("sha256"), str)
-        ):
-            raise BundleError(f"{path}: the entry of {name} is {entry!r:.80}; expected sha256 and bytes.")
-    if {f"{graph}.onnx" for graph in manifest["graphs"]} != {name for name in listed if name.endswith(".onnx")}:
-        raise BundleError(f"{path}: graphs {sorted(manifest['graphs'])!r:.200} do not match the .onnx files listed.")
-
-
 def _verify_file(folder: Path, name: str, entry: dict[str, Any]) -> None:
     path = folder / name
     if not os.path.lexists(path):
         raise BundleError(f"{path} is missing. The copy is incomplete; fetch the bundle again.")
-    with _open_regular(path) as file:
+    with open_plain_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size != entry["bytes"]:
             raise BundleError(
@@ -223,62 +146,77 @@ def _verify_file(folder: Path, name: str, entry: dict[str, Any]) -> None:
         )
 
 
-def _open_regular(path: Path) -> BinaryIO:
-    """Open a plain file: no link, no device, no pipe; checked on the opened file, not on the name."""
+def _check_locations(folder: Path, name: str, files: dict[str, Any]) -> None:
+    """Refuse a graph that reads anything but the weights of its own bundle."""
+    path = folder / name
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except OSError as err:
-        raise BundleError(
-            f"{path} cannot be opened as a plain file ({err.strerror}). A bundle holds plain files only, no links."
-        ) from err
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        os.close(descriptor)
-        what = "has several names (hard links)" if stat.S_ISREG(status.st_mode) else "is not a plain file"
-        raise BundleError(f"{path} {what}. A bundle holds plain files only; copy it with `cp -r`.")
-    return os.fdopen(descriptor, "rb")
+        places = [_place(entries) for entries in external_data(path.read_bytes())]
+    except (OSError, ValueError) as err:
+        raise BundleError(f"{path} is not an ONNX file ({err}). Export the bundle again.") from err
+    for location, offset, length in places:
+        if location not in _WEIGHT_FILES:
+            raise BundleError(
+                f"{path} reads its weights from {location!r:.120}; a graph of a bundle reads from "
+                f"{' and '.join(_WEIGHT_FILES)} only. Do not use this bundle."
+            )
+        if offset + length > files[location]["bytes"]:
+            raise BundleError(
+                f"{path} reads {length} bytes at {offset} of {location}, which has {files[location]['bytes']:,}. "
+                "Export the bundle again."
+            )
 
 
-def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
+def _place(entries: list[tuple[str, str]]) -> tuple[str, int, int]:
+    """Location, offset and length of one tensor. What readers understand differently is an error."""
+    place = dict(entries)
+    numbers = [place.get("offset", "0"), place.get("length", "0")]
+    if len(place) != len(entries) or not all(text.isascii() and text.isdecimal() for text in numbers):
+        raise ValueError(f"external data {entries!r:.200}")
+    return place.get("location", ""), int(numbers[0]), int(numbers[1])
+
+
+def _read_tensors(path: Path, names: set[str]) -> dict[str, NDArray[Any]]:
+    """Exactly the named tensors of a safetensors file."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         tensors: dict[str, NDArray[Any]] = load_file(path)
-    except (SafetensorError, ValueError, KeyError) as err:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as err:
+        # The last three: a dtype that numpy does not have.
         raise BundleError(f"{path} is not a valid safetensors file ({err}). Export the bundle again.") from err
+    if set(tensors) != names:
+        raise BundleError(f"{path} holds {sorted(tensors)!r:.200}, expected {sorted(names)}. Export the bundle again.")
     return tensors
 
 
 def _check_tensors(bundle: Bundle) -> None:
     """Shapes, dtypes, finite values and ranges of table, inputs and triples."""
     rows, width = bundle.manifest["num_entities"], bundle.manifest["embedding_dim"]
-    if bundle.table.shape != (rows, width) or bundle.table.dtype != np.float32:
-        raise BundleError(
-            f"{bundle.path / 'table.safetensors'}: found {bundle.table.dtype} {list(bundle.table.shape)}, "
-            f"expected float32 [{rows}, {width}]."
-        )
-    for name, array in {"table.safetensors": bundle.table, **bundle.inputs}.items():
-        if len(array) != rows:
-            raise BundleError(f"{bundle.path}: {name} has {len(array)} rows for {rows} entities.")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            row = np.argwhere(~np.isfinite(array))[0][0]
-            raise BundleError(f"{bundle.path}: {name} holds NaN or infinity (row {row}). Export from a sound run.")
+    _check_array(bundle.path / "table.safetensors", "vectors", bundle.table, "float32", (rows, width))
+    path = bundle.path / "inputs.safetensors"
+    _check_array(path, "structure", bundle.inputs["structure"], "float32", (rows, width))
+    for modality in ("visual", "text"):
+        tokens, mask = (bundle.inputs[f"{modality}_{part}"] for part in ("tokens", "mask"))
+        count = max(1, tokens.shape[1]) if tokens.ndim == 2 else 1
+        _check_array(path, f"{modality}_tokens", tokens, "int64", (rows, count))
+        _check_array(path, f"{modality}_mask", mask, "bool", (rows, count))
+        if tokens.min() < 0 or tokens.max() >= bundle.config[f"{modality}_codebook_rows"]:
+            raise BundleError(f"{path}: {modality}_tokens holds a row that the codebook does not have. Export again.")
     limits = np.array([rows, bundle.manifest["num_relations"], rows])
-    for split in ("train", "valid", "test"):
-        triples = bundle.triples.get(split)
-        if triples is None or triples.ndim != 2 or triples.shape[1:] != (3,) or triples.dtype != np.int64:
-            raise BundleError(f"{bundle.path / 'triples.safetensors'}: {split} is not int64 [n, 3].")
-        if ((triples < 0) | (triples >= limits)).any():
-            raise BundleError(f"{bundle.path / 'triples.safetensors'}: {split} holds an id that is out of range.")
+    path = bundle.path / "triples.safetensors"
+    for split, triples in bundle.triples.items():
+        _check_array(path, split, triples, "int64", (len(triples) if triples.ndim else 0, 3))
+        wrong = np.flatnonzero(((triples < 0) | (triples >= limits)).any(axis=1))
+        if len(wrong):
+            raise BundleError(f"{path}: triple {wrong[0]} of {split} is {triples[wrong[0]].tolist()}; out of range.")
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("a key stands twice")
-    return values
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def _check_array(path: Path, name: str, array: NDArray[Any], dtype: str, shape: tuple[int, ...]) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        raise BundleError(
+            f"{path}: {name} is {array.dtype} {list(array.shape)}, expected {dtype} {list(shape)}. Export again."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        row = np.flatnonzero(~np.isfinite(array).all(axis=1))[0]
+        raise BundleError(f"{path}: {name} holds NaN or infinity in row {row}. Export from a sound run.")

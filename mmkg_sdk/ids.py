@@ -23,11 +23,10 @@ def to_ids(names: Names, labels: Labels) -> NDArray[np.int64]:
     """
     if isinstance(names, (str, int, np.integer)) and not isinstance(names, (bool, np.bool_)):
         names = [names]  # type: ignore[list-item]
-    if hasattr(names, "detach"):  # a torch tensor
-        names = names.detach().cpu().numpy()
+    names = host_array(names)
     if isinstance(names, np.ndarray):
         return _checked_array(names, labels)
-    if isinstance(names, (bytes, dict, set)) or not hasattr(names, "__iter__"):
+    if isinstance(names, (bytes, bytearray, memoryview, dict, set, frozenset)) or not hasattr(names, "__iter__"):
         raise QueryError(
             f"{labels.kind} is {names!r:.60} ({type(names).__name__}); expected a label, an id, or a list of them."
         )
@@ -35,24 +34,33 @@ def to_ids(names: Names, labels: Labels) -> NDArray[np.int64]:
     return np.array([_to_id(value, labels, i, len(values)) for i, value in enumerate(values)], dtype=np.int64)
 
 
-def paired_ids(
-    first: tuple[str, Names, Labels], second: tuple[str, Names, Labels]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Two aligned id arrays; a single one is repeated for each of the other.
+def aligned_ids(*columns: tuple[str, Names, Labels]) -> list[NDArray[np.int64]]:
+    """Id arrays of one length from (name, values, labels); a single value is repeated for each of the others.
 
     Raises:
-        QueryError: as `to_ids`, and if both are many but not equally many.
+        QueryError: as `to_ids`, and if two are many but not equally many.
     """
-    left, right = to_ids(first[1], first[2]), to_ids(second[1], second[2])
-    if len(left) == len(right):
-        return left, right
-    if _is_single(first[1]):
-        return np.repeat(left, len(right)), right
-    if _is_single(second[1]):
-        return left, np.repeat(right, len(left))
-    raise QueryError(
-        f"{len(left)} {first[0]} and {len(right)} {second[0]}; expected equally many, or a single one to pair with all."
-    )
+    arrays = [to_ids(values, labels) for _, values, labels in columns]
+    lengths = {len(array) for array, (_, values, _) in zip(arrays, columns, strict=True) if not _is_single(values)}
+    if len(lengths) > 1:
+        found = " and ".join(f"{len(array)} {name}" for array, (name, _, _) in zip(arrays, columns, strict=True))
+        raise QueryError(f"{found}; expected equally many, or a single one to pair with all.")
+    length = max(lengths, default=1)
+    return [np.repeat(array, length) if len(array) != length else array for array in arrays]
+
+
+def host_array(values: Any) -> Any:
+    """A torch tensor, on any device, as an array; anything else as it is.
+
+    Raises:
+        QueryError: a tensor that numpy cannot hold (sparse, quantised, bfloat16).
+    """
+    if not hasattr(values, "detach"):
+        return values
+    try:
+        return values.detach().cpu().numpy()
+    except (TypeError, RuntimeError) as err:
+        raise QueryError(f"a tensor of type {values.dtype} has no array form ({err}); pass a numpy array.") from err
 
 
 def _is_single(names: Names) -> bool:
@@ -63,7 +71,7 @@ def _checked_array(array: NDArray[Any], labels: Labels) -> NDArray[np.int64]:
     if array.ndim != 1:
         raise QueryError(f"{labels.kind} array has shape {list(array.shape)}; expected one axis.")
     if array.dtype.kind in "US" or array.dtype == object:
-        return to_ids([v if isinstance(v, str) else v for v in array.tolist()], labels)
+        return to_ids(array.tolist(), labels)
     if array.dtype.kind not in "iu":
         raise QueryError(f"{labels.kind} array has dtype {array.dtype}; expected labels or integer ids.")
     wrong = np.flatnonzero((array < 0) | (array >= len(labels)))

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 from .errors import DataError
+
+# A longer line is no name; it would stand in every message and answer.
+_MAX_LENGTH = 10_000
+# Labels compared with an unknown one: about a second's work.
+_NEAR_LIMIT = 20_000
 
 
 class Labels(Sequence[str]):
     """An ordered list of distinct names; the position of a name is its id.
 
     Raises:
-        DataError: if a name is empty, repeated, or holds a line break (it could not be written to a label file).
+        DataError: if a name is empty, repeated, longer than 10,000 characters, or holds a line break (it could not
+            be written to a label file).
     """
 
     def __init__(self, names: Iterable[str], *, kind: str = "entity") -> None:
@@ -23,7 +30,12 @@ class Labels(Sequence[str]):
         for position, name in enumerate(self._names):
             if not name or "\n" in name or "\r" in name:
                 raise DataError(
-                    f"{kind} label {position} is {name!r}; a label is one non-empty line. Rename it in the data."
+                    f"{kind} label {position} is {name!r:.80}; a label is one non-empty line. Rename it in the data."
+                )
+            if len(name) > _MAX_LENGTH:
+                raise DataError(
+                    f"{kind} label {position} has {len(name):,} characters; a label has at most {_MAX_LENGTH:,}. "
+                    "Rename it in the data."
                 )
             first = self._ids.setdefault(name, position)
             if first != position:
@@ -69,5 +81,6 @@ class Labels(Sequence[str]):
         by_plain: dict[str, str] = {}
         for label in self._names:
             by_plain.setdefault(plain(label), label)
-        found = difflib.get_close_matches(wanted, by_plain, n=count, cutoff=0.6)
+        similar = heapq.nsmallest(_NEAR_LIMIT, by_plain, key=lambda text: abs(len(text) - len(wanted)))
+        found = difflib.get_close_matches(wanted, similar, n=count, cutoff=0.6)
         return [by_plain[key] for key in found]

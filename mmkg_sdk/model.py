@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from .backends import Backend, open_backend
 from .bundle import Bundle
 from .entity_inputs import EntityBatch, entity_batch
-from .errors import BackendError, QueryError
-from .ids import Names, paired_ids, to_ids
+from .errors import BackendError, DataError, QueryError
+from .ids import Names, aligned_ids, to_ids
 from .known_triples import HEAD, TAIL, AnswerLists, Queries
 from .labels import Labels
 from .predictions import Predictions
@@ -87,7 +87,7 @@ class Model:
             QueryError: unknown label, id out of range, unequal lengths, k out of range.
             BackendError: the graph failed or gave NaN.
         """
-        pairs = paired_ids(("heads", heads, self.entities), ("relations", relations, self.relations))
+        pairs = aligned_ids(("heads", heads, self.entities), ("relations", relations, self.relations))
         return self._predict(Queries(*pairs, np.full(len(pairs[0]), TAIL)), k, filter_known, candidates)
 
     def predict_heads(
@@ -100,26 +100,27 @@ class Model:
         candidates: Names | None = None,
     ) -> Predictions:
         """The k most likely heads of each (?, relation, tail); arguments as in `predict_tails`."""
-        relation, tail = paired_ids(("relations", relations, self.relations), ("tails", tails, self.entities))
+        relation, tail = aligned_ids(("relations", relations, self.relations), ("tails", tails, self.entities))
         queries = Queries(tail, relation, np.full(len(tail), HEAD))
         return self._predict(queries, k, filter_known, candidates)
 
     def score_tails(self, heads: Names, relations: Names) -> NDArray[np.float32]:
         """Scores of every entity as tail, float32 [batch, num_entities]; known triples are not filtered."""
-        pairs = paired_ids(("heads", heads, self.entities), ("relations", relations, self.relations))
+        pairs = aligned_ids(("heads", heads, self.entities), ("relations", relations, self.relations))
         return self.score_queries(Queries(*pairs, np.full(len(pairs[0]), TAIL)))
 
     def score_heads(self, relations: Names, tails: Names) -> NDArray[np.float32]:
         """Scores of every entity as head, float32 [batch, num_entities]; known triples are not filtered."""
-        relation, tail = paired_ids(("relations", relations, self.relations), ("tails", tails, self.entities))
+        relation, tail = aligned_ids(("relations", relations, self.relations), ("tails", tails, self.entities))
         return self.score_queries(Queries(tail, relation, np.full(len(tail), HEAD)))
 
     def score_triples(self, heads: Names, relations: Names, tails: Names) -> NDArray[np.float32]:
         """The score of each triple as a tail prediction, float32 [batch]."""
-        head, relation = paired_ids(("heads", heads, self.entities), ("relations", relations, self.relations))
-        tail = to_ids(tails, self.entities)
-        if len(tail) != len(head):
-            raise QueryError(f"{len(head)} (head, relation) pairs and {len(tail)} tails; expected equally many.")
+        head, relation, tail = aligned_ids(
+            ("heads", heads, self.entities),
+            ("relations", relations, self.relations),
+            ("tails", tails, self.entities),
+        )
         vectors = self.query_vectors(Queries(head, relation, np.full(len(head), TAIL)))
         scores: NDArray[np.float32] = np.einsum("bd,bd->b", vectors, self.table[tail])
         return scores
@@ -135,14 +136,9 @@ class Model:
         for start in range(0, len(queries), QUERY_CHUNK):
             chunk = queries[start : start + QUERY_CHUNK]
             # Only the rows that are asked about travel to the backend, so the table may grow and stay on the host.
-            inputs = {"table": table[chunk.entity], "entity": np.arange(len(chunk))}
+            inputs: dict[str, NDArray[Any]] = {"table": table[chunk.entity], "entity": np.arange(len(chunk))}
             inputs |= {"relation": chunk.relation, "direction": chunk.direction.astype(np.int64)}
-            vectors[start : start + len(chunk)] = self.backend.run("query_encoder", inputs)["queries"]
-        if not np.isfinite(vectors).all():
-            raise BackendError(
-                f"query_encoder in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
-                "Export again with --precision fp32."
-            )
+            vectors[start : start + len(chunk)] = self._run("query_encoder", inputs, "queries", len(chunk))
         return vectors
 
     def score_queries(self, queries: Queries) -> NDArray[np.float32]:
@@ -187,7 +183,7 @@ class Model:
             graph = rewritten if rewritten in self.bundle.graphs else "entity_encoder"
         chunk = min(4096, max(1, ENTITY_CHUNK_TOKENS // batch.token_count))
         parts = [
-            self.backend.run(graph, batch.rows(slice(start, start + chunk)))["vectors"]
+            self._run(graph, batch.rows(slice(start, start + chunk)), "vectors", min(chunk, len(batch) - start))
             for start in range(0, len(batch), chunk)
         ]
         return np.concatenate(parts) if parts else np.empty((0, self.table.shape[1]), np.float32)
@@ -207,7 +203,7 @@ class Model:
             Their ids, int64 [n].
 
         Raises:
-            QueryError: a label that is taken already, unequal lengths, and what `encode_entities` raises.
+            QueryError: a label that is taken already or is none, unequal lengths, and what `encode_entities` raises.
         """
         labels = [labels] if isinstance(labels, str) else list(labels)
         vectors = self.encode_entities(visual_tokens, text_tokens, **encode_options)
@@ -215,12 +211,16 @@ class Model:
             raise QueryError(f"{len(labels)} labels and tokens of {len(vectors)} entities; expected equally many.")
         with self._lock:
             before = self._entities
-            taken = [label for label in labels if label in before.labels]
-            if taken:
-                raise QueryError(f"entity {taken[0]!r} exists already. Choose another label.")
-            self._entities = _Entities(
-                Labels([*before.labels, *labels]), np.concatenate([before.table, vectors])
-            )
+            for label in labels:
+                if not isinstance(label, str):
+                    raise QueryError(f"entity label is {label!r:.60} ({type(label).__name__}); expected a string.")
+                if label in before.labels:
+                    raise QueryError(f"entity {label!r:.120} exists already. Choose another label.")
+            try:
+                grown = Labels([*before.labels, *labels])
+            except DataError as err:
+                raise QueryError(str(err)) from err
+            self._entities = _Entities(grown, np.concatenate([before.table, vectors]))
         return np.arange(len(before.labels), len(before.labels) + len(labels))
 
     def close(self) -> None:
@@ -236,8 +236,10 @@ class Model:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Sessions cannot travel to another process; the path can.
-        return load, (self.bundle.path, self.backend.name, self.backend.device)
+        # Sessions cannot travel to another process; the path can, and the entities that were added here.
+        entities, size = self._entities, len(self.bundle.table)
+        options = (self.bundle.path.absolute(), self.backend.name, self.backend.device, self.backend.threads)
+        return _load_grown, (*options, entities.labels[size:], entities.table[size:])
 
     def __repr__(self) -> str:
         bundle = self.bundle
@@ -245,6 +247,22 @@ class Model:
             f"Model({bundle.family} {bundle.precision}: {len(self.entities):,} entities, {len(self.relations):,} "
             f"relations, d={self.table.shape[1]}, {self.backend.name} on {self.backend.device}, {bundle.path})"
         )
+
+    def _run(self, graph: str, inputs: dict[str, NDArray[Any]], output: str, rows: int) -> NDArray[np.float32]:
+        """One output of a graph, float32 [rows, embedding_dim], with finite values."""
+        vectors = self.backend.run(graph, inputs).get(output)
+        expected = (rows, self.table.shape[1])
+        if vectors is None or vectors.shape != expected or vectors.dtype != np.float32:
+            found = "nothing" if vectors is None else f"{vectors.dtype} {list(vectors.shape)}"
+            raise BackendError(
+                f"{graph} gave {found} as {output!r}, expected float32 {list(expected)}. Export the bundle again."
+            )
+        if not np.isfinite(vectors).all():
+            raise BackendError(
+                f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
+                "Export again with --precision fp32."
+            )
+        return vectors
 
     def _predict(self, queries: Queries, k: int, filter_known: bool, candidates: Names | None) -> Predictions:
         entities = self._entities
@@ -297,6 +315,22 @@ def load(
     """
     bundle = Bundle.open(path)
     return Model(bundle, open_backend(bundle, backend, device, threads))
+
+
+def _load_grown(
+    path: Path,
+    backend: str,
+    device: str,
+    threads: int | None,
+    labels: tuple[str, ...],
+    table: NDArray[np.float32],
+) -> Model:
+    """What unpickling a model does: open the bundle again and put back the entities that were added."""
+    model = load(path, backend, device, threads=threads)
+    if labels:
+        grown = Labels([*model.entities, *labels])
+        model._entities = _Entities(grown, np.concatenate([model.table, table]))
+    return model
 
 
 def _nothing(batch: int) -> TopK:

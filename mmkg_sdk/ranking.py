@@ -62,7 +62,7 @@ def top_k(queries: NDArray[np.float32], table: NDArray[np.float32], k: int, excl
         if excluded is not None:
             inside = (excluded.ids >= start) & (excluded.ids < start + block.shape[1])
             block[excluded.rows()[inside], excluded.ids[inside] - start] = -np.inf
-        found_rows, found_ids = _at_least_kth(block, k)
+        found_rows, found_ids = _best(block, k)
         rows = np.concatenate([rows, found_rows])
         scores = np.concatenate([scores, block[found_rows, found_ids]])
         ids = np.concatenate([ids, found_ids + start])
@@ -107,11 +107,19 @@ def check_scores(scores: NDArray[np.float32]) -> None:
         )
 
 
-def _at_least_kth(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(rows, columns) of all scores that are not below the k-th best of their row, -inf left out."""
-    if k < scores.shape[1]:
-        kth = np.partition(scores, scores.shape[1] - k, axis=1)[:, scores.shape[1] - k]
-        rows, columns = np.nonzero((scores >= kth[:, None]) & (scores > -np.inf))
-    else:
-        rows, columns = np.nonzero(scores > -np.inf)
-    return rows, columns
+def _best(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(rows, columns) of the k best scores of each row, in the order of the columns; of equal ones the first.
+
+    -inf is left out.
+    """
+    if k >= scores.shape[1]:
+        return np.nonzero(scores > -np.inf)
+    kth = np.partition(scores, scores.shape[1] - k, axis=1)[:, scores.shape[1] - k]
+    rows, columns = np.nonzero((scores >= kth[:, None]) & (scores > -np.inf))
+    # Many candidates may tie with the k-th: those above it stay, and as many of the others as there is room for.
+    tied = scores[rows, columns] == kth[rows]
+    room = k - np.bincount(rows[~tied], minlength=len(scores))
+    seen = np.cumsum(tied)
+    before = np.append(0, seen)[np.searchsorted(rows, np.arange(len(scores)))]
+    kept = ~tied | (seen - before[rows] <= room[rows])
+    return rows[kept], columns[kept]

@@ -8,6 +8,7 @@ torch        the same modules that were exported, on any torch device
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ class Backend(Protocol):
 
     name: str
     device: str
+    threads: int | None
 
     def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Outputs by name. Inputs have the names, dtypes and shapes of the graph's spec."""
@@ -43,11 +45,13 @@ def open_backend(bundle: Bundle, backend: str = "auto", device: str = "auto", th
         threads: CPU threads; None leaves the choice to the library.
 
     Raises:
-        BackendError: unknown name, package not installed, device not there, precision without kernels.
+        BackendError: unknown name, package not installed or not loadable, device not there, precision without
+            kernels.
     """
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise BackendError(f"threads is {threads!r}; expected a whole number of at least 1, or None.")
     if backend == "auto":
-        runs_here = importlib.util.find_spec("onnxruntime") and not (bundle.precision == "bf16" and device == "cpu")
-        backend = "onnxruntime" if runs_here or not importlib.util.find_spec("torch") else "torch"
+        backend = _first_choice(bundle.precision, device)
     if backend == "onnxruntime":
         from .onnxruntime import OnnxRuntimeBackend
 
@@ -57,6 +61,33 @@ def open_backend(bundle: Bundle, backend: str = "auto", device: str = "auto", th
 
         return TorchBackend.open(bundle, device, threads)
     raise BackendError(f"unknown backend {backend!r}; expected 'auto' or one of {', '.join(BACKENDS)}.")
+
+
+def check_process(process: int) -> None:
+    """Refuse to go on in a forked child: threads and sessions of the parent do not exist there, and calls would hang.
+
+    Args:
+        process: the id of the process that opened the backend.
+    """
+    if os.getpid() != process:
+        raise BackendError(
+            f"this model was loaded by process {process} and came to process {os.getpid()} by a fork, which its "
+            "threads do not survive. Load the bundle in each process, or start them with the 'spawn' method."
+        )
+
+
+def _first_choice(precision: str, device: str) -> str:
+    """What "auto" stands for: ONNX Runtime where it has kernels for the precision, else torch."""
+    if not importlib.util.find_spec("torch"):
+        return "onnxruntime"
+    if not importlib.util.find_spec("onnxruntime"):
+        return "torch"
+    if precision != "bf16" or device.startswith("cuda"):
+        return "onnxruntime"
+    import onnxruntime
+
+    on_gpu = device == "auto" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return "onnxruntime" if on_gpu else "torch"
 
 
 def parse_device(device: str) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -10,18 +11,20 @@ from numpy.typing import NDArray
 
 from ..bundle import Bundle
 from ..errors import BackendError, missing_package
-from . import parse_device
+from . import check_process, parse_device
 
 
 class OnnxRuntimeBackend:
-    """Sessions are opened when a graph is first run, and shared by all threads."""
+    """Sessions are shared by all threads. That of the queries is opened at once, the others when first run."""
 
     name = "onnxruntime"
 
     def __init__(self, bundle: Bundle, device: str, threads: int | None) -> None:
         self.device = device
         self._bundle = bundle
-        self._threads = threads
+        self.threads = threads
+        self._process = os.getpid()
+        self._weights = _identity(bundle)
         self._sessions: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -33,6 +36,8 @@ class OnnxRuntimeBackend:
             import onnxruntime
         except ModuleNotFoundError as err:
             raise missing_package("onnxruntime", "cpu", "backend 'onnxruntime'") from err
+        except ImportError as err:
+            raise BackendError(f"onnxruntime is installed but does not load: {err}. Install it again.") from err
         providers = onnxruntime.get_available_providers()
         has_cuda = "CUDAExecutionProvider" in providers
         if device == "auto":
@@ -48,7 +53,9 @@ class OnnxRuntimeBackend:
                 "ONNX Runtime has no bf16 matrix product on the CPU. Pass backend='torch', "
                 "or export with --precision fp32."
             )
-        return cls(bundle, device, threads)
+        opened = cls(bundle, device, threads)
+        opened._session("query_encoder")
+        return opened
 
     def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """See Backend.run."""
@@ -68,6 +75,7 @@ class OnnxRuntimeBackend:
             self._sessions.clear()
 
     def _session(self, graph: str) -> Any:
+        check_process(self._process)
         with self._lock:
             if self._closed:
                 raise BackendError("this model is closed. Load the bundle again.")
@@ -84,8 +92,8 @@ class OnnxRuntimeBackend:
         # Spinning threads would take the cores from the ranking that follows each run.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
-        if self._threads is not None:
-            options.intra_op_num_threads = self._threads
+        if self.threads is not None:
+            options.intra_op_num_threads = self.threads
         kind, index = parse_device(self.device)
         provider: Any = "CPUExecutionProvider"
         if kind == "cuda":
@@ -96,6 +104,11 @@ class OnnxRuntimeBackend:
             )
         except Exception as err:  # ONNX Runtime raises its own types, which are not exported
             raise BackendError(f"{graph}.onnx could not be opened on {self.device}: {err}") from err
+        if _identity(self._bundle) != self._weights:
+            raise BackendError(
+                f"{self._bundle.path} was replaced since this model was loaded, so {graph}.onnx may not belong to its "
+                "table. Load the bundle again."
+            )
         wanted = provider if isinstance(provider, str) else provider[0]
         # ONNX Runtime moves to the CPU without a word when a provider's libraries do not load.
         if session.get_providers()[0] != wanted:
@@ -107,10 +120,23 @@ class OnnxRuntimeBackend:
         return session
 
 
+def _identity(bundle: Bundle) -> tuple[int, ...] | None:
+    """Which weights lie in the folder: another export puts another file there."""
+    try:
+        status = os.stat(bundle.path / "weights.safetensors")
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _check_signature(graph: str, session: Any, spec: dict[str, Any]) -> None:
     """The session's tensors must be those that bundle.json names."""
     for kind, values in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
-        found = [(value.name, value.type.removeprefix("tensor(").removesuffix(")")) for value in values]
-        expected = [(tensor["name"], tensor["dtype"].replace("float32", "float")) for tensor in spec[kind]]
+        found = [(value.name, value.type.removeprefix("tensor(").removesuffix(")"), value.shape) for value in values]
+        expected = [(t["name"], t["dtype"].replace("float32", "float"), t["shape"]) for t in spec[kind]]
         if found != expected:
-            raise BackendError(f"{graph}.onnx has {kind} {found}, bundle.json says {expected}. Export again.")
+            wrong = [tensor for tensor in (*found, *expected) if (tensor in found) != (tensor in expected)]
+            name = wrong[0][0] if wrong else "order"
+            raise BackendError(
+                f"{graph}.onnx has {kind} {found}, bundle.json says {expected}; first difference: {name}. Export again."
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
-from ..errors import BackendError, BundleError, missing_package
+from ..errors import BackendError, BundleError, DataError, missing_package
 from ..families import family_part
-from . import parse_device
+from . import check_process, parse_device
 
 
 class TorchBackend:
@@ -19,8 +20,10 @@ class TorchBackend:
 
     name = "torch"
 
-    def __init__(self, bundle: Bundle, device: str, modules: dict[str, Any]) -> None:
+    def __init__(self, bundle: Bundle, device: str, threads: int | None, modules: dict[str, Any]) -> None:
         self.device = device
+        self.threads = threads
+        self._process = os.getpid()
         self._outputs = {
             graph: [tensor["name"] for tensor in spec["outputs"]] for graph, spec in bundle.graphs.items()
         }
@@ -34,6 +37,9 @@ class TorchBackend:
             import torch
         except ModuleNotFoundError as err:
             raise missing_package("torch", "train", "backend 'torch'") from err
+        except ImportError as err:
+            raise BackendError(f"torch is installed but does not load: {err}. Install it again.") from err
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         if device == "auto":
@@ -45,27 +51,32 @@ class TorchBackend:
             )
         if threads is not None:
             torch.set_num_threads(threads)
-        weights = load_file(bundle.path / "weights.safetensors")
         try:
+            weights = load_file(bundle.path / "weights.safetensors")
             modules = family_part(bundle.family, "graphs").load_modules(bundle.config, bundle.precision, weights)
-        except (RuntimeError, KeyError) as err:
+        except (SafetensorError, RuntimeError, KeyError, DataError, OSError) as err:
             raise BundleError(f"{bundle.path / 'weights.safetensors'} does not fit the configuration: {err}") from err
-        return cls(bundle, device, {name: module.to(device) for name, module in modules.items()})
+        return cls(bundle, device, threads, {name: module.to(device) for name, module in modules.items()})
 
     def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """See Backend.run."""
         import torch
 
+        check_process(self._process)
         with self._lock:
             modules = self._modules
         if not modules:
             raise BackendError("this model is closed. Load the bundle again.")
         if graph not in modules:
             raise BackendError(f"this bundle has no graph {graph!r}; it has {', '.join(modules)}.")
-        with torch.inference_mode():
-            # from_numpy warns about read-only arrays; the modules never write to their inputs.
-            arrays = {name: array if array.flags.writeable else array.copy() for name, array in inputs.items()}
-            outputs = modules[graph](**{name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()})
+        # from_numpy warns about read-only arrays; the modules never write to their inputs.
+        arrays = {name: array if array.flags.writeable else array.copy() for name, array in inputs.items()}
+        try:
+            with torch.inference_mode():
+                outputs = modules[graph](**{name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()})
+        except Exception as err:  # torch raises a different type for each way an input can be wrong
+            shapes = {name: list(array.shape) for name, array in inputs.items()}
+            raise BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}") from err
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         return {name: output.cpu().numpy() for name, output in zip(self._outputs[graph], outputs, strict=True)}
 

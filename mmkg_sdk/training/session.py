@@ -37,6 +37,7 @@ def start_training(
         DataError: unknown preset or setting, or a data set that cannot be read.
     """
     from ..data.open import open_dataset
+    from .distributed import process_group
 
     parts = family_part(family, "config")
     chosen = {**_preset(parts.PRESETS, preset, data), **settings}
@@ -47,28 +48,34 @@ def start_training(
     model_settings = {n: v for n, v in chosen.items() if n not in training_names}
     config = parts.Config.from_json(model_settings | inputs.data_sizes(dataset))
     counts = {f"num_{name}": getattr(config, f"num_{name}") for name in ("visual_tokens", "text_tokens")}
-    run = Run.create(
-        out,
-        family=family,
-        config=config.to_json(),
-        graph=dataset.graph,
-        inputs=inputs.encoder_inputs(dataset, **counts),
-        settings=training.to_json(),
-        source={"data": data, "preset": preset},
-        overwrite=overwrite,
-    )
-    return run, _train(run, training, device, inputs.codebooks(dataset))
+    with process_group(device) as group:
+        if group.is_first:  # under torchrun every process comes here, and all work on the same folder
+            Run.create(
+                out,
+                family=family,
+                config=config.to_json(),
+                graph=dataset.graph,
+                inputs=inputs.encoder_inputs(dataset, **counts),
+                settings=training.to_json(),
+                source={"data": dataset.graph.name, "preset": preset},
+                overwrite=overwrite,
+            )
+        group.barrier()
+        run = Run.open(out)
+        return run, _train(run, training, device, inputs.codebooks(dataset))
 
 
 def resume_training(folder: str | Path, *, device: str = "cpu") -> tuple[Run, Any]:
     """Go on with an interrupted run, exactly where it stopped.
 
     Raises:
-        DataError: the run was imported, so there is no training to resume.
+        DataError: the run was imported, or was killed before its first state was written.
     """
     run = Run.open(folder)
     if run.settings is None:
         raise DataError(f"{folder} was imported from a checkpoint; there is no training to resume.")
+    if not (run.folder / "resume.pt").is_file():
+        raise DataError(f"{folder} has no resume.pt: it was killed before training began. Train anew with --overwrite.")
     return run, _train(run, TrainingSettings.from_json(run.settings), device, {})
 
 

@@ -14,6 +14,21 @@ from mmkg_sdk.run import Run
 from tests.golden_cases import GOLDEN
 
 
+COMMANDS = [
+    "quickstart",
+    "data",
+    "train",
+    "import",
+    "evaluate",
+    "export",
+    "predict",
+    "bench",
+    "inspect",
+    "verify",
+    "env",
+]
+
+
 def mmkg(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Run the command line in its own process, as a user does."""
     command = [sys.executable, "-m", "mmkg_sdk.cli.main", *map(str, arguments)]
@@ -24,7 +39,7 @@ def mmkg(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[s
 
 def test_help_lists_every_command() -> None:
     listed = mmkg("--help").stdout
-    for name in "quickstart data train import evaluate export predict bench inspect verify env".split():
+    for name in COMMANDS:
         assert f"\n  {name} " in listed
 
 

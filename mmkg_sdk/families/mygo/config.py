@@ -134,7 +134,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "tucker_input_dropout": 0.3,
         "tucker_matrix_dropout": 0.0,
         "tucker_output_dropout": 0.4,
-        "batch_size": 1024,
+        "batch_size": 2048,
         "learning_rate": 2e-3,
         "epochs": 60,
         "max_minutes": 27.0,

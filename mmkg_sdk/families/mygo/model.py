@@ -21,6 +21,7 @@ from ...known_triples import HEAD, Queries
 from .config import MyGOConfig
 
 INPUT_NAMES = ("visual_tokens", "visual_mask", "text_tokens", "text_mask")
+_VECTOR_NAMES = ("pos_str_ent", "pos_vis_ent", "pos_txt_ent", "pos_head", "pos_rel", "pos_tail")
 
 
 class TransformerLayer(nn.Module):
@@ -134,6 +135,13 @@ class MyGO(nn.Module):
     visual_mask: Tensor
     text_tokens: Tensor
     text_mask: Tensor
+    # Type vectors of the three modalities, slot vectors of the triple encoder.
+    pos_str_ent: nn.Parameter
+    pos_vis_ent: nn.Parameter
+    pos_txt_ent: nn.Parameter
+    pos_head: nn.Parameter
+    pos_rel: nn.Parameter
+    pos_tail: nn.Parameter
 
     def __init__(self, config: MyGOConfig, inputs: Mapping[str, Tensor]) -> None:
         super().__init__()
@@ -143,7 +151,7 @@ class MyGO(nn.Module):
         self.ent_embeddings = nn.Parameter(torch.empty(config.num_entities, 1, width))
         self.rel_embeddings = nn.Parameter(torch.empty(config.num_relations, 1, width))
         self.lp_token = nn.Parameter(torch.empty(1, width))
-        for name in ("pos_str_ent", "pos_vis_ent", "pos_txt_ent", "pos_head", "pos_rel", "pos_tail"):
+        for name in _VECTOR_NAMES:
             self.register_parameter(name, nn.Parameter(torch.empty(1, 1, width)))
         self.visual_token_embedding = _codebook(config.visual_codebook_rows, config.visual_codebook_width)
         self.text_token_embedding = _codebook(config.text_codebook_rows, config.text_codebook_width)
@@ -165,8 +173,8 @@ class MyGO(nn.Module):
 
     def _initialise(self) -> None:
         """Xavier-uniform where the official model does so (spec 3.3); layers keep torch's defaults."""
-        drawn = [self.ent_embeddings, self.rel_embeddings, self.lp_token, self.ent_token]
-        drawn += [self.get_parameter(f"pos_{name}") for name in ("str_ent", "vis_ent", "txt_ent", "head", "rel", "tail")]
+        drawn: list[Tensor] = [self.ent_embeddings, self.rel_embeddings, self.lp_token, self.ent_token]
+        drawn += [self.get_parameter(name) for name in _VECTOR_NAMES]
         drawn += [self.proj_ent_vis.weight, self.proj_ent_txt.weight]
         if self.tucker_decoder is not None:
             drawn.append(self.tucker_decoder.W)
@@ -195,7 +203,7 @@ class MyGO(nn.Module):
             encoded = [self.ent_encoder.first_position(*self.entity_sequences())]
         else:  # the same numbers in bounded memory
             everyone = torch.arange(self.config.num_entities, device=self.lp_token.device)
-            encoded = [self.ent_encoder.first_position(*self.entity_sequences(part)) for part in everyone.split(4096)]
+            encoded = [self.ent_encoder.first_position(*self.entity_sequences(part)) for part in torch.split(everyone, 4096)]
         return torch.cat([*encoded, self.lp_token])
 
     def entity_outputs(self, entities: Tensor | None = None) -> Tensor:
@@ -213,9 +221,9 @@ class MyGO(nn.Module):
             entities: [N + 1, d] from `entity_table`; relations: [R, d] from `relation_table`.
             queries: int64 [B, 3] head, relation, tail; N stands for the missing entity.
         """
-        head = F.embedding(queries[:, 0], entities) + self.get_parameter("pos_head")[0]
-        relation = F.embedding(queries[:, 1], relations) + self.get_parameter("pos_rel")[0]
-        tail = F.embedding(queries[:, 2], entities) + self.get_parameter("pos_tail")[0]
+        head = F.embedding(queries[:, 0], entities) + self.pos_head[0]
+        relation = F.embedding(queries[:, 1], relations) + self.pos_rel[0]
+        tail = F.embedding(queries[:, 2], entities) + self.pos_tail[0]
         return self.decoder(torch.stack([head, relation, tail], dim=1))  # type: ignore[no-any-return]
 
     def query_vectors(self, entities: Tensor, relations: Tensor, queries: Tensor) -> Tensor:

@@ -1,0 +1,177 @@
+"""bundle.json: what a bundle is, and what it must say before any other file is opened."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import BundleError, DataError
+from .families import FAMILIES, family_part
+
+FORMAT_VERSION = 1
+MANIFEST = "bundle.json"
+GRAPHS = ("entity_encoder", "entity_encoder_token_table", "query_encoder", "complete")
+PRECISIONS = ("fp32", "fp16", "bf16")
+FILES = (
+    "entities.txt",
+    "relations.txt",
+    "table.safetensors",
+    "weights.safetensors",
+    "inputs.safetensors",
+    "triples.safetensors",
+    *(f"{graph}.onnx" for graph in GRAPHS),
+    "parity.json",
+    "MODEL_CARD.md",
+)
+# Only a bundle without the token-table rewrite lacks a file of the list.
+_OPTIONAL = {"entity_encoder_token_table.onnx"}
+_SIZE_LIMIT = 1 << 20
+_FIELDS = {
+    "family": str,
+    "precision": str,
+    "config": dict,
+    "graphs": dict,
+    "files": dict,
+    "num_entities": int,
+    "num_relations": int,
+    "embedding_dim": int,
+}
+_DTYPES = ("float32", "int64", "bool")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """bundle.json, with its own fields checked; no other file is touched.
+
+    Raises:
+        BundleError: no bundle, an unfinished export, another format version, or a field that is not as it should be.
+    """
+    try:
+        status = folder.stat()
+    except (OSError, ValueError) as err:  # ValueError: a NUL in the name
+        reason = getattr(err, "strerror", None) or err
+        raise BundleError(f"{folder}: {reason}. Pass the folder that `mmkg-sdk export` wrote.") from err
+    if not stat.S_ISDIR(status.st_mode):
+        raise BundleError(f"{folder} is a file; a bundle is a folder. Pass the folder that `mmkg-sdk export` wrote.")
+    path = folder / MANIFEST
+    if not os.path.lexists(path):
+        raise BundleError(
+            f"{folder} has no {MANIFEST}: this is no bundle, or its export did not finish. Export again."
+        )
+    with open_plain_file(path) as file:
+        raw = file.read(_SIZE_LIMIT + 1)
+    if len(raw) > _SIZE_LIMIT:
+        raise BundleError(f"{path} is larger than {_SIZE_LIMIT >> 20} MiB; no export writes that.")
+    try:
+        manifest = json.loads(raw.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as err:
+        raise BundleError(f"{path} is not the JSON that an export writes ({err}). Fetch the bundle again.") from err
+    _check(path, manifest)
+    assert isinstance(manifest, dict)
+    return manifest
+
+
+def open_plain_file(path: Path) -> BinaryIO:
+    """Open a plain file: no link, no device, no pipe; checked on the opened file, not on the name."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as err:
+        raise BundleError(
+            f"{path} cannot be opened as a plain file ({err.strerror}). A bundle holds plain files only, no links."
+        ) from err
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        what = "has several names (hard links)" if stat.S_ISREG(status.st_mode) else "is not a plain file"
+        raise BundleError(f"{path} {what}. A bundle holds plain files only; copy it with `cp -r`.")
+    return os.fdopen(descriptor, "rb")
+
+
+def _check(path: Path, manifest: Any) -> None:
+    if not isinstance(manifest, dict):
+        raise BundleError(f"{path} holds a {type(manifest).__name__}, expected an object.")
+    version = manifest.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, (bool, float)):
+        raise BundleError(
+            f"{path} has format version {version!r:.80}; this mmkg_sdk reads version {FORMAT_VERSION}. "
+            "If it is higher, run: pip install --upgrade mmkg_sdk. If not, export the bundle again."
+        )
+    for name, kind in _FIELDS.items():
+        if not isinstance(manifest.get(name), kind) or isinstance(manifest.get(name), bool):
+            raise BundleError(f"{path}: {name} is {manifest.get(name)!r:.80}; expected {kind.__name__}.")
+    if manifest["family"] not in FAMILIES:
+        raise BundleError(f"{path}: unknown family {manifest['family']!r:.80}; known: {', '.join(FAMILIES)}.")
+    if manifest["precision"] not in PRECISIONS:
+        raise BundleError(f"{path}: unknown precision {manifest['precision']!r:.80}; known: {', '.join(PRECISIONS)}.")
+    _check_config(path, manifest)
+    _check_files(path, manifest)
+    for graph, spec in manifest["graphs"].items():
+        _check_graph(f"{path}: graph {graph}", spec)
+    for axis in ("visual_tokens", "text_tokens"):
+        if axis not in manifest["graphs"]["entity_encoder"]["axes"]:
+            raise BundleError(f"{path}: graph entity_encoder has no axis {axis}. Export the bundle again.")
+
+
+def _check_config(path: Path, manifest: dict[str, Any]) -> None:
+    try:
+        config = family_part(manifest["family"], "config").Config.from_json(manifest["config"])
+    except DataError as err:
+        raise BundleError(f"{path}: {err} Export the bundle again.") from err
+    for name in ("num_entities", "num_relations", "embedding_dim"):
+        if getattr(config, name) != manifest[name]:
+            raise BundleError(f"{path}: {name} is {manifest[name]}, but {getattr(config, name)} in config.")
+
+
+def _check_files(path: Path, manifest: dict[str, Any]) -> None:
+    """Names come from a closed list, so that none can lead out of the folder."""
+    listed = set(manifest["files"])
+    if odd := listed - set(FILES):
+        raise BundleError(f"{path} lists a file {min(odd)!r:.80}, which is not part of the format.")
+    if absent := set(FILES) - _OPTIONAL - listed:
+        raise BundleError(f"{path} does not list {min(absent)}; the export did not finish. Export again.")
+    for name, entry in manifest["files"].items():
+        if (
+            not isinstance(entry, dict)
+            or not isinstance(entry.get("bytes"), int)
+            or not isinstance(entry.get("sha256"), str)
+        ):
+            raise BundleError(f"{path}: the entry of {name} is {entry!r:.80}; expected sha256 and bytes.")
+    if {f"{graph}.onnx" for graph in manifest["graphs"]} != {name for name in listed if name.endswith(".onnx")}:
+        raise BundleError(f"{path}: graphs {sorted(manifest['graphs'])!r:.200} do not match the .onnx files listed.")
+
+
+def _check_graph(place: str, spec: Any) -> None:
+    """A signature as GraphSpec.to_json writes it: inputs, outputs and axes."""
+    if not isinstance(spec, dict) or not isinstance(spec.get("axes"), dict):
+        raise BundleError(f"{place} is {spec!r:.80}; expected inputs, outputs and axes.")
+    for axis, sizes in spec["axes"].items():
+        whole = isinstance(sizes, list) and len(sizes) == 3 and all(type(size) is int for size in sizes)
+        if not whole or not 1 <= sizes[0] <= sizes[1] <= sizes[2]:
+            raise BundleError(f"{place}: axis {axis!r:.80} is {sizes!r:.80}; expected [min, typical, max].")
+    for kind in ("inputs", "outputs"):
+        tensors = spec.get(kind)
+        if not isinstance(tensors, list) or not all(_is_tensor(tensor, spec["axes"]) for tensor in tensors):
+            raise BundleError(f"{place}: {kind} are {tensors!r:.200}; expected a list of name, dtype and shape.")
+
+
+def _is_tensor(tensor: Any, axes: dict[str, Any]) -> bool:
+    return (
+        isinstance(tensor, dict)
+        and isinstance(tensor.get("name"), str)
+        and tensor.get("dtype") in _DTYPES
+        and isinstance(tensor.get("shape"), list)
+        and all(size in axes if isinstance(size, str) else type(size) is int for size in tensor["shape"])
+    )
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a key stands twice")
+    return values
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
