@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.backends import open_backend
 from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, Bundle, sha256_of
-from mmkg_sdk.errors import ExportError
+from mmkg_sdk.errors import BackendError, ExportError, missing_package
 from mmkg_sdk.families import family_part
 from mmkg_sdk.files import write_labels
 from mmkg_sdk.model import Model
@@ -52,6 +53,9 @@ def export_bundle(
     run = run if isinstance(run, Run) else Run.open(run)
     if precision not in PRECISIONS:
         raise ExportError(f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+    for package in ("torch", "onnx", "onnxscript"):
+        if find_spec(package) is None:
+            raise missing_package(package, "train", "export")
     if not run.has_weights:
         raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume.")
     model = family_part(run.family, "model").build(run.config, run.inputs)
@@ -80,16 +84,18 @@ def export_bundle(
 
 def _write_data(run: Run, model: Any, table: NDArray[np.float64], folder: Path) -> None:
     """Labels, table, triples and encoder inputs."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     write_labels(folder / "entities.txt", run.graph.entities)
     write_labels(folder / "relations.txt", run.graph.relations)
-    save_file({"vectors": table.astype(np.float32)}, folder / "table.safetensors")
+    # Not save_file: it hides which system call failed, and gives files that only their owner can read.
+    (folder / "table.safetensors").write_bytes(save({"vectors": table.astype(np.float32)}))
     triples = {split: np.ascontiguousarray(run.graph.split(split)) for split in ("train", "valid", "test")}
-    save_file(triples, folder / "triples.safetensors")
+    (folder / "triples.safetensors").write_bytes(save(triples))
     structure = model.ent_embeddings.detach()[:, 0].float().numpy()
     arrays = {name: np.ascontiguousarray(array) for name, array in run.inputs.items()}
-    save_file(arrays | {"structure": np.ascontiguousarray(structure)}, folder / "inputs.safetensors")
+    arrays["structure"] = np.ascontiguousarray(structure)
+    (folder / "inputs.safetensors").write_bytes(save(arrays))
 
 
 def _write_graphs(
@@ -97,7 +103,7 @@ def _write_graphs(
 ) -> dict[str, dict[str, Any]]:
     """weights.safetensors and the ONNX files; returns the signature of every graph."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     parts = family_part(run.family, "graphs")
     specs = parts.graph_specs(model.config)
@@ -108,7 +114,7 @@ def _write_graphs(
         if not specs[graph].baked  # such a graph is made of others and adds no weight
         for name, tensor in module.state_dict().items()
     }
-    save_file(weights, folder / "weights.safetensors")
+    (folder / "weights.safetensors").write_bytes(save(weights))
     table = torch.empty((run.config["num_entities"], model.config.embedding_dim))
     for graph, spec in specs.items():
         progress(f"tracing {graph}")
@@ -144,8 +150,11 @@ def _parity(
         inputs=load_file(folder / "inputs.safetensors"),
         triples=load_file(folder / "triples.safetensors"),
     )
-    with Model(bundle, open_backend(bundle, device="cpu")) as exported:
-        return compare(exported, table, family_part(run.family, "model").link_scorer(model))
+    try:
+        with Model(bundle, open_backend(bundle, device="cpu")) as exported:
+            return compare(exported, table, family_part(run.family, "model").link_scorer(model))
+    except BackendError as err:
+        raise ExportError(f"the exported graphs do not run, so no bundle was written: {err}") from err
 
 
 def _manifest(run: Run, precision: str, graphs: dict[str, dict[str, Any]], width: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises:
         ExportError: the target exists and `overwrite` is false, is no folder, or another process writes to it.
     """
-    target = target.expanduser().absolute()
+    # A link to a folder stays; what it leads to is replaced.
+    target = Path(os.path.realpath(os.path.expanduser(target)))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _lock(target):
@@ -37,12 +39,11 @@ def new_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
                 new.rename(target)
                 _sync_folder(target.parent)
             finally:
-                shutil.rmtree(new, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
+                _clean(target, new, old)
     except OSError as err:
-        free = shutil.disk_usage(target.parent).free if target.parent.exists() else 0
+        free = f", {shutil.disk_usage(target.parent).free / 2**20:,.0f} MiB free" if target.parent.exists() else ""
         raise ExportError(
-            f"{target} could not be written: {err.strerror or err} ({free / 2**20:,.0f} MiB free). "
+            f"{target} could not be written ({err.strerror or err}{free}). "
             "Nothing was changed; make room or pass another folder."
         ) from err
 
@@ -56,27 +57,36 @@ def _lock(target: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as err:
+            # The writer before us may have removed the file between our open and our lock; then another process can
+            # lock a new one of the same name.
+            if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
+                raise BlockingIOError
+        except BlockingIOError as err:
             owner = os.read(descriptor, 32).decode("ascii", "replace") or "?"
             raise ExportError(f"{target} is in use by process {owner}; wait for it, or pass another folder.") from err
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
-        yield
-        path.unlink(missing_ok=True)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
+            yield
+        finally:
+            path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
 
 
 def _sibling(target: Path, kind: str) -> Path:
-    return target.with_name(f".{target.name[:200]}.{kind}")
+    name = f".{target.name}.{kind}"
+    if len(os.fsencode(name)) > 255:  # what file systems take
+        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()}.{kind}"
+    return target.with_name(name)
 
 
 def _clean(target: Path, new: Path, old: Path) -> None:
-    """Finish what a killed writer began: put the old folder back if its successor never came."""
+    """Finish what a writer began and did not end: put the old folder back if its successor never came."""
     shutil.rmtree(new, ignore_errors=True)
     if old.exists():
         if target.exists():
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)
         else:
             old.rename(target)
 
@@ -88,7 +98,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
         if not overwrite:
             raise ExportError(f"{target} exists. Pass --overwrite to replace it, or another folder.")
         if not (target / "bundle.json").exists():
-            raise ExportError(f"{target} is not empty and holds no bundle, so it is not overwritten. Pass another folder.")
+            raise ExportError(f"{target} holds something that is no bundle; it is left alone. Pass another folder.")
 
 
 def _sync(folder: Path) -> None:

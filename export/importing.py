@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.data.graph import KnowledgeGraph
 from mmkg_sdk.data.open import open_dataset
-from mmkg_sdk.errors import ExportError
+from mmkg_sdk.errors import DataError, ExportError, missing_package
 from mmkg_sdk.families import family_part
 from mmkg_sdk.labels import Labels
 from mmkg_sdk.run import Run
@@ -52,18 +53,22 @@ def import_checkpoint(
     Raises:
         ExportError: the checkpoint is damaged, carries code, is of another family or does not fit the data.
     """
-    import torch
+    try:
+        import torch
+    except ModuleNotFoundError as err:
+        raise missing_package("torch", "train", "import") from err
 
     parts = family_part(family, "checkpoint")
     if (data is None) == (inputs is None):
         raise ExportError("pass either a data set (--data) or an inputs file (--inputs with --config).")
     state = parts.read_checkpoint(Path(checkpoint))
     options = {} if config is None else parts.official_settings(_read_json(Path(config)))
-    model_config = parts.config_from_checkpoint(state, **(options | dict(settings or {})))
+    try:
+        model_config = parts.config_from_checkpoint(state, **(options | dict(settings or {})))
+    except (DataError, TypeError) as err:  # TypeError: an unknown setting
+        raise ExportError(f"{checkpoint} and these settings make no model: {err}") from err
     if inputs is not None:
         graph, arrays = _golden_layout(Path(inputs), model_config)
-        counts = {f"num_{name}": arrays[name].shape[1] for name in ("visual_tokens", "text_tokens")}
-        model_config = replace(model_config, **counts)
     else:
         assert data is not None
         dataset = open_dataset(data)
@@ -71,6 +76,8 @@ def import_checkpoint(
         counts = {f"num_{name}": getattr(model_config, f"num_{name}") for name in ("visual_tokens", "text_tokens")}
         arrays = family_part(family, "inputs").encoder_inputs(dataset, **counts)
     _check_fit(model_config, graph, arrays)
+    counts = {f"num_{name}": arrays[name].shape[1] for name in ("visual_tokens", "text_tokens")}
+    model_config = replace(model_config, **counts)
     model = family_part(family, "model").build(model_config.to_json(), arrays)
     parts.check_state(state, model.state_dict())
     run = Run.create(
@@ -91,18 +98,30 @@ def _golden_layout(path: Path, config: Any) -> tuple[KnowledgeGraph, dict[str, N
     try:
         with np.load(path, allow_pickle=False) as file:
             fields = dict(file)
-    except (OSError, ValueError) as err:
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, BadZipFile) as err:
+        # TypeError, AttributeError: a single .npy array.
         raise ExportError(f"{path} is not an .npz file without pickles ({err}).") from err
     wanted = [*_INPUT_FIELDS.values(), "train_triples", "valid_triples", "test_triples"]
     if absent := [name for name in wanted if name not in fields]:
         raise ExportError(f"{path} has no array {absent[0]!r}; expected {', '.join(wanted)}.")
-    graph = KnowledgeGraph(
-        path.parent.name,
-        Labels((f"entity {i}" for i in range(config.num_entities)), kind="entity"),
-        Labels((f"relation {i}" for i in range(config.num_relations)), kind="relation"),
-        *(fields[f"{split}_triples"].astype(np.int64) for split in ("train", "valid", "test")),
-    )
-    return graph, {name: fields[field] for name, field in _INPUT_FIELDS.items()}
+    for name in wanted:
+        kind = "b" if name.endswith("mask") else "iu"
+        if fields[name].ndim != 2 or fields[name].dtype.kind not in kind:
+            raise ExportError(
+                f"{path}: {name} is {fields[name].dtype} {list(fields[name].shape)}; expected two axes of "
+                f"{'booleans' if kind == 'b' else 'integers'}."
+            )
+    try:
+        graph = KnowledgeGraph(
+            path.parent.name,
+            Labels((f"entity {i}" for i in range(config.num_entities)), kind="entity"),
+            Labels((f"relation {i}" for i in range(config.num_relations)), kind="relation"),
+            *(fields[f"{split}_triples"].astype(np.int64) for split in ("train", "valid", "test")),
+        )
+    except DataError as err:
+        raise ExportError(f"{path} does not fit the checkpoint: {err}") from err
+    dtypes = {name: bool if name.endswith("mask") else np.int64 for name in _INPUT_FIELDS}
+    return graph, {name: fields[field].astype(dtypes[name]) for name, field in _INPUT_FIELDS.items()}
 
 
 def _check_fit(config: Any, graph: KnowledgeGraph, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -114,12 +133,15 @@ def _check_fit(config: Any, graph: KnowledgeGraph, arrays: Mapping[str, NDArray[
         )
     for modality in ("visual", "text"):
         rows = getattr(config, f"{modality}_codebook_rows")
-        tokens = arrays[f"{modality}_tokens"]
-        if len(tokens) != config.num_entities or tokens.min() < 0 or tokens.max() >= rows:
+        tokens, mask = arrays[f"{modality}_tokens"], arrays[f"{modality}_mask"]
+        if len(tokens) != config.num_entities or not tokens.size or tokens.min() < 0 or tokens.max() >= rows:
+            ids = f"ids {tokens.min()} to {tokens.max()}" if tokens.size else "no ids"
             raise ExportError(
-                f"{modality} tokens are {list(tokens.shape)} with ids {tokens.min()} to {tokens.max()}; the checkpoint "
-                f"has {config.num_entities} entities and a codebook of {rows} rows."
+                f"{modality} tokens are {list(tokens.shape)} with {ids}; the checkpoint has {config.num_entities} "
+                f"entities and a codebook of {rows} rows."
             )
+        if mask.shape != tokens.shape:
+            raise ExportError(f"{modality} mask is {list(mask.shape)}, its tokens are {list(tokens.shape)}.")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -89,7 +89,8 @@ def compare(model: Model, reference_table: NDArray[np.float64], reference: Score
     for direction, side in ((TAIL, "tails"), (HEAD, "heads")):
         queries = Queries.for_triples(triples, direction)
         expected, found = reference(queries), model.score_queries(queries)
-        checks.append(ParityCheck("query_encoder", f"{side}: largest score error / rms", _error(found, expected), limit))
+        error = _error(found, expected)
+        checks.append(ParityCheck("query_encoder", f"{side}: largest score error / rms", error, limit))
         slack = limit * _rms(expected)
         wrong = _misplaced(np.argsort(-found, axis=1, kind="stable")[:, :TOP], expected, slack)
         checks.append(ParityCheck("query_encoder", f"{side}: share of queries with another top {TOP}", wrong, 0.0))

@@ -14,8 +14,9 @@ Format 1. A bundle is a folder with files of fixed names; other files in it are 
     MODEL_CARD.md            for people
 
 Checked when a bundle is opened: names, kinds and sizes of files, SHA-256 of every file, the tensors' names, shapes
-and dtypes, finite values, labels, triples and tokens in range, and that graphs read weights from these files only. Not checked: who made it (sign the folder for that), and
-whether its graphs compute what they should (`mmkg-sdk verify` does).
+and dtypes, finite values, labels, triples and tokens in range, and that graphs read weights from these files only.
+Not checked: who made it (sign the folder for that), and whether its graphs compute what they should
+(`mmkg-sdk verify` does).
 """
 
 from __future__ import annotations
@@ -92,8 +93,6 @@ class Bundle:
         manifest = read_manifest(folder)
         for name in manifest["files"]:
             _verify_file(folder, name, manifest["files"][name])
-        for graph in manifest["graphs"]:
-            _check_locations(folder, f"{graph}.onnx", manifest["files"])
         try:
             entities = read_labels(folder / "entities.txt", "entity")
             relations = read_labels(folder / "relations.txt", "relation")
@@ -115,6 +114,8 @@ class Bundle:
             _read_tensors(folder / "triples.safetensors", set(_SPLITS)),
         )
         _check_tensors(bundle)
+        for graph in manifest["graphs"]:
+            _check_locations(folder, f"{graph}.onnx", manifest["files"])
         return bundle
 
 

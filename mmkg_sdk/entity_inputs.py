@@ -101,7 +101,7 @@ def _modality(
     if len(wrong):
         entity, slot = wrong[0]
         raise QueryError(
-            f"{kind} token {array[entity, slot]} (entity {entity}, slot {slot}) is not in the codebook of {rows:,} rows."
+            f"{kind} token {array[entity, slot]} (entity {entity}, slot {slot}) is not in the codebook of {rows:,}."
         )
     if not array.shape[1]:
         array, hidden = np.zeros((len(array), 1), np.int64), np.ones((len(array), 1), dtype=bool)

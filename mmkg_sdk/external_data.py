@@ -30,7 +30,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def external_data(model: bytes) -> Iterator[list[tuple[str, str]]]:
-    """The external_data entries (key, value) of every tensor that has some: in graphs, subgraphs, attributes, functions.
+    """The external_data entries (key, value) of every tensor that has some, in subgraphs and functions as well.
 
     Raises:
         ValueError: if the bytes are no protobuf message.

@@ -21,16 +21,16 @@ def to_ids(names: Names, labels: Labels) -> NDArray[np.int64]:
     Raises:
         QueryError: unknown label (with near ones), id out of range, or a value that is neither; with its position.
     """
-    if isinstance(names, (str, int, np.integer)) and not isinstance(names, (bool, np.bool_)):
-        names = [names]  # type: ignore[list-item]
-    names = host_array(names)
-    if isinstance(names, np.ndarray):
-        return _checked_array(names, labels)
-    if isinstance(names, (bytes, bytearray, memoryview, dict, set, frozenset)) or not hasattr(names, "__iter__"):
+    given: Any = host_array(names)
+    if isinstance(given, (str, int, np.integer)) and not isinstance(given, bool):
+        given = [given]
+    if isinstance(given, np.ndarray):
+        return _checked_array(given, labels)
+    if isinstance(given, (bytes, bytearray, memoryview, dict, set, frozenset)) or not hasattr(given, "__iter__"):
         raise QueryError(
-            f"{labels.kind} is {names!r:.60} ({type(names).__name__}); expected a label, an id, or a list of them."
+            f"{labels.kind} is {given!r:.60} ({type(given).__name__}); expected a label, an id, or a list of them."
         )
-    values = list(names)
+    values = list(given)
     return np.array([_to_id(value, labels, i, len(values)) for i, value in enumerate(values)], dtype=np.int64)
 
 

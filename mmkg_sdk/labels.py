@@ -39,7 +39,7 @@ class Labels(Sequence[str]):
                 )
             first = self._ids.setdefault(name, position)
             if first != position:
-                raise DataError(f"{kind} label {name!r} stands at {first} and again at {position}; labels are distinct.")
+                raise DataError(f"{kind} label {name!r:.80} stands at {first} and again at {position}; rename one.")
 
     def __len__(self) -> int:
         return len(self._names)

@@ -113,7 +113,8 @@ def _best(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArr
     -inf is left out.
     """
     if k >= scores.shape[1]:
-        return np.nonzero(scores > -np.inf)
+        rows, columns = np.nonzero(scores > -np.inf)
+        return rows, columns
     kth = np.partition(scores, scores.shape[1] - k, axis=1)[:, scores.shape[1] - k]
     rows, columns = np.nonzero((scores >= kth[:, None]) & (scores > -np.inf))
     # Many candidates may tie with the k-th: those above it stay, and as many of the others as there is room for.

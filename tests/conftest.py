@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,18 @@ def golden_bundle(golden_run: Run, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("golden") / "bundle"
     export_bundle(golden_run, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def golden_bundles(golden_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """The bundle of a golden case in a precision, exported when first asked for. Read-only, too."""
+    made = {("db15k_like", "fp32"): golden_bundle}
+
+    def bundle(case: str, precision: str) -> Path:
+        if (case, precision) not in made:
+            folder = tmp_path_factory.mktemp("golden")
+            export_bundle(import_golden(case, folder / "run"), folder / "bundle", precision=precision)
+            made[case, precision] = folder / "bundle"
+        return made[case, precision]
+
+    return bundle

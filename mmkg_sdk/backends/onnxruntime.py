@@ -116,7 +116,10 @@ class OnnxRuntimeBackend:
                 f"{wanted} was asked for, ONNX Runtime took {session.get_providers()[0]}: a library of the provider "
                 "did not load. Check the CUDA and cuDNN installation, or pass device='cpu'."
             )
-        _check_signature(graph, session, self._bundle.graphs[graph])
+        try:
+            _check_signature(graph, session, self._bundle.graphs[graph])
+        except UnicodeDecodeError as err:
+            raise BackendError(f"{graph}.onnx has a tensor name that is not UTF-8 ({err}). Export again.") from err
         return session
 
 

@@ -73,12 +73,12 @@ class TorchBackend:
         arrays = {name: array if array.flags.writeable else array.copy() for name, array in inputs.items()}
         try:
             with torch.inference_mode():
-                outputs = modules[graph](**{name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()})
+                found = modules[graph](**{name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()})
+            outputs = found if isinstance(found, tuple) else (found,)
+            return {name: output.cpu().numpy() for name, output in zip(self._outputs[graph], outputs, strict=True)}
         except Exception as err:  # torch raises a different type for each way an input can be wrong
             shapes = {name: list(array.shape) for name, array in inputs.items()}
             raise BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}") from err
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        return {name: output.cpu().numpy() for name, output in zip(self._outputs[graph], outputs, strict=True)}
 
     def close(self) -> None:
         """See Backend.close."""

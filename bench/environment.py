@@ -1,0 +1,133 @@
+"""The conditions of a measurement: processor, memory, versions, load, commit. Nothing heavy is imported for it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import mmkg_sdk
+from mmkg_sdk.bundle import MANIFEST
+
+PACKAGES = ("numpy", "safetensors", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt")
+# Instruction sets that decide which kernels run.
+_CPU_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
+# Other work on this share of the cores disturbs a measurement.
+_LOADED_SHARE = 0.25
+
+
+def environment(bundle: str | Path | None = None, threads: int | None = None) -> dict[str, Any]:
+    """This machine and what is installed; what cannot be found out is None.
+
+    Args:
+        bundle: its bundle.json is hashed, which stands for every file of the bundle.
+        threads: recorded as given.
+    """
+    processor = _processor()
+    found: dict[str, Any] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": processor.get("model name") or platform.processor() or platform.machine(),
+        "cpu_flags": [flag for flag in _CPU_FLAGS if flag in processor.get("flags", "").split()],
+        "cpu_governor": _line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        "cores": os.cpu_count(),
+        "usable_cores": usable_cores(),
+        "memory_mib": _memory_mib(),
+        "gpus": _gpus(),
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {package: _version(package) for package in PACKAGES},
+        "threads": threads,
+        "load_average": load_average(),
+        **_checkout(Path(__file__).resolve().parents[1]),
+    }
+    if bundle is not None:
+        found["bundle_sha256"] = hashlib.sha256((Path(bundle) / MANIFEST).read_bytes()).hexdigest()
+    return found
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def load_average() -> list[float] | None:
+    """Mean number of running processes over 1, 5 and 15 minutes; None where the system does not count them."""
+    return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None
+
+
+def other_load(before: list[float] | None, after: list[float] | None, own_threads: int) -> float | None:
+    """Cores' worth of other work: the 1-minute load before, or what the one after has beyond our own threads."""
+    if before is None or after is None:
+        return None
+    return round(max(before[0], after[0] - own_threads, 0.0), 2)
+
+
+def is_loaded(load: float | None, cores: int) -> bool | None:
+    """Whether other work disturbs a measurement on this many cores; None if the load is not known."""
+    return None if load is None else load > _LOADED_SHARE * cores
+
+
+def _processor() -> dict[str, str]:
+    """The first processor of /proc/cpuinfo: "model name", "flags" and the rest; ARM calls the flags Features."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    found = {name.strip(): value.strip() for name, _, value in pairs}
+    return found | {"flags": found.get("flags", found.get("Features", ""))}
+
+
+def _memory_mib() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _gpus() -> list[str]:
+    """Name, driver and memory of NVIDIA's GPUs, as its own tool gives them."""
+    text = _output("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
+    return text.splitlines() if text else []
+
+
+def _checkout(root: Path) -> dict[str, Any]:
+    """Commit and state of the checkout that this file lies in; an installed package has none."""
+    commit = status = None
+    if (root / "pyproject.toml").is_file() and (root / ".git").exists():
+        commit = _output("git", "-C", str(root), "rev-parse", "HEAD")
+        status = _output("git", "-C", str(root), "status", "--porcelain")
+    return {"git_commit": commit, "git_dirty": None if commit is None or status is None else bool(status)}
+
+
+def _output(program: str, *arguments: str) -> str | None:
+    """What a program prints; None if it is absent or fails."""
+    if shutil.which(program) is None:
+        return None
+    try:
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _line(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

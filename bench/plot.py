@@ -1,0 +1,61 @@
+"""throughput.png: entities per second against token count, one line per contender."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from pathlib import Path
+
+from mmkg_sdk.errors import missing_package
+from mmkg_sdk.files import write_atomically
+
+from .report import BenchReport
+
+# Distinct in shade as well as in hue (Okabe and Ito 2008).
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = "osD^vP"
+
+
+def check_matplotlib() -> None:
+    """Raises BackendError if matplotlib is not installed; so before minutes of measuring, not after."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise missing_package("matplotlib", "all", "drawing the throughput plot")
+
+
+def draw_throughput(report: BenchReport, path: Path) -> None:
+    """Write the plot; bands run from the lowest to the highest sample."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import NullLocator, StrMethodFormatter
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    for i, name in enumerate(report.contenders()):
+        rows = report.curve(name)
+        if not rows:
+            continue
+        counts = [float(row.token_count or 0) for row in rows]
+        colour = _COLOURS[i % len(_COLOURS)]
+        rates, lowest, highest = (
+            [float(getattr(row, f"entities_per_second{suffix}")) for row in rows] for suffix in ("", "_min", "_max")
+        )
+        axes.plot(counts, rates, color=colour, marker=_MARKERS[i % len(_MARKERS)], markersize=4.5, label=name)
+        axes.fill_between(counts, lowest, highest, color=colour, alpha=0.15, linewidth=0)
+    axes.set_xticks([float(count) for count in report.settings["token_counts"]])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set_xlabel("tokens per entity (pooled + structural + visual + text)")
+    axes.set_ylabel("entities encoded per second")
+    axes.set_title(report.conditions(), fontsize=9, loc="left")
+    axes.grid(which="major", color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if report.contenders():
+        axes.legend(frameon=False, fontsize=9)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=150)
+    write_atomically(path, image.getvalue())

@@ -1,0 +1,208 @@
+"""Hostile bundle.json files and folders: functions that spoil a copy of a good bundle, and what must be found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .reseal import change_manifest
+
+ATTACKS: list[tuple[Callable[[Path], None], str]] = []
+
+
+def attack(message: str) -> Callable[[Callable[[Path], None]], Callable[[Path], None]]:
+    """Register an attack with the message (a regular expression) of the BundleError that must stop it."""
+
+    def register(spoil: Callable[[Path], None]) -> Callable[[Path], None]:
+        ATTACKS.append((spoil, message))
+        return spoil
+
+    return register
+
+
+def _sets(name: str, message: str, **fields: Any) -> None:
+    """An attack that sets fields of bundle.json."""
+
+    def spoil(folder: Path) -> None:
+        change_manifest(folder, lambda manifest: manifest.update(fields))
+
+    spoil.__name__ = name
+    attack(message)(spoil)
+
+
+def _writes(name: str, message: str, data: bytes) -> None:
+    """An attack that puts other bytes in the place of bundle.json."""
+
+    def spoil(folder: Path) -> None:
+        (folder / "bundle.json").write_bytes(data)
+
+    spoil.__name__ = name
+    attack(message)(spoil)
+
+
+_writes("manifest_is_empty", "not the JSON", b"")
+_writes("manifest_is_not_utf8", "not the JSON", b'{"format_version": 1, "family": "\xff"}')
+_writes("manifest_is_not_json", "not the JSON", b"\x00\x01\x02")
+_writes("manifest_is_a_list", "holds a list, expected an object", b"[]")
+_writes("manifest_is_nested_deep", "not the JSON", b"[" * 10_000 + b"]" * 10_000)
+_writes("manifest_holds_nan", "NaN is not JSON", b'{"format_version": NaN}')
+_writes("manifest_holds_infinity", "Infinity is not JSON", b'{"format_version": -Infinity}')
+_writes("manifest_has_a_key_twice", "a key stands twice", b'{"format_version": 1, "format_version": 1}')
+_writes("manifest_holds_a_huge_number", "not the JSON|format version", b'{"format_version": ' + b"9" * 100_000 + b"}")
+_sets("version_is_higher", "reads version 1. If it is higher, run: pip install --upgrade", format_version=2)
+_sets("version_is_lower", "format version 0; .* export the bundle again", format_version=0)
+_sets("version_is_a_string", "format version '1'", format_version="1")
+_sets("version_is_true", "format version True", format_version=True)
+_sets("family_is_unknown", "unknown family 'transe'; known: mygo", family="transe")
+_sets("family_is_a_path", "unknown family", family="../../os")
+_sets("precision_is_unknown", "unknown precision 'int3'; known: fp32, fp16, bf16", precision="int3")
+_sets("family_is_a_list", r"family is \[\]; expected str", family=[])
+_sets("entities_are_negative", "num_entities is -1", num_entities=-1)
+_sets("entities_are_true", "num_entities is True; expected int", num_entities=True)
+_sets("entities_are_more_than_labels", "num_entities is 41, but 40 in config", num_entities=41)
+_sets("width_is_another", "embedding_dim is 64, but 32 in config", embedding_dim=64)
+_sets("files_are_none", "does not list", files={})
+_sets("graphs_are_none", "do not match the .onnx files", graphs={})
+_sets("config_is_empty", "incomplete MyGO configuration", config={})
+
+
+@attack("unknown MyGO setting '__class__'")
+def config_has_an_unknown_setting(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["config"].update(__class__="os.system"))
+
+
+@attack("dropout is inf; a dropout rate lies in|dropout is inf")
+def config_holds_an_overflow(folder: Path) -> None:
+    text = (folder / "bundle.json").read_text()
+    (folder / "bundle.json").write_text(text.replace('"dropout": 0.01', '"dropout": 1e999'))
+
+
+@attack("num_heads 3|multiple of num_heads")
+def config_has_heads_that_do_not_divide(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["config"].update(num_heads=3))
+
+
+@attack("visual_codebook_rows is '66'")
+def config_has_a_size_of_another_type(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["config"].update(visual_codebook_rows="66"))
+
+
+@attack("graph query_encoder: inputs are")
+def signature_has_an_unknown_dtype(folder: Path) -> None:
+    change_manifest(folder, lambda m: m["graphs"]["query_encoder"]["inputs"][0].update(dtype="object"))
+
+
+@attack("graph query_encoder: outputs are 'queries'")
+def signature_is_no_list(folder: Path) -> None:
+    change_manifest(folder, lambda m: m["graphs"]["query_encoder"].update(outputs="queries"))
+
+
+@attack(r"axis 'batch' is \[1, 256, -1\]; expected \[min, typical, max\]")
+def axis_is_negative(folder: Path) -> None:
+    change_manifest(folder, lambda m: m["graphs"]["query_encoder"]["axes"].update(batch=[1, 256, -1]))
+
+
+@attack("entity_encoder has no axis visual_tokens|inputs are")
+def axis_is_absent(folder: Path) -> None:
+    change_manifest(folder, lambda m: m["graphs"]["entity_encoder"]["axes"].pop("visual_tokens"))
+
+
+@attack("larger than 1 MiB")
+def manifest_is_a_gigabyte(folder: Path) -> None:
+    with (folder / "bundle.json").open("wb") as file:
+        file.truncate(1 << 30)
+
+
+@attack("not the JSON")
+def manifest_is_truncated(folder: Path) -> None:
+    data = (folder / "bundle.json").read_bytes()
+    (folder / "bundle.json").write_bytes(data[: len(data) // 2])
+
+
+@attack("has no bundle.json: this is no bundle, or its export did not finish")
+def manifest_is_absent(folder: Path) -> None:
+    (folder / "bundle.json").unlink()
+
+
+@attack("no links")
+def manifest_is_a_link(folder: Path) -> None:
+    (folder / "bundle.json").rename(folder.parent / "outside.json")
+    (folder / "bundle.json").symlink_to(folder.parent / "outside.json")
+
+
+@attack("is not a plain file")
+def manifest_is_a_folder(folder: Path) -> None:
+    (folder / "bundle.json").unlink()
+    (folder / "bundle.json").mkdir()
+
+
+@attack("does not list weights.safetensors; the export did not finish")
+def a_file_is_not_listed(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["files"].pop("weights.safetensors"))
+
+
+@attack("entry of table.safetensors is 'x'; expected sha256 and bytes")
+def an_entry_is_a_string(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["files"].update({"table.safetensors": "x"}))
+
+
+@attack("table.safetensors has 5,200 bytes, bundle.json says -1")
+def a_size_is_negative(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["files"]["table.safetensors"].update(bytes=-1))
+
+
+@attack("entities.txt is missing. The copy is incomplete")
+def a_listed_file_is_missing(folder: Path) -> None:
+    (folder / "entities.txt").unlink()
+
+
+@attack("triples.safetensors has .* bytes, bundle.json says .* incomplete")
+def a_file_is_truncated(folder: Path) -> None:
+    os.truncate(folder / "triples.safetensors", 100)
+
+
+@attack("no links")
+def a_file_is_a_link(folder: Path) -> None:
+    (folder / "table.safetensors").rename(folder.parent / "outside.safetensors")
+    (folder / "table.safetensors").symlink_to(folder.parent / "outside.safetensors")
+
+
+@attack("several names")
+def a_file_is_a_hard_link(folder: Path) -> None:
+    os.link(folder / "table.safetensors", folder.parent / "second-name")
+
+
+@attack("is not a plain file")
+def a_file_is_a_pipe(folder: Path) -> None:
+    (folder / "table.safetensors").unlink()
+    os.mkfifo(folder / "table.safetensors")
+
+
+@attack("no links")
+def a_file_is_a_link_to_a_device(folder: Path) -> None:
+    (folder / "weights.safetensors").unlink()
+    (folder / "weights.safetensors").symlink_to("/dev/zero")
+
+
+def _lists(name: str, file_name: str) -> None:
+    def spoil(folder: Path) -> None:
+        text = json.dumps({file_name: {"sha256": "0" * 64, "bytes": 1}})
+        change_manifest(folder, lambda manifest: manifest["files"].update(json.loads(text)))
+
+    spoil.__name__ = name
+    attack("lists a file .* which is not part of the format")(spoil)
+
+
+_lists("file_name_leads_up", "../entities.txt")
+_lists("file_name_is_absolute", "/etc/passwd")
+_lists("file_name_has_a_folder", "sub/entities.txt")
+_lists("file_name_has_a_backslash", "..\\entities.txt")
+_lists("file_name_has_a_drive", "C:entities.txt")
+_lists("file_name_has_a_nul", "entities.txt\0.png")
+_lists("file_name_is_long", "e" * 300)
+_lists("file_name_looks_alike", "entitiеs.txt")  # a Cyrillic letter
+_lists("file_name_is_empty", "")
+_lists("file_name_is_no_text", "\ud800")
