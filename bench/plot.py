@@ -26,7 +26,7 @@ def draw_throughput(report: BenchReport, path: Path) -> None:
     """Write the plot; bands run from the lowest to the highest sample."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import NullLocator, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -47,6 +47,8 @@ def draw_throughput(report: BenchReport, path: Path) -> None:
     axes.set_xticks([float(count) for count in report.settings["token_counts"]])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set_xlabel("tokens per entity (pooled + structural + visual + text)")
     axes.set_ylabel("entities encoded per second")

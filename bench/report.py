@@ -56,7 +56,7 @@ class BenchReport:
     Attributes:
         complete: False while the sweep runs, and for ever if it was interrupted.
         bundle: family, precision and sizes of what was measured.
-        settings: token_counts, seconds, rounds, threads, seed, reference.
+        settings: token_counts, seconds, rounds, threads, omp_wait_policy, seed, reference.
         environment: see `environment`; with the load before and after.
     """
 

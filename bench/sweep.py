@@ -19,7 +19,7 @@ from .environment import environment, is_loaded, load_average, other_load, usabl
 from .inputs import check_token_counts
 from .plot import check_matplotlib, draw_throughput
 from .report import THROUGHPUT_PNG, BenchReport, Row
-from .worker_process import ContenderError, PointError, WorkerProcess
+from .worker_process import WAIT_POLICY, ContenderError, PointError, WorkerProcess
 
 SEED = 0
 
@@ -138,6 +138,7 @@ class _Sweep:
             "seconds": seconds,
             "rounds": rounds,
             "threads": threads,
+            "omp_wait_policy": WAIT_POLICY,
             "seed": SEED,
             "reference": REFERENCE.name,
         }

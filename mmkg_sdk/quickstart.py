@@ -52,6 +52,7 @@ def run_quickstart(
         DataError: the folder is there and not empty, and `overwrite` is false.
     """
     from .bench import run_benchmark
+    from .bench.plot import check_matplotlib
     from .data.open import raw_dataset
     from .data.tokenize import tokenize_dataset
     from .data.write import write_dataset
@@ -61,6 +62,7 @@ def run_quickstart(
 
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise DataError(f"{folder} is not empty. Pass --overwrite, or another folder with --out.")
+    check_matplotlib()
     folder.mkdir(parents=True, exist_ok=True)
     clock = _Clock(say)
 
@@ -80,7 +82,9 @@ def run_quickstart(
         metrics = evaluate_link_prediction(model.score_queries, bundle.triples["test"], bundle.known_triples).metrics()
         answers = _answers(model)
     with clock.stage("bench", "Measuring throughput against token count"):
-        benchmark = run_benchmark(folder / "bundle", folder / "bench", _TOKEN_COUNTS, seconds=0.2, progress=say)
+        benchmark = run_benchmark(
+            folder / "bundle", folder / "bench", _TOKEN_COUNTS, seconds=0.2, rounds=1, progress=say
+        )
     return Quickstart(folder, metrics, str(report), answers, benchmark.table(), clock.seconds)
 
 

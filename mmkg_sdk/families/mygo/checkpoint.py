@@ -32,7 +32,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as err:  # torch raises a different type for each way a file can be broken
         raise ExportError(
-            f"{path}: not a tensor-only torch checkpoint ({type(err).__name__}: {str(err).splitlines()[0]}). "
+            f"{path}: not a tensor-only torch checkpoint ({f'{type(err).__name__}: {err}'.splitlines()[0]}). "
             "The file is damaged, or it holds Python objects, which are never loaded."
         ) from err
     if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
