@@ -57,9 +57,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{folder} is a file; a bundle is a folder. Pass the folder that `mmkg-sdk export` wrote.")
     path = folder / MANIFEST
     if not os.path.lexists(path):
-        raise BundleError(
-            f"{folder} has no {MANIFEST}: this is no bundle, or its export did not finish. Export again."
-        )
+        raise BundleError(f"{folder} has no {MANIFEST}: this is no bundle, or its export did not finish. Export again.")
     with open_plain_file(path) as file:
         raw = file.read(_SIZE_LIMIT + 1)
     if len(raw) > _SIZE_LIMIT:

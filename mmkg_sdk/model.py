@@ -172,9 +172,7 @@ class Model:
         Raises:
             QueryError: wrong shape or dtype, a token that the codebook does not have, NaN in `structure`.
         """
-        batch = entity_batch(
-            self.bundle, (visual_tokens, visual_mask), (text_tokens, text_mask), structure
-        )
+        batch = entity_batch(self.bundle, (visual_tokens, visual_mask), (text_tokens, text_mask), structure)
         return self.encode_batch(batch)
 
     def encode_batch(self, batch: EntityBatch, graph: str | None = None) -> NDArray[np.float32]:
@@ -299,9 +297,7 @@ class Model:
         return f"({entity}, {relation}, ?)" if queries.direction[i] == TAIL else f"(?, {relation}, {entity})"
 
 
-def load(
-    path: str | Path, backend: str = "auto", device: str = "auto", *, threads: int | None = None
-) -> Model:
+def load(path: str | Path, backend: str = "auto", device: str = "auto", *, threads: int | None = None) -> Model:
     """Open a bundle, verify every file, and make it ready to answer.
 
     Args:

@@ -32,7 +32,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     here = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mmkg_sdk").rglob("*.py")}
-    here |= {f"mmkg_sdk/{path.relative_to(ROOT).as_posix()}" for part in ("export", "bench") for path in (ROOT / part).glob("*.py")}
+    here |= {
+        f"mmkg_sdk/{path.relative_to(ROOT).as_posix()}"
+        for part in ("export", "bench")
+        for path in (ROOT / part).glob("*.py")
+    }
     assert here <= names
     assert "mmkg_sdk/py.typed" in names
     assert "mmkg_sdk/data/atlas/countries.json" in names
@@ -43,7 +47,8 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
 def test_the_installed_wheel_imports_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); sys.path[:] = [p for p in sys.path if p != {str(ROOT)!r}]\n"
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        f"sys.path[:] = [folder for folder in sys.path if folder != {str(ROOT)!r}]\n"
         "import mmkg_sdk, mmkg_sdk.export, mmkg_sdk.bench, mmkg_sdk.cli.main, mmkg_sdk.families.mygo.graphs\n"
         "from mmkg_sdk.data.atlas import atlas_graph\n"
         "print(mmkg_sdk.__file__, mmkg_sdk.export.__file__, len(atlas_graph().entities))"

@@ -99,9 +99,7 @@ class OnnxRuntimeBackend:
         if kind == "cuda":
             provider = ("CUDAExecutionProvider", {"device_id": index, "use_tf32": 0})
         try:
-            session = onnxruntime.InferenceSession(
-                self._bundle.path / f"{graph}.onnx", options, providers=[provider]
-            )
+            session = onnxruntime.InferenceSession(self._bundle.path / f"{graph}.onnx", options, providers=[provider])
         except Exception as err:  # ONNX Runtime raises its own types, which are not exported
             raise BackendError(f"{graph}.onnx could not be opened on {self.device}: {err}") from err
         if _identity(self._bundle) != self._weights:

@@ -24,9 +24,7 @@ class TorchBackend:
         self.device = device
         self.threads = threads
         self._process = os.getpid()
-        self._outputs = {
-            graph: [tensor["name"] for tensor in spec["outputs"]] for graph, spec in bundle.graphs.items()
-        }
+        self._outputs = {graph: [tensor["name"] for tensor in spec["outputs"]] for graph, spec in bundle.graphs.items()}
         self._modules = modules
         self._lock = threading.Lock()
 

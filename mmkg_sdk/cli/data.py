@@ -77,9 +77,7 @@ def inspect_command(source: str, as_json: bool, **reading: Any) -> None:
 
 @data.command("tokenize")
 @click.argument("source")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="New folder for the tokenized data set."
-)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the tokenized data set.")
 @click.option(
     "--text-model",
     default="learned",

@@ -54,6 +54,8 @@ def train(
         run, result = start_training(
             family, data, out, settings=settings, preset=preset, device=device, overwrite=overwrite
         )
+    if not result.best_metrics:
+        return  # under torchrun the first process alone validates and reports
     summary = {
         "run": str(run.folder),
         "epochs": result.epochs,
@@ -66,7 +68,10 @@ def train(
         print_json(summary)
         return
     click.echo(metrics_table({"validation": result.best_metrics}))
-    say(f"best of {result.epochs} epochs: {result.best_epoch}, in {result.seconds:.0f} s (stopped by {result.stopped_by})")
+    say(
+        f"best of {result.epochs} epochs: {result.best_epoch}, in {result.seconds:.0f} s "
+        f"(stopped by {result.stopped_by})"
+    )
     say(f"next: mmkg-sdk evaluate {run.folder} && mmkg-sdk export {run.folder} --out BUNDLE")
 
 
@@ -75,7 +80,9 @@ def train(
 @click.option("--checkpoint", type=click.Path(path_type=Path), required=True, help="The authors' checkpoint file.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The run folder to write.")
 @click.option("--data", help="The data set that it was trained on.")
-@click.option("--inputs", type=click.Path(path_type=Path), help="Instead of --data: an .npz of token indices and triples.")
+@click.option(
+    "--inputs", type=click.Path(path_type=Path), help="Instead of --data: an .npz of token indices and triples."
+)
 @click.option("--config", type=click.Path(path_type=Path), help="With --inputs: JSON file of the authors' options.")
 @set_option
 @overwrite_option
@@ -158,5 +165,3 @@ def parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
         except ValueError:
             values[key] = text
     return values
-
-

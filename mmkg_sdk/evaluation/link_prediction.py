@@ -53,9 +53,7 @@ class LinkPredictionReport:
         return {"queries": 2 * len(self.triples), **self.metrics(), "realistic": self.metrics("realistic")}
 
 
-def evaluate_link_prediction(
-    scorer: Scorer, triples: NDArray[np.int64], known: KnownTriples
-) -> LinkPredictionReport:
+def evaluate_link_prediction(scorer: Scorer, triples: NDArray[np.int64], known: KnownTriples) -> LinkPredictionReport:
     """Ask for the head and the tail of every triple and rank the right answer among all entities.
 
     Args:

@@ -32,9 +32,7 @@ def _evaluate_bundle(path: Path, split: str, backend: str, device: str) -> tuple
     from ..model import load
 
     with load(path, backend, device) as model:
-        report = evaluate_link_prediction(
-            model.score_queries, model.bundle.triples[split], model.bundle.known_triples
-        )
+        report = evaluate_link_prediction(model.score_queries, model.bundle.triples[split], model.bundle.known_triples)
         return report, model.relations
 
 
@@ -47,7 +45,5 @@ def _evaluate_run(path: Path, split: str, device: str) -> tuple[LinkPredictionRe
     model = parts.build(run.config, run.inputs)
     model.load_state_dict(run.weights())
     model.to("cpu" if device == "auto" else device)
-    report = evaluate_link_prediction(
-        parts.link_scorer(model), run.graph.split(split), KnownTriples(run.graph.triples)
-    )
+    report = evaluate_link_prediction(parts.link_scorer(model), run.graph.split(split), KnownTriples(run.graph.triples))
     return report, run.graph.relations

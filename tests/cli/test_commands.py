@@ -13,7 +13,6 @@ import mmkg_sdk
 from mmkg_sdk.run import Run
 from tests.golden_cases import GOLDEN
 
-
 COMMANDS = [
     "quickstart",
     "data",

@@ -202,7 +202,7 @@ class QueryEncoder(nn.Module):
             sequence = layer(sequence, sequence)
         outputs = self.layers[-1](sequence[:, 1:], sequence)
         context = outputs[:, 1]
-        return context if self.core is None else self.core(context, outputs[:, 0])
+        return context if self.core is None else self.core(context, outputs[:, 0])  # type: ignore[no-any-return]
 
 
 class Complete(nn.Module):
@@ -213,9 +213,7 @@ class Complete(nn.Module):
         self.query_encoder = query_encoder
         self.num_best = num_best
 
-    def forward(
-        self, table: Tensor, entity: Tensor, relation: Tensor, direction: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, table: Tensor, entity: Tensor, relation: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
         queries = self.query_encoder(table, entity, relation, direction)
         scores, ids = torch.topk(queries @ table.T, self.num_best, dim=1)
         return ids, scores
@@ -283,8 +281,7 @@ class _Layer(nn.Module):
 
     def forward(self, queries: Tensor, sequence: Tensor, bias: Tensor | None = None) -> Tensor:
         query, key, value = (
-            self._split(part)
-            for part in (self.query(queries), self.key(sequence), self.value(sequence))
+            self._split(part) for part in (self.query(queries), self.key(sequence), self.value(sequence))
         )
         logits = torch.matmul(query, key.transpose(2, 3)).float() / math.sqrt(query.shape[-1])
         weights = (logits if bias is None else logits + bias).softmax(dim=-1)
@@ -293,8 +290,9 @@ class _Layer(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         """[batch, positions, d] -> [batch, heads, positions, d / heads] in the graph's precision."""
-        dtype = self.query.multiplied_weight.dtype
-        return x.to(dtype).unflatten(2, (self.heads, x.shape[2] // self.heads)).transpose(1, 2)
+        batch, positions, width = x.shape
+        x = x.to(self.query.multiplied_weight.dtype)
+        return x.view(batch, positions, self.heads, width // self.heads).transpose(1, 2)
 
 
 class _Core(nn.Module):
@@ -312,7 +310,7 @@ class _Core(nn.Module):
 
     def forward(self, context: Tensor, relation: Tensor) -> Tensor:
         matrix = torch.matmul(relation.to(self.multiplied_core.dtype), self.multiplied_core)
-        matrix = matrix.unflatten(1, (self.width, self.width))
+        matrix = matrix.view(-1, self.width, self.width)
         mapped = torch.matmul(context.to(matrix.dtype)[:, None], matrix)[:, 0]
         return mapped.float() + self.relation(relation)  # type: ignore[no-any-return]
 
@@ -333,7 +331,7 @@ def _token_table(model: MyGO) -> Tensor:
     """[visual rows + text rows, d]: LN(projected codebook row) + type vector, visual rows first."""
 
     def project(codebook: Tensor, projection: nn.Linear, norm: nn.LayerNorm, kind: Tensor) -> list[Tensor]:
-        return [norm(projection(rows)) + kind[0] for rows in codebook.split(_TABLE_ROWS)]
+        return [norm(projection(rows)) + kind[0] for rows in torch.split(codebook.detach(), _TABLE_ROWS)]
 
     visual = project(
         model.visual_token_embedding.weight, model.proj_ent_vis, model.vis_ln, model.get_parameter("pos_vis_ent")

@@ -203,7 +203,9 @@ class MyGO(nn.Module):
             encoded = [self.ent_encoder.first_position(*self.entity_sequences())]
         else:  # the same numbers in bounded memory
             everyone = torch.arange(self.config.num_entities, device=self.lp_token.device)
-            encoded = [self.ent_encoder.first_position(*self.entity_sequences(part)) for part in torch.split(everyone, 4096)]
+            encoded = [
+                self.ent_encoder.first_position(*self.entity_sequences(part)) for part in torch.split(everyone, 4096)
+            ]
         return torch.cat([*encoded, self.lp_token])
 
     def entity_outputs(self, entities: Tensor | None = None) -> Tensor:
