@@ -62,9 +62,13 @@ def import_checkpoint(
     if (data is None) == (inputs is None):
         raise ExportError("pass either a data set (--data) or an inputs file (--inputs with --config).")
     state = parts.read_checkpoint(Path(checkpoint))
-    options = {} if config is None else parts.official_settings(_read_json(Path(config)))
+    chosen = {} if config is None else parts.official_settings(_read_json(Path(config)))
+    chosen |= dict(settings or {})
+    for name, published in parts.UNTOLD_SETTINGS.items():
+        if name not in chosen:
+            raise ExportError(f"{name} is in no tensor of a checkpoint; pass --set {name}=... ({published}).")
     try:
-        model_config = parts.config_from_checkpoint(state, **(options | dict(settings or {})))
+        model_config = parts.config_from_checkpoint(state, **chosen)
     except (DataError, TypeError) as err:  # TypeError: an unknown setting
         raise ExportError(f"{checkpoint} and these settings make no model: {err}") from err
     if inputs is not None:

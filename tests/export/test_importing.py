@@ -229,3 +229,11 @@ def test_a_data_set_of_other_sizes_is_refused(case: Path) -> None:
 def test_an_unknown_family_is_named(case: Path) -> None:
     with pytest.raises(MmkgError, match="unknown family 'transe'"):
         import_checkpoint("transe", case / "checkpoint.pt", case.parent / "run", inputs=case / "inputs.npz")
+
+
+@pytest.mark.parametrize("ours, theirs", [("num_heads", "num_head"), ("num_text_tokens", "num_txt_token")])
+def test_what_no_tensor_tells_must_be_given(case: Path, ours: str, theirs: str) -> None:
+    options = json.loads((case / "config.json").read_text())
+    del options[theirs]
+    (case / "config.json").write_text(json.dumps(options))
+    refused(case, f"--set {ours}=")

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 # Tensors of the official model that its forward pass never reads (spec 1.2).
 _UNUSED = re.compile(r"^(rel_encoder\.|rel_token$|pos_(str|vis|txt)_rel$)|\.num_batches_tracked$")
 
+# What no tensor tells, and the published values; a wrong one gives wrong answers without any error.
+UNTOLD_SETTINGS = {
+    "num_heads": "2 for DB15K, 4 for MKG-W",
+    "num_visual_tokens": "8 for DB15K and MKG-W",
+    "num_text_tokens": "4 for DB15K, 8 for MKG-W",
+}
+
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The used tensors of an official checkpoint, by official name.
