@@ -39,15 +39,18 @@ def main() -> None:
     except MmkgError as err:
         click.echo(f"Error: {err}", err=True)
         sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our stdout has gone (`| head`). Python would complain once more while it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as err:  # a full disk, a folder without permission
+        click.echo(f"Error: {err.filename or 'a file'}: {err.strerror or err}", err=True)
+        sys.exit(1)
     except click.ClickException as err:
         err.show()
         sys.exit(err.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        # The reader of our stdout has gone (`| head`). Python would complain once more while it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 

@@ -21,7 +21,7 @@ from mmkg_sdk import BackendError, BundleError, Model
 from mmkg_sdk.backends import BACKENDS, open_backend
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.known_triples import Queries
-from tests.attacks.reseal import reseal
+from tests.attacks.reseal import change_manifest, reseal
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -271,6 +271,21 @@ def test_weights_that_do_not_fit_are_refused_by_torch(change: str, golden_bundle
     reseal(folder)
     with pytest.raises(BundleError, match=r"weights\.safetensors(, which has| does not fit)"):
         mmkg_sdk.load(folder, "torch", "cpu")
+
+
+@pytest.mark.parametrize(
+    "size", ["text_codebook_rows", "text_codebook_width", "feedforward_dim", "num_entity_layers", "num_decoder_layers"]
+)
+def test_a_configuration_beyond_its_weights_takes_no_memory(size: str, golden_bundle: Path, tmp_path: Path) -> None:
+    """Sizes that would take terabytes: refused before anything is allocated, or of no consequence (the width)."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(golden_bundle, folder)
+    change_manifest(folder, lambda manifest: manifest["config"].update({size: 10**11}))
+    try:
+        mmkg_sdk.load(folder, "torch", "cpu").close()
+    except BundleError:
+        return
+    assert size == "text_codebook_width"
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_an_unknown_family_is_named(case: Path) -> None:
         import_checkpoint("transe", case / "checkpoint.pt", case.parent / "run", inputs=case / "inputs.npz")
 
 
-@pytest.mark.parametrize("ours, theirs", [("num_heads", "num_head"), ("num_text_tokens", "num_txt_token")])
+@pytest.mark.parametrize(("ours", "theirs"), [("num_heads", "num_head"), ("num_text_tokens", "num_txt_token")])
 def test_what_no_tensor_tells_must_be_given(case: Path, ours: str, theirs: str) -> None:
     options = json.loads((case / "config.json").read_text())
     del options[theirs]

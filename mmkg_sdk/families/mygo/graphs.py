@@ -50,9 +50,10 @@ def load_modules(config: dict[str, Any], precision: str, weights: dict[str, Tens
     Raises:
         RuntimeError: if a weight is missing, unknown or misshapen.
     """
-    # No graph weight depends on the number of entities, so the skeleton has one.
     full = MyGOConfig.from_json(config)
-    skeleton = replace(full, num_entities=1)
+    _check_sizes(full, weights)
+    # No graph weight depends on the number of entities or the width of the codebooks, so the skeleton has one of each.
+    skeleton = replace(full, num_entities=1, visual_codebook_width=1, text_codebook_width=1)
     none = {
         "visual_tokens": torch.zeros(1, full.num_visual_tokens, dtype=torch.int64),
         "visual_mask": torch.ones(1, full.num_visual_tokens, dtype=torch.bool),
@@ -65,6 +66,22 @@ def load_modules(config: dict[str, Any], precision: str, weights: dict[str, Tens
         prefix = f"{graph}."
         module.load_state_dict({n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)})
     return modules
+
+
+def _check_sizes(config: MyGOConfig, weights: dict[str, Tensor]) -> None:
+    """Compare the sizes that decide how much memory the modules take with the weights, before taking it."""
+    width = config.embedding_dim
+    last_layer = "layers.{}.rest.hidden.multiplied_weight"
+    expected = {
+        "entity_encoder.multiplied_table": (config.visual_codebook_rows + config.text_codebook_rows, width),
+        f"entity_encoder.{last_layer.format(config.num_entity_layers - 1)}": (width, config.feedforward_dim),
+        f"query_encoder.{last_layer.format(config.num_decoder_layers - 1)}": (width, config.feedforward_dim),
+        "query_encoder.relations": (config.num_relations, width),
+    }
+    for name, shape in expected.items():
+        found = tuple(weights[name].shape) if name in weights else "nothing"
+        if found != shape:
+            raise RuntimeError(f"{name} has shape {found}, the configuration says {shape}")
 
 
 def graph_specs(config: MyGOConfig) -> dict[str, GraphSpec]:
