@@ -191,7 +191,7 @@ class _Sweep:
         """What is known by now."""
         manifest = self.bundle.manifest
         names = ("family", "precision", "num_entities", "num_relations", "embedding_dim", "config")
-        described = {"path": str(self.bundle.path)} | {name: manifest[name] for name in names}
+        described = {"name": self.bundle.path.name} | {name: manifest[name] for name in names}
         rows = tuple(point.row() for point in self.points.values())
         return BenchReport(complete, described, self.settings, dict(self.environment), rows)
 
