@@ -192,7 +192,10 @@ class Model:
         labels: Sequence[str],
         visual_tokens: Sequence[Sequence[int]] | NDArray[np.int64],
         text_tokens: Sequence[Sequence[int]] | NDArray[np.int64],
-        **encode_options: Any,
+        *,
+        visual_mask: NDArray[np.bool_] | None = None,
+        text_mask: NDArray[np.bool_] | None = None,
+        structure: NDArray[np.float32] | None = None,
     ) -> NDArray[np.int64]:
         """Encode new entities and make them candidates of this model (in memory, not in the bundle).
 
@@ -205,7 +208,9 @@ class Model:
             QueryError: a label that is taken already or is none, unequal lengths, and what `encode_entities` raises.
         """
         labels = [labels] if isinstance(labels, str) else list(labels)
-        vectors = self.encode_entities(visual_tokens, text_tokens, **encode_options)
+        vectors = self.encode_entities(
+            visual_tokens, text_tokens, visual_mask=visual_mask, text_mask=text_mask, structure=structure
+        )
         if len(labels) != len(vectors):
             raise QueryError(f"{len(labels)} labels and tokens of {len(vectors)} entities; expected equally many.")
         with self._lock:
