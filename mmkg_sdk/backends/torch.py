@@ -40,13 +40,7 @@ class TorchBackend:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        kind, index = parse_device(device)
-        if kind == "cuda" and index >= torch.cuda.device_count():
-            raise BackendError(
-                f"device {device!r} asked for, {torch.cuda.device_count()} CUDA devices present. Pass device='cpu'."
-            )
+        device = torch_device(device)
         if threads is not None:
             torch.set_num_threads(threads)
         try:
@@ -82,3 +76,21 @@ class TorchBackend:
         """See Backend.close."""
         with self._lock:
             self._modules = {}
+
+
+def torch_device(device: str) -> str:
+    """A device that torch has; "auto" is "cuda" where there is one, else "cpu".
+
+    Raises:
+        BackendError: unknown name, or the device is not there.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, index = parse_device(device)
+    if kind == "cuda" and index >= torch.cuda.device_count():
+        raise BackendError(
+            f"device {device!r} asked for, {torch.cuda.device_count()} CUDA devices present. Pass device='cpu'."
+        )
+    return device

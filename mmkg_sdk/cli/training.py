@@ -25,7 +25,7 @@ set_option = click.option("--set", "assignments", multiple=True, metavar="KEY=VA
 @click.option("--preset", help="Settings by name; the default is the one named like the data set.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML or JSON file of settings; wins over the preset.")
 @set_option
-@click.option("--device", default="cpu", help="cpu, cuda or cuda:N.")
+@device_option
 @overwrite_option
 @json_option
 def train(

@@ -37,6 +37,7 @@ def _evaluate_bundle(path: Path, split: str, backend: str, device: str) -> tuple
 
 
 def _evaluate_run(path: Path, split: str, device: str) -> tuple[LinkPredictionReport, Labels]:
+    from ..backends.torch import torch_device
     from ..families import family_part
     from ..run import Run
 
@@ -44,6 +45,6 @@ def _evaluate_run(path: Path, split: str, device: str) -> tuple[LinkPredictionRe
     parts = family_part(run.family, "model")
     model = parts.build(run.config, run.inputs)
     model.load_state_dict(run.weights())
-    model.to("cpu" if device == "auto" else device)
+    model.to(torch_device(device))
     report = evaluate_link_prediction(parts.link_scorer(model), run.graph.split(split), KnownTriples(run.graph.triples))
     return report, run.graph.relations

@@ -20,7 +20,7 @@ def start_training(
     *,
     settings: Mapping[str, Any],
     preset: str | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> tuple[Run, Any]:
     """Create a run from a data set and train it.
@@ -28,6 +28,7 @@ def start_training(
     Args:
         data: "atlas", a fetched name, or a data set folder.
         settings: names of the family's configuration and of TrainingSettings; they win over the preset.
+        device: "cpu", "cuda", "cuda:N", or "auto".
         preset: a name of the family's presets; None takes the one named like the data set, if there is one.
 
     Returns:
@@ -36,6 +37,7 @@ def start_training(
     Raises:
         DataError: unknown preset or setting, or a data set that cannot be read.
     """
+    from ..backends.torch import torch_device
     from ..data.open import open_dataset
     from .distributed import process_group
 
@@ -48,6 +50,7 @@ def start_training(
     model_settings = {n: v for n, v in chosen.items() if n not in training_names}
     config = parts.Config.from_json(model_settings | inputs.data_sizes(dataset))
     counts = {f"num_{name}": getattr(config, f"num_{name}") for name in ("visual_tokens", "text_tokens")}
+    device = torch_device(device)
     with process_group(device) as group:
         if group.is_first:  # under torchrun every process comes here, and all work on the same folder
             Run.create(
@@ -65,7 +68,7 @@ def start_training(
         return run, _train(run, training, device, inputs.codebooks(dataset))
 
 
-def resume_training(folder: str | Path, *, device: str = "cpu") -> tuple[Run, Any]:
+def resume_training(folder: str | Path, *, device: str = "auto") -> tuple[Run, Any]:
     """Go on with an interrupted run, exactly where it stopped.
 
     Raises:
@@ -76,7 +79,9 @@ def resume_training(folder: str | Path, *, device: str = "cpu") -> tuple[Run, An
         raise DataError(f"{folder} was imported from a checkpoint; there is no training to resume.")
     if not (run.folder / "resume.pt").is_file():
         raise DataError(f"{folder} has no resume.pt: it was killed before training began. Train anew with --overwrite.")
-    return run, _train(run, TrainingSettings.from_json(run.settings), device, {})
+    from ..backends.torch import torch_device
+
+    return run, _train(run, TrainingSettings.from_json(run.settings), torch_device(device), {})
 
 
 def _train(run: Run, settings: TrainingSettings, device: str, frozen: Mapping[str, Any]) -> Any:
