@@ -141,6 +141,8 @@ def _parity(
     """Compare what lies in the folder, read back from it, with the model."""
     from safetensors.numpy import load_file
 
+    from mmkg_sdk.families.link_scorer import link_scorer
+
     bundle = Bundle(
         path=folder,
         manifest=_manifest(run, precision, graphs, table.shape[1]),
@@ -152,7 +154,7 @@ def _parity(
     )
     try:
         with Model(bundle, open_backend(bundle, device="cpu")) as exported:
-            return compare(exported, table, family_part(run.family, "model").link_scorer(model))
+            return compare(exported, table, link_scorer(model))
     except BackendError as err:
         raise ExportError(f"the exported graphs do not run, so no bundle was written: {err}") from err
 

@@ -39,6 +39,7 @@ def _evaluate_bundle(path: Path, split: str, backend: str, device: str) -> tuple
 def _evaluate_run(path: Path, split: str, device: str) -> tuple[LinkPredictionReport, Labels]:
     from ..backends.torch import torch_device
     from ..families import family_part
+    from ..families.link_scorer import link_scorer
     from ..run import Run
 
     run = Run.open(path)
@@ -46,5 +47,5 @@ def _evaluate_run(path: Path, split: str, device: str) -> tuple[LinkPredictionRe
     model = parts.build(run.config, run.inputs)
     model.load_state_dict(run.weights())
     model.to(torch_device(device))
-    report = evaluate_link_prediction(parts.link_scorer(model), run.graph.split(split), KnownTriples(run.graph.triples))
+    report = evaluate_link_prediction(link_scorer(model), run.graph.split(split), KnownTriples(run.graph.triples))
     return report, run.graph.relations

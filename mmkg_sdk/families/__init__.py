@@ -1,10 +1,14 @@
-"""The model families, by name. A family is a folder with the same five files; nothing is imported until asked for.
+"""The model families, by name. A family is a folder with the same six files; nothing is imported until asked for.
 
 config      what one model is: sizes and settings, and the published presets
 model       the torch module, as in the paper
 objective   the training loss, as in the paper
 checkpoint  the official checkpoint, read into our run
+inputs      from a data set to what the entity encoder is fed
 graphs      the modules that are exported: same numbers, less work
+
+What families share lies beside them: config.py, official.py, link_scorer.py. adamf_mat/ has neither inputs nor graphs
+yet and is therefore not listed.
 """
 
 from __future__ import annotations

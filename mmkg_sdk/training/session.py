@@ -99,11 +99,11 @@ def _train(run: Run, settings: TrainingSettings, device: str, frozen: Mapping[st
 def _validation(run: Run, model: Any) -> Callable[[], dict[str, float]]:
     """Metrics of the validation split, or of the training split where there is none."""
     from ..evaluation import evaluate_link_prediction
+    from ..families.link_scorer import link_scorer
     from ..known_triples import KnownTriples
 
     known = KnownTriples(run.graph.triples)
     triples = run.graph.valid if len(run.graph.valid) else run.graph.train[:1000]
-    link_scorer = family_part(run.family, "model").link_scorer
     return lambda: evaluate_link_prediction(link_scorer(model), triples, known).metrics()
 
 

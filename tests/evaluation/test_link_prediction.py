@@ -9,7 +9,7 @@ import torch
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation import evaluate_link_prediction
 from mmkg_sdk.evaluation.link_prediction import rank_metrics
-from mmkg_sdk.families.mygo.model import link_scorer
+from mmkg_sdk.families.link_scorer import link_scorer
 from mmkg_sdk.known_triples import HEAD, KnownTriples, Queries
 from mmkg_sdk.labels import Labels
 from tests.golden_cases import MYGO_CASES, golden_case

@@ -102,7 +102,7 @@ def test_a_checkpoint_of_something_else_is_named(case: Path) -> None:
     torch.save({"state": 1}, case / "checkpoint.pt")
     refused(case, r"expected a dict with 'model_state_dict', found \['state'\]")
     torch.save({"model_state_dict": {"linear.weight": torch.zeros(2, 2)}}, case / "checkpoint.pt")
-    refused(case, "not a MyGO checkpoint: tensor visual_token_embedding.weight is missing")
+    refused(case, "not a checkpoint of MyGO: tensor visual_token_embedding.weight is missing")
     torch.save({"model_state_dict": {"linear.weight": "text"}}, case / "checkpoint.pt")
     refused(case, "linear.weight is str, expected a tensor")
 

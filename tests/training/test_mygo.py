@@ -14,7 +14,8 @@ from torch import Tensor
 
 from mmkg_sdk.data.graph import KnowledgeGraph
 from mmkg_sdk.evaluation import evaluate_link_prediction
-from mmkg_sdk.families.mygo.model import INPUT_NAMES, MyGO, build, link_scorer
+from mmkg_sdk.families.link_scorer import link_scorer
+from mmkg_sdk.families.mygo.model import INPUT_NAMES, MyGO, build
 from mmkg_sdk.families.mygo.objective import Objective
 from mmkg_sdk.known_triples import KnownTriples
 from mmkg_sdk.labels import Labels

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExportError
+from ..official import compare_state, finite_tensors, load_content, renamed_settings, tensor_shape
 from .config import MyGOConfig
 
 if TYPE_CHECKING:
@@ -31,30 +33,11 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         ExportError: if the file is missing, no checkpoint, of another family, or holds NaN or infinity.
     """
-    import torch
-
-    if not path.is_file():
-        raise ExportError(f"{path}: no such file. Pass the .ckpt or .pt file that the authors' training wrote.")
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as err:  # torch raises a different type for each way a file can be broken
-        raise ExportError(
-            f"{path}: not a tensor-only torch checkpoint ({f'{type(err).__name__}: {err}'.splitlines()[0]}). "
-            "The file is damaged, or it holds Python objects, which are never loaded."
-        ) from err
+    content = load_content(path)
     if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
         found = sorted(map(str, content))[:5] if isinstance(content, dict) else type(content).__name__
         raise ExportError(f"{path}: expected a dict with 'model_state_dict', found {found}.")
-    state: dict[str, Tensor] = {}
-    for name, tensor in content["model_state_dict"].items():
-        if not isinstance(tensor, torch.Tensor):
-            raise ExportError(f"{path}: {name} is {type(tensor).__name__}, expected a tensor.")
-        if _UNUSED.search(name):
-            continue
-        if not torch.isfinite(tensor).all():
-            raise ExportError(f"{path}: {name} holds NaN or infinite values; this training has diverged.")
-        state[name] = tensor.float().contiguous()
-    return state
+    return finite_tensors(_used(content["model_state_dict"]), path)
 
 
 def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MyGOConfig:
@@ -65,10 +48,7 @@ def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MyGOCon
     """
 
     def shape(name: str, rank: int) -> tuple[int, ...]:
-        if name not in state or state[name].ndim != rank:
-            found = f"has shape {list(state[name].shape)}" if name in state else "is missing"
-            raise ExportError(f"not a MyGO checkpoint: tensor {name} {found}; expected {rank} axes.")
-        return tuple(state[name].shape)
+        return tensor_shape(state, name, rank, "MyGO")
 
     def layers(stack: str) -> int:
         return len({name.split(".")[2] for name in state if name.startswith(f"{stack}.layers.")})
@@ -97,17 +77,11 @@ def check_state(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     Raises:
         ExportError: if a tensor is missing, unknown or has another shape.
     """
-    wanted = {name: list(tensor.shape) for name, tensor in expected.items() if not _UNUSED.search(name)}
-    problems = [f"{name} is missing (expected {shape})" for name, shape in wanted.items() if name not in state]
-    problems += [f"{name} is unknown" for name in state if name not in wanted and not _UNUSED.search(name)]
-    problems += [
-        f"{name} has shape {list(state[name].shape)}, expected {shape}"
-        for name, shape in wanted.items()
-        if name in state and list(state[name].shape) != shape
-    ]
-    if problems:
-        more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
-        raise ExportError(f"the checkpoint does not fit the model: {'; '.join(problems[:5])}{more}.")
+    compare_state(_used(state), _used(expected))
+
+
+def _used(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tensor for name, tensor in state.items() if not _UNUSED.search(name)}
 
 
 # The authors' option names -> ours; sizes are read from the tensors instead.
@@ -128,4 +102,4 @@ _OFFICIAL_SETTINGS = {
 
 def official_settings(options: dict[str, Any]) -> dict[str, Any]:
     """The settings of MyGOConfig among the authors' options, renamed; other options are sizes or schedules."""
-    return {ours: options[theirs] for theirs, ours in _OFFICIAL_SETTINGS.items() if theirs in options}
+    return renamed_settings(options, _OFFICIAL_SETTINGS)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_type_hints
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from ...errors import DataError
+from ..config import FamilyConfig
 
 
 @dataclass(frozen=True)
-class MyGOConfig:
+class MyGOConfig(FamilyConfig):
     """Everything that cannot be read from the tensors of a checkpoint, and the sizes that can.
 
     Dropout rates are probabilities. `contrastive_weight` is the paper's lambda (`mu` in the authors' scripts);
@@ -44,15 +45,10 @@ class MyGOConfig:
     contrastive_samples: int = 512
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            kind = get_type_hints(type(self))[field.name]
-            if kind is int and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise DataError(f"{field.name} is {value!r}; expected a whole number of at least 1.")
-            if kind is float and (not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0):
-                raise DataError(f"{field.name} is {value!r}; expected a number of at least 0.")
-            if field.name.endswith("dropout") and not value < 1:
-                raise DataError(f"{field.name} is {value!r}; a dropout rate lies in [0, 1).")
+        super().__post_init__()
+        for name, value in self.to_json().items():
+            if name.endswith("dropout") and not value < 1:
+                raise DataError(f"{name} is {value!r}; a dropout rate lies in [0, 1).")
         if self.embedding_dim % self.num_heads:
             raise DataError(
                 f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}; change one."
@@ -69,20 +65,6 @@ class MyGOConfig:
     def token_count(self) -> int:
         """Length of an entity's sequence: pooled token, structural token, visual tokens, text tokens."""
         return 2 + self.num_visual_tokens + self.num_text_tokens
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> MyGOConfig:
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise DataError(f"unknown MyGO setting {unknown[0]!r}; known: {', '.join(sorted(known))}.")
-        try:
-            return cls(**values)
-        except TypeError as err:
-            raise DataError(f"incomplete MyGO configuration: {err}") from err
 
 
 # The name by which every family's configuration is found.

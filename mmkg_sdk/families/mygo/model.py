@@ -8,16 +8,14 @@ Shapes: N entities, R relations, d embedding_dim, H heads, S = 2 + visual tokens
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...known_triples import HEAD, Queries
 from .config import MyGOConfig
 
 INPUT_NAMES = ("visual_tokens", "visual_mask", "text_tokens", "text_mask")
@@ -245,24 +243,6 @@ class MyGO(nn.Module):
 def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> MyGO:
     """The model of a run's configuration and inputs, with fresh weights."""
     return MyGO(MyGOConfig.from_json(config), {name: torch.as_tensor(inputs[name]) for name in INPUT_NAMES})
-
-
-def link_scorer(model: MyGO) -> Callable[[Queries], NDArray[Any]]:
-    """Scores of all entities for a chunk of queries, in the model's own dtype; tables are made once, now."""
-    with torch.inference_mode():
-        model.eval()
-        entities, relations = model.entity_table(), model.relation_table()
-
-    def scores(queries: Queries) -> NDArray[Any]:
-        missing = np.full(len(queries), model.config.num_entities)
-        asks_head = queries.direction == HEAD
-        head, tail = np.where(asks_head, missing, queries.entity), np.where(asks_head, queries.entity, missing)
-        triples = torch.as_tensor(np.stack([head, queries.relation, tail], axis=1), device=entities.device)
-        with torch.inference_mode():
-            found: NDArray[Any] = model.scores(entities, relations, triples).cpu().numpy()
-        return found
-
-    return scores
 
 
 def _codebook(rows: int, width: int) -> nn.Embedding:

@@ -1,0 +1,164 @@
+"""AdaMF in torch: adaptive fusion of structure, image and text, scored by rotation in the complex plane.
+
+Parameter names are those of the official checkpoint.
+
+Shapes: N entities, R relations, d embedding_dim, B queries. A vector of width 2d holds d complex numbers: first the
+real parts, then the imaginary ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .config import AdaMFConfig
+
+# Nothing besides the weights is needed: the feature tables are trained, so they are weights too.
+INPUT_NAMES: tuple[str, ...] = ()
+
+# Moduli computed at a time when all entities are scored: 16 MiB of float32 per intermediate result.
+MODULI_PER_BLOCK = 2**22
+
+
+class AdaMF(nn.Module):
+    """The whole model, without the generators of its training.
+
+    The feature tables are NaN until weights are loaded into them, from a checkpoint or from the features of a data
+    set: a model whose features were forgotten then has no scores instead of wrong ones.
+    """
+
+    # Constants that the official checkpoint holds as tensors, float32 [1] each.
+    zero_const: Tensor
+    pi_const: Tensor
+    ent_embedding_range: Tensor
+    rel_embedding_range: Tensor
+    margin: Tensor
+
+    def __init__(self, config: AdaMFConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = 2 * config.embedding_dim
+        for name, value in {
+            "zero_const": 0.0,
+            "pi_const": math.pi,
+            "ent_embedding_range": (config.margin + config.epsilon) / width,
+            "rel_embedding_range": (config.margin + config.epsilon) / config.embedding_dim,
+            "margin": config.margin,
+        }.items():
+            self.register_buffer(name, torch.tensor([value]))
+        self.ent_embeddings = nn.Embedding(config.num_entities, width)
+        self.rel_embeddings = nn.Embedding(config.num_relations, config.embedding_dim)
+        self.img_proj = nn.Linear(config.visual_feature_width, width)
+        self.img_embeddings = _features(config.num_entities, config.visual_feature_width)
+        self.text_proj = nn.Linear(config.text_feature_width, width)
+        self.text_embeddings = _features(config.num_entities, config.text_feature_width)
+        self.ent_attn = nn.Linear(width, 1, bias=False)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Uniform tables (spec 3.3); layers keep torch's defaults."""
+        for table, limit in (
+            (self.ent_embeddings, self.ent_embedding_range),
+            (self.rel_embeddings, self.rel_embedding_range),
+        ):
+            nn.init.uniform_(table.weight, -limit.item(), limit.item())
+
+    def modality_vectors(self, entities: Tensor | None = None) -> Tensor:
+        """[n, 3, 2d]: structure, projected image, projected text of the given entities (all if None)."""
+        structure = _rows(self.ent_embeddings.weight, entities)
+        visual = self.img_proj(_rows(self.img_embeddings.weight, entities))
+        text = self.text_proj(_rows(self.text_embeddings.weight, entities))
+        return torch.stack([structure, visual.to(structure.dtype), text.to(structure.dtype)], dim=1)
+
+    def fusion_weights(self, vectors: Tensor) -> Tensor:
+        """[n, 3]: how much structure, image and text count; softmax of w . tanh(vector).
+
+        Args:
+            vectors: [n, 3, 2d], as `modality_vectors` gives them.
+        """
+        logits: Tensor = self.ent_attn(torch.tanh(vectors))[..., 0]
+        return logits.to(vectors.dtype).softmax(dim=-1)
+
+    def fuse(self, vectors: Tensor) -> Tensor:
+        """[n, 2d]: the mix of the three vectors, themselves and not their tanh; vectors [n, 3, 2d]."""
+        return (self.fusion_weights(vectors)[..., None] * vectors).sum(dim=-2)
+
+    def entity_table(self, entities: Tensor | None = None) -> Tensor:
+        """[n, 2d]: the fused vectors (all if None). They depend on the entity alone, so they serve every query."""
+        return self.fuse(self.modality_vectors(entities))
+
+    def relation_table(self) -> Tensor:
+        """[R, 2d]: cosines, then sines of the phases. A phase is not wrapped and may exceed pi."""
+        phases = self.rel_embeddings.weight / (self.rel_embedding_range / self.pi_const)
+        return torch.cat([phases.cos(), phases.sin()], dim=1)
+
+    def triple_scores(self, heads: Tensor, rotations: Tensor, tails: Tensor) -> Tensor:
+        """[...]: margin - sum of |head * rotation - tail|; all arguments [..., 2d]."""
+        real, imaginary = (rotated(heads, rotations) - tails).chunk(2, dim=-1)
+        # vector_norm, because the gradient of a square root at 0 would be NaN.
+        moduli = torch.linalg.vector_norm(torch.stack([real, imaginary]), dim=0)
+        found: Tensor = self.margin - moduli.sum(dim=-1)
+        return found
+
+    def query_vectors(self, entities: Tensor, relations: Tensor, queries: Tensor) -> Tensor:
+        """[B, 2d]: the known entity rotated to where the answer should be; backwards if the head is asked for.
+
+        Args:
+            entities: [N, 2d] from `entity_table`; relations: [R, 2d] from `relation_table`.
+            queries: int64 [B, 3] head, relation, tail; N stands for the missing entity.
+        """
+        head_missing = queries[:, 0] == self.config.num_entities
+        known = torch.where(head_missing, queries[:, 2], queries[:, 0])
+        cosine, sine = F.embedding(queries[:, 1], relations).chunk(2, dim=-1)
+        sine = torch.where(head_missing[:, None], -sine, sine)
+        return rotated(F.embedding(known, entities), torch.cat([cosine, sine], dim=-1))
+
+    def scores(self, entities: Tensor, relations: Tensor, queries: Tensor) -> Tensor:
+        """[B, N]: higher is better, at most the margin. For inference; training scores triples."""
+        return self.margin - distances(self.query_vectors(entities, relations, queries), entities)
+
+
+def rotated(vectors: Tensor, rotations: Tensor) -> Tensor:
+    """[..., 2d]: complex product of vectors and cos + i sin; both arguments [..., 2d]."""
+    real, imaginary = vectors.chunk(2, dim=-1)
+    cosine, sine = rotations.chunk(2, dim=-1)
+    return torch.cat([real * cosine - imaginary * sine, real * sine + imaginary * cosine], dim=-1)
+
+
+@torch.no_grad()
+def distances(queries: Tensor, table: Tensor) -> Tensor:
+    """[B, n]: sum over the d coordinates of |query - candidate|, without gradients.
+
+    Candidates are taken in blocks, so that memory does not grow with B * n * d.
+
+    Args:
+        queries: [B, 2d]; table: [n, 2d].
+    """
+    query_real, query_imaginary = queries[:, None].chunk(2, dim=-1)
+    block = max(1, MODULI_PER_BLOCK // max(1, query_real.numel()))
+    found = queries.new_empty(len(queries), len(table))
+    for start in range(0, len(table), block):
+        real, imaginary = table[None, start : start + block].chunk(2, dim=-1)
+        difference = query_imaginary - imaginary
+        squares = (query_real - real).square_().addcmul_(difference, difference)
+        torch.sum(squares.sqrt_(), dim=-1, out=found[:, start : start + block])
+    return found
+
+
+def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> AdaMF:
+    """The model of a run's configuration, with fresh weights but no features yet; `inputs` is empty."""
+    return AdaMF(AdaMFConfig.from_json(config))
+
+
+def _features(rows: int, width: int) -> nn.Embedding:
+    return nn.Embedding(rows, width, _weight=torch.full((rows, width), math.nan))
+
+
+def _rows(table: Tensor, entities: Tensor | None) -> Tensor:
+    return table if entities is None else F.embedding(entities, table)

@@ -1,0 +1,167 @@
+"""AdaMF-MAT's training objective: self-adversarial negative sampling, and modality adversarial training (spec 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .model import AdaMF
+from .sampler import Sampler, torch_numbers
+
+GENERATOR_WIDTH = 512
+
+
+class Generator(nn.Module):
+    """From noise and a structural vector to one that passes for a projected image or text."""
+
+    def __init__(self, noise_dim: int, width: int) -> None:
+        super().__init__()
+        self.generator_model = nn.Sequential(
+            nn.Linear(noise_dim + width, GENERATOR_WIDTH), nn.LeakyReLU(0.01), nn.Linear(GENERATOR_WIDTH, width)
+        )
+
+    def forward(self, noise: Tensor, structure: Tensor) -> Tensor:
+        """noise [P, z], structure [P, 2d] -> [P, 2d] in the dtype of structure."""
+        made: Tensor = self.generator_model(torch.cat([noise, structure], dim=-1))
+        return made.to(structure.dtype)
+
+
+class Adversary(nn.Module):
+    """The two generators. They exist in training only and the official checkpoint does not hold them."""
+
+    def __init__(self, noise_dim: int, width: int) -> None:
+        super().__init__()
+        self.img_generator = Generator(noise_dim, width)
+        self.text_generator = Generator(noise_dim, width)
+
+    def made_vectors(self, model: AdaMF, positives: Tensor, noise: Tensor) -> Tensor:
+        """[2, P, 3, 2d]: for heads and tails, the structure with made image and made text.
+
+        Args:
+            positives: int64 [P, 3].
+            noise: [4, P, z] for image of head, image of tail, text of head, text of tail.
+        """
+        structure = F.embedding(positives[:, [0, 2]].T, model.ent_embeddings.weight)
+        made = [
+            torch.stack([vectors, self.img_generator(image, vectors), self.text_generator(text, vectors)], dim=1)
+            for vectors, image, text in zip(structure, noise[:2], noise[2:], strict=True)
+        ]
+        return torch.stack(made)
+
+    def fake_scores(
+        self, model: AdaMF, positives: Tensor, noise: Tensor, heads: Tensor, rotations: Tensor, tails: Tensor
+    ) -> Tensor:
+        """[3, P]: scores of the positives with a fake head, with a fake tail, and with both.
+
+        Args:
+            positives, noise: as in `made_vectors`.
+            heads, tails: [P, 2d], fused vectors of the positives; rotations: [P, 2d].
+        """
+        made = self.made_vectors(model, positives, noise)
+        fake_heads, fake_tails = model.fuse(made[0]), model.fuse(made[1])
+        return torch.stack(
+            [
+                model.triple_scores(fake_heads, rotations, tails),
+                model.triple_scores(heads, rotations, fake_tails),
+                model.triple_scores(fake_heads, rotations, fake_tails),
+            ]
+        )
+
+    def loss(self, model: AdaMF, positives: Tensor, noise: Tensor) -> Tensor:
+        """What the generators minimise: fakes in the place of positives, positives in that of negatives."""
+        with torch.no_grad():
+            heads, tails = model.entity_table(positives[:, 0]), model.entity_table(positives[:, 2])
+            rotations = F.embedding(positives[:, 1], model.relation_table())
+            real = model.triple_scores(heads, rotations, tails)[:, None]
+        fakes = self.fake_scores(model, positives, noise, heads, rotations, tails)
+        # One negative per row: its weight is 1 at any temperature.
+        return torch.stack([self_adversarial_loss(fake, real, 1.0) for fake in fakes]).sum()
+
+
+class Objective(nn.Module):
+    """The loss of one batch of triples with their negatives.
+
+    With an `adversarial_weight` above 0 there is an `adversary`, saved with the objective's state. Its parameters
+    belong to an optimiser of their own, at `generator_learning_rate`, which makes a step on `generator_loss` of the
+    same batch after each step of the model's; what `forward` leaves in their gradients is to be thrown away.
+
+    Args:
+        model: the model to train.
+        triples: int64 [triples, 3] training triples: head, relation, tail.
+    """
+
+    def __init__(self, model: AdaMF, triples: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        config = model.config
+        self.sampler = Sampler(triples.cpu().numpy(), config.num_entities, config.num_relations)
+        self.adversary = Adversary(config.noise_dim, 2 * config.embedding_dim) if config.adversarial_weight else None
+
+    def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """One epoch of (positives, negatives, replaces_tail): int64 [P, 3], int64 [P, negatives], bool [P, negatives].
+
+        Positives are drawn with replacement, so an epoch is as many batches as fit into the training set and not a
+        pass over it. A set smaller than a batch gives one batch of its size.
+        """
+        size = min(batch_size, len(self.sampler))
+        for _ in range(len(self.sampler) // size):
+            numbers = torch_numbers(generator, size, self.model.config.num_negatives)
+            positives, negatives, replaces_tail = self.sampler.batch(numbers)
+            yield torch.as_tensor(positives), torch.as_tensor(negatives), torch.as_tensor(replaces_tail)
+
+    def forward(self, positives: Tensor, negatives: Tensor, replaces_tail: Tensor) -> dict[str, Tensor]:
+        """The model's loss, with its parts: {"loss", "negative_sampling"[, "against_fakes"]}."""
+        config = self.model.config
+        entities, relations = self.model.entity_table(), self.model.relation_table()
+        scores = self.scores(entities, relations, positives, negatives, replaces_tail)
+        real = scores[:, :1]
+        sampling = self_adversarial_loss(real, scores[:, 1:], config.adversarial_temperature)
+        if self.adversary is None:
+            return {"loss": sampling, "negative_sampling": sampling.detach()}
+        fakes = self.adversary.fake_scores(
+            self.model,
+            positives,
+            self.draw_noise(positives),
+            F.embedding(positives[:, 0], entities),
+            F.embedding(positives[:, 1], relations),
+            F.embedding(positives[:, 2], entities),
+        )
+        against = torch.stack([self_adversarial_loss(real, f, config.adversarial_temperature) for f in fakes]).sum()
+        return {
+            "loss": sampling + config.adversarial_weight * against,
+            "negative_sampling": sampling.detach(),
+            "against_fakes": against.detach(),
+        }
+
+    def generator_loss(self, positives: Tensor, negatives: Tensor, replaces_tail: Tensor) -> Tensor:
+        """The adversary's loss on the same batch, after the model's step; negatives play no part in it."""
+        assert self.adversary is not None, "adversarial_weight is 0: there are no generators to train"
+        return self.adversary.loss(self.model, positives, self.draw_noise(positives))
+
+    def draw_noise(self, positives: Tensor) -> Tensor:
+        """[4, P, z] standard normal, in the order of `Adversary.made_vectors`."""
+        return torch.randn(4, len(positives), self.model.config.noise_dim, device=positives.device)
+
+    def scores(
+        self, entities: Tensor, relations: Tensor, positives: Tensor, negatives: Tensor, replaces_tail: Tensor
+    ) -> Tensor:
+        """[P, 1 + negatives]: of each positive, then of its negatives; the tables as in the model."""
+        head, relation, tail = positives.T[:, :, None]
+        heads = torch.cat([head, torch.where(replaces_tail, head, negatives)], dim=1)
+        tails = torch.cat([tail, torch.where(replaces_tail, negatives, tail)], dim=1)
+        rotations = F.embedding(relation, relations)
+        return self.model.triple_scores(F.embedding(heads, entities), rotations, F.embedding(tails, entities))
+
+
+def self_adversarial_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:
+    """-(mean log sigmoid(positive) + mean over rows of the weighted sum of log sigmoid(-negative)) / 2.
+
+    The weights are softmax(temperature * negative) along the last axis, without gradient (Sun et al. 2019). A flat
+    array of negatives is one row: the authors' code weighs fakes over the batch.
+    """
+    weights = (temperature * negative).softmax(dim=-1).detach()
+    negative_part = (weights * F.logsigmoid(-negative)).sum(dim=-1).mean()
+    return -(F.logsigmoid(positive).mean() + negative_part) / 2

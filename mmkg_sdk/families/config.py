@@ -1,0 +1,45 @@
+"""What a family's configuration is: a frozen dataclass of numbers and names, checked, and JSON both ways."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self, get_type_hints
+
+from ..errors import DataError
+
+
+@dataclass(frozen=True)
+class FamilyConfig:
+    """Base of the configurations. Whole numbers are at least 1, other numbers finite and at least 0."""
+
+    def __post_init__(self) -> None:
+        kinds = get_type_hints(type(self))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if kinds[field.name] is int and (not is_number or not isinstance(value, int) or value < 1):
+                raise DataError(f"{field.name} is {value!r}; expected a whole number of at least 1.")
+            if kinds[field.name] is float and (not is_number or not math.isfinite(value) or value < 0):
+                raise DataError(f"{field.name} is {value!r}; expected a finite number of at least 0.")
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as a flat JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The configuration of `to_json`; absent settings take their defaults.
+
+        Raises:
+            DataError: an unknown setting, a missing one without default, or a value out of range.
+        """
+        family = cls.__name__.removesuffix("Config")
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise DataError(f"unknown {family} setting {unknown[0]!r}; known: {', '.join(sorted(known))}.")
+        try:
+            return cls(**values)
+        except TypeError as err:
+            raise DataError(f"incomplete {family} configuration: {err}") from err
