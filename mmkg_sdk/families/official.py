@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from ..errors import ExportError
 
 if TYPE_CHECKING:
@@ -83,3 +85,23 @@ def compare_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
 def renamed_settings(options: Mapping[str, Any], ours_by_theirs: Mapping[str, str]) -> dict[str, Any]:
     """Those of the authors' options that are settings of ours, under our names."""
     return {ours: options[theirs] for theirs, ours in ours_by_theirs.items() if theirs in options}
+
+
+def stored_array(fields: Mapping[str, NDArray[Any]], name: str, kinds: str, path: Path) -> NDArray[Any]:
+    """One array with two axes of an .npz of the authors' tensors.
+
+    Args:
+        kinds: allowed numpy kinds: "iu" for integers, "b" for booleans.
+
+    Raises:
+        ExportError: it is missing, or has another kind or number of axes.
+    """
+    if name not in fields:
+        raise ExportError(f"{path} has no array {name!r}; it has {', '.join(sorted(fields)) or 'none'}.")
+    array = fields[name]
+    if array.ndim != 2 or array.dtype.kind not in kinds:
+        raise ExportError(
+            f"{path}: {name} is {array.dtype} {list(array.shape)}; expected two axes of "
+            f"{'booleans' if kinds == 'b' else 'integers'}."
+        )
+    return array

@@ -49,7 +49,6 @@ def start_training(
     inputs = family_part(family, "inputs")
     model_settings = {n: v for n, v in chosen.items() if n not in training_names}
     config = parts.Config.from_json(model_settings | inputs.data_sizes(dataset))
-    counts = {f"num_{name}": getattr(config, f"num_{name}") for name in ("visual_tokens", "text_tokens")}
     device = torch_device(device)
     with process_group(device) as group:
         if group.is_first:  # under torchrun every process comes here, and all work on the same folder
@@ -58,7 +57,7 @@ def start_training(
                 family=family,
                 config=config.to_json(),
                 graph=dataset.graph,
-                inputs=inputs.encoder_inputs(dataset, **counts),
+                inputs=inputs.encoder_inputs(dataset, config),
                 settings=training.to_json(),
                 source={"data": dataset.graph.name, "preset": preset},
                 overwrite=overwrite,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,15 @@ from numpy.typing import NDArray
 
 from ...data.graph import DataSet, RawTokens
 from ...data.tokens import select_tokens
+from ...errors import ExportError
+from ..official import stored_array
+from .config import MyGOConfig
 
 
-def encoder_inputs(dataset: DataSet, *, num_visual_tokens: int, num_text_tokens: int) -> dict[str, NDArray[Any]]:
+def encoder_inputs(dataset: DataSet, config: MyGOConfig) -> dict[str, NDArray[Any]]:
     """visual_tokens, visual_mask, text_tokens, text_mask: int64 and bool [num_entities, tokens]."""
-    visual = select_tokens(dataset.visual, dataset.graph.entities, num_visual_tokens)
-    text = select_tokens(dataset.text, dataset.graph.entities, num_text_tokens)
+    visual = select_tokens(dataset.visual, dataset.graph.entities, config.num_visual_tokens)
+    text = select_tokens(dataset.text, dataset.graph.entities, config.num_text_tokens)
     return {
         "visual_tokens": visual.index,
         "visual_mask": visual.mask,
@@ -42,6 +47,40 @@ def data_sizes(dataset: DataSet) -> dict[str, int]:
         "text_codebook_rows": text[0],
         "text_codebook_width": text[1],
     }
+
+
+def stored_inputs(fields: Mapping[str, NDArray[Any]], path: Path) -> dict[str, NDArray[Any]]:
+    """The inputs among the authors' tensors, which they call ..._token_index and ..._mask.
+
+    Raises:
+        ExportError: an array is missing or is none of indices or masks.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for modality in ("visual", "text"):
+        tokens = stored_array(fields, f"{modality}_token_index", "iu", path)
+        arrays[f"{modality}_tokens"] = tokens.astype(np.int64)
+        arrays[f"{modality}_mask"] = stored_array(fields, f"{modality}_mask", "b", path)
+    return arrays
+
+
+def check_inputs(arrays: Mapping[str, NDArray[Any]], config: MyGOConfig) -> None:
+    """Whether the inputs fit a configuration: shapes, and tokens within the codebooks.
+
+    Raises:
+        ExportError: they do not.
+    """
+    for modality in ("visual", "text"):
+        rows = getattr(config, f"{modality}_codebook_rows")
+        shape = (config.num_entities, getattr(config, f"num_{modality}_tokens"))
+        tokens, mask = arrays[f"{modality}_tokens"], arrays[f"{modality}_mask"]
+        if tokens.shape != shape or tokens.min() < 0 or tokens.max() >= rows:
+            ids = f"ids {tokens.min()} to {tokens.max()}" if tokens.size else "no ids"
+            raise ExportError(
+                f"{modality} tokens are {list(tokens.shape)} with {ids}; expected {list(shape)} (entities, "
+                f"num_{modality}_tokens) and ids below {rows}, the rows of the checkpoint's codebook."
+            )
+        if mask.shape != tokens.shape:
+            raise ExportError(f"{modality} mask is {list(mask.shape)}, its tokens are {list(tokens.shape)}.")
 
 
 def _codebook(raw: RawTokens | None) -> NDArray[np.float32]:
