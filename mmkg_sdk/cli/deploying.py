@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import QueryError
+from ..errors import BundleError
 from .options import backend_option, device_option, json_option, overwrite_option, print_json, say
 
 bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
@@ -109,7 +109,7 @@ def verify(bundle: Path, backend: str, device: str, as_json: bool) -> None:
         for name, value in report.items():
             click.echo(f"{name}: {value}")
     if not report["passed"]:
-        raise QueryError(f"{bundle}: the graphs do not reproduce the table; see the differences above.")
+        raise BundleError(f"{bundle}: the graphs do not reproduce the table; see the differences above.")
 
 
 @click.command()
