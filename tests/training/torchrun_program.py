@@ -30,8 +30,11 @@ class DivergesInSecondProcess(Objective):
 
 
 def shared_run(group: ProcessGroup, folder: Path) -> Run:
-    """A run that the first process makes and all of them open."""
-    if group.is_first:
+    """A run that the first process makes, unless it is there, and all of them open.
+
+    Only the first process looks: another one might see the run that is just being made, and skip the barrier.
+    """
+    if group.is_first and not folder.exists():
         new_run(folder)
     group.barrier()
     return Run.open(folder)
@@ -51,7 +54,7 @@ def main(folder: Path) -> None:
         def trained(name: str, objective: Objective, settings: TrainingSettings, *mrrs: float) -> Objective:
             scripted = iter(mrrs)
             validate = (lambda: {"mrr": next(scripted)}) if mrrs else validation(objective)
-            run = Run.open(folder / name) if (folder / name).exists() else shared_run(group, folder / name)
+            run = shared_run(group, folder / name)
             result = train(objective, run, settings, first_only(group, validate))
             with open(folder / f"{name}.{group.rank}.txt", "w") as file:
                 file.write(f"{result.epochs} {result.stopped_by}")
