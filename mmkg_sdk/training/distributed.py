@@ -84,8 +84,9 @@ class ProcessGroup:
                 dist.broadcast(tensor.detach(), src=0)
 
     def barrier(self) -> None:
-        """Wait until every process is here."""
-        self.agree(0)
+        """Wait until every process is here; a broadcast would let the first one run ahead."""
+        if self.size > 1:
+            dist.all_reduce(torch.zeros(1, device=self.device))
 
 
 @contextmanager
@@ -106,8 +107,11 @@ def process_group(device: str | torch.device) -> Iterator[ProcessGroup]:
     opened = not dist.is_initialized()
     if opened:
         dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=WAIT)
+    group = ProcessGroup(dist.get_rank(), dist.get_world_size(), place)
     try:
-        yield ProcessGroup(dist.get_rank(), dist.get_world_size(), place)
+        yield group
+        if opened:
+            group.barrier()  # a process that leaves early breaks the connections that another one still uses
     finally:
         if opened:
             dist.destroy_process_group()
