@@ -31,7 +31,7 @@ for command in (quickstart, data, train, import_, evaluate, export, predict, ben
 
 def main() -> None:
     """Run the command line; errors of the SDK become one message and exit code 1."""
-    # Spinning OpenMP threads (torch) made training three times slower beside one other busy process. It must be set
+    # Spinning OpenMP threads (torch) made training about three times slower beside other busy processes. It must be set
     # before torch is loaded; a value that the user has set wins.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:

@@ -72,7 +72,7 @@ Config = MyGOConfig
 
 # Settings by preset; names of MyGOConfig and TrainingSettings in one flat table. The first two are the authors'
 # published scripts (spec section 3.2). The last two are ours, for two processor cores: far fewer epochs, so a higher
-# rate with warm-up, lighter dropout, no contrastive loss, bf16 products.
+# rate with warm-up, lighter dropout, no contrastive loss.
 PRESETS: dict[str, dict[str, Any]] = {
     "db15k": {
         "num_visual_tokens": 8,
@@ -141,7 +141,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 120,
         "schedule": "one-cycle",
         "validate_every": 20,
-        # A model this small gains nothing from a second thread, and on a busy machine loses much.
+        # On a busy machine a second thread made a model this small several times slower.
         "threads": 1,
     },
 }

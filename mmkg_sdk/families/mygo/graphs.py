@@ -149,8 +149,8 @@ class TokenTableEncoder(nn.Module):
     """CMEE with one layer, exactly, from tables (spec section 7).
 
     The pooled query is a constant, and keys and values of a codebook row do not depend on the entity: logits and
-    values are tabulated per row. An entity costs a gather, one softmax, one weighted sum, one output projection and
-    one feed-forward, whatever its token count.
+    values are tabulated per row. A token costs a gather and its share of one softmax and
+    one weighted sum; projections and feed-forward run once per entity, whatever its token count.
     """
 
     def __init__(self, model: MyGO) -> None:
