@@ -20,10 +20,8 @@ class Contender:
         """Why this bundle cannot have the contender; None if it can."""
         if self.graph in bundle.graphs:
             return None
-        layers = bundle.config.get("num_entity_layers")
         return (
-            f"this bundle has no graph {self.graph}: the rewrite is exact for one entity encoder layer only, "
-            f"and this model has {layers}"
+            f"this bundle has no graph {self.graph}: the rewrite is MyGO's, and exact for one entity encoder layer only"
         )
 
 

@@ -8,42 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.entity_inputs import EntityBatch
+from mmkg_sdk.entity_batch import EntityBatch
 from mmkg_sdk.errors import QueryError
-
-# Pooled token, structural token, one visual and one text token.
-MIN_TOKENS = 4
+from mmkg_sdk.families import family_part
 
 
 def random_entities(bundle: Bundle, token_count: int, count: int, seed: int) -> EntityBatch:
     """Entities with random tokens and no padding.
 
     Args:
-        token_count: length of the sequence, at least 4: pooled and structural token, then visual and text tokens in
-            equal number, one visual token more if the rest is odd.
+        token_count: how many vectors the encoder mixes for one entity; the family's `random_entities` says how they
+            are shared among the modalities.
         count: how many entities.
         seed: equal seeds give equal entities.
 
     Returns:
-        EntityBatch; tokens are drawn from all codebook rows alike, structural embeddings from the bundle's.
+        EntityBatch.
 
     Raises:
         QueryError: a token count that is too small, or beyond what the graphs take.
     """
     check_token_counts(bundle, [token_count])
-    text = (token_count - 2) // 2
-    visual = token_count - 2 - text
     random = np.random.default_rng([seed, token_count])
-    trained = bundle.inputs["structure"]
-    return EntityBatch(
-        {
-            "structure": trained[random.integers(len(trained), size=count)],
-            "visual_tokens": random.integers(bundle.config["visual_codebook_rows"], size=(count, visual)),
-            "visual_mask": np.zeros((count, visual), dtype=bool),
-            "text_tokens": random.integers(bundle.config["text_codebook_rows"], size=(count, text)),
-            "text_mask": np.zeros((count, text), dtype=bool),
-        }
-    )
+    batch: EntityBatch = family_part(bundle.family, "runtime").random_entities(bundle, token_count, count, random)
+    return batch
 
 
 def random_queries(bundle: Bundle, count: int, seed: int) -> NDArray[np.int64]:
@@ -56,17 +44,14 @@ def check_token_counts(bundle: Bundle, token_counts: Sequence[int]) -> tuple[int
     """The token counts in ascending order, each once.
 
     Raises:
-        QueryError: none given, no whole number, below 4, or beyond the limits of the bundle's graphs.
+        QueryError: none given, no whole number, or beyond the limits of the bundle's graphs.
     """
-    axes = bundle.graphs["entity_encoder"]["axes"]
-    # Tokens are split evenly, so the smaller limit counts for both.
-    limit = 2 + 2 * min(axes[name][2] for name in ("visual_tokens", "text_tokens"))
+    least, most = family_part(bundle.family, "runtime").token_limits(bundle)
     if not token_counts:
-        raise QueryError("no token counts given; expected at least one, such as 4,8,14,32.")
+        raise QueryError(f"no token counts given; expected at least one, from {least} to {most:,}.")
     for count in token_counts:
-        if isinstance(count, bool) or not isinstance(count, int) or not MIN_TOKENS <= count <= limit:
+        if isinstance(count, bool) or not isinstance(count, int) or not least <= count <= most:
             raise QueryError(
-                f"token count {count!r}; expected a whole number from {MIN_TOKENS} to {limit:,}: pooled and structural "
-                "token, and at least one visual and one text token."
+                f"token count {count!r}; this {bundle.family} bundle takes a whole number from {least} to {most:,}."
             )
     return tuple(sorted(set(token_counts)))

@@ -58,7 +58,8 @@ def compared_vectors(model: Model, graph: str, token_count: int, *, seed: int) -
     Raises:
         BackendError: if they hold NaN or infinity; a time for such an answer is worth nothing.
     """
-    vectors = model.encode_batch(random_entities(model.bundle, token_count, COMPARED_ENTITIES, seed), graph)
+    batch = random_entities(model.bundle, token_count, COMPARED_ENTITIES, seed)
+    vectors = model.encode_batch(batch, graph)["vectors"]
     if not np.isfinite(vectors).all():
         raise BackendError(f"{graph} gave NaN or infinity in {model.bundle.precision}. Export with --precision fp32.")
     return vectors

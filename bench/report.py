@@ -105,7 +105,7 @@ class BenchReport:
         found, bundle = self.environment, self.bundle
         return (
             f"{found['cpu']}, {self.settings['threads']} of {found['usable_cores']} cores; {bundle['family']} "
-            f"{bundle['precision']}, d={bundle['embedding_dim']}"
+            f"{bundle['precision']}, d={bundle['config']['embedding_dim']}"
         )
 
     def _throughput(self) -> str:

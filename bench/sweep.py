@@ -190,8 +190,8 @@ class _Sweep:
     def report(self, *, complete: bool) -> BenchReport:
         """What is known by now."""
         manifest = self.bundle.manifest
-        names = ("family", "precision", "num_entities", "num_relations", "embedding_dim", "config")
-        described = {"name": self.bundle.path.name} | {name: manifest[name] for name in names}
+        described = {"name": self.bundle.path.name}
+        described |= {name: manifest[name] for name in ("family", "precision", "config")}
         rows = tuple(point.row() for point in self.points.values())
         return BenchReport(complete, described, self.settings, dict(self.environment), rows)
 

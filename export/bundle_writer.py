@@ -18,14 +18,16 @@ from mmkg_sdk.backends import open_backend
 from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, Bundle, sha256_of
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
 from mmkg_sdk.families import family_part
+from mmkg_sdk.families.exported import DTYPES
 from mmkg_sdk.files import write_labels
-from mmkg_sdk.model import Model
 from mmkg_sdk.run import Run
+from mmkg_sdk.run_data import RunData
+from mmkg_sdk.tasks import runtime_class, task_module
 
 from .folder_swap import new_folder
 from .model_card import model_card
 from .onnx_graph import bake_input, link_weights, trace_graph
-from .parity import ParityReport, compare
+from .parity import ParityReport
 
 
 def export_bundle(
@@ -62,40 +64,49 @@ def export_bundle(
     family_part(run.family, "checkpoint").check_state(run.weights(), model.state_dict())
     model.load_state_dict(run.weights())
     model = model.double().eval()
-    progress("encoding the entity table in float64")
-    import torch
-
-    with torch.inference_mode():
-        reference_table = model.entity_table()[:-1].numpy()
+    task = task_module("export", model.config.task)
+    progress("encoding what the model knows, in float64")
+    data = task.bundle_data(run, model)
     with new_folder(Path(out), overwrite=overwrite) as folder:
-        _write_data(run, model, reference_table, folder)
+        _write_data(data, folder)
         graphs = _write_graphs(run, model, precision, folder, progress)
         progress("checking parity against float64 torch")
-        report = _parity(run, model, reference_table, precision, graphs, folder)
+        manifest = _manifest(run, precision, graphs)
+        bundle = Bundle(folder, manifest, dict(data.labels), _stored_tensors(data, folder))
+        try:
+            with runtime_class(model.config.task)(bundle, open_backend(bundle, device="cpu")) as opened:
+                checks = task.parity_checks(run, model, opened)
+                report = ParityReport(precision, opened.backend.name, tuple(checks))
+        except BackendError as err:
+            raise ExportError(f"the exported graphs do not run, so no bundle was written: {err}") from err
         if not report.passed:
             raise ExportError(f"the exported graphs differ from the model; no bundle was written.\n{report}")
         _write_json(folder / "parity.json", report.to_json())
-        manifest = _manifest(run, precision, graphs, reference_table.shape[1])
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, report), encoding="utf-8")
         files = {path.name: _entry(path) for path in sorted(folder.iterdir())}
         _write_json(folder / MANIFEST, manifest | {"files": files})
     return report
 
 
-def _write_data(run: Run, model: Any, table: NDArray[np.float64], folder: Path) -> None:
-    """Labels, table, triples and encoder inputs."""
+def _write_data(data: RunData, folder: Path) -> None:
+    """Labels, tensors and further files."""
     from safetensors.numpy import save
 
-    write_labels(folder / "entities.txt", run.graph.entities)
-    write_labels(folder / "relations.txt", run.graph.relations)
-    # Not save_file: it hides which system call failed, and gives files that only their owner can read.
-    (folder / "table.safetensors").write_bytes(save({"vectors": table.astype(np.float32)}))
-    triples = {split: np.ascontiguousarray(run.graph.split(split)) for split in ("train", "valid", "test")}
-    (folder / "triples.safetensors").write_bytes(save(triples))
-    structure = model.ent_embeddings.detach()[:, 0].float().numpy()
-    arrays = {name: np.ascontiguousarray(array) for name, array in run.inputs.items()}
-    arrays["structure"] = np.ascontiguousarray(structure)
-    (folder / "inputs.safetensors").write_bytes(save(arrays))
+    for name, labels in data.labels.items():
+        write_labels(folder / f"{name}.txt", labels)
+    for name, arrays in data.tensors.items():
+        # Not save_file: it hides which system call failed, and gives files that only their owner can read.
+        content = save({key: np.ascontiguousarray(array) for key, array in arrays.items()})
+        (folder / f"{name}.safetensors").write_bytes(content)
+    for name, content in data.files.items():
+        (folder / name).write_bytes(content)
+
+
+def _stored_tensors(data: RunData, folder: Path) -> dict[str, dict[str, NDArray[Any]]]:
+    """What parity is checked with: read back from the folder."""
+    from safetensors.numpy import load_file
+
+    return {name: load_file(folder / f"{name}.safetensors") for name in data.tensors}
 
 
 def _write_graphs(
@@ -107,7 +118,7 @@ def _write_graphs(
 
     parts = family_part(run.family, "graphs")
     specs = parts.graph_specs(model.config)
-    modules = parts.graph_modules(model, parts.DTYPES[precision])
+    modules = parts.graph_modules(model, DTYPES[precision])
     weights = {
         f"{graph}.{name}": tensor.contiguous()
         for graph, module in modules.items()
@@ -115,13 +126,12 @@ def _write_graphs(
         for name, tensor in module.state_dict().items()
     }
     (folder / "weights.safetensors").write_bytes(save(weights))
-    table = torch.empty((run.config["num_entities"], model.config.embedding_dim))
     for graph, spec in specs.items():
         progress(f"tracing {graph}")
         onnx_model = trace_graph(modules[graph], spec)
         if spec.baked:
             keys = {name: ("weights.safetensors", name) for name in modules[graph].state_dict()}
-            bake_input(onnx_model, "table", table)
+            bake_input(onnx_model, "table", torch.empty((model.config.num_entities, model.config.table_width)))
             keys["table"] = ("table.safetensors", "vectors")
         else:
             keys = {name: ("weights.safetensors", f"{graph}.{name}") for name in modules[graph].state_dict()}
@@ -130,47 +140,15 @@ def _write_graphs(
     return {graph: spec.to_json() for graph, spec in specs.items()}
 
 
-def _parity(
-    run: Run,
-    model: Any,
-    table: NDArray[np.float64],
-    precision: str,
-    graphs: dict[str, dict[str, Any]],
-    folder: Path,
-) -> ParityReport:
-    """Compare what lies in the folder, read back from it, with the model."""
-    from safetensors.numpy import load_file
-
-    from mmkg_sdk.families.link_scorer import link_scorer
-
-    bundle = Bundle(
-        path=folder,
-        manifest=_manifest(run, precision, graphs, table.shape[1]),
-        entities=run.graph.entities,
-        relations=run.graph.relations,
-        table=load_file(folder / "table.safetensors")["vectors"],
-        inputs=load_file(folder / "inputs.safetensors"),
-        triples=load_file(folder / "triples.safetensors"),
-    )
-    try:
-        with Model(bundle, open_backend(bundle, device="cpu")) as exported:
-            return compare(exported, table, link_scorer(model))
-    except BackendError as err:
-        raise ExportError(f"the exported graphs do not run, so no bundle was written: {err}") from err
-
-
-def _manifest(run: Run, precision: str, graphs: dict[str, dict[str, Any]], width: int) -> dict[str, Any]:
+def _manifest(run: Run, precision: str, graphs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "family": run.family,
         "precision": precision,
-        "num_entities": len(run.graph.entities),
-        "num_relations": len(run.graph.relations),
-        "embedding_dim": width,
         "config": run.config,
         "graphs": graphs,
         "provenance": {
-            "data": run.graph.name,
+            "data": run.data_name,
             "run": run.folder.name,
             "source": run.source,
             "training": run.settings,

@@ -11,12 +11,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkg_sdk.data.graph import SPLITS, KnowledgeGraph
-from mmkg_sdk.data.open import open_dataset
+from mmkg_sdk.data.open import open_data
 from mmkg_sdk.errors import DataError, ExportError, missing_package
 from mmkg_sdk.families import family_part
-from mmkg_sdk.families.official import stored_array
-from mmkg_sdk.labels import Labels
 from mmkg_sdk.run import Run
 
 
@@ -63,25 +60,21 @@ def import_checkpoint(
         model_config = parts.config_from_checkpoint(state, **chosen)
     except (DataError, TypeError) as err:  # TypeError: an unknown setting
         raise ExportError(f"{checkpoint} and these settings make no model: {err}") from err
-    encoder = family_part(family, "inputs")
+    prepare = family_part(family, "inputs")
     if inputs is not None:
-        fields = _read_arrays(Path(inputs))
-        graph, arrays = _numbered_graph(Path(inputs), fields, model_config), encoder.stored_inputs(fields, Path(inputs))
+        contents = prepare.stored_data(_read_arrays(Path(inputs)), Path(inputs), model_config)
     else:
         assert data is not None
-        dataset = open_dataset(data)
-        graph, arrays = dataset.graph, encoder.encoder_inputs(dataset, model_config)
-    _check_sizes(graph, model_config)
-    encoder.check_inputs(arrays, model_config)
-    model = family_part(family, "model").build(model_config.to_json(), arrays)
+        contents = prepare.run_data(open_data(data), model_config)
+    prepare.check_data(contents, model_config)
+    model = family_part(family, "model").build(model_config.to_json(), contents.tensors.get("inputs", {}))
     parts.check_state(state, model.state_dict())
     run = Run.create(
         out,
         family=family,
         config=model_config.to_json(),
-        graph=graph,
-        inputs=arrays,
-        source={"checkpoint": Path(checkpoint).name, "data": graph.name},
+        data=contents,
+        source={"checkpoint": Path(checkpoint).name, "data": contents.name},
         overwrite=overwrite,
     )
     run.save_weights({name: torch.as_tensor(tensor) for name, tensor in (model.state_dict() | state).items()})
@@ -95,29 +88,6 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except (OSError, ValueError, TypeError, AttributeError, EOFError, BadZipFile) as err:
         # TypeError, AttributeError: a single .npy array.
         raise ExportError(f"{path} is not an .npz file without pickles ({err}).") from err
-
-
-def _numbered_graph(path: Path, fields: Mapping[str, NDArray[Any]], config: Any) -> KnowledgeGraph:
-    """The triples of an .npz, which has no labels: entities and relations are named by their ids."""
-    triples = [stored_array(fields, f"{split}_triples", "iu", path).astype(np.int64) for split in SPLITS]
-    try:
-        return KnowledgeGraph(
-            path.parent.name,
-            Labels((f"entity {i}" for i in range(config.num_entities)), kind="entity"),
-            Labels((f"relation {i}" for i in range(config.num_relations)), kind="relation"),
-            *triples,
-        )
-    except DataError as err:
-        raise ExportError(f"{path} does not fit the checkpoint: {err}") from err
-
-
-def _check_sizes(graph: KnowledgeGraph, config: Any) -> None:
-    found = (len(graph.entities), len(graph.relations))
-    if found != (config.num_entities, config.num_relations):
-        raise ExportError(
-            f"the checkpoint has {config.num_entities} entities and {config.num_relations} relations, the data set "
-            f"{graph.name} has {found[0]} and {found[1]}. Pass the data set that the checkpoint was trained on."
-        )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

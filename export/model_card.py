@@ -17,8 +17,8 @@ def model_card(manifest: dict[str, Any], report: ParityReport) -> str:
 
 {FAMILIES[manifest["family"]]}.
 
-Answers (head, relation, ?) and (?, relation, tail) over {manifest["num_entities"]:,} entities and
-{manifest["num_relations"]:,} relations. Scores rank candidates within one query; higher is better; they are no
+Answers (head, relation, ?) and (?, relation, tail) over {config["num_entities"]:,} entities and
+{config["num_relations"]:,} relations. Scores rank candidates within one query; higher is better; they are no
 probabilities and not comparable between queries. Answers are guesses: check them before you rely on them.
 
 Exported {provenance["exported"]} with mmkg_sdk {provenance["mmkg_sdk"]} from run `{provenance["run"]}`.

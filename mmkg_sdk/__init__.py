@@ -16,7 +16,8 @@ if (Path(__file__).parent.parent / "pyproject.toml").is_file():
     __path__.append(str(Path(__file__).parent.parent))
 
 from .errors import BackendError, BundleError, DataError, ExportError, MmkgError, QueryError
-from .model import Model, load
+from .model import Model
+from .opening import load
 from .predictions import Predictions, Ranking
 
 __version__ = "0.1.0"

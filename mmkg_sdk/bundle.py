@@ -1,17 +1,20 @@
 """Bundle: the verified, read-only folder that is deployed.
 
-Format 1. A bundle is a folder with files of fixed names; other files in it are never opened.
+Format 2. A bundle is a folder with files of fixed names; other files in it are never opened.
 
-    bundle.json              what it is: family, sizes, precision, graphs, SHA-256 of every other file; written last
-    entities.txt             one label per line, UTF-8; the line number from 0 is the id
-    relations.txt            likewise
-    table.safetensors        "vectors" float32 [num_entities, embedding_dim]: the encoded entities
+    bundle.json              what it is: family, configuration, graphs, SHA-256 of every other file; written last
     weights.safetensors      every weight of every graph, named GRAPH.WEIGHT
-    inputs.safetensors       what the entity encoder was fed, one row per entity
-    triples.safetensors      "train", "valid", "test" int64 [n, 3]: known triples, by split
     NAME.onnx                the graphs; their weights point into weights.safetensors and table.safetensors
     parity.json              how far the export is from the float64 reference
     MODEL_CARD.md            for people
+
+What else there is, the family says (`contents` in its runtime.py). With link prediction:
+
+    entities.txt             one label per line, UTF-8; the line number from 0 is the id
+    relations.txt            likewise
+    table.safetensors        "vectors" float32 [num_entities, width]: the encoded entities
+    inputs.safetensors       what the entity encoder was fed, one row per entity
+    triples.safetensors      "train", "valid", "test" int64 [n, 3]: known triples, by split
 
 Checked when a bundle is opened: names, kinds and sizes of files, SHA-256 of every file, the tensors' names, shapes
 and dtypes, finite values, labels, triples and tokens in range, and that graphs read weights from these files only.
@@ -23,6 +26,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,12 +35,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .contents import SPLITS, Stored
 from .errors import BundleError, DataError
 from .external_data import external_data
+from .families import family_part
 from .files import read_labels
 from .known_triples import KnownTriples
-from .labels import Labels
-from .manifest import FORMAT_VERSION, MANIFEST, PRECISIONS, open_plain_file, read_manifest
+from .labels import SINGULAR, Labels
+from .manifest import FORMAT_VERSION, MANIFEST, PRECISIONS, manifest_contents, open_plain_file, read_manifest
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "PRECISIONS", "Bundle", "read_manifest", "sha256_of"]
 
@@ -44,8 +50,6 @@ _GRAPH_LIMIT = 16 << 20
 _HASH_CHUNK = 1 << 20
 # The files that a graph may point into.
 _WEIGHT_FILES = ("weights.safetensors", "table.safetensors")
-_SPLITS = ("train", "valid", "test")
-_INPUTS = {"structure", "visual_tokens", "visual_mask", "text_tokens", "text_mask"}
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,8 @@ class Bundle:
 
     path: Path
     manifest: dict[str, Any]
-    entities: Labels
-    relations: Labels
-    table: NDArray[np.float32]
-    inputs: dict[str, NDArray[Any]]
-    triples: dict[str, NDArray[np.int64]]
+    labels: dict[str, Labels]
+    tensors: dict[str, dict[str, NDArray[Any]]]
 
     @property
     def family(self) -> str:
@@ -68,9 +69,40 @@ class Bundle:
     def precision(self) -> str:
         return str(self.manifest["precision"])
 
+    @cached_property
+    def config(self) -> Any:
+        """The family's configuration object."""
+        return family_part(self.family, "config").Config.from_json(self.manifest["config"])
+
     @property
-    def config(self) -> dict[str, Any]:
-        return dict(self.manifest["config"])
+    def entities(self) -> Labels:
+        """Labels of the entities, where the family has entities."""
+        return self.labels["entities"]
+
+    @property
+    def relations(self) -> Labels:
+        """Labels of the relations, where the family has relations."""
+        return self.labels["relations"]
+
+    @property
+    def encoded(self) -> dict[str, NDArray[Any]]:
+        """What the entity encoder gave: name -> one row per entity."""
+        return self.tensors["table"]
+
+    @property
+    def table(self) -> NDArray[np.float32]:
+        """The encoded entities of a link prediction family, float32 [num_entities, width]."""
+        return self.encoded["vectors"]
+
+    @property
+    def inputs(self) -> dict[str, NDArray[Any]]:
+        """What the entity encoder was fed: name -> one row per entity."""
+        return self.tensors["inputs"]
+
+    @property
+    def triples(self) -> dict[str, NDArray[np.int64]]:
+        """Known triples by split, int64 [n, 3]."""
+        return self.tensors["triples"]
 
     @property
     def graphs(self) -> dict[str, Any]:
@@ -80,7 +112,7 @@ class Bundle:
     @cached_property
     def known_triples(self) -> KnownTriples:
         """All triples of the data, for filtering known answers."""
-        return KnownTriples(np.concatenate([self.triples[split] for split in _SPLITS]))
+        return KnownTriples(np.concatenate([self.triples[split] for split in SPLITS]))
 
     @classmethod
     def open(cls, path: str | Path) -> Bundle:
@@ -93,27 +125,15 @@ class Bundle:
         manifest = read_manifest(folder)
         for name in manifest["files"]:
             _verify_file(folder, name, manifest["files"][name])
-        try:
-            entities = read_labels(folder / "entities.txt", "entity")
-            relations = read_labels(folder / "relations.txt", "relation")
-        except DataError as err:
-            raise BundleError(str(err)) from err
-        sizes = (manifest["num_entities"], manifest["num_relations"])
-        if (len(entities), len(relations)) != sizes:
-            raise BundleError(
-                f"{folder}: {len(entities)} entity and {len(relations)} relation labels, but {MANIFEST} says "
-                f"{sizes[0]} and {sizes[1]}. Export the bundle again."
-            )
+        contents = manifest_contents(manifest)
         bundle = cls(
             folder,
             manifest,
-            entities,
-            relations,
-            _read_tensors(folder / "table.safetensors", {"vectors"})["vectors"],
-            _read_tensors(folder / "inputs.safetensors", _INPUTS),
-            _read_tensors(folder / "triples.safetensors", set(_SPLITS)),
+            {name: _labels(folder / f"{name}.txt", count) for name, count in contents.labels.items()},
+            {name: _tensors(folder / f"{name}.safetensors", specs) for name, specs in contents.tensors.items()},
         )
-        _check_tensors(bundle)
+        _check_triples(bundle)
+        family_part(bundle.family, "runtime").check_bundle(bundle)
         for graph in manifest["graphs"]:
             _check_locations(folder, f"{graph}.onnx", manifest["files"])
         return bundle
@@ -176,8 +196,21 @@ def _place(entries: list[tuple[str, str]]) -> tuple[str, int, int]:
     return place.get("location", ""), int(numbers[0]), int(numbers[1])
 
 
-def _read_tensors(path: Path, names: set[str]) -> dict[str, NDArray[Any]]:
-    """Exactly the named tensors of a safetensors file."""
+def _labels(path: Path, count: int) -> Labels:
+    """Exactly so many labels."""
+    try:
+        labels = read_labels(path, SINGULAR.get(path.stem, path.stem))
+    except DataError as err:
+        raise BundleError(str(err)) from err
+    if len(labels) != count:
+        raise BundleError(
+            f"{path} has {len(labels)} labels, but the configuration in {MANIFEST} says {count}. Export again."
+        )
+    return labels
+
+
+def _tensors(path: Path, specs: Mapping[str, Stored]) -> dict[str, NDArray[Any]]:
+    """Exactly the tensors of the specs, with their dtypes and shapes, and finite."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -186,38 +219,33 @@ def _read_tensors(path: Path, names: set[str]) -> dict[str, NDArray[Any]]:
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as err:
         # The last three: a dtype that numpy does not have.
         raise BundleError(f"{path} is not a valid safetensors file ({err}). Export the bundle again.") from err
-    if set(tensors) != names:
-        raise BundleError(f"{path} holds {sorted(tensors)!r:.200}, expected {sorted(names)}. Export the bundle again.")
+    if set(tensors) != set(specs):
+        raise BundleError(f"{path} holds {sorted(tensors)!r:.200}, expected {sorted(specs)}. Export the bundle again.")
+    for name, spec in specs.items():
+        _check_tensor(path, name, tensors[name], spec)
     return tensors
 
 
-def _check_tensors(bundle: Bundle) -> None:
-    """Shapes, dtypes, finite values and ranges of table, inputs and triples."""
-    rows, width = bundle.manifest["num_entities"], bundle.manifest["embedding_dim"]
-    _check_array(bundle.path / "table.safetensors", "vectors", bundle.table, "float32", (rows, width))
-    path = bundle.path / "inputs.safetensors"
-    _check_array(path, "structure", bundle.inputs["structure"], "float32", (rows, width))
-    for modality in ("visual", "text"):
-        tokens, mask = (bundle.inputs[f"{modality}_{part}"] for part in ("tokens", "mask"))
-        count = max(1, tokens.shape[1]) if tokens.ndim == 2 else 1
-        _check_array(path, f"{modality}_tokens", tokens, "int64", (rows, count))
-        _check_array(path, f"{modality}_mask", mask, "bool", (rows, count))
-        if tokens.min() < 0 or tokens.max() >= bundle.config[f"{modality}_codebook_rows"]:
-            raise BundleError(f"{path}: {modality}_tokens holds a row that the codebook does not have. Export again.")
-    limits = np.array([rows, bundle.manifest["num_relations"], rows])
-    path = bundle.path / "triples.safetensors"
-    for split, triples in bundle.triples.items():
-        _check_array(path, split, triples, "int64", (len(triples) if triples.ndim else 0, 3))
-        wrong = np.flatnonzero(((triples < 0) | (triples >= limits)).any(axis=1))
-        if len(wrong):
-            raise BundleError(f"{path}: triple {wrong[0]} of {split} is {triples[wrong[0]].tolist()}; out of range.")
-
-
-def _check_array(path: Path, name: str, array: NDArray[Any], dtype: str, shape: tuple[int, ...]) -> None:
-    if array.dtype != dtype or array.shape != shape:
+def _check_tensor(path: Path, name: str, array: NDArray[Any], spec: Stored) -> None:
+    fits = array.ndim == len(spec.shape) and all(
+        size == wanted if wanted is not None else size > 0 or axis == 0
+        for axis, (size, wanted) in enumerate(zip(array.shape, spec.shape, strict=True))
+    )
+    if array.dtype != spec.dtype or not fits:
+        shape = ", ".join("any" if size is None else str(size) for size in spec.shape)
         raise BundleError(
-            f"{path}: {name} is {array.dtype} {list(array.shape)}, expected {dtype} {list(shape)}. Export again."
+            f"{path}: {name} is {array.dtype} {list(array.shape)}, expected {spec.dtype} [{shape}]. Export again."
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        row = np.flatnonzero(~np.isfinite(array).all(axis=1))[0]
+        row = np.argwhere(~np.isfinite(array))[0][0]
         raise BundleError(f"{path}: {name} holds NaN or infinity in row {row}. Export from a sound run.")
+
+
+def _check_triples(bundle: Bundle) -> None:
+    """Whether every triple names entities and relations that there are."""
+    for split, triples in bundle.tensors.get("triples", {}).items():
+        limits = np.array([len(bundle.entities), len(bundle.relations), len(bundle.entities)])
+        wrong = np.flatnonzero(((triples < 0) | (triples >= limits)).any(axis=1))
+        if len(wrong):
+            path = bundle.path / "triples.safetensors"
+            raise BundleError(f"{path}: triple {wrong[0]} of {split} is {triples[wrong[0]].tolist()}; out of range.")

@@ -15,6 +15,10 @@ _MAX_LENGTH = 10_000
 _NEAR_LIMIT = 20_000
 
 
+# What one label of a file is called in messages.
+SINGULAR = {"entities": "entity", "relations": "relation"}
+
+
 class Labels(Sequence[str]):
     """An ordered list of distinct names; the position of a name is its id.
 

@@ -8,26 +8,13 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .contents import Contents
 from .errors import BundleError, DataError
 from .families import FAMILIES, family_part
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
-GRAPHS = ("entity_encoder", "entity_encoder_token_table", "query_encoder", "complete")
 PRECISIONS = ("fp32", "fp16", "bf16")
-FILES = (
-    "entities.txt",
-    "relations.txt",
-    "table.safetensors",
-    "weights.safetensors",
-    "inputs.safetensors",
-    "triples.safetensors",
-    *(f"{graph}.onnx" for graph in GRAPHS),
-    "parity.json",
-    "MODEL_CARD.md",
-)
-# Only a bundle without the token-table rewrite lacks a file of the list.
-_OPTIONAL = {"entity_encoder_token_table.onnx"}
 _SIZE_LIMIT = 1 << 20
 _FIELDS = {
     "family": str,
@@ -35,11 +22,8 @@ _FIELDS = {
     "config": dict,
     "graphs": dict,
     "files": dict,
-    "num_entities": int,
-    "num_relations": int,
-    "embedding_dim": int,
 }
-_DTYPES = ("float32", "int64", "bool")
+_DTYPES = ("float32", "float16", "int64", "bool")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -103,31 +87,36 @@ def _check(path: Path, manifest: Any) -> None:
         raise BundleError(f"{path}: unknown family {manifest['family']!r:.80}; known: {', '.join(FAMILIES)}.")
     if manifest["precision"] not in PRECISIONS:
         raise BundleError(f"{path}: unknown precision {manifest['precision']!r:.80}; known: {', '.join(PRECISIONS)}.")
-    _check_config(path, manifest)
-    _check_files(path, manifest)
+    contents = _contents(path, manifest)
+    _check_files(path, manifest, contents)
     for graph, spec in manifest["graphs"].items():
         _check_graph(f"{path}: graph {graph}", spec)
-    for axis in ("visual_tokens", "text_tokens"):
-        if axis not in manifest["graphs"]["entity_encoder"]["axes"]:
-            raise BundleError(f"{path}: graph entity_encoder has no axis {axis}. Export the bundle again.")
 
 
-def _check_config(path: Path, manifest: dict[str, Any]) -> None:
+def manifest_contents(manifest: dict[str, Any]) -> Contents:
+    """What the bundle holds, as the family says of its configuration.
+
+    Raises:
+        DataError: the configuration is none of the family's.
+    """
+    config = family_part(manifest["family"], "config").Config.from_json(manifest["config"])
+    contents: Contents = family_part(manifest["family"], "runtime").contents(config)
+    return contents
+
+
+def _contents(path: Path, manifest: dict[str, Any]) -> Contents:
     try:
-        config = family_part(manifest["family"], "config").Config.from_json(manifest["config"])
+        return manifest_contents(manifest)
     except DataError as err:
         raise BundleError(f"{path}: {err} Export the bundle again.") from err
-    for name in ("num_entities", "num_relations", "embedding_dim"):
-        if getattr(config, name) != manifest[name]:
-            raise BundleError(f"{path}: {name} is {manifest[name]}, but {getattr(config, name)} in config.")
 
 
-def _check_files(path: Path, manifest: dict[str, Any]) -> None:
+def _check_files(path: Path, manifest: dict[str, Any], contents: Contents) -> None:
     """Names come from a closed list, so that none can lead out of the folder."""
     listed = set(manifest["files"])
-    if odd := listed - set(FILES):
+    if odd := listed - set(contents.files):
         raise BundleError(f"{path} lists a file {min(odd)!r:.80}, which is not part of the format.")
-    if absent := set(FILES) - _OPTIONAL - listed:
+    if absent := set(contents.files) - listed:
         raise BundleError(f"{path} does not list {min(absent)}; the export did not finish. Export again.")
     for name, entry in manifest["files"].items():
         if (
@@ -136,7 +125,7 @@ def _check_files(path: Path, manifest: dict[str, Any]) -> None:
             or not isinstance(entry.get("sha256"), str)
         ):
             raise BundleError(f"{path}: the entry of {name} is {entry!r:.80}; expected sha256 and bytes.")
-    if {f"{graph}.onnx" for graph in manifest["graphs"]} != {name for name in listed if name.endswith(".onnx")}:
+    if set(manifest["graphs"]) != set(contents.graphs):
         raise BundleError(f"{path}: graphs {sorted(manifest['graphs'])!r:.200} do not match the .onnx files listed.")
 
 

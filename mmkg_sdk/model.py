@@ -6,6 +6,7 @@ entity table (ranking.py) -> `Predictions` (predictions.py).
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,28 +19,40 @@ from numpy.typing import NDArray
 
 from .backends import Backend, open_backend
 from .bundle import Bundle
-from .entity_inputs import EntityBatch, entity_batch
+from .entity_batch import EntityBatch
 from .errors import BackendError, DataError, QueryError
+from .families import family_part
 from .ids import Names, aligned_ids, to_ids
 from .known_triples import HEAD, TAIL, AnswerLists, Queries
 from .labels import Labels
 from .predictions import Predictions
+from .query_batches import QUERY_CHUNK
 from .ranking import TopK, check_scores, top_k
 
-# Queries and entities per run of a graph. The Tucker core makes a d x d matrix per query (67 MB for 256 at d = 256).
-# What an encoder holds per token is best kept within the L2 cache (1 MiB): of 512 to 8,192 tokens at d = 256, 2,048 is
-# within 3 % of the best for either encoder from 8 to 128 tokens an entity and within 7 % at 512; 4,096 loses up to 7 %.
-QUERY_CHUNK = 256
+# Entities per run of an encoder: what it holds per token is best kept within the L2 cache (1 MiB). Of 512 to 8,192
+# tokens at d = 256, 2,048 is within 3 % of the best for either MyGO encoder from 8 to 128 tokens an entity and within
+# 7 % at 512; 4,096 loses up to 7 %.
 ENTITY_CHUNK_TOKENS = 2048
 _MAX_K = 3840
 
 
 @dataclass(frozen=True)
 class _Entities:
-    """Labels and table, which grow together and are replaced as one."""
+    """Labels and what the encoder gave for each, which grow together and are replaced as one."""
 
     labels: Labels
-    table: NDArray[np.float32]
+    encoded: dict[str, NDArray[np.float32]]
+
+    @property
+    def table(self) -> NDArray[np.float32]:
+        return self.encoded["vectors"]
+
+    def grown(self, labels: Sequence[str], encoded: dict[str, NDArray[np.float32]]) -> _Entities:
+        try:
+            longer = Labels([*self.labels, *labels])
+        except DataError as err:
+            raise QueryError(str(err)) from err
+        return _Entities(longer, {n: np.concatenate([array, encoded[n]]) for n, array in self.encoded.items()})
 
 
 class Model:
@@ -55,7 +68,9 @@ class Model:
         self.bundle = bundle
         self.backend = backend
         self.relations = bundle.relations
-        self._entities = _Entities(bundle.entities, bundle.table)
+        self._score = bundle.config.candidate_score
+        self._runtime = family_part(bundle.family, "runtime")
+        self._entities = _Entities(bundle.entities, bundle.encoded)
         self._lock = threading.Lock()
 
     @property
@@ -65,7 +80,7 @@ class Model:
 
     @property
     def table(self) -> NDArray[np.float32]:
-        """The encoded entities, float32 [num_entities, embedding_dim]."""
+        """The encoded entities, float32 [num_entities, width]."""
         return self._entities.table
 
     def predict_tails(
@@ -123,80 +138,63 @@ class Model:
             ("tails", tails, self.entities),
         )
         vectors = self.query_vectors(Queries(head, relation, np.full(len(head), TAIL)))
-        scores: NDArray[np.float32] = np.einsum("bd,bd->b", vectors, self.table[tail])
+        scores: NDArray[np.float32] = self._score.pairs(vectors, self.table[tail])
         return scores
 
     def entity_vectors(self, entities: Names) -> NDArray[np.float32]:
-        """The encoded entities, float32 [n, embedding_dim]."""
+        """The encoded entities, float32 [n, width]."""
         return self.table[to_ids(entities, self.entities)]
 
     def query_vectors(self, queries: Queries) -> NDArray[np.float32]:
-        """What is multiplied with the table, float32 [batch, embedding_dim]."""
+        """What the entities of the table are scored against, float32 [batch, width]."""
         table = self.table
         vectors = np.empty((len(queries), table.shape[1]), dtype=np.float32)
-        for start in range(0, len(queries), QUERY_CHUNK):
-            chunk = queries[start : start + QUERY_CHUNK]
-            # Only the rows that are asked about travel to the backend, so the table may grow and stay on the host.
-            inputs: dict[str, NDArray[Any]] = {"table": table[chunk.entity], "entity": np.arange(len(chunk))}
-            inputs |= {"relation": chunk.relation, "direction": chunk.direction.astype(np.int64)}
-            vectors[start : start + len(chunk)] = self._run("query_encoder", inputs, "queries", len(chunk))
+        for rows, inputs in self._runtime.query_batches(self.bundle, table, queries):
+            part = vectors[rows]
+            vectors[rows] = self._run("query_encoder", inputs, {"queries": table.shape[1]}, len(part))["queries"]
         return vectors
 
     def score_queries(self, queries: Queries) -> NDArray[np.float32]:
         """Scores of all entities for each query, float32 [batch, num_entities]."""
-        scores = self.query_vectors(queries) @ self.table.T
+        scores: NDArray[np.float32] = self._score(self.query_vectors(queries), self.table)
         check_scores(scores)
         return scores
 
-    def encode_entities(
-        self,
-        visual_tokens: Sequence[Sequence[int]] | NDArray[np.int64],
-        text_tokens: Sequence[Sequence[int]] | NDArray[np.int64],
-        *,
-        visual_mask: NDArray[np.bool_] | None = None,
-        text_mask: NDArray[np.bool_] | None = None,
-        structure: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.float32]:
-        """Encode entities from their tokens; no new export, no torch.
+    def encode_entities(self, **modalities: Any) -> NDArray[np.float32]:
+        """Encode entities; no new export, no torch.
 
         Args:
-            visual_tokens, text_tokens: codebook rows, int64 [n, tokens]; or one list per entity, of any length.
-                An empty list means that the modality is missing.
-            visual_mask, text_mask: bool [n, tokens], True = padding; only with arrays.
-            structure: the structural embeddings, float32 [n, embedding_dim]. An entity that was not trained has
-                none; None takes the mean of the trained ones. (The paper does not treat new entities.)
+            modalities: what the family's encoder takes (`entity_batch` in its runtime.py says it in full).
+                MyGO: visual_tokens, text_tokens: codebook rows, int64 [n, tokens], or one list per entity;
+                visual_mask, text_mask with arrays.
+                AdaMF-MAT: visual_features, text_features: float32 [n, width], or None where all lack them;
+                visual_mask, text_mask: bool [n].
+                Both: structure float32 [n, width]; None takes the mean of the trained ones, for an entity that was
+                not trained has none and the papers do not treat new entities.
 
         Returns:
-            float32 [n, embedding_dim].
+            float32 [n, width].
 
         Raises:
-            QueryError: wrong shape or dtype, a token that the codebook does not have, NaN in `structure`.
+            QueryError: wrong shape or dtype, a token that the codebook does not have, NaN.
         """
-        batch = entity_batch(self.bundle, (visual_tokens, visual_mask), (text_tokens, text_mask), structure)
-        return self.encode_batch(batch)
+        return self.encode_batch(self._entity_batch(modalities))["vectors"]
 
-    def encode_batch(self, batch: EntityBatch, graph: str | None = None) -> NDArray[np.float32]:
-        """Encode a checked batch with one of the encoder graphs; None takes the token-table one where it exists."""
+    def encode_batch(self, batch: EntityBatch, graph: str | None = None) -> dict[str, NDArray[np.float32]]:
+        """All outputs of one of the encoder graphs; None takes the token-table one where it exists."""
         if graph is None:
             rewritten = "entity_encoder_token_table"
             graph = rewritten if rewritten in self.bundle.graphs else "entity_encoder"
         chunk = min(4096, max(1, ENTITY_CHUNK_TOKENS // batch.token_count))
+        widths = {name: array.shape[1] for name, array in self._entities.encoded.items()}
         parts = [
-            self._run(graph, batch.rows(slice(start, start + chunk)), "vectors", min(chunk, len(batch) - start))
+            self._run(graph, batch.rows(slice(start, start + chunk)), widths, min(chunk, len(batch) - start))
             for start in range(0, len(batch), chunk)
         ]
-        return np.concatenate(parts) if parts else np.empty((0, self.table.shape[1]), np.float32)
+        empty = {name: np.empty((0, width), np.float32) for name, width in widths.items()}
+        return {name: np.concatenate([empty[name], *(part[name] for part in parts)]) for name in widths}
 
-    def add_entities(
-        self,
-        labels: Sequence[str],
-        visual_tokens: Sequence[Sequence[int]] | NDArray[np.int64],
-        text_tokens: Sequence[Sequence[int]] | NDArray[np.int64],
-        *,
-        visual_mask: NDArray[np.bool_] | None = None,
-        text_mask: NDArray[np.bool_] | None = None,
-        structure: NDArray[np.float32] | None = None,
-    ) -> NDArray[np.int64]:
+    def add_entities(self, labels: Sequence[str], **modalities: Any) -> NDArray[np.int64]:
         """Encode new entities and make them candidates of this model (in memory, not in the bundle).
 
         Arguments after `labels` are those of `encode_entities`.
@@ -208,11 +206,11 @@ class Model:
             QueryError: a label that is taken already or is none, unequal lengths, and what `encode_entities` raises.
         """
         labels = [labels] if isinstance(labels, str) else list(labels)
-        vectors = self.encode_entities(
-            visual_tokens, text_tokens, visual_mask=visual_mask, text_mask=text_mask, structure=structure
-        )
-        if len(labels) != len(vectors):
-            raise QueryError(f"{len(labels)} labels and tokens of {len(vectors)} entities; expected equally many.")
+        encoded = self.encode_batch(self._entity_batch(modalities))
+        if len(labels) != len(encoded["vectors"]):
+            raise QueryError(
+                f"{len(labels)} labels and inputs of {len(encoded['vectors'])} entities; expected equally many."
+            )
         with self._lock:
             before = self._entities
             for label in labels:
@@ -220,12 +218,24 @@ class Model:
                     raise QueryError(f"entity label is {label!r:.60} ({type(label).__name__}); expected a string.")
                 if label in before.labels:
                     raise QueryError(f"entity {label!r:.120} exists already. Choose another label.")
-            try:
-                grown = Labels([*before.labels, *labels])
-            except DataError as err:
-                raise QueryError(str(err)) from err
-            self._entities = _Entities(grown, np.concatenate([before.table, vectors]))
+            self._entities = before.grown(labels, encoded)
         return np.arange(len(before.labels), len(before.labels) + len(labels))
+
+    def explain_entity(self, entity: str | int) -> dict[str, float]:
+        """How much structure, image and text count in the encoded entity; they add up to 1.
+
+        Raises:
+            QueryError: unknown entity, or a family whose encoder has no such weights.
+        """
+        entities = self._entities
+        if "modality_weights" not in entities.encoded:
+            raise QueryError(
+                f"{self.bundle.family} mixes modalities by attention over tokens and has no weight per modality; "
+                "adamf_mat has."
+            )
+        (row,) = to_ids(entity, entities.labels)
+        weights = entities.encoded["modality_weights"][row]
+        return dict(zip(("structure", "image", "text"), weights.tolist(), strict=True))
 
     def close(self) -> None:
         """Free the backend. Later calls raise BackendError."""
@@ -243,30 +253,51 @@ class Model:
         # Sessions cannot travel to another process; the path can, and the entities that were added here.
         entities, size = self._entities, len(self.bundle.table)
         options = (self.bundle.path.absolute(), self.backend.name, self.backend.device, self.backend.threads)
-        return _load_grown, (*options, entities.labels[size:], entities.table[size:])
+        added = {name: array[size:] for name, array in entities.encoded.items()}
+        return _load_grown, (*options, entities.labels[size:], added)
 
     def __repr__(self) -> str:
         bundle = self.bundle
         return (
             f"Model({bundle.family} {bundle.precision}: {len(self.entities):,} entities, {len(self.relations):,} "
-            f"relations, d={self.table.shape[1]}, {self.backend.name} on {self.backend.device}, {bundle.path})"
+            f"relations, width {self.table.shape[1]}, {self.backend.name} on {self.backend.device}, {bundle.path})"
         )
 
-    def _run(self, graph: str, inputs: dict[str, NDArray[Any]], output: str, rows: int) -> NDArray[np.float32]:
-        """One output of a graph, float32 [rows, embedding_dim], with finite values."""
-        vectors = self.backend.run(graph, inputs).get(output)
-        expected = (rows, self.table.shape[1])
-        if vectors is None or vectors.shape != expected or vectors.dtype != np.float32:
-            found = "nothing" if vectors is None else f"{vectors.dtype} {list(vectors.shape)}"
-            raise BackendError(
-                f"{graph} gave {found} as {output!r}, expected float32 {list(expected)}. Export the bundle again."
+    def _entity_batch(self, modalities: dict[str, Any]) -> EntityBatch:
+        check = getattr(self._runtime, "entity_batch", None)
+        if check is None:
+            raise QueryError(
+                f"the entities of {self.bundle.family} are part of its vocabulary; a new one needs training."
             )
-        if not np.isfinite(vectors).all():
-            raise BackendError(
-                f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
-                "Export again with --precision fp32."
-            )
-        return vectors
+        try:
+            inspect.signature(check).bind(self.bundle, **modalities)
+        except TypeError as err:
+            raise QueryError(f"{self.bundle.family} encodes entities from other arguments: {err}.") from err
+        batch: EntityBatch = check(self.bundle, **modalities)
+        return batch
+
+    def _run(
+        self, graph: str, inputs: dict[str, NDArray[Any]], widths: dict[str, int], rows: int
+    ) -> dict[str, NDArray[np.float32]]:
+        """Outputs of a graph, float32 [rows, width] each, with finite values.
+
+        Args:
+            widths: name -> width of the outputs that are expected.
+        """
+        outputs = self.backend.run(graph, inputs)
+        for name, width in widths.items():
+            found = outputs.get(name)
+            if found is None or found.shape != (rows, width) or found.dtype != np.float32:
+                what = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
+                raise BackendError(
+                    f"{graph} gave {what} as {name!r}, expected float32 {[rows, width]}. Export the bundle again."
+                )
+            if not np.isfinite(found).all():
+                raise BackendError(
+                    f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
+                    "Export again with --precision fp32."
+                )
+        return outputs
 
     def _predict(self, queries: Queries, k: int, filter_known: bool, candidates: Names | None) -> Predictions:
         entities = self._entities
@@ -279,7 +310,9 @@ class Model:
         for start in range(0, len(queries), QUERY_CHUNK):
             chunk = queries[start : start + QUERY_CHUNK]
             excluded = self._excluded(chunk, chosen) if filter_known else None
-            parts.append(top_k(self.query_vectors(chunk), table, k, excluded) if k else _nothing(len(chunk)))
+            parts.append(
+                top_k(self.query_vectors(chunk), table, k, excluded, self._score) if k else _nothing(len(chunk))
+            )
         top = _joined(parts)
         if chosen is not None:
             top = TopK(top.offsets, chosen[top.ids], top.scores)
@@ -302,36 +335,19 @@ class Model:
         return f"({entity}, {relation}, ?)" if queries.direction[i] == TAIL else f"(?, {relation}, {entity})"
 
 
-def load(path: str | Path, backend: str = "auto", device: str = "auto", *, threads: int | None = None) -> Model:
-    """Open a bundle, verify every file, and make it ready to answer.
-
-    Args:
-        path: the folder that `mmkg-sdk export` wrote.
-        backend: "onnxruntime", "torch", or "auto".
-        device: "cpu", "cuda", "cuda:N", or "auto".
-        threads: CPU threads of the backend; None leaves the choice to it.
-
-    Raises:
-        BundleError: the bundle is missing, incomplete, changed or of another version.
-        BackendError: what was asked for is not there; nothing is replaced silently.
-    """
-    bundle = Bundle.open(path)
-    return Model(bundle, open_backend(bundle, backend, device, threads))
-
-
 def _load_grown(
     path: Path,
     backend: str,
     device: str,
     threads: int | None,
     labels: tuple[str, ...],
-    table: NDArray[np.float32],
+    encoded: dict[str, NDArray[np.float32]],
 ) -> Model:
     """What unpickling a model does: open the bundle again and put back the entities that were added."""
-    model = load(path, backend, device, threads=threads)
+    bundle = Bundle.open(path)
+    model = Model(bundle, open_backend(bundle, backend, device, threads))
     if labels:
-        grown = Labels([*model.entities, *labels])
-        model._entities = _Entities(grown, np.concatenate([model.table, table]))
+        model._entities = model._entities.grown(labels, encoded)
     return model
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from .errors import DataError
 from .known_triples import HEAD, TAIL
-from .model import Model, load
+from .model import Model
+from .opening import load
 from .predictions import Predictions
 
 _QUESTIONS_PER_RELATION = 1
@@ -56,7 +57,7 @@ def run_quickstart(
     from .data.open import raw_dataset
     from .data.tokenize import tokenize_dataset
     from .data.write import write_dataset
-    from .evaluation import evaluate_link_prediction
+    from .evaluation.link_prediction import evaluate_bundle
     from .export import export_bundle
     from .training.session import start_training
 
@@ -78,8 +79,7 @@ def run_quickstart(
     with clock.stage("export", "Exporting to ONNX and comparing with float64 torch"):
         report = export_bundle(run, folder / "bundle", overwrite=True, progress=say)
     with clock.stage("answer", "Answering the test questions"), load(folder / "bundle") as model:
-        bundle = model.bundle
-        metrics = evaluate_link_prediction(model.score_queries, bundle.triples["test"], bundle.known_triples).metrics()
+        metrics = evaluate_bundle(model, "test", None).metrics()
         answers = _answers(model)
     with clock.stage("bench", "Measuring throughput against token count"):
         benchmark = run_benchmark(

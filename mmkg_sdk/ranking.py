@@ -1,17 +1,20 @@
-"""Exact ranking by inner product, in numpy: the k best candidates, and the rank of a known answer.
+"""Exact ranking, in numpy: the k best candidates, and the rank of a known answer.
 
 The plain statement of what the SDK answers; faster kernels are held against it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import BackendError
 from .known_triples import AnswerLists
+from .scores import CandidateScore
 
 # Candidates scored at a time: bounds memory to queries x this x 4 bytes, whatever the size of the table.
 CANDIDATE_BLOCK = 65_536
@@ -27,11 +30,25 @@ class TopK:
 
 
 @dataclass(frozen=True)
+class RankingProtocol:
+    """How a family's published evaluation makes a rank of scores; `better` and `equal` count other candidates.
+
+    Attributes:
+        ties: "floor": 1 + better + floor(equal / 2). "optimistic": 1 + better. "stable": 1 + better + equal ones of a
+            lower id, what a stable descending sort gives.
+        known_answer_penalty: what is taken off the score of another known answer; infinity leaves it out.
+    """
+
+    ties: Literal["floor", "optimistic", "stable"]
+    known_answer_penalty: float = math.inf
+
+
+@dataclass(frozen=True)
 class Ranks:
     """Filtered ranks of the right answers, float64 [batch].
 
     Attributes:
-        published: 1 + better + floor(equal / 2), the rule of MyGO's evaluation (spec section 4).
+        published: by the family's RankingProtocol.
         realistic: 1 + better + equal / 2, the mean of the optimistic and the pessimistic rank
             (Berrendorf et al. 2020).
     """
@@ -40,7 +57,13 @@ class Ranks:
     realistic: NDArray[np.float64]
 
 
-def top_k(queries: NDArray[np.float32], table: NDArray[np.float32], k: int, excluded: AnswerLists | None) -> TopK:
+def top_k(
+    queries: NDArray[np.float32],
+    table: NDArray[np.float32],
+    k: int,
+    excluded: AnswerLists | None,
+    score: CandidateScore,
+) -> TopK:
     """The k best rows of the table for each query, best first; equal scores by ascending row.
 
     Args:
@@ -48,6 +71,7 @@ def top_k(queries: NDArray[np.float32], table: NDArray[np.float32], k: int, excl
         table: float32 [candidates, d].
         k: how many to keep; a query with fewer candidates that are not excluded gets those.
         excluded: rows that are no answer, per query.
+        score: of queries and rows of the table.
 
     Raises:
         BackendError: if a score is NaN.
@@ -57,7 +81,7 @@ def top_k(queries: NDArray[np.float32], table: NDArray[np.float32], k: int, excl
     ids: NDArray[np.int64] = np.empty(0, np.int64)
     scores: NDArray[np.float32] = np.empty(0, np.float32)
     for start in range(0, len(table), CANDIDATE_BLOCK):
-        block = queries @ table[start : start + CANDIDATE_BLOCK].T
+        block = score(queries, table[start : start + CANDIDATE_BLOCK])
         check_scores(block)
         if excluded is not None:
             inside = (excluded.ids >= start) & (excluded.ids < start + block.shape[1])
@@ -74,13 +98,16 @@ def top_k(queries: NDArray[np.float32], table: NDArray[np.float32], k: int, excl
     return TopK(offsets, ids[kept], scores[kept])
 
 
-def filtered_ranks(scores: NDArray[np.float32], targets: NDArray[np.int64], known: AnswerLists) -> Ranks:
+def filtered_ranks(
+    scores: NDArray[np.float32], targets: NDArray[np.int64], known: AnswerLists, protocol: RankingProtocol
+) -> Ranks:
     """Where the right answer stands among the candidates that are not known answers themselves.
 
     Args:
         scores: float32 [batch, candidates].
         targets: int64 [batch], the right answer.
         known: all known answers of each query; the target may be among them.
+        protocol: what counts as before the target.
 
     Raises:
         BackendError: if a score is NaN; a NaN target would otherwise rank first.
@@ -89,13 +116,25 @@ def filtered_ranks(scores: NDArray[np.float32], targets: NDArray[np.int64], know
     batch = len(targets)
     target_scores = scores[np.arange(batch), targets]
     better = np.count_nonzero(scores > target_scores[:, None], axis=1)
-    equal = np.count_nonzero(scores == target_scores[:, None], axis=1)
+    equal = np.count_nonzero(scores == target_scores[:, None], axis=1) - 1
+    # Other known answers were counted with their own score; now they count with what the protocol leaves of it.
     rows = known.rows()
     others = known.ids != targets[rows]
-    rows, filtered = rows[others], scores[rows[others], known.ids[others]]
-    better = better - np.bincount(rows, filtered > target_scores[rows], batch)
-    equal = equal - 1 - np.bincount(rows, filtered == target_scores[rows], batch)
-    return Ranks(1.0 + better + equal // 2, 1.0 + better + equal / 2)
+    rows, ids = rows[others], known.ids[others]
+    filtered = scores[rows, ids]
+    left = filtered - scores.dtype.type(protocol.known_answer_penalty)
+    for values, sign in ((filtered, -1), (left, 1)):
+        better = better + sign * np.bincount(rows, values > target_scores[rows], batch)
+        equal = equal + sign * np.bincount(rows, values == target_scores[rows], batch)
+    published = 1.0 + better
+    if protocol.ties == "floor":
+        published += equal // 2
+    elif protocol.ties == "stable":
+        lower = np.arange(scores.shape[1]) < targets[:, None]
+        before = np.count_nonzero((scores == target_scores[:, None]) & lower, axis=1)
+        before = before - np.bincount(rows, (filtered == target_scores[rows]) & (ids < targets[rows]), batch)
+        published += before + np.bincount(rows, (left == target_scores[rows]) & (ids < targets[rows]), batch)
+    return Ranks(published, 1.0 + better + equal / 2)
 
 
 def check_scores(scores: NDArray[np.float32]) -> None:

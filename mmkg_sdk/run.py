@@ -2,10 +2,8 @@
 
 run.json             format_version, family, config, settings or null, source, versions
 weights.safetensors  the model's state under its official names; absent before the first validation
-entities.txt         one label per line, UTF-8; the line number, from 0, is the id
-relations.txt        as above
-triples.safetensors  train, valid, test: int64 [triples, 3], head, relation, tail
-inputs.safetensors   what the family's encoder is fed
+NAME.txt             labels: one per line, UTF-8; the line number, from 0, is the id
+NAME.safetensors     arrays, and further files: what the family's inputs.py makes of the data; run.json names them
 metrics.jsonl        one JSON object per trained epoch
 resume.pt            where training stands; see training/state.py
 """
@@ -15,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Mapping
 from functools import cached_property
@@ -28,17 +27,22 @@ from .data.graph import SPLITS, KnowledgeGraph
 from .errors import DataError, missing_package
 from .families import check_family
 from .files import read_labels, write_atomically, write_labels
+from .labels import SINGULAR, Labels
+from .run_data import RunData
 
 if TYPE_CHECKING:
     import torch
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MANIFEST = "run.json"
-_FIXED = ("entities.txt", "relations.txt", "triples.safetensors", "inputs.safetensors")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}(\.[a-z]{1,12})?")
 _FIELDS: dict[str, tuple[type, ...]] = {
     "family": (str,),
     "config": (dict,),
-    "graph": (str,),
+    "data": (str,),
+    "labels": (list,),
+    "tensors": (list,),
+    "files": (list,),
     "settings": (dict, type(None)),
     "source": (dict,),
     "versions": (dict,),
@@ -51,6 +55,7 @@ class Run:
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder = folder
         self._manifest = manifest
+        self._tensors: dict[str, dict[str, np.ndarray]] = {}
 
     @classmethod
     def create(
@@ -59,8 +64,7 @@ class Run:
         *,
         family: str,
         config: Mapping[str, Any],
-        graph: KnowledgeGraph,
-        inputs: Mapping[str, np.ndarray],
+        data: RunData,
         settings: Mapping[str, Any] | None = None,
         source: Mapping[str, Any] | None = None,
         overwrite: bool = False,
@@ -69,7 +73,7 @@ class Run:
 
         Args:
             config: the family's configuration, a JSON object.
-            inputs: name -> array, what the family's encoder is fed.
+            data: labels, arrays and files that the family made of its data.
             settings: TrainingSettings.to_json(), or None if the weights come from elsewhere.
             source: where data and weights come from, a JSON object.
             overwrite: replace a run that stands there.
@@ -84,7 +88,10 @@ class Run:
             "format_version": FORMAT_VERSION,
             "family": family,
             "config": dict(config),
-            "graph": graph.name,
+            "data": data.name,
+            "labels": sorted(data.labels),
+            "tensors": sorted(data.tensors),
+            "files": sorted(data.files),
             "settings": None if settings is None else dict(settings),
             "source": dict(source or {}),
             "versions": _versions(),
@@ -94,10 +101,12 @@ class Run:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
         try:
-            write_labels(new / "entities.txt", graph.entities)
-            write_labels(new / "relations.txt", graph.relations)
-            _write_arrays(new / "triples.safetensors", {split: graph.split(split) for split in SPLITS})
-            _write_arrays(new / "inputs.safetensors", inputs)
+            for name, labels in data.labels.items():
+                write_labels(new / f"{name}.txt", labels)
+            for name, arrays in data.tensors.items():
+                _write_arrays(new / f"{name}.safetensors", arrays)
+            for name, content in data.files.items():
+                write_atomically(new / name, content)
             write_atomically(new / _MANIFEST, _json(manifest))
             if overwrite and folder.exists():
                 shutil.rmtree(folder)
@@ -116,7 +125,9 @@ class Run:
         """
         folder = Path(folder)
         manifest = _read_manifest(folder)
-        missing = [name for name in _FIXED if not (folder / name).is_file()]
+        expected = [f"{name}.txt" for name in manifest["labels"]]
+        expected += [f"{name}.safetensors" for name in manifest["tensors"]]
+        missing = [name for name in (*expected, *manifest["files"]) if not (folder / name).is_file()]
         if missing:
             raise DataError(f"{folder} has no {missing[0]}; the run is incomplete. Copy it again or train anew.")
         return cls(folder, manifest)
@@ -147,24 +158,46 @@ class Run:
         """The packages that created the run."""
         return dict(self._manifest["versions"])
 
+    @property
+    def data_name(self) -> str:
+        """Name of the data set."""
+        return str(self._manifest["data"])
+
+    @property
+    def data(self) -> RunData:
+        """Everything that `create` was given."""
+        files = {name: (self.folder / name).read_bytes() for name in self._manifest["files"]}
+        tensors = {name: self.tensors(name) for name in self._manifest["tensors"]}
+        return RunData(self._manifest["data"], self.labels, tensors, files)
+
+    @cached_property
+    def labels(self) -> dict[str, Labels]:
+        """Labels by name, read on first use."""
+        names = self._manifest["labels"]
+        return {name: read_labels(self.folder / f"{name}.txt", SINGULAR.get(name, name)) for name in names}
+
     @cached_property
     def graph(self) -> KnowledgeGraph:
-        """Labels and triples, read on first use."""
-        triples = _read_arrays(self.folder / "triples.safetensors")
+        """Labels and triples of a link prediction run."""
+        triples = self.tensors("triples")
         if sorted(triples) != sorted(SPLITS):
             path = self.folder / "triples.safetensors"
             raise DataError(f"{path} holds {sorted(triples)}; expected {sorted(SPLITS)}. Copy the run again.")
-        return KnowledgeGraph(
-            name=self._manifest["graph"],
-            entities=read_labels(self.folder / "entities.txt", "entity"),
-            relations=read_labels(self.folder / "relations.txt", "relation"),
-            **triples,
-        )
+        labels = self.labels
+        return KnowledgeGraph(self._manifest["data"], labels["entities"], labels["relations"], **triples)
 
-    @cached_property
+    @property
     def inputs(self) -> dict[str, np.ndarray]:
-        """What the family's encoder is fed, read on first use."""
-        return _read_arrays(self.folder / "inputs.safetensors")
+        """What the model is built with, besides its configuration; nothing in some families."""
+        return self.tensors("inputs") if "inputs" in self._manifest["tensors"] else {}
+
+    def tensors(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of NAME.safetensors, read on first use."""
+        if name not in self._manifest["tensors"]:
+            raise DataError(f"{self.folder} is a run of {self.family} without {name}.safetensors.")
+        if name not in self._tensors:
+            self._tensors[name] = _read_arrays(self.folder / f"{name}.safetensors")
+        return self._tensors[name]
 
     @property
     def has_weights(self) -> bool:
@@ -240,6 +273,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     for name, kind in _FIELDS.items():
         if not isinstance(manifest.get(name, ...), kind):
             raise DataError(f"{path}: {name!r} is {manifest.get(name)!r}; the file is incomplete or altered.")
+    for name in (*manifest["labels"], *manifest["tensors"], *manifest["files"]):
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise DataError(f"{path} names a file {name!r:.80}, which no run holds; the file is altered.")
     try:
         check_family(manifest["family"])
     except DataError as err:

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .entity_inputs import EntityBatch, bundle_entities
+from .entity_batch import EntityBatch
 from .errors import BundleError
+from .families import family_part
 from .known_triples import TAIL, Queries
-from .model import Model, load
+from .model import Model
+from .opening import load
 
 # Largest difference between the table and the encoder's output on this machine, as a share of the table's root mean
 # square; an export on another processor differs by rounding only.
@@ -47,11 +49,14 @@ def verify_bundle(path: Path, *, backend: str = "auto", device: str = "auto") ->
 
 
 def _encoder_differences(model: Model) -> dict[str, float]:
+    if not any(graph.startswith("entity_encoder") for graph in model.bundle.graphs):
+        return {}
     chosen = np.unique(np.linspace(0, len(model.table) - 1, min(_ROWS, len(model.table))).astype(np.int64))
-    batch = EntityBatch({name: array[chosen] for name, array in bundle_entities(model.bundle).arrays.items()})
+    own = family_part(model.bundle.family, "runtime").bundle_entities(model.bundle)
+    batch = EntityBatch(own.rows(chosen), own.token_count)
     scale = float(np.sqrt(np.mean(np.square(model.table, dtype=np.float64)))) or 1.0
     return {
-        graph: float(np.abs(model.encode_batch(batch, graph) - model.table[chosen]).max()) / scale
+        graph: float(np.abs(model.encode_batch(batch, graph)["vectors"] - model.table[chosen]).max()) / scale
         for graph in model.bundle.graphs
         if graph.startswith("entity_encoder")
     }

@@ -15,11 +15,11 @@ from mmkg_sdk.run import Run
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 
-def import_golden(name: str, out: Path) -> Run:
+def import_golden(name: str, out: Path, family: str = "mygo") -> Run:
     """An official checkpoint in miniature as a run."""
-    case = Path(__file__).parent / "golden" / "mygo" / name
+    case = Path(__file__).parent / "golden" / family / name
     return import_checkpoint(
-        "mygo", case / "checkpoint.pt", out, inputs=case / "inputs.npz", config=case / "config.json"
+        family, case / "checkpoint.pt", out, inputs=case / "inputs.npz", config=case / "config.json"
     )
 
 
@@ -37,15 +37,16 @@ def golden_bundle(golden_run: Run, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def golden_bundles(golden_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
-    """The bundle of a golden case in a precision, exported when first asked for. Read-only, too."""
-    made = {("db15k_like", "fp32"): golden_bundle}
+def golden_bundles(golden_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The bundle of a golden case in a precision (and of a family), exported when first asked for. Read-only, too."""
+    made = {("db15k_like", "fp32", "mygo"): golden_bundle}
 
-    def bundle(case: str, precision: str) -> Path:
-        if (case, precision) not in made:
+    def bundle(case: str, precision: str, family: str = "mygo") -> Path:
+        key = (case, precision, family)
+        if key not in made:
             folder = tmp_path_factory.mktemp("golden")
-            export_bundle(import_golden(case, folder / "run"), folder / "bundle", precision=precision)
-            made[case, precision] = folder / "bundle"
-        return made[case, precision]
+            export_bundle(import_golden(case, folder / "run", family), folder / "bundle", precision=precision)
+            made[key] = folder / "bundle"
+        return made[key]
 
     return bundle

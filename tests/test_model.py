@@ -81,8 +81,10 @@ def test_no_queries_give_no_answers(model: Model) -> None:
         assert model.score_tails(empty, empty).shape == (0, 40)
         assert model.score_triples(empty, empty, empty).shape == (0,)
         assert model.entity_vectors(empty).shape == (0, 32)
-    assert model.encode_entities([], []).shape == (0, 32)
-    assert model.encode_entities(np.empty((0, 5), np.int64), np.empty((0, 3), np.int64)).shape == (0, 32)
+    assert model.encode_entities(visual_tokens=[], text_tokens=[]).shape == (0, 32)
+    assert model.encode_entities(
+        visual_tokens=np.empty((0, 5), np.int64), text_tokens=np.empty((0, 3), np.int64)
+    ).shape == (0, 32)
 
 
 def test_queries_are_answered_in_chunks_of_any_size(fast: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,26 +190,26 @@ def test_lists_of_tokens_encode_like_padded_arrays_with_masks(model: Model) -> N
         kind: [row[~mask].tolist() for row, mask in zip(tokens[f"{kind}_tokens"], tokens[f"{kind}_mask"], strict=True)]
         for kind in ("visual", "text")
     }
-    found = model.encode_entities(lists["visual"], lists["text"], structure=structure)
+    found = model.encode_entities(visual_tokens=lists["visual"], text_tokens=lists["text"], structure=structure)
     np.testing.assert_allclose(found, golden_case("db15k_like").outputs["ent_emb"][:-1], rtol=1e-5, atol=1e-5)
 
 
 def test_a_missing_modality_is_an_empty_list_or_a_full_mask(model: Model) -> None:
     text = np.array([[5, 6, 7]])
     padding = np.full((1, 8), 3)
-    by_list = model.encode_entities([[]], text)
-    by_mask = model.encode_entities(padding, text, visual_mask=np.ones((1, 8), bool))
-    no_slots = model.encode_entities(np.empty((1, 0), np.int64), text)
+    by_list = model.encode_entities(visual_tokens=[[]], text_tokens=text)
+    by_mask = model.encode_entities(visual_tokens=padding, text_tokens=text, visual_mask=np.ones((1, 8), bool))
+    no_slots = model.encode_entities(visual_tokens=np.empty((1, 0), np.int64), text_tokens=text)
     np.testing.assert_allclose(by_list, by_mask, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(by_list, no_slots, rtol=1e-5, atol=1e-6)
-    assert np.isfinite(model.encode_entities([[]], [[]])).all()
+    assert np.isfinite(model.encode_entities(visual_tokens=[[]], text_tokens=[[]])).all()
 
 
 def test_the_other_entities_of_a_batch_and_the_padding_do_not_matter(model: Model) -> None:
     visual, text = [[1, 2], [3], [], list(range(60))], [[4], list(range(80)), [9, 9], []]
-    together = model.encode_entities(visual, text)
+    together = model.encode_entities(visual_tokens=visual, text_tokens=text)
     for i in range(4):
-        alone = model.encode_entities(visual[i : i + 1], text[i : i + 1])
+        alone = model.encode_entities(visual_tokens=visual[i : i + 1], text_tokens=text[i : i + 1])
         np.testing.assert_allclose(alone[0], together[i], rtol=1e-4, atol=1e-5)
 
 
@@ -225,8 +227,8 @@ def test_arrays_of_any_layout_are_taken_by_value(model: Model) -> None:
         found = model.encode_entities(**given, structure=form(structure.astype(np.float64)))
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
     as_tensors = model.encode_entities(
-        torch.tensor(tokens["visual_tokens"]),  # type: ignore[arg-type]
-        torch.tensor(tokens["text_tokens"]),  # type: ignore[arg-type]
+        visual_tokens=torch.tensor(tokens["visual_tokens"]),  # type: ignore[arg-type]
+        text_tokens=torch.tensor(tokens["text_tokens"]),  # type: ignore[arg-type]
         visual_mask=tokens["visual_mask"],
         text_mask=tokens["text_mask"],
         structure=torch.tensor(structure, requires_grad=True),  # type: ignore[arg-type]
@@ -279,19 +281,21 @@ def test_inputs_of_the_encoder_are_checked_at_the_door(fast: Model, change: dict
 
 
 def test_the_largest_number_of_tokens_works(fast: Model) -> None:
-    assert fast.encode_entities([[1] * 1024], [[1] * 1024]).shape == (1, 32)
+    assert fast.encode_entities(visual_tokens=[[1] * 1024], text_tokens=[[1] * 1024]).shape == (1, 32)
 
 
 def test_an_added_entity_is_a_candidate_and_can_be_asked_about(own: Model) -> None:
     before = own.score_tails(0, 0)
-    ids = own.add_entities(["new one", "new two"], [[1, 2], []], [[3], [4, 5]])
+    ids = own.add_entities(["new one", "new two"], visual_tokens=[[1, 2], []], text_tokens=[[3], [4, 5]])
     assert ids.tolist() == [40, 41]
     assert len(own.entities) == len(own.table) == 42
     assert own.bundle.table.shape == (40, 32)
     np.testing.assert_allclose(own.score_tails(0, 0)[:, :40], before, rtol=1e-5, atol=1e-5)
     found = own.predict_tails("new two", 0, k=42, filter_known=False)
     assert {"new one", "new two"} <= set(found[0].labels)
-    np.testing.assert_allclose(own.entity_vectors("new one"), own.encode_entities([[1, 2]], [[3]]), rtol=1e-6)
+    np.testing.assert_allclose(
+        own.entity_vectors("new one"), own.encode_entities(visual_tokens=[[1, 2]], text_tokens=[[3]]), rtol=1e-6
+    )
 
 
 def test_an_entity_with_the_tokens_and_structure_of_another_gets_its_answers(own: Model) -> None:
@@ -310,14 +314,14 @@ def test_an_entity_with_the_tokens_and_structure_of_another_gets_its_answers(own
         ([5], r"entity label is 5 \(int\); expected a string"),
         ([None], "entity label is None"),
         ([["a"]], "entity label is"),
-        (["a", "b", "c"], "labels and tokens of"),
-        ([], "labels and tokens of"),
+        (["a", "b", "c"], "labels and inputs of"),
+        ([], "labels and inputs of"),
     ],
 )
 def test_labels_that_cannot_be_added_change_nothing(own: Model, labels: list[Any], message: str) -> None:
     count = 2 if len(labels) == 2 else 1
     with pytest.raises(QueryError, match=message):
-        own.add_entities(labels, [[1]] * count, [[1]] * count)
+        own.add_entities(labels, visual_tokens=[[1]] * count, text_tokens=[[1]] * count)
     assert len(own.entities) == len(own.table) == 40
 
 
@@ -326,7 +330,7 @@ def test_entities_may_be_added_while_others_ask(own: Model) -> None:
 
     def ask(number: int) -> bool:
         if number % 4 == 0:
-            own.add_entities([f"added {number}"], [[number % 60]], [[1]])
+            own.add_entities([f"added {number}"], visual_tokens=[[number % 60]], text_tokens=[[1]])
             return own.predict_tails(f"added {number}", 0, k=1, filter_known=False).k == 1
         ranking = own.predict_tails(number % 40, number % 7, k=5, filter_known=False)[0]
         return list(ranking.labels) == [own.entities[i] for i in ranking.ids.tolist()]
@@ -337,4 +341,4 @@ def test_entities_may_be_added_while_others_ask(own: Model) -> None:
 
 
 def test_a_query_has_words_in_its_repr(fast: Model) -> None:
-    assert "mygo fp32: 40 entities, 7 relations, d=32, onnxruntime on cpu" in repr(fast)
+    assert "mygo fp32: 40 entities, 7 relations, width 32, onnxruntime on cpu" in repr(fast)

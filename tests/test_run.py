@@ -17,6 +17,7 @@ from mmkg_sdk.data.graph import KnowledgeGraph
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.labels import Labels
 from mmkg_sdk.run import Run
+from mmkg_sdk.run_data import link_prediction_data
 
 GRAPH = KnowledgeGraph(
     name="small",
@@ -35,7 +36,7 @@ WEIGHTS = {
 
 
 def new_run(folder: Path, **options: Any) -> Run:
-    values: dict[str, Any] = {"family": "mygo", "config": {"num_heads": 2}, "graph": GRAPH, "inputs": INPUTS}
+    values: dict[str, Any] = {"family": "mygo", "config": {"num_heads": 2}, "data": link_prediction_data(GRAPH, INPUTS)}
     return Run.create(folder, **(values | options))
 
 
@@ -183,13 +184,15 @@ def test_every_truncation_of_run_json_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "format version 2; this version of mmkg_sdk reads 1"),
-        ({"format_version": "1"}, "format version '1'"),
+        ({"format_version": 1}, "format version 1; this version of mmkg_sdk reads 2"),
+        ({"format_version": "2"}, "format version '2'"),
         ({"format_version": True}, "format version True"),
         ({"family": "yougo"}, r"run\.json: unknown family 'yougo'"),
         ({"family": ["mygo"]}, "'family' is"),
         ({"config": None}, "'config' is None"),
-        ({"graph": 3}, "'graph' is 3"),
+        ({"data": 3}, "'data' is 3"),
+        ({"labels": ["../entities"]}, "names a file '../entities'"),
+        ({"files": [7]}, "names a file 7"),
         ({"settings": 7}, "'settings' is 7"),
     ],
 )
@@ -210,7 +213,7 @@ def test_json_that_does_not_describe_a_run_is_refused(tmp_path: Path, content: s
 
 def test_run_json_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = new_run(tmp_path / "run").folder / "run.json"
-    path.write_bytes(b'{"format_version": 1, "family": "\xff"}')
+    path.write_bytes(b'{"format_version": 2, "family": "\xff"}')
     with pytest.raises(DataError, match=r"run\.json"):
         Run.open(path.parent)
 

@@ -12,6 +12,9 @@ from typing import Any
 
 import click
 
+# More of them go on a line each.
+_MOST_ON_A_LINE = 9
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
 cache_option = click.option(
     "--cache",
@@ -63,15 +66,24 @@ def fetch_command(name: str, source: Path | None, cache: Path | None, as_json: b
 
 @data.command("inspect")
 @click.argument("source")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder of the pictures of mentions or sentences. Default: the data set's own folder.",
+)
 @reading_options
 @as_json
 def inspect_command(source: str, as_json: bool, **reading: Any) -> None:
-    """Describe the data set SOURCE: a folder, a fetched name, or `atlas`."""
-    from ..data.open import open_dataset
+    """Describe the data set SOURCE, a folder or a name.
+
+    Names: atlas, atlas-mentions, atlas-relations, atlas-tags, and what was fetched. A knowledge graph, mentions of
+    entities, sentences with relations and sentences with tags are told apart by the files of the folder.
+    """
+    from ..data.open import open_data
     from ..data.summary import summarize
 
     with _talk_on_stderr():
-        summary = summarize(open_dataset(source, **reading))
+        summary = summarize(open_data(source, **reading))
     _answer(summary, _table(summary), as_json)
 
 
@@ -151,12 +163,18 @@ def _answer(values: dict[str, Any], text: str, as_json: bool) -> None:
 def _table(summary: dict[str, Any]) -> str:
     lines = []
     for key, value in summary.items():
-        if isinstance(value, dict):
-            shown = ", ".join(f"{inner} {_number(item)}" for inner, item in value.items())
+        if isinstance(value, dict) and len(value) > _MOST_ON_A_LINE:
+            lines.append(key)
+            lines.extend(f"{_number(item):>12}  {inner}" for inner, item in value.items())
         else:
-            shown = "none" if value is None else _number(value)
-        lines.append(f"{key:<25} {shown}")
+            lines.append(f"{key:<25} {_shown(value)}")
     return "\n".join(lines)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{inner} {_number(item)}" for inner, item in value.items())
+    return "none" if value is None else _number(value)
 
 
 def _number(value: Any) -> str:

@@ -52,7 +52,7 @@ def predict(
     as_json: bool,
 ) -> None:
     """Answer (HEAD, RELATION, ?) or (?, RELATION, TAIL)."""
-    from ..model import load
+    from ..opening import load
 
     if (head is None) == (tail is None):
         raise click.UsageError("pass either --head or --tail; the other one is what you ask for.")
@@ -80,9 +80,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
         return
     total = sum(entry["bytes"] for entry in manifest["files"].values())
     click.echo(f"{bundle}: {manifest['family']} in {manifest['precision']}, {total / 2**20:,.1f} MiB")
-    click.echo(
-        f"{manifest['num_entities']:,} entities, {manifest['num_relations']:,} relations, d={manifest['embedding_dim']}"
-    )
+    click.echo(", ".join(f"{name} {value}" for name, value in manifest["config"].items()))
     for name, spec in manifest["graphs"].items():
         click.echo(f"\n{name}.onnx")
         for kind in ("inputs", "outputs"):

@@ -25,6 +25,13 @@ set_option = click.option("--set", "assignments", multiple=True, metavar="KEY=VA
 @click.option("--preset", help="Settings by name; the default is the one named like the data set.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML or JSON file of settings; wins over the preset.")
 @set_option
+@click.option(
+    "--drop-modality",
+    "dropped",
+    multiple=True,
+    metavar="image=SHARE",
+    help="Experiment: a share of the entities, 0 to 1, loses its image or text. Repeatable.",
+)
 @device_option
 @overwrite_option
 @json_option
@@ -36,6 +43,7 @@ def train(
     preset: str | None,
     config: Path | None,
     assignments: tuple[str, ...],
+    dropped: tuple[str, ...],
     device: str,
     overwrite: bool,
     as_json: bool,
@@ -44,7 +52,7 @@ def train(
     from ..training.session import resume_training, start_training
 
     if resume is not None:
-        if data or out or preset or config or assignments:
+        if data or out or preset or config or assignments or dropped:
             raise click.UsageError("--resume goes on with the settings of the run; pass no others.")
         run, result = resume_training(resume, device=device)
     else:
@@ -52,7 +60,14 @@ def train(
             raise click.UsageError("pass --data and --out, or --resume RUN.")
         settings = (read_settings(config) if config else {}) | parse_assignments(assignments)
         run, result = start_training(
-            family, data, out, settings=settings, preset=preset, device=device, overwrite=overwrite
+            family,
+            data,
+            out,
+            settings=settings,
+            preset=preset,
+            drop_modality=parse_assignments(dropped, "--drop-modality"),
+            device=device,
+            overwrite=overwrite,
         )
     if not result.best_metrics:
         return  # under torchrun the first process alone validates and reports
@@ -115,26 +130,45 @@ def import_(
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="test", help="Which triples to rank.")
+@click.option("--data", help="With a bundle that holds no labelled data: the data set to evaluate on.")
 @click.option("--by-side", is_flag=True, help="Head and tail queries apart.")
 @click.option("--by-relation", is_flag=True, help="Every relation apart.")
 @backend_option
 @device_option
 @json_option
 def evaluate(
-    path: Path, split: str, by_side: bool, by_relation: bool, backend: str, device: str, as_json: bool
+    path: Path,
+    split: str,
+    data: str | None,
+    by_side: bool,
+    by_relation: bool,
+    backend: str,
+    device: str,
+    as_json: bool,
 ) -> None:
-    """Rank a split with a run or a bundle by the published filtered protocol, both directions."""
+    """Evaluate a split with a run or a bundle by the published protocol of its task."""
+    from ..evaluation import LinkPredictionReport
     from ..evaluation.subjects import evaluate_path
 
-    report, relations = evaluate_path(path, split, backend=backend, device=device)
+    report = evaluate_path(path, split, data=data, backend=backend, device=device)
+    if not isinstance(report, LinkPredictionReport):
+        if by_side or by_relation:
+            raise click.UsageError("--by-side and --by-relation go with link prediction.")
+        if as_json:
+            print_json({"path": str(path), "split": split, **report.to_json()})
+            return
+        click.echo(f"{split} of {path}")
+        for name, value in report.to_json().items():
+            click.echo(f"{name:<20} {value:.4f}" if isinstance(value, float) else f"{name:<20} {value:,}")
+        return
     tables: dict[str, Any] = {"all queries": report.metrics(), "realistic ties": report.metrics("realistic")}
     if by_side:
         tables |= {f"{side} queries": values for side, values in report.by_side().items()}
     if by_relation:
-        tables |= report.by_relation(relations)
+        tables |= report.by_relation()
     if as_json:
         extra = {"by_side": report.by_side()} if by_side else {}
-        extra |= {"by_relation": report.by_relation(relations)} if by_relation else {}
+        extra |= {"by_relation": report.by_relation()} if by_relation else {}
         print_json({"path": str(path), "split": split, **report.to_json(), **extra})
         return
     click.echo(f"{split}: {2 * len(report.triples):,} queries of {path}")
@@ -153,13 +187,13 @@ def read_settings(path: Path) -> dict[str, Any]:
     return values
 
 
-def parse_assignments(assignments: tuple[str, ...]) -> dict[str, Any]:
+def parse_assignments(assignments: tuple[str, ...], option: str = "--set") -> dict[str, Any]:
     """key=value pairs; values are read as JSON where they can be, else as text."""
     values = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
-            raise click.UsageError(f"--set {assignment!r}: expected KEY=VALUE.")
+            raise click.UsageError(f"{option} {assignment!r}: expected KEY=VALUE.")
         try:
             values[key] = json.loads(text)
         except ValueError:

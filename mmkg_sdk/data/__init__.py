@@ -4,6 +4,8 @@
     dataset = open_dataset("atlas")        # the embedded data set, or a folder, or a fetched name
     dataset.graph.entities[0]
 
+`open_data` opens any of the four kinds: DataSet, LinkingData, RelationData, TaggingData.
+
 The functions are imported when they are first used; this module itself loads numpy and nothing heavier.
 """
 
@@ -12,30 +14,51 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .graph import DataSet, KnowledgeGraph
+from .mentions import LinkingData
+from .sentences import RelationData, TaggingData
 
 if TYPE_CHECKING:
-    from .open import open_dataset
+    from .linking_layout import read_linking, write_linking
+    from .open import open_data, open_dataset
     from .readers import read_dataset
     from .registry import fetch
+    from .sentence_layout import read_relations, read_tagging, write_relations, write_tagging
     from .tokenize import tokenize_dataset
     from .write import write_dataset
 
 _MODULES = {
     "fetch": "registry",
+    "open_data": "open",
     "open_dataset": "open",
     "read_dataset": "readers",
+    "read_linking": "linking_layout",
+    "read_relations": "sentence_layout",
+    "read_tagging": "sentence_layout",
     "tokenize_dataset": "tokenize",
     "write_dataset": "write",
+    "write_linking": "linking_layout",
+    "write_relations": "sentence_layout",
+    "write_tagging": "sentence_layout",
 }
 
 __all__ = [
     "DataSet",
     "KnowledgeGraph",
+    "LinkingData",
+    "RelationData",
+    "TaggingData",
     "fetch",
+    "open_data",
     "open_dataset",
     "read_dataset",
+    "read_linking",
+    "read_relations",
+    "read_tagging",
     "tokenize_dataset",
     "write_dataset",
+    "write_linking",
+    "write_relations",
+    "write_tagging",
 ]
 
 

@@ -2,13 +2,14 @@
 
 Files known here (each also as .xz or .gz):
 * `descriptions.tsv`: label, tab, text; our own layout. `\\n`, `\\t`, `\\r` and `\\\\` in the text stand for a
-  line feed, a tab, a carriage return and a backslash.
+  line feed, a tab, a carriage return and a backslash. `entity_texts.tsv`, `relation_texts.tsv` and `source_ids.tsv`
+  are of the same kind and hold the fields of DataSet by these names.
 * `entity2text.tsv`: id, name, Freebase mid, description (4 columns), or id, QID, name, source, description
   (5).
 * `ent_links.txt`: DBpedia URI, tab, Wikidata URI: names for data sets that know their entities by QID only.
 * `*entity2text-new.txt`: name of the triples, tab, `readable name -- description` (the second half may be
   missing).
-* `entity2text.txt`: name of the triples, tab, text.
+* `entity2text.txt`, `entity2textlong.txt`, `relation2text.txt`: name of the triples, tab, text.
 """
 
 from __future__ import annotations
@@ -34,8 +35,14 @@ class EntityTexts:
     descriptions: Mapping[int | str, str]
 
 
-def read_own_descriptions(path: Path) -> dict[str, str]:
-    """Label -> text from `descriptions.tsv`; a label may stand there once."""
+def read_optional_texts(folder: Path, name: str) -> dict[str, str]:
+    """Label -> text from a file of our own layout; empty without it."""
+    path = find_file(folder, name)
+    return {} if path is None else read_own_texts(path)
+
+
+def read_own_texts(path: Path) -> dict[str, str]:
+    """Label -> text from `descriptions.tsv` and its like; a label may stand there once."""
     found: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), 1):
         label, tab, text = line.partition("\t")
@@ -43,13 +50,18 @@ def read_own_descriptions(path: Path) -> dict[str, str]:
             raise DataError(f"{path}:{number}: expected label, tab, text; found {line[:80]!r}.")
         if label in found:
             raise DataError(f"{path}:{number}: {label!r} is described a second time.")
-        found[label] = re.sub(r"\\[ntr\\]", lambda match: _PLAIN[match[0]], text)
+        found[label] = unescape(text)
     return found
 
 
 def escape(text: str) -> str:
-    """A description as one field of a line; read_own_descriptions undoes it."""
+    """A text as one field of a line; `unescape` undoes it."""
     return re.sub(r"[\n\t\r\\]", lambda match: _ESCAPES[match[0]], text)
+
+
+def unescape(field: str) -> str:
+    """The text that `escape` made a field of; a backslash before any other character stays."""
+    return re.sub(r"\\[ntr\\]", lambda match: _PLAIN[match[0]], field)
 
 
 def read_entity_table(path: Path, raw_names: list[str] | None, num_entities: int) -> EntityTexts:
@@ -106,3 +118,19 @@ def read_named_texts(folder: Path) -> EntityTexts:
         if description.strip():
             descriptions[name] = description.strip()
     return EntityTexts(names, descriptions)
+
+
+def read_published_texts(path: Path) -> dict[str, str]:
+    """Name -> text in file order from `entity2text.txt` and its like; a name may stand there once."""
+    found: dict[str, str] = {}
+    for number, (name, text) in read_columns(path, 2):
+        if not name or name in found:
+            problem = "stands there a second time" if name else "is empty"
+            raise DataError(f"{path}:{number}: name {name[:80]!r} {problem}; expected one line for each name.")
+        found[name] = text
+    return found
+
+
+def find_entity_texts(folder: Path) -> Path | None:
+    """The file of texts that MKGformer reads: the long ones where they are there."""
+    return find_file(folder, "entity2textlong.txt") or find_file(folder, "entity2text.txt")

@@ -73,10 +73,37 @@ class RawTokens:
 
 
 @dataclass(frozen=True)
+class Features:
+    """One modality as one vector per entity.
+
+    Attributes:
+        vectors: float32 [entities, width]; the row of an entity without the modality is zero.
+        present: bool [entities].
+    """
+
+    vectors: NDArray[np.float32]
+    present: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class DataSet:
-    """A knowledge graph with whatever modalities it has; None means that the modality is absent altogether."""
+    """A knowledge graph with whatever modalities it has; None means that the modality is absent altogether.
+
+    Attributes:
+        descriptions: entity label -> text.
+        entity_texts: entity label -> what MKGformer reads about it, in the line order of the published file, which is
+            the order of its candidates. It may name entities that no triple has; empty without such a file.
+        relation_texts: relation label -> what MKGformer reads about it.
+        source_ids: entity label -> what the published files call it (Freebase mid, WordNet offset), where that is
+            not the label.
+    """
 
     graph: KnowledgeGraph
     visual: RawTokens | None = None
     text: RawTokens | None = None
     descriptions: Mapping[str, str] = field(default_factory=dict)
+    visual_features: Features | None = None
+    text_features: Features | None = None
+    entity_texts: Mapping[str, str] = field(default_factory=dict)
+    relation_texts: Mapping[str, str] = field(default_factory=dict)
+    source_ids: Mapping[str, str] = field(default_factory=dict)

@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, missing_package
+from ..text import learn_bert_vocabulary, piece_ids, word_piece_tokenizer
+from ..tokenizer_rules import UNKNOWN
 from .graph import RawTokens
 
 MAX_PIECES = 2000
@@ -30,7 +32,6 @@ WIDTH = 32
 COMMON_SHARE = 0.25
 FEW_TEXTS = 20
 SHORTEST_PART = 3
-_UNKNOWN = "[UNK]"
 _BLOCK_TEXTS = 4096
 
 
@@ -41,11 +42,14 @@ def learn_text_tokens(texts: Mapping[str, str]) -> RawTokens:
         DataError: if no piece remains in any text.
         BackendError: if the package tokenizers is missing.
     """
-    pieces, encoded = _learn_pieces(list(texts.values()))
+    contents = list(texts.values())
+    pieces = learn_bert_vocabulary(contents, MAX_PIECES, tokens=(UNKNOWN,))
+    # Without special tokens, so that a text with a literal `[UNK]` is not taken for the piece.
+    encoded = piece_ids(word_piece_tokenizer(pieces), contents)
     num_texts_of = np.zeros(len(pieces), dtype=np.int64)
     for tokens in encoded:
         num_texts_of[list(set(tokens))] += 1
-    dropped = np.array([piece == _UNKNOWN or not any(char.isalnum() for char in piece) for piece in pieces])
+    dropped = np.array([piece == UNKNOWN or not any(char.isalnum() for char in piece) for piece in pieces])
     if len(encoded) >= FEW_TEXTS:
         dropped |= num_texts_of > COMMON_SHARE * len(encoded)
     lists: dict[str, list[int]] = {}
@@ -67,36 +71,6 @@ def _short_part(position: int, tokens: Sequence[int], pieces: Sequence[str]) -> 
     piece = pieces[tokens[position]]
     continued = position + 1 < len(tokens) and pieces[tokens[position + 1]].startswith("##")
     return (piece.startswith("##") or continued) and len(piece.removeprefix("##")) < SHORTEST_PART
-
-
-def _learn_pieces(texts: Sequence[str]) -> tuple[list[str], list[list[int]]]:
-    """The vocabulary in id order and the ids of every text."""
-    try:
-        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-    except ImportError as err:
-        raise missing_package("tokenizers", "train", "learning a text tokenizer") from err
-    normalizer = normalizers.BertNormalizer(lowercase=True)
-    splitter = pre_tokenizers.BertPreTokenizer()
-    # The trainer numbers `##x` pieces in hash order, which changes from run to run and with it the merges.
-    # Naming them beforehand fixes their numbers. Every character gets one: a superset changes nothing.
-    chars = sorted({char for text in texts for char in normalizer.normalize_str(text) if not char.isspace()})
-    continuations = [f"##{char}" for char in chars][: MAX_PIECES // 2]
-    learner = Tokenizer(models.WordPiece(unk_token=_UNKNOWN))
-    learner.normalizer, learner.pre_tokenizer = normalizer, splitter
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=MAX_PIECES,
-        min_frequency=2,
-        limit_alphabet=MAX_PIECES // 4,
-        special_tokens=[_UNKNOWN, *continuations],
-        show_progress=False,
-    )
-    learner.train_from_iterator(texts, trainer)
-    vocabulary = learner.get_vocab()
-    # A fresh tokenizer, so that a text with a literal `##a` is not taken for the piece.
-    tokenizer = Tokenizer(models.WordPiece(vocab=vocabulary, unk_token=_UNKNOWN))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
-    encoded = [list(item.ids) for item in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
-    return sorted(vocabulary, key=vocabulary.__getitem__), encoded
 
 
 def _co_occurrence_codebook(texts: Sequence[Sequence[int]], num_pieces: int) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ follow the first appearance in the triples.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..labels import Labels
-from .descriptions import EntityTexts, read_entity_links, read_entity_table
+from .descriptions import EntityTexts, read_entity_links, read_entity_table, read_optional_texts
 from .graph import SPLITS, KnowledgeGraph
 from .names import NameTable, distinct, last_part, read_name_ids, relation_labels
 from .text_files import find_file, need_file, read_columns, read_lines
@@ -26,11 +26,14 @@ from .triples import need_training, to_triples, unknown_name
 
 @dataclass(frozen=True)
 class ReadGraph:
-    """A graph with every spelling of its entities and the descriptions by row."""
+    """A graph with every spelling of its entities, and what lies beside it (see the fields of DataSet)."""
 
     graph: KnowledgeGraph
     entities: NameTable
     descriptions: dict[str, str]
+    entity_texts: dict[str, str] = field(default_factory=dict)
+    relation_texts: dict[str, str] = field(default_factory=dict)
+    source_ids: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,10 @@ def read_mygo_layout(folder: Path) -> ReadGraph:
     graph = KnowledgeGraph(folder.resolve().name, entities, relations, **triples)
     spellings = [entity_names, entity_keys] if entity_names is not None else [entity_keys]
     descriptions = {entities[int(row)]: text for row, text in texts.descriptions.items()}
-    return ReadGraph(graph, NameTable(entities, *spellings), descriptions)
+    beside = {
+        name: read_optional_texts(folder, f"{name}.tsv") for name in ("entity_texts", "relation_texts", "source_ids")
+    }
+    return ReadGraph(graph, NameTable(entities, *spellings), descriptions, **beside)
 
 
 def _read_split(path: Path) -> _Lines:

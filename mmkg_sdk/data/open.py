@@ -1,18 +1,69 @@
-"""Opening a data set by what a user calls it: the embedded one, a fetched name, or a folder."""
+"""Opening a data set by what a user calls it: an embedded one, a fetched name, or a folder."""
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import DataError
-from .folders import cache_folder
+from ..tasks import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION
+from .folders import cache_folder, new_folder
 from .graph import DataSet
+from .kinds import find_kind
+from .linking_layout import read_linking
+from .mentions import LinkingData
 from .readers import read_dataset
+from .sentence_layout import read_relations, read_tagging
+from .sentences import RelationData, TaggingData
 
 ATLAS = "atlas"
+# Embedded as well -> the function of atlas.sentences that writes it.
+ATLAS_SENTENCES = {
+    "atlas-mentions": "write_mentions",
+    "atlas-relations": "write_relations",
+    "atlas-tags": "write_tags",
+}
+AnyData = DataSet | LinkingData | RelationData | TaggingData
+
+
+def open_data(
+    source: str | Path,
+    *,
+    cache: Path | None = None,
+    images: Path | None = None,
+    tokens: Path | None = None,
+    visual: str | None = None,
+    text: str | None = None,
+) -> AnyData:
+    """The data that `source` names, of whichever kind it is.
+
+    Args:
+        source: "atlas" (a knowledge graph), "atlas-mentions" (entity linking), "atlas-relations" (relation
+            extraction), "atlas-tags" (entity recognition), the name of a fetched data set, or a folder. A Path is
+            always a folder.
+        cache: where fetched and embedded data sets lie; None: $MMKG_CACHE, else ~/.cache/mmkg_sdk.
+        images: where the pictures of mentions or sentences lie; None: in the folder itself.
+        tokens, visual, text: of a knowledge graph only; see `read_dataset`.
+
+    Raises:
+        DataError: if there is no such data set, its kind is not recognised, or a file is malformed.
+    """
+    folder = _tokenized_atlas(cache_folder(cache)) if source == ATLAS else find_folder(source, cache=cache)
+    kind = find_kind(folder)
+    if kind == LINK_PREDICTION:
+        if images is not None:
+            raise DataError(
+                f"{folder} holds a knowledge graph; images= goes with mentions and sentences. Leave it out."
+            )
+        return read_dataset(folder, tokens=tokens, visual=visual, text=text)
+    for name, value in (("tokens", tokens), ("visual", visual), ("text", text)):
+        if value is not None:
+            raise DataError(f"{folder} holds data for {kind}; {name}= goes with a knowledge graph. Leave it out.")
+    if kind == ENTITY_LINKING:
+        return read_linking(folder, images)
+    return read_tagging(folder, images) if kind == ENTITY_RECOGNITION else read_relations(folder, images)
 
 
 def open_dataset(
@@ -23,7 +74,7 @@ def open_dataset(
     visual: str | None = None,
     text: str | None = None,
 ) -> DataSet:
-    """The data set that `source` names.
+    """The knowledge graph that `source` names, with its modalities.
 
     Args:
         source: "atlas" (the embedded data set, tokenised with the learned tokenizers on first use), the name
@@ -32,16 +83,22 @@ def open_dataset(
         tokens, visual, text: see `read_dataset`.
 
     Raises:
-        DataError: if there is no such data set; the message says how to get it.
+        DataError: if there is no such data set, or it is of another kind; the message says what to do.
     """
-    folder = _tokenized_atlas(cache_folder(cache)) if source == ATLAS else find_folder(source, cache=cache)
-    return read_dataset(folder, tokens=tokens, visual=visual, text=text)
+    data = open_data(source, cache=cache, tokens=tokens, visual=visual, text=text)
+    if not isinstance(data, DataSet):
+        raise DataError(
+            f"{source} holds {type(data).__name__}, expected a knowledge graph. Use open_data, or another data set."
+        )
+    return data
 
 
 def find_folder(source: str | Path, *, cache: Path | None = None) -> Path:
-    """The folder of a fetched public data set, or the folder that `source` is."""
+    """The folder of a fetched public data set or of embedded sentences, or the folder that `source` is."""
     from .registry import PUBLIC
 
+    if isinstance(source, str) and source in ATLAS_SENTENCES:
+        return _atlas_sentences(source, cache_folder(cache))
     if isinstance(source, str) and source in PUBLIC:
         fetched = cache_folder(cache) / source
         if fetched.is_dir():
@@ -50,7 +107,7 @@ def find_folder(source: str | Path, *, cache: Path | None = None) -> Path:
             raise DataError(f"{source} is not in {cache_folder(cache)} yet. Run: mmkg-sdk data fetch {source}")
     folder = Path(source)
     if not folder.is_dir():
-        names = ", ".join((ATLAS, *PUBLIC))
+        names = ", ".join((ATLAS, *ATLAS_SENTENCES, *PUBLIC))
         raise DataError(f"{str(source)!r} is neither a folder nor a known data set ({names}).")
     return folder
 
@@ -84,17 +141,34 @@ def raw_dataset(
 
 def _tokenized_atlas(cache: Path) -> Path:
     """The tokenised atlas of this package version in the cache, made on first use."""
-    from .. import __version__
     from .tokenize import tokenize_dataset
     from .write import write_dataset
 
-    folder = cache / f"made-by-{__version__}" / ATLAS
+    def write(folder: Path) -> None:
+        with raw_dataset(ATLAS) as (dataset, images):
+            tokenized = tokenize_dataset(dataset, images=images)
+        write_dataset(tokenized, folder)
+
+    return _made_once(ATLAS, cache, write)
+
+
+def _atlas_sentences(name: str, cache: Path) -> Path:
+    """Embedded mentions or sentences in the cache, written on first use."""
+    from .atlas import sentences
+
+    return _made_once(name, cache, getattr(sentences, ATLAS_SENTENCES[name]))
+
+
+def _made_once(name: str, cache: Path, write: Callable[[Path], None]) -> Path:
+    """The folder that this package version made in the cache; it appears when it is complete."""
+    from .. import __version__
+
+    folder = cache / f"made-by-{__version__}" / name
     if folder.is_dir():
         return folder
-    with raw_dataset(ATLAS) as (dataset, images):
-        tokenized = tokenize_dataset(dataset, images=images)
     try:
-        write_dataset(tokenized, folder)
+        with new_folder(folder) as place:
+            write(place)
     except DataError:
         # Another process may have finished first; its folder is as good as ours.
         if not folder.is_dir():

@@ -2,7 +2,8 @@
 
 The relation comes LAST. entity2id.txt and relation2id.txt start with a count line too. Entities that the
 triples know by a Freebase mid or a WordNet offset get the readable name of `*entity2text-new.txt` where that
-file is present.
+file is present. The texts of MKGformer (entity2textlong.txt, else entity2text.txt, and relation2text.txt) are kept in
+their line order, those of entities without a triple too: see `mkgformer_layout.in_text_order`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..errors import DataError
 from ..labels import Labels
 from .descriptions import read_named_texts
 from .graph import SPLITS, KnowledgeGraph
+from .mkgformer_layout import with_published_texts
 from .mygo_layout import ReadGraph
 from .names import NameTable, check_count_line, distinct, read_name_ids
 from .text_files import need_file, parse_integer, read_lines
@@ -44,7 +46,9 @@ def read_openke_layout(folder: Path) -> ReadGraph:
         if name in texts.descriptions
     }
     ids = [str(row) for row in range(len(entities))]
-    return ReadGraph(graph, NameTable(entities, raw_names, ids), descriptions)
+    source_ids = {label: name for label, name in zip(entities, raw_names, strict=True) if label != name}
+    read = ReadGraph(graph, NameTable(entities, raw_names, ids), descriptions, source_ids=source_ids)
+    return with_published_texts(read, folder, raw_names, texts.names)
 
 
 def _read_split(path: Path, num_entities: int, num_relations: int) -> NDArray[np.int64]:

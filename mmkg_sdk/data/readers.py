@@ -6,8 +6,10 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..labels import Labels
-from .descriptions import read_own_descriptions
+from .descriptions import read_own_texts
+from .feature_files import read_features
 from .graph import DataSet
+from .mkgformer_layout import read_mkgformer_layout
 from .mygo_layout import ReadGraph, read_mygo_layout
 from .names import NameTable
 from .openke_layout import read_openke_layout
@@ -22,7 +24,7 @@ def read_dataset(
     visual: str | None = None,
     text: str | None = None,
 ) -> DataSet:
-    """The data set in a folder of the MyGO, OpenKE or our own layout; every text file may be .xz or .gz.
+    """The data set in a folder of the MyGO, OpenKE, MKGformer or our own layout; text files may be .xz or .gz.
 
     Args:
         folder: the folder with the triples.
@@ -43,19 +45,30 @@ def read_dataset(
         graph=read.graph,
         visual=read_tokens(token_folder, "visual", read.entities, choice=visual),
         text=read_tokens(token_folder, "text", read.entities, choice=text),
+        visual_features=read_features(token_folder, "visual", len(read.graph.entities)),
+        text_features=read_features(token_folder, "text", len(read.graph.entities)),
         descriptions=_descriptions(folder, read),
+        entity_texts=read.entity_texts,
+        relation_texts=read.relation_texts,
+        source_ids=read.source_ids,
     )
 
 
+_LAYOUTS = {
+    "train.txt": ("MyGO", read_mygo_layout),
+    "train2id.txt": ("OpenKE", read_openke_layout),
+    "train.tsv": ("MKGformer", read_mkgformer_layout),
+}
+
+
 def _read_graph(folder: Path) -> ReadGraph:
-    mygo, openke = find_file(folder, "train.txt"), find_file(folder, "train2id.txt")
-    if mygo is not None and openke is not None:
-        raise DataError(f"{folder} has {mygo.name} and {openke.name}, two layouts. Keep the files of one.")
-    if mygo is not None:
-        return read_mygo_layout(folder)
-    if openke is not None:
-        return read_openke_layout(folder)
-    raise DataError(f"{folder} has neither train.txt (MyGO layout) nor train2id.txt (OpenKE layout).")
+    found = [name for name in _LAYOUTS if find_file(folder, name)]
+    if len(found) > 1:
+        raise DataError(f"{folder} has {' and '.join(found)}, {len(found)} layouts. Keep the files of one.")
+    if not found:
+        known = ", ".join(f"{name} ({layout})" for name, (layout, _) in _LAYOUTS.items())
+        raise DataError(f"{folder} has no triples; expected one of {known}.")
+    return _LAYOUTS[found[0]][1](folder)
 
 
 def _descriptions(folder: Path, read: ReadGraph) -> dict[str, str]:
@@ -74,6 +87,6 @@ def read_descriptions(path: Path, entities: Labels) -> dict[str, str]:
 
 
 def _read_own(path: Path, names: NameTable) -> dict[str, str]:
-    own = read_own_descriptions(path)
+    own = read_own_texts(path)
     rows = names.rows_of(own, str(path))
     return {names.labels[row]: text for row, text in zip(rows, own.values(), strict=True)}

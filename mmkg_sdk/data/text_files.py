@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import lzma
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import DataError
@@ -38,18 +39,7 @@ def need_file(folder: Path, name: str) -> Path:
 
 def read_bytes(path: Path) -> bytes:
     """The content of a file, uncompressed if its name ends in .xz or .gz."""
-    try:
-        if path.suffix == ".xz":
-            with lzma.open(path) as file:
-                content = file.read(MAX_BYTES + 1)
-        elif path.suffix == ".gz":
-            with gzip.open(path) as file:
-                content = file.read(MAX_BYTES + 1)
-        else:
-            with path.open("rb") as file:
-                content = file.read(MAX_BYTES + 1)
-    except (OSError, EOFError, lzma.LZMAError, zlib.error) as err:
-        raise DataError(f"{path} cannot be read: {err}. The copy may be incomplete; fetch it again.") from err
+    content = _read_first(path, MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise DataError(f"{path} holds more than {MAX_BYTES:,} bytes; no data set file is that large.")
     return content
@@ -105,3 +95,49 @@ def parse_integer(text: str, path: Path, number: int, meaning: str) -> int:
     if not _PLAIN_INTEGER.fullmatch(text):
         raise DataError(f"{path}:{number}: {meaning} is {text[:40]!r}; expected a whole number from 0.")
     return int(text)
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines as UTF-8, each ended by one line feed on every platform.
+
+    Raises:
+        DataError: if a text cannot be written as UTF-8.
+    """
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    except UnicodeEncodeError as err:
+        raise DataError(f"{path.name}: a text cannot be written as UTF-8: {err}. Clean the text.") from err
+
+
+def read_start(path: Path) -> str:
+    """The first characters of a file, to tell its kind; bytes that are not UTF-8 are replaced.
+
+    Raises:
+        DataError: if the file cannot be opened or unpacked.
+    """
+    return _read_first(path, 64).decode("utf-8", "replace").removeprefix("\ufeff")
+
+
+def _read_first(path: Path, count: int) -> bytes:
+    """At most `count` bytes from the start of a file, uncompressed."""
+    try:
+        if path.suffix == ".xz":
+            with lzma.open(path) as file:
+                return file.read(count)
+        if path.suffix == ".gz":
+            with gzip.open(path) as file:
+                return file.read(count)
+        with path.open("rb") as file:
+            return file.read(count)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as err:
+        raise DataError(f"{path} cannot be read: {err}. The copy may be incomplete; fetch it again.") from err
+
+
+@contextlib.contextmanager
+def at_place(place: str) -> Iterator[None]:
+    """Put file and line in front of a DataError from a check that knows neither."""
+    try:
+        yield
+    except DataError as err:
+        raise DataError(f"{place}: {err}") from err

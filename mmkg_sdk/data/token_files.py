@@ -10,20 +10,20 @@ codebook is a tensor saved by torch (`visual.pth`). Our own, written by `write_d
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, missing_package
+from ..errors import DataError
 from .graph import RawTokens
+from .json_files import read_json_object
+from .matrix_files import check_matrix, read_safetensors, read_torch_matrix
 from .names import NameTable
-from .text_files import SUFFIXES, find_file, need_file, read_bytes, read_text
+from .text_files import SUFFIXES, find_file, need_file
 
 MODALITIES = ("visual", "text")
 FORMAT_VERSION = 1
@@ -109,7 +109,7 @@ def read_tokens(folder: Path, modality: str, names: NameTable, *, choice: str | 
     official = candidate.official
     if candidate.codebook is None:
         raise DataError(f"{candidate.tokens} needs its codebook {official.codebooks[0]} in {folder}; there is none.")
-    codebook = read_torch_codebook(candidate.codebook)
+    codebook = read_torch_matrix(candidate.codebook, "codebook")
     return RawTokens(lists, codebook, official.vocabulary_size, official.pad_id, official.tokenizer)
 
 
@@ -145,28 +145,6 @@ def _refuse_archives(folder: Path, modality: str) -> None:
                 raise DataError(f"{path} is an archive. Unpack it here: unzip {path.name}")
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """A JSON file whose content is one object without repeated keys."""
-
-    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in found:
-                raise DataError(f"{path}: key {key[:80]!r} stands there twice.")
-            found[key] = value
-        return found
-
-    try:
-        content = json.loads(read_text(path), object_pairs_hook=distinct)
-    except json.JSONDecodeError as err:
-        raise DataError(f"{path}:{err.lineno}: not valid JSON: {err.msg}. The copy may be incomplete.") from err
-    except (RecursionError, ValueError) as err:
-        raise DataError(f"{path}: JSON that cannot be read: {err}.") from err
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: expected one JSON object, found {type(content).__name__}.")
-    return content
-
-
 def _read_lists(path: Path, names: NameTable) -> Mapping[str, list[int]]:
     content = read_json_object(path)
     for name, tokens in content.items():
@@ -187,47 +165,15 @@ def _own_tokens(folder: Path, modality: str, lists: Mapping[str, list[int]]) -> 
     expected = {"tokenizer": str, "vocabulary_size": int, "pad_id": int}
     if not isinstance(note, dict) or any(type(note.get(key)) is not kind for key, kind in expected.items()):
         raise DataError(f"{path}: {modality!r} must give tokenizer, vocabulary_size and pad_id; found {note!r}.")
-    codebook = read_own_codebook(folder / "codebooks.safetensors", modality)
+    codebook = _own_codebook(folder / "codebooks.safetensors", modality)
     return RawTokens(lists, codebook, note["vocabulary_size"], note["pad_id"], note["tokenizer"])
 
 
-def read_own_codebook(path: Path, modality: str) -> NDArray[np.float32]:
+def _own_codebook(path: Path, modality: str) -> NDArray[np.float32]:
     """One float32 tensor [rows, width] of `codebooks.safetensors`."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     if not path.is_file():
         raise DataError(f"{path} is missing; the {modality} tokens need their codebook.")
-    try:
-        tensors = load(read_bytes(path))
-    except (SafetensorError, KeyError, ValueError, TypeError) as err:
-        raise DataError(f"{path} is not a valid safetensors file: {err}.") from err
+    tensors = read_safetensors(path)
     if modality not in tensors:
         raise DataError(f"{path} has no tensor {modality!r}; it has {', '.join(sorted(tensors)) or 'none'}.")
-    return _checked_codebook(np.asarray(tensors[modality]), path)
-
-
-def read_torch_codebook(path: Path) -> NDArray[np.float32]:
-    """A codebook float32 [rows, width] from a tensor or parameter saved by torch; no code in it runs."""
-    try:
-        import torch
-    except ImportError as err:
-        raise missing_package("torch", "train", f"reading {path.name}") from err
-    try:
-        tensor = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as err:  # torch raises many types for a damaged or unsafe file
-        first = (str(err).splitlines() or [type(err).__name__])[0]
-        raise DataError(f"{path} cannot be loaded as a plain tensor: {first[:200]}") from err
-    if not isinstance(tensor, torch.Tensor):
-        raise DataError(f"{path} holds a {type(tensor).__name__}; expected one tensor [rows, width].")
-    if not tensor.is_floating_point():
-        raise DataError(f"{path} holds {tensor.dtype}; expected floating point.")
-    return _checked_codebook(tensor.detach().to(torch.float32).numpy(), path)
-
-
-def _checked_codebook(values: NDArray[Any], path: Path) -> NDArray[np.float32]:
-    if values.ndim != 2 or 0 in values.shape or values.dtype != np.float32:
-        raise DataError(f"{path}: codebook is {values.dtype} {list(values.shape)}; expected float32 [rows, width].")
-    if not np.isfinite(values).all():
-        raise DataError(f"{path}: the codebook holds values that are not finite.")
-    return values
+    return check_matrix(tensors[modality], path, "codebook")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,15 @@ import numpy as np
 from ..errors import DataError
 from ..labels import Labels
 from .descriptions import escape
+from .feature_files import write_features
 from .folders import new_folder
 from .graph import SPLITS, DataSet
+from .text_files import write_lines
 from .token_files import FORMAT_VERSION, MODALITIES
 
 
 def write_dataset(dataset: DataSet, folder: Path) -> None:
-    """Write entities.txt, relations.txt, the splits, descriptions.tsv and the token files; all or nothing.
+    """Write entities.txt, relations.txt, the splits, texts, token files and features; all or nothing.
 
     The name of the graph is not stored: reading gives it the folder's name.
 
@@ -29,16 +31,18 @@ def write_dataset(dataset: DataSet, folder: Path) -> None:
     for labels in (graph.entities, graph.relations):
         _check_labels(labels)
     with new_folder(folder) as place:
-        _write_lines(place / "entities.txt", graph.entities)
-        _write_lines(place / "relations.txt", graph.relations)
+        write_lines(place / "entities.txt", graph.entities)
+        write_lines(place / "relations.txt", graph.relations)
         for split in SPLITS:
             triples = graph.split(split).tolist()
             lines = (f"{graph.entities[h]}\t{graph.relations[r]}\t{graph.entities[t]}" for h, r, t in triples)
-            _write_lines(place / f"{split}.txt", lines)
-        if dataset.descriptions:
-            lines = (f"{label}\t{escape(text)}" for label, text in dataset.descriptions.items())
-            _write_lines(place / "descriptions.tsv", lines)
+            write_lines(place / f"{split}.txt", lines)
+        for name in ("descriptions", "entity_texts", "relation_texts", "source_ids"):
+            texts: Mapping[str, str] = getattr(dataset, name)
+            if texts:
+                write_lines(place / f"{name}.tsv", (f"{label}\t{escape(text)}" for label, text in texts.items()))
         _write_tokens(dataset, place)
+        write_features(place, dataset)
 
 
 def _check_labels(labels: Labels) -> None:
@@ -50,15 +54,6 @@ def _check_labels(labels: Labels) -> None:
                 "starts with a "
                 "byte order mark. Rename it."
             )
-
-
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    try:
-        # newline="" keeps LF on every platform; lone surrogates in a description cannot be encoded.
-        with path.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(f"{line}\n" for line in lines)
-    except UnicodeEncodeError as err:
-        raise DataError(f"{path.name}: a text cannot be written as UTF-8: {err}. Clean the text.") from err
 
 
 def _write_tokens(dataset: DataSet, place: Path) -> None:
@@ -73,7 +68,7 @@ def _write_tokens(dataset: DataSet, place: Path) -> None:
             if label not in dataset.graph.entities:
                 raise DataError(f"the {modality} tokens name {label!r}, which is no entity of the data set.")
         text = json.dumps(lists, ensure_ascii=False)
-        _write_lines(place / f"{modality}-tokens.json", [text])
+        write_lines(place / f"{modality}-tokens.json", [text])
         codebooks[modality] = np.ascontiguousarray(raw.codebook, dtype=np.float32)
         notes[modality] = {
             "tokenizer": raw.tokenizer,
@@ -84,4 +79,4 @@ def _write_tokens(dataset: DataSet, place: Path) -> None:
         from safetensors.numpy import save_file
 
         save_file(codebooks, place / "codebooks.safetensors")
-        _write_lines(place / "tokens.json", [json.dumps(notes, indent=1, ensure_ascii=False)])
+        write_lines(place / "tokens.json", [json.dumps(notes, indent=1, ensure_ascii=False)])

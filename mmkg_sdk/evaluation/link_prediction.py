@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,13 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..known_triples import HEAD, TAIL, KnownTriples, Queries
 from ..labels import Labels
-from ..ranking import filtered_ranks
+from ..ranking import RankingProtocol, filtered_ranks
 
+if TYPE_CHECKING:
+    from ..model import Model
+    from ..run import Run
+
+SELECTED = "mrr"
 Ties = Literal["published", "realistic"]
 # Scores all entities for a chunk of queries: float32 [batch, num_entities].
 Scorer = Callable[[Queries], NDArray[np.float32]]
@@ -27,10 +32,12 @@ class LinkPredictionReport:
     Attributes:
         triples: int64 [n, 3], the triples asked for.
         ranks: per tie rule, float64 [n, 2]: rank of the head given the rest, rank of the tail given the rest.
+        relations: labels of the relations, for `by_relation`.
     """
 
     triples: NDArray[np.int64]
     ranks: dict[Ties, NDArray[np.float64]]
+    relations: Labels
 
     def metrics(self, ties: Ties = "published") -> dict[str, float]:
         """mean_rank, mrr, hits_at_1, hits_at_3, hits_at_10 over both directions (float64 means)."""
@@ -40,26 +47,66 @@ class LinkPredictionReport:
         """The metrics of head and tail queries apart."""
         return {side: rank_metrics(self.ranks[ties][:, column]) for column, side in enumerate(("head", "tail"))}
 
-    def by_relation(self, relations: Labels, ties: Ties = "published") -> dict[str, dict[str, float]]:
+    def by_relation(self, ties: Ties = "published") -> dict[str, dict[str, float]]:
         """The metrics of every relation of the split, with its number of triples, most frequent first."""
         ids, counts = np.unique(self.triples[:, 1], return_counts=True)
         table = {}
         for i in np.lexsort((ids, -counts)):
             ranks = self.ranks[ties][self.triples[:, 1] == ids[i]].ravel()
-            table[relations[int(ids[i])]] = {"triples": float(counts[i]), **rank_metrics(ranks)}
+            table[self.relations[int(ids[i])]] = {"triples": float(counts[i]), **rank_metrics(ranks)}
         return table
 
     def to_json(self) -> dict[str, Any]:
         return {"queries": 2 * len(self.triples), **self.metrics(), "realistic": self.metrics("realistic")}
 
 
-def evaluate_link_prediction(scorer: Scorer, triples: NDArray[np.int64], known: KnownTriples) -> LinkPredictionReport:
+def evaluate_run(run: Run, model: Any, split: str) -> LinkPredictionReport:
+    """Rank a split with the torch model of a run.
+
+    Args:
+        model: on its device; left in eval mode.
+        split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training triples.
+    """
+    from ..families import family_part
+
+    graph = run.graph
+    triples = graph.split(split)
+    if split == "valid" and not len(triples):
+        triples = graph.train[:1000]
+    known, protocol = KnownTriples(graph.triples), model.config.protocol
+    scorer = family_part(run.family, "model").scorer(model, run)
+    return evaluate_link_prediction(scorer, triples, known, protocol, graph.relations)
+
+
+def evaluate_bundle(model: Model, split: str, data: str | None) -> LinkPredictionReport:
+    """Rank a split with an opened bundle, which holds the triples.
+
+    Raises:
+        DataError: other data are given.
+    """
+    if data is not None:
+        raise DataError("a link prediction bundle holds its triples; leave --data out.")
+    bundle = model.bundle
+    return evaluate_link_prediction(
+        model.score_queries, bundle.triples[split], bundle.known_triples, bundle.config.protocol, model.relations
+    )
+
+
+def evaluate_link_prediction(
+    scorer: Scorer,
+    triples: NDArray[np.int64],
+    known: KnownTriples,
+    protocol: RankingProtocol,
+    relations: Labels | None = None,
+) -> LinkPredictionReport:
     """Ask for the head and the tail of every triple and rank the right answer among all entities.
 
     Args:
         scorer: gives the scores of all entities for a chunk of queries.
         triples: int64 [n, 3], for example the test split.
         known: train, valid and test together; known answers other than the right one do not count.
+        protocol: the family's rule for equal scores and known answers.
+        relations: their labels, for `by_relation`.
 
     Raises:
         DataError: if there is no triple.
@@ -71,10 +118,11 @@ def evaluate_link_prediction(scorer: Scorer, triples: NDArray[np.int64], known: 
         queries = Queries.for_triples(triples, direction)
         for start in range(0, len(triples), QUERY_CHUNK):
             chunk = slice(start, start + QUERY_CHUNK)
-            found = filtered_ranks(scorer(queries[chunk]), triples[chunk, answer], known.answers(queries[chunk]))
+            scores, answers = scorer(queries[chunk]), known.answers(queries[chunk])
+            found = filtered_ranks(scores, triples[chunk, answer], answers, protocol)
             ranks["published"][chunk, column] = found.published
             ranks["realistic"][chunk, column] = found.realistic
-    return LinkPredictionReport(triples, ranks)
+    return LinkPredictionReport(triples, ranks, relations or Labels([], kind="relation"))
 
 
 def rank_metrics(ranks: NDArray[np.float64]) -> dict[str, float]:

@@ -3,49 +3,63 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Protocol
 
 from ..bundle import MANIFEST
 from ..errors import DataError
-from ..known_triples import KnownTriples
-from ..labels import Labels
-from .link_prediction import LinkPredictionReport, evaluate_link_prediction
+from ..tasks import task_module
+
+
+class Report(Protocol):
+    """What every task's evaluation gives."""
+
+    def metrics(self) -> dict[str, float]:
+        """The published metrics by name."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """The metrics and what they were counted on."""
+        ...
 
 
 def evaluate_path(
-    path: Path, split: str, *, backend: str = "auto", device: str = "auto"
-) -> tuple[LinkPredictionReport, Labels]:
-    """Rank a split with whatever lies at `path`; also gives the relation labels.
+    path: Path, split: str, *, data: str | None = None, backend: str = "auto", device: str = "auto"
+) -> Report:
+    """Evaluate a split with whatever lies at `path`, by the published protocol of its task.
+
+    Args:
+        data: for a bundle of a task whose bundles hold no labelled data: where to read it, as `open_data` takes it.
 
     Raises:
         DataError: neither a run with weights nor a bundle.
     """
     if (path / MANIFEST).exists():
-        return _evaluate_bundle(path, split, backend, device)
+        return _evaluate_bundle(path, split, data, backend, device)
     if (path / "run.json").exists():
         if backend not in ("auto", "torch"):
             raise DataError(f"{path} is a run, which only torch evaluates. Export it, or leave --backend out.")
+        if data is not None:
+            raise DataError(f"{path} is a run, which holds its data. Leave --data out.")
         return _evaluate_run(path, split, device)
     raise DataError(f"{path} is neither a run nor a bundle: it has no run.json and no {MANIFEST}.")
 
 
-def _evaluate_bundle(path: Path, split: str, backend: str, device: str) -> tuple[LinkPredictionReport, Labels]:
-    from ..model import load
+def _evaluate_bundle(path: Path, split: str, data: str | None, backend: str, device: str) -> Report:
+    from ..opening import load
 
-    with load(path, backend, device) as model:
-        report = evaluate_link_prediction(model.score_queries, model.bundle.triples[split], model.bundle.known_triples)
-        return report, model.relations
+    with load(path, backend, device) as opened:
+        report: Report = task_module("evaluation", opened.bundle.config.task).evaluate_bundle(opened, split, data)
+        return report
 
 
-def _evaluate_run(path: Path, split: str, device: str) -> tuple[LinkPredictionReport, Labels]:
+def _evaluate_run(path: Path, split: str, device: str) -> Report:
     from ..backends.torch import torch_device
     from ..families import family_part
-    from ..families.link_scorer import link_scorer
     from ..run import Run
 
     run = Run.open(path)
-    parts = family_part(run.family, "model")
-    model = parts.build(run.config, run.inputs)
+    model = family_part(run.family, "model").build(run.config, run.inputs)
     model.load_state_dict(run.weights())
     model.to(torch_device(device))
-    report = evaluate_link_prediction(link_scorer(model), run.graph.split(split), KnownTriples(run.graph.triples))
-    return report, run.graph.relations
+    report: Report = task_module("evaluation", model.config.task).evaluate_run(run, model, split)
+    return report

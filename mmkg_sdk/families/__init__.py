@@ -7,8 +7,7 @@ checkpoint  the official checkpoint, read into our run
 inputs      from a data set to what the entity encoder is fed
 graphs      the modules that are exported: same numbers, less work
 
-What families share lies beside them: config.py, official.py, link_scorer.py. adamf_mat/ has neither inputs nor graphs
-yet and is therefore not listed.
+What families share lies beside them: config.py, official.py, link_prediction.py.
 """
 
 from __future__ import annotations
@@ -18,7 +17,10 @@ from types import ModuleType
 
 from ..errors import DataError
 
-FAMILIES: dict[str, str] = {"mygo": "MyGO (Zhang et al., AAAI 2025): tokenised modalities, contextual Tucker scoring"}
+FAMILIES: dict[str, str] = {
+    "mygo": "MyGO (Zhang et al., AAAI 2025): tokenised modalities, contextual Tucker scoring",
+    "adamf_mat": "AdaMF-MAT (Zhang et al., LREC-COLING 2024): adaptive fusion, rotation, adversarial training",
+}
 
 
 def check_family(name: str) -> str:

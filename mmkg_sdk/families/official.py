@@ -33,6 +33,32 @@ def load_content(path: Path) -> Any:
         ) from err
 
 
+class ForeignObject:
+    """Stands for every class that a checkpoint names and torch does not know. It takes anything and does nothing."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+
+def load_lightning(path: Path) -> Any:
+    """`load_content` for files that hold objects of other packages beside the weights, as Lightning's do.
+
+    None of these packages is imported and nothing that the file names is called: inert objects take their place.
+
+    Raises:
+        ExportError: the file is missing or damaged.
+    """
+    from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+    try:
+        names = get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # no such file, damaged, or older than torch's zip format: load_content says which
+        names = []
+    with safe_globals([(ForeignObject, name) for name in names]):
+        return load_content(path)
+
+
 def finite_tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
     """The content as float32 tensors by name.
 

@@ -15,7 +15,7 @@ from ..errors import BackendError, MmkgError
 from ..run import Run
 from .distributed import ProcessGroup, process_group
 from .metrics import append_metrics, truncate_metrics
-from .objective import Batch, Objective
+from .objective import Batch, TrainingObjective
 from .progress import ProgressLine
 from .schedule import learning_rate, training_progress
 from .seeding import repeatable, seed_epoch
@@ -50,11 +50,13 @@ class TrainingResult:
 
 
 def train(
-    objective: Objective,
+    objective: TrainingObjective,
     run: Run,
     settings: TrainingSettings,
     validate: Validate,
     device: str | torch.device = "cpu",
+    *,
+    selected: str = "mrr",
 ) -> TrainingResult:
     """Train until the epochs, the patience or the time are used up; the run then holds the best weights.
 
@@ -68,8 +70,9 @@ def train(
         objective: moved to the device in place. At the end its model holds the best weights (under torchrun
             in the first process only).
         run: receives weights.safetensors, metrics.jsonl and resume.pt.
-        validate: called in eval mode without gradients; returns finite metrics, among them "mrr".
+        validate: called in eval mode without gradients; returns finite metrics, among them `selected`.
         device: "cpu" or "cuda[:index]".
+        selected: the metric whose highest value decides which weights are kept.
 
     Raises:
         MmkgError: if loss, gradients or validation metrics are not finite; the run can be resumed.
@@ -79,7 +82,7 @@ def train(
     with process_group(device) as group, repeatable(settings.threads, group.device):
         if settings.precision == "fp16" and group.device.type != "cuda":
             raise BackendError("precision 'fp16' needs a CUDA device; use 'bf16' or 'fp32' on the CPU.")
-        return _Training(objective, run, settings, validate, group).train()
+        return _Training(objective, run, settings, validate, group, selected).train()
 
 
 class _Training:
@@ -87,19 +90,20 @@ class _Training:
 
     def __init__(
         self,
-        objective: Objective,
+        objective: TrainingObjective,
         run: Run,
         settings: TrainingSettings,
         validate: Validate,
         group: ProcessGroup,
+        selected: str,
     ) -> None:
         self.objective, self.run, self.settings = objective, run, settings
-        self.validate, self.group = validate, group
+        self.validate, self.group, self.selected = validate, group, selected
         objective.to(group.device)
-        self.parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.Adam(
-            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self.optimizers = [_optimizer(objective.parameter_groups(), settings)]
+        if objective.adversary is not None:
+            rate = objective.adversary_learning_rate
+            self.optimizers.append(torch.optim.Adam(objective.adversary.parameters(), lr=rate))
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=settings.precision == "fp16")
         self.position = Position()
         self.started = self.saved = time.monotonic()
@@ -136,7 +140,8 @@ class _Training:
         if found:
             self.position, state = load_state(path, self.settings)
             self.objective.load_state_dict(state["objective"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
             self.scaler.load_state_dict(state["scaler"])
         self.group.barrier()  # nobody looks for the file after the first process has begun to write
         self.started -= self.position.seconds
@@ -175,24 +180,13 @@ class _Training:
             self._finish_epoch(row)
 
     def _step(self, batch: Batch, epoch: int, index: int) -> tuple[dict[str, float], float]:
-        """One optimiser step: what the objective returned, averaged over the batch, and the learning rate."""
+        """One step of the model, and one of its adversary: what is logged, averaged over the batch, and the rate."""
         share, weight = self.group.share(batch)
         share = [tensor.to(self.group.device, non_blocking=True) for tensor in share]
-        half = torch.float16 if self.settings.precision == "fp16" else torch.bfloat16
-        with torch.autocast(self.group.device.type, dtype=half, enabled=self.settings.precision != "fp32"):
+        model_optimizer, *adversary_optimizers = self.optimizers
+        with self._autocast():
             outputs = self.objective(*share)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss: torch.Tensor = self.scaler.scale(outputs["loss"])
-        torch.autograd.backward(loss)
-        # The clock is averaged with the gradients: every process must arrive at the same learning rate.
-        clock = torch.tensor(self._seconds(), device=self.group.device)
-        local = torch.stack([*(value.detach().float() for value in outputs.values()), clock])
-        averaged = self.group.average(self.parameters, local, weight)
-        self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm or math.inf)
-        *numbers, seconds, gradient_norm = torch.cat([averaged, norm.float()[None]]).tolist()
-        values = dict(zip(outputs, numbers, strict=True))
-        self._check_finite(values, gradient_norm, epoch, index)
+        values, seconds = self._gradients(outputs, model_optimizer, weight, epoch, index)
         rate = learning_rate(
             self.settings,
             epoch=epoch - 1,
@@ -203,11 +197,41 @@ class _Training:
                 seconds=seconds,
             ),
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.scaler.step(self.optimizer)
+        for group in model_optimizer.param_groups:
+            group["lr"] = rate * group["rate_factor"]
+        self.scaler.step(model_optimizer)
+        for optimizer in adversary_optimizers:
+            with self._autocast():
+                loss = self.objective.adversary_loss(*share)
+            found, _ = self._gradients({"loss": loss}, optimizer, weight, epoch, index)
+            values["adversary_loss"] = found["loss"]
+            self.scaler.step(optimizer)
         self.scaler.update()
         return values, rate
+
+    def _autocast(self) -> torch.autocast:
+        half = torch.float16 if self.settings.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.group.device.type, dtype=half, enabled=self.settings.precision != "fp32")
+
+    def _gradients(
+        self, outputs: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer, weight: float, epoch: int, index: int
+    ) -> tuple[dict[str, float], float]:
+        """Fill the gradients that an optimiser steps along; the outputs and the clock, averaged over the processes."""
+        # What the loss of another optimiser left in these gradients goes.
+        optimizer.zero_grad(set_to_none=True)
+        loss: torch.Tensor = self.scaler.scale(outputs["loss"])
+        torch.autograd.backward(loss)
+        # The clock is averaged with the gradients: every process must arrive at the same learning rate.
+        clock = torch.tensor(self._seconds(), device=self.group.device)
+        local = torch.stack([*(value.detach().float() for value in outputs.values()), clock])
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        averaged = self.group.average(parameters, local, weight)
+        self.scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm or math.inf)
+        *numbers, seconds, gradient_norm = torch.cat([averaged, norm.float()[None]]).tolist()
+        values = dict(zip(outputs, numbers, strict=True))
+        self._check_finite(values, gradient_norm, epoch, index)
+        return values, seconds
 
     def _check_finite(self, values: dict[str, float], gradient_norm: float, epoch: int, index: int) -> None:
         """Stop a training that has diverged. The scaler of fp16 may skip a step, but not go on skipping."""
@@ -231,7 +255,7 @@ class _Training:
         better = False
         if due:
             row["valid"] = self._validated()
-            better = not at.best_epoch or row["valid"]["mrr"] > at.best_metrics["mrr"]
+            better = not at.best_epoch or row["valid"][self.selected] > at.best_metrics[self.selected]
             if better:
                 at.best_epoch, at.best_metrics, at.stale = at.epoch, row["valid"], 0
             else:
@@ -244,23 +268,23 @@ class _Training:
             self.run.save_weights(self.objective.model.state_dict())
 
     def _validated(self) -> dict[str, float]:
-        """The validation metrics, all finite and with an MRR."""
+        """The validation metrics, all finite, and the one that selects among them."""
         self.objective.train(False)
         with torch.no_grad():
             metrics = {name: float(value) for name, value in self.validate().items()}
-        wrong = [name for name in ("mrr", *metrics) if not math.isfinite(metrics.get(name, math.nan))]
+        wrong = [name for name in (self.selected, *metrics) if not math.isfinite(metrics.get(name, math.nan))]
         if wrong:
             raise MmkgError(
                 f"validation after epoch {self.position.epoch} gave {wrong[0]} = {metrics.get(wrong[0])}; "
-                "expected finite metrics, among them mrr."
+                f"expected finite metrics, among them {self.selected}."
             )
-        self.line.validated(metrics["mrr"])
+        self.line.validated(self.selected, metrics[self.selected])
         return metrics
 
     def _save(self) -> None:
         parts = {
             "objective": self.objective.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "scaler": self.scaler.state_dict(),
         }
         save_state(self.run.folder / "resume.pt", self.settings, self.position, parts)
@@ -280,3 +304,11 @@ class _Training:
         if self.settings.max_minutes and self._seconds() >= 60 * self.settings.max_minutes:
             return _STOPS.index("time")
         return _GO_ON
+
+
+def _optimizer(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
+    """Adam or AdamW; a group's "rate_factor" is what the schedule's rate is multiplied with."""
+    for group in groups:
+        group["rate_factor"] = group.pop("learning_rate", settings.learning_rate) / settings.learning_rate
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=settings.learning_rate, eps=settings.epsilon, weight_decay=settings.weight_decay)

@@ -1,9 +1,9 @@
-"""What the loop needs to know of a family: where the batches come from, and the loss of one."""
+"""What the loop needs to know of a family: where the batches come from, the loss of one, and who is trained with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,29 @@ from torch import Tensor, nn
 Batch = tuple[Tensor, ...]
 
 
-class Objective(Protocol):
-    """A torch module with a family's training loss; its `model` is what is kept in the run."""
+class TrainingObjective(nn.Module):
+    """Base of the families' objectives: a module with a training loss; its `model` is what is kept in the run.
 
-    @property
-    def model(self) -> nn.Module:
-        """The model alone; its state dict has the official names."""
+    Attributes:
+        model: the model alone; its state dict has the official names.
+        adversary: what is trained against the model, with an optimiser of its own that makes a step on
+            `adversary_loss` of the same batch after each step of the model's; None = nothing is.
+        adversary_learning_rate: of that optimiser, constant.
+        forward: takes the tensors of a batch and gives {"loss": scalar, mean over the batch; ...other scalars to
+            log}; random by torch's own generator.
+        adversary_loss: takes the same and gives what the adversary minimises, a scalar; only with an adversary.
+    """
+
+    model: nn.Module
+    adversary: nn.Module | None
+    adversary_learning_rate = 0.0
+    forward: Callable[..., dict[str, Tensor]]
+    adversary_loss: Callable[..., Tensor]
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.adversary = None
 
     def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
         """One epoch of shuffled batches on the CPU, random by `generator` alone.
@@ -24,12 +41,11 @@ class Objective(Protocol):
         Every epoch has the same number of batches. All tensors of a batch have the same number of rows along
         axis 0, one per query. It is called once more before the first epoch, to count the batches.
         """
+        raise NotImplementedError
 
-    def __call__(self, *batch: Tensor) -> dict[str, Tensor]:
-        """{"loss": scalar, mean over the batch; ...other scalars to log}; random by torch's own generator."""
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What the model's optimiser steps: "params", and what differs from the settings.
 
-    def parameters(self) -> Iterator[nn.Parameter]: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any: ...
-    def train(self, mode: bool = True) -> Any: ...
-    def to(self, device: torch.device) -> Any: ...
+        That may be "weight_decay", and "learning_rate" where the schedule's highest rate is another one.
+        """
+        return [{"params": [parameter for parameter in self.model.parameters() if parameter.requires_grad]}]

@@ -22,7 +22,7 @@ class ProgressLine:
         self._settings = settings
         self._started = time.monotonic()
         self._steps, self._before, self._done, self._triples = steps, done, done, 0
-        self._mrr = float("nan")
+        self._validated = "not validated yet"
         self._bar = tqdm(
             total=steps,
             initial=done,
@@ -43,16 +43,15 @@ class ProgressLine:
         left = (self._steps - self._done) * spent / (self._done - self._before)
         if self._settings.max_minutes:
             left = min(left, max(0.0, 60 * self._settings.max_minutes - seconds))
-        mrr = "-" if self._mrr != self._mrr else f"{self._mrr:.4f}"
         speed = f"{self._triples / spent:,.0f} triples/s, ETA {self._bar.format_interval(left)}"
         self._bar.set_description_str(
-            f"epoch {epoch}/{self._settings.epochs}, loss {loss:.4f}, mrr {mrr}, {speed}", refresh=False
+            f"epoch {epoch}/{self._settings.epochs}, loss {loss:.4f}, {self._validated}, {speed}", refresh=False
         )
         self._bar.update()
 
-    def validated(self, mrr: float) -> None:
-        """Show this MRR from now on."""
-        self._mrr = mrr
+    def validated(self, metric: str, value: float) -> None:
+        """Show this metric from now on."""
+        self._validated = f"{metric} {value:.4f}"
 
     def close(self) -> None:
         """Leave the line as it stands."""

@@ -6,8 +6,6 @@ import math
 
 from .settings import TrainingSettings
 
-WARM_UP = 0.1  # share of a "one-cycle" training in which the rate rises
-
 
 def learning_rate(settings: TrainingSettings, *, epoch: int, progress: float) -> float:
     """The learning rate of a step.
@@ -18,10 +16,11 @@ def learning_rate(settings: TrainingSettings, *, epoch: int, progress: float) ->
     """
     if settings.schedule == "constant":
         return settings.learning_rate
-    if settings.schedule == "one-cycle":
-        if progress < WARM_UP:
-            return settings.learning_rate * progress / WARM_UP
-        return settings.learning_rate * _cosine((progress - WARM_UP) / (1 - WARM_UP))
+    if settings.schedule in ("one-cycle", "linear"):
+        if progress < settings.warm_up:
+            return settings.learning_rate * progress / settings.warm_up
+        share = (progress - settings.warm_up) / (1 - settings.warm_up)
+        return settings.learning_rate * (_cosine(share) if settings.schedule == "one-cycle" else 1 - share)
     start, period = 0, settings.step_size
     while epoch >= start + period:
         start, period = start + period, period * 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ def start_training(
     *,
     settings: Mapping[str, Any],
     preset: str | None = None,
+    drop_modality: Mapping[str, float] | None = None,
     device: str = "auto",
     overwrite: bool = False,
 ) -> tuple[Run, Any]:
@@ -29,6 +30,7 @@ def start_training(
         data: "atlas", a fetched name, or a data set folder.
         settings: names of the family's configuration and of TrainingSettings; they win over the preset.
         device: "cpu", "cuda", "cuda:N", or "auto".
+        drop_modality: "image" or "text" -> share of the entities that lose it, chosen by the seed; an experiment.
         preset: a name of the family's presets; None takes the one named like the data set, if there is one.
 
     Returns:
@@ -38,17 +40,20 @@ def start_training(
         DataError: unknown preset or setting, or a data set that cannot be read.
     """
     from ..backends.torch import torch_device
-    from ..data.open import open_dataset
+    from ..data.modalities import drop_modalities
+    from ..data.open import open_data
     from .distributed import process_group
 
     parts = family_part(family, "config")
     chosen = {**_preset(parts.PRESETS, preset, data), **settings}
     training_names = {field.name for field in fields(TrainingSettings)}
     training = TrainingSettings.from_json({n: v for n, v in chosen.items() if n in training_names})
-    dataset = open_dataset(data)
+    dropped = dict(drop_modality or {})
+    dataset = open_data(data)
+    if dropped:
+        dataset = drop_modalities(dataset, dropped, training.seed)
     inputs = family_part(family, "inputs")
-    model_settings = {n: v for n, v in chosen.items() if n not in training_names}
-    config = parts.Config.from_json(model_settings | inputs.data_sizes(dataset))
+    config = inputs.config_for(dataset, {n: v for n, v in chosen.items() if n not in training_names})
     device = torch_device(device)
     with process_group(device) as group:
         if group.is_first:  # under torchrun every process comes here, and all work on the same folder
@@ -56,15 +61,14 @@ def start_training(
                 out,
                 family=family,
                 config=config.to_json(),
-                graph=dataset.graph,
-                inputs=inputs.encoder_inputs(dataset, config),
+                data=inputs.run_data(dataset, config),
                 settings=training.to_json(),
-                source={"data": dataset.graph.name, "preset": preset},
+                source={"data": data, "preset": preset, "drop_modality": dropped},
                 overwrite=overwrite,
             )
         group.barrier()
         run = Run.open(out)
-        return run, _train(run, training, device, inputs.codebooks(dataset))
+        return run, _train(run, training, device, inputs.initial_weights(dataset, config))
 
 
 def resume_training(folder: str | Path, *, device: str = "auto") -> tuple[Run, Any]:
@@ -83,27 +87,30 @@ def resume_training(folder: str | Path, *, device: str = "auto") -> tuple[Run, A
     return run, _train(run, TrainingSettings.from_json(run.settings), torch_device(device), {})
 
 
-def _train(run: Run, settings: TrainingSettings, device: str, frozen: Mapping[str, Any]) -> Any:
+def _train(run: Run, settings: TrainingSettings, device: str, given: Mapping[str, Any]) -> Any:
+    """Train a run.
+
+    Args:
+        given: initial weights by name that do not come from chance.
+    """
     import torch
 
+    from ..tasks import task_module
     from .loop import train
 
     torch.manual_seed(settings.seed)
     model = family_part(run.family, "model").build(run.config, run.inputs)
-    model.load_state_dict({name: torch.as_tensor(array) for name, array in frozen.items()}, strict=False)
-    objective = family_part(run.family, "objective").Objective(model, torch.as_tensor(run.graph.train))
-    return train(objective, run, settings, _validation(run, model), device)
-
-
-def _validation(run: Run, model: Any) -> Callable[[], dict[str, float]]:
-    """Metrics of the validation split, or of the training split where there is none."""
-    from ..evaluation import evaluate_link_prediction
-    from ..families.link_scorer import link_scorer
-    from ..known_triples import KnownTriples
-
-    known = KnownTriples(run.graph.triples)
-    triples = run.graph.valid if len(run.graph.valid) else run.graph.train[:1000]
-    return lambda: evaluate_link_prediction(link_scorer(model), triples, known).metrics()
+    model.load_state_dict({name: torch.as_tensor(array) for name, array in given.items()}, strict=False)
+    objective = family_part(run.family, "objective").objective_of(run, model)
+    evaluation = task_module("evaluation", model.config.task)
+    return train(
+        objective,
+        run,
+        settings,
+        lambda: evaluation.evaluate_run(run, model, "valid").metrics(),
+        device,
+        selected=evaluation.SELECTED,
+    )
 
 
 def _preset(presets: Mapping[str, dict[str, Any]], name: str | None, data: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..errors import DataError
 
-SCHEDULES = ("cosine-restarts", "one-cycle", "constant")
+SCHEDULES = ("cosine-restarts", "one-cycle", "linear", "constant")
+OPTIMIZERS = ("adam", "adamw")
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -21,26 +22,32 @@ class TrainingSettings:
         epochs: how often every training triple is seen.
         batch_size: queries per optimiser step, over all processes together.
         learning_rate: the highest rate of the schedule.
-        weight_decay: of Adam, added to the gradient.
+        optimizer: "adam", whose weight decay is added to the gradient, or "adamw", whose is not.
+        epsilon: of Adam's denominator.
+        weight_decay: of the optimizer; a family may except some of its parameters.
         schedule: "cosine-restarts": cosine to 0 over `step_size` epochs, then again over twice as many, and
             so on, one step per epoch; "one-cycle": linear warm-up, then cosine to 0 at the end, one step per
-            batch; "constant".
+            batch; "linear": the same with a straight line to 0; "constant".
+        warm_up: share of "one-cycle" and "linear" in which the rate rises.
         step_size: epochs in the first period of "cosine-restarts".
         clip_norm: largest L2 norm of all gradients together; None for no limit.
         validate_every: epochs between validations; the last epoch is always validated.
-        patience: stop after so many validations in a row without a better MRR; 0 = never.
+        patience: stop after so many validations in a row without a better result; 0 = never.
         seed: of torch, Python and numpy.
         precision: "fp32", "bf16", or "fp16" (CUDA only, with loss scaling). Weights and Adam stay float32.
         threads: of torch on the CPU; None = torch's choice.
         max_minutes: stop after the epoch that exceeds this wall-clock time, validations included; "one-cycle"
-            then reaches 0 at that time. None = no limit.
+            and "linear" then reach 0 at that time. None = no limit.
     """
 
     epochs: int = 100
     batch_size: int = 2048
     learning_rate: float = 5e-4
+    optimizer: str = "adam"
+    epsilon: float = 1e-8
     weight_decay: float = 0.0
     schedule: str = "cosine-restarts"
+    warm_up: float = 0.1
     step_size: int = 50
     clip_norm: float | None = 0.1
     validate_every: int = 50
@@ -58,11 +65,16 @@ class TrainingSettings:
         if self.threads is not None:
             _check_whole("threads", self.threads, least=1)
         _check_number("learning_rate", self.learning_rate, zero=False)
+        _check_number("epsilon", self.epsilon, zero=False)
         _check_number("weight_decay", self.weight_decay, zero=True)
+        _check_number("warm_up", self.warm_up, zero=True)
+        if self.warm_up >= 1:
+            raise DataError(f"training setting warm_up is {self.warm_up!r}; expected a share below 1.")
         for name in ("clip_norm", "max_minutes"):
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name), zero=False)
         _check_choice("schedule", self.schedule, SCHEDULES)
+        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
         _check_choice("precision", self.precision, PRECISIONS)
 
     def to_json(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..errors import DataError
 from ..files import atomic_file
 from .settings import TrainingSettings
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 # These say when to stop and how fast to compute, not what an epoch does, so they may change on resume.
 CHANGEABLE = ("epochs", "validate_every", "patience", "threads", "max_minutes")
 
@@ -37,7 +37,7 @@ class Position:
 
 
 def save_state(path: Path, settings: TrainingSettings, position: Position, parts: dict[str, Any]) -> None:
-    """Replace resume.pt atomically; `parts` are the state dicts of objective, optimizer and scaler."""
+    """Replace resume.pt atomically; `parts` are the states of objective, optimizers and scaler."""
     head = {"format_version": FORMAT_VERSION, "settings": settings.to_json(), "position": asdict(position)}
     with atomic_file(path) as file:
         torch.save(head | parts, file)
@@ -54,7 +54,7 @@ def load_state(path: Path, settings: TrainingSettings) -> tuple[Position, dict[s
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as err:  # torch raises many types for damaged files: pickle, zip, EOF, runtime
         raise DataError(f"{path} cannot be read ({type(err).__name__}). It is damaged. {advice}") from err
-    expected = {"format_version", "settings", "position", "objective", "optimizer", "scaler"}
+    expected = {"format_version", "settings", "position", "objective", "optimizers", "scaler"}
     if not isinstance(state, dict) or state.keys() != expected:
         raise DataError(f"{path} does not hold a training state. {advice}")
     if state["format_version"] != FORMAT_VERSION:

@@ -52,21 +52,33 @@ _writes("manifest_holds_nan", "NaN is not JSON", b'{"format_version": NaN}')
 _writes("manifest_holds_infinity", "Infinity is not JSON", b'{"format_version": -Infinity}')
 _writes("manifest_has_a_key_twice", "a key stands twice", b'{"format_version": 1, "format_version": 1}')
 _writes("manifest_holds_a_huge_number", "not the JSON|format version", b'{"format_version": ' + b"9" * 100_000 + b"}")
-_sets("version_is_higher", "reads version 1. If it is higher, run: pip install --upgrade", format_version=2)
-_sets("version_is_lower", "format version 0; .* export the bundle again", format_version=0)
-_sets("version_is_a_string", "format version '1'", format_version="1")
+_sets("version_is_higher", "reads version 2. If it is higher, run: pip install --upgrade", format_version=3)
+_sets("version_is_lower", "format version 1; .* export the bundle again", format_version=1)
+_sets("version_is_a_string", "format version '2'", format_version="2")
 _sets("version_is_true", "format version True", format_version=True)
 _sets("family_is_unknown", "unknown family 'transe'; known: mygo", family="transe")
 _sets("family_is_a_path", "unknown family", family="../../os")
 _sets("precision_is_unknown", "unknown precision 'int3'; known: fp32, fp16, bf16", precision="int3")
 _sets("family_is_a_list", r"family is \[\]; expected str", family=[])
-_sets("entities_are_negative", "num_entities is -1", num_entities=-1)
-_sets("entities_are_true", "num_entities is True; expected int", num_entities=True)
-_sets("entities_are_more_than_labels", "num_entities is 41, but 40 in config", num_entities=41)
-_sets("width_is_another", "embedding_dim is 64, but 32 in config", embedding_dim=64)
 _sets("files_are_none", "does not list", files={})
 _sets("graphs_are_none", "do not match the .onnx files", graphs={})
 _sets("config_is_empty", "incomplete MyGO configuration", config={})
+
+
+def _configures(name: str, message: str, **settings: Any) -> None:
+    """An attack that changes the configuration."""
+
+    def spoil(folder: Path) -> None:
+        change_manifest(folder, lambda manifest: manifest["config"].update(settings))
+
+    spoil.__name__ = name
+    attack(message)(spoil)
+
+
+_configures("entities_are_negative", "num_entities is -1", num_entities=-1)
+_configures("entities_are_true", "num_entities is True; expected a whole number", num_entities=True)
+_configures("entities_are_more_than_labels", "entities.txt has 40 labels, .* says 41", num_entities=41)
+_configures("width_is_another", r"vectors is float32 \[40, 32\], expected float32 \[40, 64\]", embedding_dim=64)
 
 
 @attack("unknown MyGO setting '__class__'")

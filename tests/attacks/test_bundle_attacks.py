@@ -74,7 +74,7 @@ def test_an_extra_file_is_never_opened(copy: Path) -> None:
     for backend in ("onnxruntime", "torch"):
         with mmkg_sdk.load(copy, backend, "cpu") as model:
             model.predict_tails(0, 0)
-            model.encode_entities([[0]], [[0]])
+            model.encode_entities(visual_tokens=[[0]], text_tokens=[[0]])
     assert not (copy.parent / "exploded").exists()
 
 

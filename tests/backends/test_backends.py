@@ -131,7 +131,7 @@ def test_a_closed_model_refuses_calls_and_can_be_closed_again(model: Model) -> N
     for call in (
         lambda: closed.predict_tails(0, 0),
         lambda: closed.score_triples(0, 0, 1),
-        lambda: closed.encode_entities([[1]], [[1]]),
+        lambda: closed.encode_entities(visual_tokens=[[1]], text_tokens=[[1]]),
     ):
         with pytest.raises(BackendError, match=r"this model is closed. Load the bundle again."):
             call()
@@ -197,7 +197,7 @@ def test_a_spawned_process_gets_a_working_model(model: Model) -> None:
 
 def test_pickling_carries_the_path_the_options_and_added_entities_but_no_weights(model: Model) -> None:
     grown = own_model(model)
-    grown.add_entities(["one more"], [[1, 2]], [[3]])
+    grown.add_entities(["one more"], visual_tokens=[[1, 2]], text_tokens=[[3]])
     pickled = pickle.dumps(grown)
     assert len(pickled) < 2_000
     again = pickle.loads(pickled)
@@ -218,10 +218,13 @@ def test_a_replaced_bundle_does_not_mix_with_a_loaded_one(model: Model, tmp_path
     (tmp_path / "new").rename(folder)
     np.testing.assert_array_equal(loaded.score_tails(np.arange(40), 0), expected)
     if model.backend.name == "torch":  # everything was read when it was loaded
-        np.testing.assert_array_equal(loaded.encode_entities([[1]], [[3]]), model.encode_entities([[1]], [[3]]))
+        np.testing.assert_array_equal(
+            loaded.encode_entities(visual_tokens=[[1]], text_tokens=[[3]]),
+            model.encode_entities(visual_tokens=[[1]], text_tokens=[[3]]),
+        )
     else:
         with pytest.raises(BackendError, match="was replaced since this model was loaded"):
-            loaded.encode_entities([[1]], [[3]])
+            loaded.encode_entities(visual_tokens=[[1]], text_tokens=[[3]])
 
 
 def test_a_loaded_model_outlives_its_folder(model: Model, tmp_path: Path) -> None:
@@ -352,7 +355,7 @@ from mmkg_sdk.labels import Labels
 from mmkg_sdk.model import _Entities
 model = mmkg_sdk.load({str(golden_bundle)!r}, "onnxruntime", "cpu", threads=1)
 table = np.random.default_rng(0).standard_normal((20_000, 32), dtype=np.float32)
-model._entities = _Entities(Labels([*model.entities, *map(str, range(40, 20_000))]), table)
+model._entities = _Entities(Labels([*model.entities, *map(str, range(40, 20_000))]), dict(vectors=table))
 model.predict_tails(np.zeros(300, np.int64), 0, k=10)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = model.predict_tails(np.arange(20_000), np.arange(20_000) % 7, k=10)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import mmkg_sdk
-from mmkg_sdk.entity_inputs import bundle_entities
 from mmkg_sdk.evaluation import evaluate_link_prediction
+from mmkg_sdk.families.mygo.runtime import bundle_entities
 from mmkg_sdk.model import Model
 from mmkg_sdk.run import Run
 from tests.conftest import import_golden
@@ -69,8 +69,8 @@ def test_the_score_of_a_triple_is_its_entry_in_the_official_scores(opened: Opene
 def test_every_encoder_graph_makes_the_official_table_from_the_golden_inputs(opened: Opened) -> None:
     inputs, expected = opened.case.inputs, opened.case.outputs["ent_emb"][:-1]
     found = opened.model.encode_entities(
-        inputs["visual_token_index"],
-        inputs["text_token_index"],
+        visual_tokens=inputs["visual_token_index"],
+        text_tokens=inputs["text_token_index"],
         visual_mask=inputs["visual_mask"],
         text_mask=inputs["text_mask"],
         structure=opened.model.bundle.inputs["structure"],
@@ -78,13 +78,16 @@ def test_every_encoder_graph_makes_the_official_table_from_the_golden_inputs(ope
     opened.close(found, expected)
     for graph in opened.model.bundle.graphs:
         if graph.startswith("entity_encoder"):
-            opened.close(opened.model.encode_batch(bundle_entities(opened.model.bundle), graph), expected)
+            opened.close(opened.model.encode_batch(bundle_entities(opened.model.bundle), graph)["vectors"], expected)
 
 
 def test_ranks_and_metrics_equal_the_official_ones(opened: Opened) -> None:
     model, expected = opened.model, opened.case.outputs
     report = evaluate_link_prediction(
-        model.score_queries, opened.case.inputs["test_triples"], model.bundle.known_triples
+        model.score_queries,
+        opened.case.inputs["test_triples"],
+        model.bundle.known_triples,
+        model.bundle.config.protocol,
     )
     found = report.metrics()
     names = ["mean_rank", "mrr", "hits_at_10", "hits_at_3", "hits_at_1"]

@@ -31,7 +31,7 @@ def test_tokens_are_split_evenly(bundle: Bundle, token_count: int, visual: int, 
 def test_every_codebook_row_is_drawn_and_none_beyond(bundle: Bundle) -> None:
     batch = random_entities(bundle, 64, 500, seed=1)
     for kind in ("visual", "text"):
-        rows = bundle.config[f"{kind}_codebook_rows"]
+        rows = getattr(bundle.config, f"{kind}_codebook_rows")
         np.testing.assert_array_equal(np.unique(batch.arrays[f"{kind}_tokens"]), np.arange(rows))
 
 
@@ -58,5 +58,5 @@ def test_token_counts_out_of_range_are_refused(bundle: Bundle, counts: list[int]
     with pytest.raises(QueryError, match="token count"):
         check_token_counts(bundle, counts)
     if counts:
-        with pytest.raises(QueryError, match="expected a whole number from 4 to 2,050"):
+        with pytest.raises(QueryError, match="takes a whole number from 4 to 2,050"):
             random_entities(bundle, counts[-1], 1, seed=0)

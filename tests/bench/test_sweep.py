@@ -172,7 +172,7 @@ def test_a_deep_model_has_no_token_table_and_the_report_says_so(
     (row,) = [row for row in report.rows if row.contender == TABLE]
     assert row.status == "not measured"
     assert row.note is not None
-    assert "this model has 2" in row.note
+    assert "exact for one entity encoder layer only" in row.note
     assert [r.status for r in report.rows if r.contender != TABLE] == ["measured"] * 4
 
 

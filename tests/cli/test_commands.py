@@ -90,7 +90,7 @@ def test_inspect_and_verify_describe_the_bundle(golden_bundle: Path) -> None:
     text = mmkg("inspect", golden_bundle).stdout
     assert "query_encoder.onnx" in text
     assert "num_entities" in text
-    assert json.loads(mmkg("inspect", golden_bundle, "--json").stdout)["num_entities"] == 40
+    assert json.loads(mmkg("inspect", golden_bundle, "--json").stdout)["config"]["num_entities"] == 40
     report = json.loads(mmkg("verify", golden_bundle, "--json").stdout)
     assert report["passed"] is True
     assert report["entity_encoder difference"] < 1e-5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,10 @@ def same_dataset(left: DataSet, right: DataSet) -> bool:
         left.graph.name == right.graph.name
         and left.graph.entities == right.graph.entities
         and left.graph.relations == right.graph.relations
-        and dict(left.descriptions) == dict(right.descriptions)
+        and all(
+            list(getattr(left, name).items()) == list(getattr(right, name).items())
+            for name in ("descriptions", "entity_texts", "relation_texts", "source_ids")
+        )
         and all(_same_tokens(one, other) for one, other in pairs)
     )
 
@@ -88,3 +92,89 @@ def _same_tokens(left: RawTokens | None, right: RawTokens | None) -> bool:
         and (left.vocabulary_size, left.pad_id, left.tokenizer)
         == (right.vocabulary_size, right.pad_id, right.tokenizer)
     )
+
+
+def pack_files(folder: Path, pack: Callable[[bytes], bytes], suffix: str) -> Path:
+    """Replace every file of a folder by its compressed form."""
+    for path in list(folder.iterdir()):
+        if path.is_file():
+            (folder / (path.name + suffix)).write_bytes(pack(path.read_bytes()))
+            path.unlink()
+    return folder
+
+
+Files = dict[str, str | bytes | None]
+
+
+def write_changed(folder: Path, files: Files, changes: Files | None) -> Path:
+    """Write the files with the changes; None leaves a file out."""
+    return write_files(
+        folder, {name: content for name, content in (files | (changes or {})).items() if content is not None}
+    )
+
+
+def own_linking(folder: Path, changes: Files | None = None) -> Path:
+    """Three candidates of which two are called Georgia, three mentions, two pictures."""
+    mentions = "mention\tsentence\tentity\timage\n"
+    files: Files = {
+        "entities.tsv": "label\tname\ttext\timage\n"
+        "Georgia (Q230)\tGeorgia\tA country in the Caucasus.\t\n"
+        "Georgia (Q1428)\tGeorgia\tA state of the south.\\nIts capital is Atlanta.\timages/state.png\n"
+        "Tbilisi\tTbilisi\t\t\n",
+        "mentions-train.tsv": mentions + "Georgia\tWe drank wine all over Georgia.\tGeorgia (Q230)\timages/post.png\n"
+        "the city\tThe old baths make the city famous.\tTbilisi\t\n",
+        "mentions-valid.tsv": mentions,
+        "mentions-test.tsv": mentions + "Georgia\tPeaches grow well in Georgia.\tGeorgia (Q1428)\t\n",
+    }
+    write_files(folder / "images", {"state.png": b"state", "post.png": b"post"})
+    return write_changed(folder, files, changes)
+
+
+def own_relations(folder: Path, changes: Files | None = None) -> Path:
+    """Two classes, one sentence in train and in valid, a picture."""
+    files: Files = {
+        "relations.txt": "none\n/per/loc/lives_in\n",
+        "relations-train.jsonl": '{"words": ["Ada", "lives", "in", "Old", "Town"], "head": [0, 1], "tail": [3, 5], '
+        '"relation": "/per/loc/lives_in", "image": "images/ada.png"}\n',
+        "relations-valid.jsonl": '{"words": ["Ada", "met"], "head": [1, 2], "tail": [0, 1], "relation": "none"}\n',
+        "relations-test.jsonl": "",
+    }
+    write_files(folder / "images", {"ada.png": b"ada"})
+    return write_changed(folder, files, changes)
+
+
+def own_tags(folder: Path, changes: Files | None = None) -> Path:
+    """One sentence in train and in test."""
+    files: Files = {
+        "tags-train.jsonl": '{"words": ["Ada", "Vale", "visits", "Rome"], "tags": ["B-PER", "I-PER", "O", "B-LOC"]}\n',
+        "tags-valid.jsonl": "",
+        "tags-test.jsonl": '{"words": ["Hello"], "tags": ["O"]}\n',
+    }
+    return write_changed(folder, files, changes)
+
+
+def mnre_line(image: str, relation: str) -> str:
+    """One line as MNRE has it."""
+    words = ["Ada", "and", "Bo's", "dog"]
+    head, tail = {"name": "Ada", "pos": [0, 1]}, {"name": "Bo's dog", "pos": [2, 4]}
+    return repr({"token": words, "h": head, "t": tail, "img_id": image, "relation": relation}) + "\n"
+
+
+def small_mnre(folder: Path, changes: Files | None = None) -> Path:
+    """Two sentences in train, one in each of the others, in the layout of MNRE without a list of classes."""
+    files: Files = {
+        "tiny_train.txt": mnre_line("p1.jpg", "/per/misc/owns") + mnre_line("p2.jpg", "None"),
+        "tiny_val.txt": mnre_line("p3.jpg", "/per/misc/knows"),
+        "tiny_test.txt": mnre_line("p4.jpg", "None"),
+    }
+    return write_changed(folder, files, changes)
+
+
+def small_twitter(folder: Path, changes: Files | None = None) -> Path:
+    """Two sentences in train, one in each of the others, in the layout of Twitter-2017."""
+    files: Files = {
+        "train.txt": "IMGID:p1\nAda\tB-PER\nreads\tO\nEmma\tB-OTHER\n\nIMGID:p2\nHello\tO\n\n",
+        "valid.txt": "IMGID:p1\nRome\tB-LOC\n\n",
+        "test.txt": "IMGID:p3\nRome\tB-LOC\n",
+    }
+    return write_changed(folder, files, changes)

@@ -13,7 +13,7 @@ from mmkg_sdk.cli.data import data
 from mmkg_sdk.data import read_dataset, tokenize_dataset, write_dataset
 from mmkg_sdk.errors import DataError
 
-from .folders import REAL_DATA, small_dataset, small_mygo, write_files
+from .folders import REAL_DATA, own_linking, own_relations, small_dataset, small_mygo, write_files
 
 
 def call(*arguments):
@@ -43,6 +43,18 @@ def test_inspect_without_json_is_a_table(small):
     assert result.exit_code == 0
     assert "train                     2" in result.stdout
     assert "tokenizer patches" in result.stdout
+
+
+def test_inspect_describes_mentions_and_sentences(tmp_path):
+    answer = json.loads(call("inspect", own_linking(tmp_path / "mentions"), "--json").stdout)
+    assert (answer["kind"], answer["entities"], answer["ambiguous_mentions"]) == ("entity-linking", 3, 1)
+    classes = "".join(f"class {k}\n" for k in range(8))
+    folder = own_relations(tmp_path / "sentences", {"relations.txt": f"none\n/per/loc/lives_in\n{classes}"})
+    (folder / "images").rename(tmp_path / "images")
+    text = call("inspect", folder, "--images", tmp_path).stdout
+    assert "kind                      relation extraction" in text
+    assert "\nlabel_counts\n           1  none\n           1  /per/loc/lives_in\n           0  class 0\n" in text
+    assert "sentences_with_image      0.5" in text
 
 
 def test_warnings_go_to_stderr_and_the_answer_stays_json(tmp_path):

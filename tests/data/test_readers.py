@@ -207,7 +207,7 @@ MALFORMED_MYGO = {
         {"entity2id_txt": None, "entities_txt": "0\n1\n2\n3\n1\n"},
         r"entities.txt:5: '1' stands on line 2",
     ),
-    "both layouts": ({"train2id_txt": "0\n"}, r"two layouts"),
+    "both layouts": ({"train2id_txt": "0\n"}, r"train.txt and train2id.txt, 2 layouts"),
 }
 
 
@@ -263,7 +263,7 @@ def test_a_truncated_archive_is_an_error(tmp_path, suffix):
 def test_a_file_or_nothing_instead_of_a_folder_is_an_error(tmp_path):
     with pytest.raises(DataError, match="not a folder"):
         read_dataset(tmp_path / "absent")
-    with pytest.raises(DataError, match=r"neither train.txt"):
+    with pytest.raises(DataError, match=r"no triples; expected one of train.txt"):
         read_dataset(tmp_path)
 
 

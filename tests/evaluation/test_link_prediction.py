@@ -9,12 +9,15 @@ import torch
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation import evaluate_link_prediction
 from mmkg_sdk.evaluation.link_prediction import rank_metrics
-from mmkg_sdk.families.link_scorer import link_scorer
+from mmkg_sdk.families.link_prediction import link_scorer
 from mmkg_sdk.known_triples import HEAD, KnownTriples, Queries
 from mmkg_sdk.labels import Labels
+from mmkg_sdk.ranking import RankingProtocol
 from tests.golden_cases import MYGO_CASES, golden_case
 
 ENTITIES, RELATIONS = 9, 3
+FLOOR = RankingProtocol("floor")
+LABELS = Labels(["r0", "r1", "r2"], kind="relation")
 
 
 def toy() -> tuple[np.ndarray, np.ndarray, dict[tuple[int, int, int], np.ndarray]]:
@@ -37,7 +40,7 @@ def test_ranks_equal_those_of_a_plain_loop() -> None:
         keys = zip(queries.entity.tolist(), queries.relation.tolist(), queries.direction.tolist(), strict=True)
         return np.stack([scores[key] for key in keys])
 
-    report = evaluate_link_prediction(scorer, test, KnownTriples(triples))
+    report = evaluate_link_prediction(scorer, test, KnownTriples(triples), FLOOR)
     facts = set(map(tuple, triples.tolist()))
     for row, (head, relation, tail) in enumerate(test.tolist()):
         for column, right in ((0, head), (1, tail)):
@@ -57,7 +60,8 @@ def test_ranks_equal_those_of_a_plain_loop() -> None:
 def test_golden_ranks_and_metrics_come_out_exactly(name: str) -> None:
     case = golden_case(name)
     triples = [case.inputs[f"{split}_triples"] for split in ("train", "valid", "test")]
-    report = evaluate_link_prediction(link_scorer(case.model()), triples[2], KnownTriples(np.concatenate(triples)))
+    known = KnownTriples(np.concatenate(triples))
+    report = evaluate_link_prediction(link_scorer(case.model()), triples[2], known, FLOOR)
     np.testing.assert_array_equal(report.ranks["published"], case.outputs["ranks"])
     found = report.metrics()
     names = ("mean_rank", "mrr", "hits_at_10", "hits_at_3", "hits_at_1")
@@ -67,12 +71,14 @@ def test_golden_ranks_and_metrics_come_out_exactly(name: str) -> None:
 def test_sides_and_relations_add_up_to_the_whole() -> None:
     triples, test, _ = toy()
     rng = np.random.default_rng(1)
-    report = evaluate_link_prediction(
-        lambda queries: rng.random((len(queries), ENTITIES), dtype=np.float32), test, KnownTriples(triples)
-    )
+
+    def scorer(queries: Queries) -> np.ndarray:
+        return rng.random((len(queries), ENTITIES), dtype=np.float32)
+
+    report = evaluate_link_prediction(scorer, test, KnownTriples(triples), FLOOR, LABELS)
     sides = report.by_side()
     assert report.metrics()["mrr"] == pytest.approx((sides["head"]["mrr"] + sides["tail"]["mrr"]) / 2)
-    relations = report.by_relation(Labels(["r0", "r1", "r2"], kind="relation"))
+    relations = report.by_relation()
     assert sum(row["triples"] * row["mrr"] for row in relations.values()) == pytest.approx(
         len(test) * report.metrics()["mrr"]
     )
@@ -83,7 +89,9 @@ def test_sides_and_relations_add_up_to_the_whole() -> None:
 
 def test_a_split_without_triples_is_an_error() -> None:
     with pytest.raises(DataError, match="nothing to evaluate"):
-        evaluate_link_prediction(lambda queries: np.zeros((0, 1)), np.empty((0, 3), np.int64), KnownTriples(toy()[0]))
+        evaluate_link_prediction(
+            lambda queries: np.zeros((0, 1)), np.empty((0, 3), np.int64), KnownTriples(toy()[0]), FLOOR
+        )
 
 
 def test_metrics_of_known_ranks() -> None:

@@ -14,6 +14,7 @@ from mmkg_sdk import ExportError, MmkgError
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.export import export_bundle, import_checkpoint
 from mmkg_sdk.run import Run
+from mmkg_sdk.run_data import link_prediction_data
 from tests.golden_cases import GOLDEN
 
 
@@ -106,7 +107,7 @@ def test_a_graph_of_one_entity_and_one_relation_is_exported_and_answers(tmp_path
             assert len(model.predict_tails(0, 0)[0]) == 0, "its only answer is known"
             assert len(model.predict_heads([], [])) == 0
             assert model.score_heads(0, 0).shape == (1, 1)
-            model.add_entities(["second"], [[0]], [[]])
+            model.add_entities(["second"], visual_tokens=[[0]], text_tokens=[[]])
             assert model.predict_tails("second", 0, filter_known=False).k == 2
 
 
@@ -131,7 +132,7 @@ def smallest_run(folder: Path) -> Run:
     graph = KnowledgeGraph(
         "smallest", Labels(["entity 0"]), Labels(["relation 0"]), np.zeros((1, 3), np.int64), none, none
     )
-    run = Run.create(folder / "run", family="mygo", config=config, graph=graph, inputs=inputs)
+    run = Run.create(folder / "run", family="mygo", config=config, data=link_prediction_data(graph, inputs))
     torch.manual_seed(0)
     run.save_weights(family_part("mygo", "model").build(config, inputs).state_dict())
     return run

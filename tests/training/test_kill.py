@@ -67,7 +67,7 @@ def test_killed_and_resumed_equals_uninterrupted(point: str, killed: Path, unint
     rows = [without_times(read_metrics(folder / "metrics.jsonl")) for folder in (run.folder, uninterrupted.folder)]
     assert rows[0] == rows[1]
     folders = (run.folder, uninterrupted.folder)
-    states = [torch.load(folder / "resume.pt", weights_only=True)["optimizer"]["state"] for folder in folders]
+    states = [torch.load(folder / "resume.pt", weights_only=True)["optimizers"][0]["state"] for folder in folders]
     for moments, others in zip(*(state.values() for state in states), strict=True):
         assert all(torch.equal(moments[name], others[name]) for name in others)
     assert sorted(path.name for path in run.folder.iterdir()) == sorted(

@@ -14,12 +14,14 @@ from torch import Tensor
 
 from mmkg_sdk.data.graph import KnowledgeGraph
 from mmkg_sdk.evaluation import evaluate_link_prediction
-from mmkg_sdk.families.link_scorer import link_scorer
+from mmkg_sdk.families.link_prediction import link_scorer
 from mmkg_sdk.families.mygo.model import INPUT_NAMES, MyGO, build
 from mmkg_sdk.families.mygo.objective import Objective
 from mmkg_sdk.known_triples import KnownTriples
 from mmkg_sdk.labels import Labels
+from mmkg_sdk.ranking import RankingProtocol
 from mmkg_sdk.run import Run
+from mmkg_sdk.run_data import link_prediction_data
 from mmkg_sdk.training import TrainingSettings, train
 from mmkg_sdk.training.metrics import read_metrics
 from mmkg_sdk.training.seeding import seed_everything
@@ -35,6 +37,8 @@ SETTINGS = TrainingSettings(
     validate_every=2,
     threads=1,
 )
+
+FLOOR = RankingProtocol("floor")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +64,7 @@ def graph_of(model: MyGO) -> KnowledgeGraph:
 def new_run(folder: Path, original: MyGO, **changes: float) -> Run:
     inputs = {name: original.get_buffer(name).numpy() for name in INPUT_NAMES}
     config = original.config.to_json() | changes
-    return Run.create(folder, family="mygo", config=config, graph=graph_of(original), inputs=inputs)
+    return Run.create(folder, family="mygo", config=config, data=link_prediction_data(graph_of(original), inputs))
 
 
 def new_objective(run: Run) -> Objective:
@@ -70,7 +74,7 @@ def new_objective(run: Run) -> Objective:
 
 def validation(run: Run, objective: Objective) -> Callable[[], dict[str, float]]:
     known = KnownTriples(run.graph.triples)
-    return lambda: evaluate_link_prediction(link_scorer(objective.model), run.graph.valid, known).metrics()
+    return lambda: evaluate_link_prediction(link_scorer(objective.model), run.graph.valid, known, FLOOR).metrics()
 
 
 def trained(run: Run, settings: TrainingSettings = SETTINGS, device: str = "cpu") -> list[dict[str, object]]:
@@ -90,7 +94,7 @@ def test_mygo_learns_a_rule_and_the_run_scores_as_reported(tmp_path: Path, origi
     opened = Run.open(run.folder)
     model = build(opened.config, opened.inputs)
     model.load_state_dict(opened.weights())
-    found = evaluate_link_prediction(link_scorer(model), opened.graph.valid, KnownTriples(opened.graph.triples))
+    found = evaluate_link_prediction(link_scorer(model), opened.graph.valid, KnownTriples(opened.graph.triples), FLOOR)
     assert found.metrics()["mrr"] == best
 
 

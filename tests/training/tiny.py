@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from mmkg_sdk.data.graph import KnowledgeGraph
 from mmkg_sdk.labels import Labels
 from mmkg_sdk.run import Run
+from mmkg_sdk.run_data import link_prediction_data
 from mmkg_sdk.training import TrainingSettings
+from mmkg_sdk.training.objective import TrainingObjective
 from mmkg_sdk.training.seeding import seed_everything
 
 REPO_ROOT = Path(__file__).parents[2]
@@ -45,10 +47,9 @@ class DistMult(nn.Module):
         return F.dropout(product, rate, self.training) @ self.entities.T
 
 
-class Objective(nn.Module):
+class Objective(TrainingObjective):
     def __init__(self, triples: Tensor, dropout: float) -> None:
-        super().__init__()
-        self.model = DistMult()
+        super().__init__(DistMult())
         self.triples, self.dropout = triples, dropout
 
     def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
@@ -76,7 +77,7 @@ def random_graph() -> KnowledgeGraph:
 
 def new_run(folder: Path) -> Run:
     # The loop never looks at the family, so the one that exists lends its name.
-    return Run.create(folder, family="mygo", config={"width": 8}, graph=random_graph(), inputs={})
+    return Run.create(folder, family="mygo", config={"width": 8}, data=link_prediction_data(random_graph(), {}))
 
 
 def new_objective(*, dropout: float = 0.3) -> Objective:

@@ -9,6 +9,9 @@ territories that are no entity here are left out.
 
 The sentence of a capital usually names its country, so text helps to answer. Most countries have a flag and
 nothing else has, so models meet missing images.
+
+`sentences` (imported on its own) writes the data of the sentence tasks, made of the same facts: mentions to link,
+relations between two spans, and tagged words.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ real parts, then the imaginary ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,10 +17,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...known_triples import Queries
+from ...run import Run
+from ..link_prediction import link_scorer
 from .config import AdaMFConfig
 
-# Nothing besides the weights is needed: the feature tables are trained, so they are weights too.
-INPUT_NAMES: tuple[str, ...] = ()
+# Large enough that exp() gives exactly 0, small enough for every float32 kernel.
+MASKED = -1e30
+
+INPUT_NAMES = ("visual_mask", "text_mask")
 
 # Moduli computed at a time when all entities are scored: 16 MiB of float32 per intermediate result.
 MODULI_PER_BLOCK = 2**22
@@ -31,6 +36,9 @@ class AdaMF(nn.Module):
 
     The feature tables are NaN until weights are loaded into them, from a checkpoint or from the features of a data
     set: a model whose features were forgotten then has no scores instead of wrong ones.
+
+    Args:
+        masks: "visual_mask" and "text_mask", bool [N]; True = the modality of this entity takes no part in the fusion.
     """
 
     # Constants that the official checkpoint holds as tensors, float32 [1] each.
@@ -39,10 +47,14 @@ class AdaMF(nn.Module):
     ent_embedding_range: Tensor
     rel_embedding_range: Tensor
     margin: Tensor
+    # bool [N, 3]: structure (never), image, text.
+    hidden: Tensor
 
-    def __init__(self, config: AdaMFConfig) -> None:
+    def __init__(self, config: AdaMFConfig, masks: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.config = config
+        hidden = torch.stack([torch.zeros_like(masks["visual_mask"]), masks["visual_mask"], masks["text_mask"]], dim=1)
+        self.register_buffer("hidden", hidden, persistent=False)
         width = 2 * config.embedding_dim
         for name, value in {
             "zero_const": 0.0,
@@ -76,22 +88,29 @@ class AdaMF(nn.Module):
         text = self.text_proj(_rows(self.text_embeddings.weight, entities))
         return torch.stack([structure, visual.to(structure.dtype), text.to(structure.dtype)], dim=1)
 
-    def fusion_weights(self, vectors: Tensor) -> Tensor:
+    def fusion_weights(self, vectors: Tensor, hidden: Tensor | None = None) -> Tensor:
         """[n, 3]: how much structure, image and text count; softmax of w . tanh(vector).
 
         Args:
             vectors: [n, 3, 2d], as `modality_vectors` gives them.
+            hidden: bool [n, 3], True = no share at all; None hides nothing, as the authors' code.
         """
-        logits: Tensor = self.ent_attn(torch.tanh(vectors))[..., 0]
-        return logits.to(vectors.dtype).softmax(dim=-1)
+        logits: Tensor = self.ent_attn(torch.tanh(vectors))[..., 0].to(vectors.dtype)
+        if hidden is not None:
+            logits = logits.masked_fill(hidden, MASKED)
+        return logits.softmax(dim=-1)
 
-    def fuse(self, vectors: Tensor) -> Tensor:
-        """[n, 2d]: the mix of the three vectors, themselves and not their tanh; vectors [n, 3, 2d]."""
-        return (self.fusion_weights(vectors)[..., None] * vectors).sum(dim=-2)
+    def fuse(self, vectors: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """[n, 2d]: the mix of the three vectors, themselves and not their tanh; arguments as `fusion_weights`."""
+        return (self.fusion_weights(vectors, hidden)[..., None] * vectors).sum(dim=-2)
 
     def entity_table(self, entities: Tensor | None = None) -> Tensor:
         """[n, 2d]: the fused vectors (all if None). They depend on the entity alone, so they serve every query."""
-        return self.fuse(self.modality_vectors(entities))
+        return self.fuse(self.modality_vectors(entities), self.hidden if entities is None else self.hidden[entities])
+
+    def modality_weights(self) -> Tensor:
+        """[N, 3]: how much structure, image and text count in each entity's fused vector."""
+        return self.fusion_weights(self.modality_vectors(), self.hidden)
 
     def relation_table(self) -> Tensor:
         """[R, 2d]: cosines, then sines of the phases. A phase is not wrapped and may exceed pi."""
@@ -152,8 +171,9 @@ def distances(queries: Tensor, table: Tensor) -> Tensor:
 
 
 def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> AdaMF:
-    """The model of a run's configuration, with fresh weights but no features yet; `inputs` is empty."""
-    return AdaMF(AdaMFConfig.from_json(config))
+    """The model of a run's configuration and inputs (masks), with fresh weights but no features yet."""
+    masks = {name: torch.as_tensor(inputs[name]) for name in INPUT_NAMES}
+    return AdaMF(AdaMFConfig.from_json(config), masks)
 
 
 def _features(rows: int, width: int) -> nn.Embedding:
@@ -162,3 +182,8 @@ def _features(rows: int, width: int) -> nn.Embedding:
 
 def _rows(table: Tensor, entities: Tensor | None) -> Tensor:
     return table if entities is None else F.embedding(entities, table)
+
+
+def scorer(model: AdaMF, run: Run) -> Callable[[Queries], NDArray[Any]]:
+    """Scores of all entities for a chunk of queries; what is asked about needs nothing of the run."""
+    return link_scorer(model)

@@ -8,7 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .model import AdaMF
+from ...run import Run
+from ...training.objective import TrainingObjective
+from .model import AdaMF, rotated
+from .negatives import negative_distances
 from .sampler import Sampler, torch_numbers
 
 GENERATOR_WIDTH = 512
@@ -81,24 +84,26 @@ class Adversary(nn.Module):
         return torch.stack([self_adversarial_loss(fake, real, 1.0) for fake in fakes]).sum()
 
 
-class Objective(nn.Module):
+class Objective(TrainingObjective):
     """The loss of one batch of triples with their negatives.
 
-    With an `adversarial_weight` above 0 there is an `adversary`, saved with the objective's state. Its parameters
-    belong to an optimiser of their own, at `generator_learning_rate`, which makes a step on `generator_loss` of the
-    same batch after each step of the model's; what `forward` leaves in their gradients is to be thrown away.
+    With an `adversarial_weight` above 0 there is an `adversary`: the generators, saved with the objective's state.
 
     Args:
         model: the model to train.
         triples: int64 [triples, 3] training triples: head, relation, tail.
     """
 
+    model: AdaMF
+    adversary: Adversary | None
+
     def __init__(self, model: AdaMF, triples: Tensor) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         config = model.config
         self.sampler = Sampler(triples.cpu().numpy(), config.num_entities, config.num_relations)
-        self.adversary = Adversary(config.noise_dim, 2 * config.embedding_dim) if config.adversarial_weight else None
+        if config.adversarial_weight:
+            self.adversary = Adversary(config.noise_dim, 2 * config.embedding_dim)
+            self.adversary_learning_rate = config.generator_learning_rate
 
     def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """One epoch of (positives, negatives, replaces_tail): int64 [P, 3], int64 [P, negatives], bool [P, negatives].
@@ -136,7 +141,7 @@ class Objective(nn.Module):
             "against_fakes": against.detach(),
         }
 
-    def generator_loss(self, positives: Tensor, negatives: Tensor, replaces_tail: Tensor) -> Tensor:
+    def adversary_loss(self, positives: Tensor, negatives: Tensor, replaces_tail: Tensor) -> Tensor:
         """The adversary's loss on the same batch, after the model's step; negatives play no part in it."""
         assert self.adversary is not None, "adversarial_weight is 0: there are no generators to train"
         return self.adversary.loss(self.model, positives, self.draw_noise(positives))
@@ -149,11 +154,18 @@ class Objective(nn.Module):
         self, entities: Tensor, relations: Tensor, positives: Tensor, negatives: Tensor, replaces_tail: Tensor
     ) -> Tensor:
         """[P, 1 + negatives]: of each positive, then of its negatives; the tables as in the model."""
-        head, relation, tail = positives.T[:, :, None]
-        heads = torch.cat([head, torch.where(replaces_tail, head, negatives)], dim=1)
-        tails = torch.cat([tail, torch.where(replaces_tail, negatives, tail)], dim=1)
-        rotations = F.embedding(relation, relations)
-        return self.model.triple_scores(F.embedding(heads, entities), rotations, F.embedding(tails, entities))
+        heads, tails = F.embedding(positives[:, 0], entities), F.embedding(positives[:, 2], entities)
+        rotations = F.embedding(positives[:, 1], relations)
+        cosine, sine = rotations.chunk(2, dim=-1)
+        tail_anchors, head_anchors = rotated(heads, rotations), rotated(tails, torch.cat([cosine, -sine], dim=-1))
+        moduli = torch.linalg.vector_norm(torch.stack((tail_anchors - tails).chunk(2, dim=-1)), dim=0)
+        against = negative_distances(entities, tail_anchors, head_anchors, negatives, replaces_tail)
+        return self.model.margin - torch.cat([moduli.sum(dim=-1, keepdim=True), against], dim=1)
+
+
+def objective_of(run: Run, model: AdaMF) -> Objective:
+    """The objective of a run's training."""
+    return Objective(model, torch.as_tensor(run.graph.train))
 
 
 def self_adversarial_loss(positive: Tensor, negative: Tensor, temperature: float) -> Tensor:

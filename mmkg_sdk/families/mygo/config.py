@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...errors import DataError
+from ...ranking import RankingProtocol
+from ...scores import CandidateScore, InnerProduct
+from ...tasks import LINK_PREDICTION
 from ..config import FamilyConfig
 
 
@@ -65,6 +68,26 @@ class MyGOConfig(FamilyConfig):
     def token_count(self) -> int:
         """Length of an entity's sequence: pooled token, structural token, visual tokens, text tokens."""
         return 2 + self.num_visual_tokens + self.num_text_tokens
+
+    @property
+    def task(self) -> str:
+        """What the model does."""
+        return LINK_PREDICTION
+
+    @property
+    def table_width(self) -> int:
+        """Width of an encoded entity and of a query vector."""
+        return self.embedding_dim
+
+    @property
+    def candidate_score(self) -> CandidateScore:
+        """How a query vector and an encoded entity are scored."""
+        return InnerProduct()
+
+    @property
+    def protocol(self) -> RankingProtocol:
+        """Equal scores count half, rounded down (spec section 4)."""
+        return RankingProtocol("floor")
 
 
 # The name by which every family's configuration is found.

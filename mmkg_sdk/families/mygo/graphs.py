@@ -10,22 +10,30 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...specs import Axis, GraphSpec, TensorSpec
+from ..exported import DTYPES, TOP_K, Linear, load_weights, set_dtype
 from .config import MyGOConfig
 from .model import MyGO, TransformerLayer
 
 # Large enough that exp() gives exactly 0, small enough for every float32 kernel.
 _MASKED = -1e30
-TOP_K = 100
 # Rows of the projected codebooks that are encoded at a time while tables are made.
 _TABLE_ROWS = 4096
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def encoded_entities(model: MyGO) -> dict[str, Tensor]:
+    """What the encoder gives for every entity: "vectors" [N, d]. The last row of the model's table is no entity."""
+    return {"vectors": model.entity_table()[:-1]}
+
+
+def encoder_weights(model: MyGO) -> dict[str, Tensor]:
+    """The trained weights that are inputs of the encoder graph, one row per entity."""
+    return {"structure": model.ent_embeddings[:, 0]}
 
 
 def graph_modules(model: MyGO, dtype: torch.dtype) -> dict[str, nn.Module]:
@@ -39,37 +47,17 @@ def graph_modules(model: MyGO, dtype: torch.dtype) -> dict[str, nn.Module]:
     if model.config.num_entity_layers == 1:
         modules["entity_encoder_token_table"] = TokenTableEncoder(exact)
     for module in modules.values():
-        _set_dtype(module, dtype)
+        set_dtype(module, dtype)
     modules["complete"] = Complete(query_encoder, _num_best(model.config))
     return modules
 
 
-def load_modules(config: dict[str, Any], precision: str, weights: dict[str, Tensor]) -> dict[str, nn.Module]:
+def load_modules(config: MyGOConfig, precision: str, weights: dict[str, Tensor]) -> dict[str, nn.Module]:
     """The modules of a bundle, from its weights named GRAPH.WEIGHT; without "complete", which adds no weights.
 
     Raises:
         RuntimeError: if a weight is missing, unknown or misshapen.
     """
-    full = MyGOConfig.from_json(config)
-    _check_sizes(full, weights)
-    # No graph weight depends on the number of entities or the width of the codebooks, so the skeleton has one of each.
-    skeleton = replace(full, num_entities=1, visual_codebook_width=1, text_codebook_width=1)
-    none = {
-        "visual_tokens": torch.zeros(1, full.num_visual_tokens, dtype=torch.int64),
-        "visual_mask": torch.ones(1, full.num_visual_tokens, dtype=torch.bool),
-        "text_tokens": torch.zeros(1, full.num_text_tokens, dtype=torch.int64),
-        "text_mask": torch.ones(1, full.num_text_tokens, dtype=torch.bool),
-    }
-    modules = graph_modules(MyGO(skeleton, none), DTYPES[precision])
-    del modules["complete"]
-    for graph, module in modules.items():
-        prefix = f"{graph}."
-        module.load_state_dict({n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)})
-    return modules
-
-
-def _check_sizes(config: MyGOConfig, weights: dict[str, Tensor]) -> None:
-    """Compare the sizes that decide how much memory the modules take with the weights, before taking it."""
     width = config.embedding_dim
     last_layer = "layers.{}.rest.hidden.multiplied_weight"
     expected = {
@@ -78,10 +66,15 @@ def _check_sizes(config: MyGOConfig, weights: dict[str, Tensor]) -> None:
         f"query_encoder.{last_layer.format(config.num_decoder_layers - 1)}": (width, config.feedforward_dim),
         "query_encoder.relations": (config.num_relations, width),
     }
-    for name, shape in expected.items():
-        found = tuple(weights[name].shape) if name in weights else "nothing"
-        if found != shape:
-            raise RuntimeError(f"{name} has shape {found}, the configuration says {shape}")
+    # No graph weight depends on the number of entities or the width of the codebooks, so the skeleton has one of each.
+    skeleton = replace(config, num_entities=1, visual_codebook_width=1, text_codebook_width=1)
+    none = {
+        "visual_tokens": torch.zeros(1, config.num_visual_tokens, dtype=torch.int64),
+        "visual_mask": torch.ones(1, config.num_visual_tokens, dtype=torch.bool),
+        "text_tokens": torch.zeros(1, config.num_text_tokens, dtype=torch.int64),
+        "text_mask": torch.ones(1, config.num_text_tokens, dtype=torch.bool),
+    }
+    return load_weights(lambda: graph_modules(MyGO(skeleton, none), DTYPES[precision]), weights, expected)
 
 
 def graph_specs(config: MyGOConfig) -> dict[str, GraphSpec]:
@@ -169,7 +162,7 @@ class TokenTableEncoder(nn.Module):
         self.logit_weight = nn.Buffer(logit_weight)
         self.logits = nn.Buffer(table @ logit_weight)
         self.multiplied_values = nn.Buffer(table @ value_weight.T + value_bias)
-        self.value = _Linear(value_weight, value_bias)
+        self.value = Linear(value_weight, value_bias)
         self.pooled = nn.Buffer(pooled)
         self.pooled_logits = nn.Buffer(pooled @ logit_weight)
         self.pooled_value = nn.Buffer(pooled @ value_weight.T + value_bias)
@@ -236,18 +229,6 @@ class Complete(nn.Module):
         return ids, scores
 
 
-class _Linear(nn.Module):
-    """x W + b with W [in, out] in the graph's precision; takes and gives float32."""
-
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        super().__init__()
-        self.multiplied_weight = nn.Buffer(weight.detach().T.contiguous())
-        self.bias = nn.Buffer(bias.detach())
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.matmul(x.to(self.multiplied_weight.dtype), self.multiplied_weight).float() + self.bias
-
-
 class _Norm(nn.Module):
     """Layer norm, always float32."""
 
@@ -276,10 +257,10 @@ class _AfterAttention(nn.Module):
 
     def __init__(self, layer: TransformerLayer) -> None:
         super().__init__()
-        self.output = _Linear(layer.self_attn.out_proj.weight, layer.self_attn.out_proj.bias)
+        self.output = Linear(layer.self_attn.out_proj.weight, layer.self_attn.out_proj.bias)
         self.norm1, self.norm2 = _Norm(layer.norm1), _Norm(layer.norm2)
-        self.hidden = _Linear(layer.linear1.weight, layer.linear1.bias)
-        self.feedforward = _Linear(layer.linear2.weight, layer.linear2.bias)
+        self.hidden = Linear(layer.linear1.weight, layer.linear1.bias)
+        self.feedforward = Linear(layer.linear2.weight, layer.linear2.bias)
 
     def forward(self, residual: Tensor, attended: Tensor) -> Tensor:
         x = self.norm1(residual + self.output(attended))
@@ -293,7 +274,7 @@ class _Layer(nn.Module):
         super().__init__()
         weights, biases = layer.self_attn.in_proj_weight.chunk(3), layer.self_attn.in_proj_bias.chunk(3)
         self.heads = layer.self_attn.num_heads
-        self.query, self.key, self.value = (_Linear(w, b) for w, b in zip(weights, biases, strict=True))
+        self.query, self.key, self.value = (Linear(w, b) for w, b in zip(weights, biases, strict=True))
         self.rest = _AfterAttention(layer)
 
     def forward(self, queries: Tensor, sequence: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -323,7 +304,7 @@ class _Core(nn.Module):
         core = decoder.W.detach() * scale1
         self.width = len(scale0)
         self.multiplied_core = nn.Buffer((scale0[:, None] * core).flatten(1))
-        self.relation = _Linear((shift0 @ core).T, shift1)
+        self.relation = Linear((shift0 @ core).T, shift1)
 
     def forward(self, context: Tensor, relation: Tensor) -> Tensor:
         matrix = torch.matmul(relation.to(self.multiplied_core.dtype), self.multiplied_core)
@@ -357,12 +338,3 @@ def _token_table(model: MyGO) -> Tensor:
         model.text_token_embedding.weight, model.proj_ent_txt, model.txt_ln, model.get_parameter("pos_txt_ent")
     )
     return torch.cat(visual + text).detach()
-
-
-def _set_dtype(module: nn.Module, dtype: torch.dtype) -> None:
-    """float32 everywhere, except the weights that are multiplied (named multiplied_...), which get `dtype`."""
-    module.float()
-    for part in module.modules():
-        for name, buffer in part.named_buffers(recurse=False):
-            if name.startswith("multiplied_"):
-                setattr(part, name, nn.Buffer(buffer.to(dtype)))

@@ -10,10 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.graph import DataSet, RawTokens
+from ...data.open import AnyData
 from ...data.tokens import select_tokens
 from ...errors import ExportError
+from ...run_data import RunData, link_prediction_data
+from ..link_prediction import check_graph_sizes, knowledge_graph, numbered_graph
 from ..official import stored_array
 from .config import MyGOConfig
+
+
+def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> MyGOConfig:
+    """The configuration: sizes from the data, the rest from settings."""
+    return MyGOConfig.from_json({**settings, **data_sizes(knowledge_graph(dataset, "mygo"))})
+
+
+def run_data(dataset: AnyData, config: MyGOConfig) -> RunData:
+    """What a run holds of a data set."""
+    dataset = knowledge_graph(dataset, "mygo")
+    return link_prediction_data(dataset.graph, encoder_inputs(dataset, config))
 
 
 def encoder_inputs(dataset: DataSet, config: MyGOConfig) -> dict[str, NDArray[Any]]:
@@ -28,8 +42,9 @@ def encoder_inputs(dataset: DataSet, config: MyGOConfig) -> dict[str, NDArray[An
     }
 
 
-def codebooks(dataset: DataSet) -> dict[str, NDArray[np.float32]]:
+def initial_weights(dataset: AnyData, config: MyGOConfig) -> dict[str, NDArray[np.float32]]:
     """The frozen codebooks by parameter name; a modality that the data lacks gets one row that nothing attends to."""
+    dataset = knowledge_graph(dataset, "mygo")
     return {
         "visual_token_embedding.weight": _codebook(dataset.visual),
         "text_token_embedding.weight": _codebook(dataset.text),
@@ -49,26 +64,29 @@ def data_sizes(dataset: DataSet) -> dict[str, int]:
     }
 
 
-def stored_inputs(fields: Mapping[str, NDArray[Any]], path: Path) -> dict[str, NDArray[Any]]:
-    """The inputs among the authors' tensors, which they call ..._token_index and ..._mask.
+def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MyGOConfig) -> RunData:
+    """What a run holds, from the authors' tensors, which they call ..._token_index and ..._mask.
 
     Raises:
-        ExportError: an array is missing or is none of indices or masks.
+        ExportError: an array is missing or does not fit.
     """
+    graph = numbered_graph(path, fields, config.num_entities, config.num_relations)
     arrays: dict[str, NDArray[Any]] = {}
     for modality in ("visual", "text"):
         tokens = stored_array(fields, f"{modality}_token_index", "iu", path)
         arrays[f"{modality}_tokens"] = tokens.astype(np.int64)
         arrays[f"{modality}_mask"] = stored_array(fields, f"{modality}_mask", "b", path)
-    return arrays
+    return link_prediction_data(graph, arrays)
 
 
-def check_inputs(arrays: Mapping[str, NDArray[Any]], config: MyGOConfig) -> None:
-    """Whether the inputs fit a configuration: shapes, and tokens within the codebooks.
+def check_data(data: RunData, config: MyGOConfig) -> None:
+    """Whether the data fit a configuration: sizes, shapes, and tokens within the codebooks.
 
     Raises:
         ExportError: they do not.
     """
+    check_graph_sizes(data, config.num_entities, config.num_relations)
+    arrays = data.tensors["inputs"]
     for modality in ("visual", "text"):
         rows = getattr(config, f"{modality}_codebook_rows")
         shape = (config.num_entities, getattr(config, f"num_{modality}_tokens"))

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from ...run import Run
+from ...training.objective import TrainingObjective
 from .model import MyGO
 
 
-class Objective(nn.Module):
+class Objective(TrainingObjective):
     """The loss of one batch of queries.
 
     Args:
@@ -19,9 +21,10 @@ class Objective(nn.Module):
         triples: int64 [triples, 3] training triples: head, relation, tail.
     """
 
+    model: MyGO
+
     def __init__(self, model: MyGO, triples: Tensor) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.triples = triples
 
     def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -82,3 +85,8 @@ class Objective(nn.Module):
         similarity = anchors @ views.transpose(1, 2) / self.model.config.contrastive_temperature
         own = torch.arange(len(selected), device=similarity.device)
         return torch.stack([F.cross_entropy(view, own) for view in similarity])
+
+
+def objective_of(run: Run, model: MyGO) -> Objective:
+    """The objective of a run's training."""
+    return Objective(model, torch.as_tensor(run.graph.train))

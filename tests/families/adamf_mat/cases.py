@@ -16,11 +16,16 @@ from mmkg_sdk.families.adamf_mat.checkpoint import (
     official_settings,
     read_checkpoint,
 )
-from mmkg_sdk.families.adamf_mat.model import AdaMF
+from mmkg_sdk.families.adamf_mat.model import INPUT_NAMES, AdaMF
 from mmkg_sdk.families.adamf_mat.objective import Adversary, Objective
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "adamf_mat"
 CASES = ["db15k_like", "mkgy_like", "zero_modal"]
+
+
+def no_masks(num_entities: int) -> dict[str, torch.Tensor]:
+    """Nothing is masked, as in the authors' code."""
+    return {name: torch.zeros(num_entities, dtype=torch.bool) for name in INPUT_NAMES}
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class Case:
     def model(self, **changes: Any) -> AdaMF:
         """The model of the checkpoint; `changes` to its configuration do not touch the weights."""
         state = read_checkpoint(self.folder / "checkpoint.pt")
-        model = AdaMF(replace(config_from_checkpoint(state, **official_settings(self.options)), **changes))
+        config = replace(config_from_checkpoint(state, **official_settings(self.options)), **changes)
+        model = AdaMF(config, no_masks(config.num_entities))
         check_state(state, model.state_dict())
         model.load_state_dict(state)
         return model.eval()

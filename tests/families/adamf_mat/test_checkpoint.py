@@ -16,7 +16,7 @@ from mmkg_sdk.families.adamf_mat.checkpoint import (
     official_settings,
     read_checkpoint,
 )
-from tests.families.adamf_mat.cases import CASES, GOLDEN, golden
+from tests.families.adamf_mat.cases import CASES, GOLDEN, golden, no_masks
 
 
 @pytest.fixture
@@ -49,7 +49,8 @@ def test_scoring_needs_no_setting_besides_the_file(state: dict[str, torch.Tensor
 def test_fresh_weights_have_the_constants_of_the_checkpoint(state: dict[str, torch.Tensor]) -> None:
     from mmkg_sdk.families.adamf_mat.model import AdaMF
 
-    fresh = AdaMF(config_from_checkpoint(state))
+    config = config_from_checkpoint(state)
+    fresh = AdaMF(config, no_masks(config.num_entities))
     assert list(fresh.state_dict()) == list(state)
     for name in ("zero_const", "pi_const", "ent_embedding_range", "rel_embedding_range", "margin"):
         torch.testing.assert_close(fresh.state_dict()[name], state[name])

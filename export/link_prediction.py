@@ -1,0 +1,140 @@
+"""What the bundle of a link prediction model holds, and how far it is from the model.
+
+Rankings are compared with ties in mind: two candidates whose reference scores differ by no more than the measured
+error limit may change places; any other difference fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmkg_sdk.entity_batch import EntityBatch
+from mmkg_sdk.evaluation.link_prediction import evaluate_link_prediction
+from mmkg_sdk.families import family_part
+from mmkg_sdk.known_triples import HEAD, TAIL, Queries
+from mmkg_sdk.model import Model
+from mmkg_sdk.run import Run
+from mmkg_sdk.run_data import RunData
+
+from .parity import ERROR_LIMITS, ParityCheck, relative_error, root_mean_square
+
+# Largest allowed change of the filtered MRR on the compared queries.
+MRR_LIMITS = {"fp32": 1e-6, "fp16": 2e-3, "bf16": 1e-2}
+TOP = 10
+MAX_ENTITIES = 2048
+MAX_TRIPLES = 128
+
+Scorer = Callable[[Queries], NDArray[Any]]
+
+
+def bundle_data(run: Run, model: Any) -> RunData:
+    """Labels, known triples, the encoded entities in float32, and what the encoder was fed.
+
+    Args:
+        model: the torch model in float64, eval mode.
+    """
+    weights = family_part(run.family, "graphs").encoder_weights(model)
+    tensors = {
+        "table": {name: rows.astype(np.float32) for name, rows in _encoded(run, model).items()},
+        "inputs": run.inputs | {name: rows.detach().float().numpy() for name, rows in weights.items()},
+        "triples": run.tensors("triples"),
+    }
+    return RunData(run.data_name, run.labels, tensors)
+
+
+def _encoded(run: Run, model: Any) -> dict[str, NDArray[np.float64]]:
+    import torch
+
+    with torch.inference_mode():
+        encoded = family_part(run.family, "graphs").encoded_entities(model)
+        return {name: rows.numpy() for name, rows in encoded.items()}
+
+
+def parity_checks(run: Run, model: Any, opened: Model) -> list[ParityCheck]:
+    """Run every graph of an exported model on its own data and compare with the reference.
+
+    Args:
+        model: the reference, float64 torch.
+        opened: the exported bundle on a backend.
+    """
+    encoded = _encoded(run, model)
+    reference: Scorer = family_part(run.family, "model").scorer(model, run)
+    limit = ERROR_LIMITS[opened.bundle.precision]
+    checks = _encoder_checks(opened, encoded, limit)
+    triples = _sample(_asked_triples(opened), MAX_TRIPLES)
+    for direction, side in ((TAIL, "tails"), (HEAD, "heads")):
+        queries = Queries.for_triples(triples, direction)
+        expected, found = reference(queries), opened.score_queries(queries)
+        error = relative_error(found, expected)
+        checks.append(ParityCheck("query_encoder", f"{side}: largest score error / rms", error, limit))
+        slack = limit * root_mean_square(expected)
+        wrong = _misplaced(np.argsort(-found, axis=1, kind="stable")[:, :TOP], expected, slack)
+        checks.append(ParityCheck("query_encoder", f"{side}: share of queries with another top {TOP}", wrong, 0.0))
+        if "complete" in opened.bundle.graphs and opened.backend.name == "onnxruntime":
+            checks += _complete_checks(opened, queries, expected, side, limit)
+    known, protocol = opened.bundle.known_triples, opened.bundle.config.protocol
+    ranked = evaluate_link_prediction(opened.score_queries, triples, known, protocol)
+    ideal = evaluate_link_prediction(reference, triples, known, protocol)
+    change = abs(ranked.metrics()["mrr"] - ideal.metrics()["mrr"])
+    checks.append(
+        ParityCheck("query_encoder", "change of the filtered MRR", change, MRR_LIMITS[opened.bundle.precision])
+    )
+    return checks
+
+
+def _encoder_checks(model: Model, encoded: dict[str, NDArray[np.float64]], limit: float) -> list[ParityCheck]:
+    chosen = _sample(np.arange(len(model.table)), MAX_ENTITIES)
+    graphs = [graph for graph in model.bundle.graphs if graph.startswith("entity_encoder")]
+    checks = []
+    if graphs:
+        own = family_part(model.bundle.family, "runtime").bundle_entities(model.bundle)
+        batch = EntityBatch(own.rows(chosen), own.token_count)
+        for graph in graphs:
+            found = model.encode_batch(batch, graph)
+            for name, expected in encoded.items():
+                error = relative_error(found[name], expected[chosen])
+                checks.append(ParityCheck(graph, f"{name}: largest error / rms", error, limit))
+    for name, expected in encoded.items():
+        error = relative_error(model.bundle.encoded[name], expected)
+        checks.append(ParityCheck("table", f"{name}: largest error / rms", error, ERROR_LIMITS["fp32"]))
+    return checks
+
+
+def _complete_checks(
+    model: Model, queries: Queries, expected: NDArray[np.float64], side: str, limit: float
+) -> list[ParityCheck]:
+    inputs = {"entity": queries.entity, "relation": queries.relation, "direction": queries.direction}
+    found = model.backend.run("complete", inputs)
+    own = np.take_along_axis(expected, found["ids"], axis=1)
+    slack = limit * root_mean_square(expected)
+    wrong = _misplaced(found["ids"][:, :TOP], expected, slack)
+    error = relative_error(found["scores"], own, expected)
+    return [
+        ParityCheck("complete", f"{side}: largest score error / rms", error, limit),
+        ParityCheck("complete", f"{side}: share of queries with another top {TOP}", wrong, 0.0),
+    ]
+
+
+def _misplaced(found: NDArray[np.int64], expected: NDArray[np.float64], slack: float) -> float:
+    """Share of rows whose found ids are not a top-k of the reference, two scores within `slack` being a tie."""
+    k = min(found.shape[1], expected.shape[1])
+    kth = -np.sort(-expected, axis=1)[:, k - 1 : k]
+    own = np.take_along_axis(expected, found[:, :k], axis=1)
+    return float((own < kth - 2 * slack).any(axis=1).mean())
+
+
+def _asked_triples(model: Model) -> NDArray[np.int64]:
+    """Test triples, or what there is."""
+    for split in ("test", "valid", "train"):
+        if len(model.bundle.triples[split]):
+            return model.bundle.triples[split]
+    return np.zeros((1, 3), dtype=np.int64)  # a bundle without triples still answers (0, 0, ?)
+
+
+def _sample(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Evenly spaced rows, at most `count`."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))]

@@ -1,0 +1,66 @@
+"""What the bundle of a model holds, as its family says: labels, tensors, graphs, other files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SPLITS = ("train", "valid", "test")
+# In every bundle, whatever its family.
+COMMON_FILES = ("weights.safetensors", "parity.json", "MODEL_CARD.md")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Dtype and shape of a stored tensor; None = any size of at least 1 (0 along the first axis)."""
+
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The closed list of what a bundle holds besides COMMON_FILES.
+
+    Attributes:
+        labels: NAME.txt -> number of labels.
+        tensors: NAME.safetensors -> the tensors in it by name.
+        graphs: NAME.onnx.
+        others: further file names.
+    """
+
+    labels: Mapping[str, int]
+    tensors: Mapping[str, Mapping[str, Stored]]
+    graphs: tuple[str, ...]
+    others: tuple[str, ...] = field(default=())
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All file names of the bundle except bundle.json."""
+        return (
+            *(f"{name}.txt" for name in self.labels),
+            *(f"{name}.safetensors" for name in self.tensors),
+            *(f"{name}.onnx" for name in self.graphs),
+            *self.others,
+            *COMMON_FILES,
+        )
+
+
+def link_prediction_contents(
+    num_entities: int,
+    num_relations: int,
+    *,
+    table: Mapping[str, Stored],
+    inputs: Mapping[str, Stored],
+    graphs: tuple[str, ...],
+) -> Contents:
+    """What every bundle that answers (head, relation, ?) holds: labels, known triples, table, encoder inputs.
+
+    Args:
+        table, inputs: the tensors of table.safetensors and inputs.safetensors, one row per entity.
+    """
+    return Contents(
+        labels={"entities": num_entities, "relations": num_relations},
+        tensors={"table": table, "inputs": inputs, "triples": {split: Stored("int64", (None, 3)) for split in SPLITS}},
+        graphs=graphs,
+    )

@@ -1,0 +1,147 @@
+"""The AdaMF graphs that are exported: the same numbers as the model, with less work.
+
+Fusion depends on the entity alone and the phase on the relation alone, so both are tables; a query is one complex
+product, and both directions share one kernel (spec section 7). Conventions as in MyGO's graphs: weights that are
+multiplied may be half precision and are stored [in, out]; tanh, softmax, sines and sums stay float32.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...specs import Axis, GraphSpec, TensorSpec
+from ..exported import DTYPES, TOP_K, Linear, load_weights, set_dtype
+from .config import AdaMFConfig
+from .model import INPUT_NAMES, MASKED, AdaMF, rotated
+
+
+def encoded_entities(model: AdaMF) -> dict[str, Tensor]:
+    """What the encoder gives for every entity: "vectors" [N, 2d] and "modality_weights" [N, 3]."""
+    return {"vectors": model.entity_table(), "modality_weights": model.modality_weights()}
+
+
+def encoder_weights(model: AdaMF) -> dict[str, Tensor]:
+    """The trained weights that are inputs of the encoder graph, one row per entity."""
+    return {
+        "structure": model.ent_embeddings.weight,
+        "visual_features": model.img_embeddings.weight,
+        "text_features": model.text_embeddings.weight,
+    }
+
+
+def graph_modules(model: AdaMF, dtype: torch.dtype) -> dict[str, nn.Module]:
+    """The modules to export by graph name; `dtype` is that of the weights that are multiplied."""
+    exact = copy.deepcopy(model).eval().requires_grad_(False).double().cpu()
+    query_encoder = QueryEncoder(exact)
+    modules: dict[str, nn.Module] = {"entity_encoder": EntityEncoder(exact), "query_encoder": query_encoder}
+    for module in modules.values():
+        set_dtype(module, dtype)
+    config = model.config
+    modules["complete"] = Complete(query_encoder, config.margin, min(TOP_K, config.num_entities))
+    return modules
+
+
+def load_modules(config: AdaMFConfig, precision: str, weights: dict[str, Tensor]) -> dict[str, nn.Module]:
+    """The modules of a bundle, from its weights named GRAPH.WEIGHT; without "complete", which adds no weights.
+
+    Raises:
+        RuntimeError: if a weight is missing, unknown or misshapen.
+    """
+    width = 2 * config.embedding_dim
+    expected = {
+        "entity_encoder.visual.multiplied_weight": (config.visual_feature_width, width),
+        "entity_encoder.text.multiplied_weight": (config.text_feature_width, width),
+        "query_encoder.rotations": (config.num_relations, width),
+    }
+    # No graph weight depends on the number of entities.
+    skeleton = AdaMF(replace(config, num_entities=1), {name: torch.zeros(1, dtype=torch.bool) for name in INPUT_NAMES})
+    return load_weights(lambda: graph_modules(skeleton, DTYPES[precision]), weights, expected)
+
+
+def graph_specs(config: AdaMFConfig) -> dict[str, GraphSpec]:
+    """The signatures of the graphs by name."""
+    batch = Axis("batch", 1, 256, 4096)
+    entities = Axis("num_entities", 1, config.num_entities, max(1 << 20, config.num_entities))
+    width, best = config.table_width, min(TOP_K, config.num_entities)
+    table = TensorSpec("table", "float32", (entities, width))
+    query_inputs = tuple(TensorSpec(name, "int64", (batch,)) for name in ("entity", "relation", "direction"))
+    specs = (
+        GraphSpec(
+            "entity_encoder",
+            (
+                TensorSpec("structure", "float32", (batch, width)),
+                TensorSpec("visual_features", "float32", (batch, config.visual_feature_width)),
+                TensorSpec("visual_mask", "bool", (batch,)),
+                TensorSpec("text_features", "float32", (batch, config.text_feature_width)),
+                TensorSpec("text_mask", "bool", (batch,)),
+            ),
+            (TensorSpec("vectors", "float32", (batch, width)), TensorSpec("modality_weights", "float32", (batch, 3))),
+        ),
+        GraphSpec("query_encoder", (table, *query_inputs), (TensorSpec("queries", "float32", (batch, width)),)),
+        GraphSpec(
+            "complete",
+            (table, *query_inputs),
+            (TensorSpec("ids", "int64", (batch, best)), TensorSpec("scores", "float32", (batch, best))),
+            baked=("table",),
+        ),
+    )
+    return {spec.name: spec for spec in specs}
+
+
+class EntityEncoder(nn.Module):
+    """Adaptive fusion (spec 2.1): projections, softmax of w . tanh(k), weighted sum of the un-squashed vectors."""
+
+    def __init__(self, model: AdaMF) -> None:
+        super().__init__()
+        self.visual = Linear(model.img_proj.weight, model.img_proj.bias)
+        self.text = Linear(model.text_proj.weight, model.text_proj.bias)
+        self.attention = nn.Buffer(model.ent_attn.weight.detach().T.contiguous())
+
+    def forward(
+        self, structure: Tensor, visual_features: Tensor, visual_mask: Tensor, text_features: Tensor, text_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        vectors = torch.stack([structure, self.visual(visual_features), self.text(text_features)], dim=1)
+        logits = torch.matmul(torch.tanh(vectors), self.attention)[..., 0]
+        hidden = torch.stack([visual_mask, text_mask], dim=1)
+        bias = torch.where(hidden, MASKED, 0.0)
+        weights = torch.cat([logits[:, :1], logits[:, 1:] + bias], dim=1).softmax(dim=-1)
+        return (weights[..., None] * vectors).sum(dim=1), weights
+
+
+class QueryEncoder(nn.Module):
+    """The known entity, rotated by the relation's phase for tails and back by it for heads (spec 2.2)."""
+
+    def __init__(self, model: AdaMF) -> None:
+        super().__init__()
+        self.rotations = nn.Buffer(model.relation_table().detach())
+
+    def forward(self, table: Tensor, entity: Tensor, relation: Tensor, direction: Tensor) -> Tensor:
+        cosine, sine = F.embedding(relation, self.rotations).chunk(2, dim=-1)
+        sine = sine * (1 - 2 * direction).float()[:, None]
+        return rotated(F.embedding(entity, table), torch.cat([cosine, sine], dim=-1))
+
+
+class Complete(nn.Module):
+    """Ids to the best candidates; known triples are not filtered. The export turns the table into a constant.
+
+    Standard operators have no fused distance, so this graph holds batch x num_entities x d moduli at once; the SDK's
+    own scoring does not.
+    """
+
+    def __init__(self, query_encoder: QueryEncoder, margin: float, num_best: int) -> None:
+        super().__init__()
+        self.query_encoder = query_encoder
+        self.margin = margin
+        self.num_best = num_best
+
+    def forward(self, table: Tensor, entity: Tensor, relation: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+        queries = self.query_encoder(table, entity, relation, direction)
+        real, imaginary = (queries[:, None] - table[None]).chunk(2, dim=-1)
+        distances = (real * real + imaginary * imaginary).sqrt().sum(dim=-1)
+        scores, ids = torch.topk(self.margin - distances, self.num_best, dim=1)
+        return ids, scores

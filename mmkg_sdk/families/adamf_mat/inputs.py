@@ -1,0 +1,76 @@
+"""From a data set to what AdaMF's fusion is fed: feature vectors, which are trained as weights, and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.graph import DataSet
+from ...data.modalities import modality_features
+from ...data.open import AnyData
+from ...run_data import RunData, link_prediction_data
+from ..link_prediction import check_graph_sizes, knowledge_graph, numbered_graph
+from .config import AdaMFConfig
+
+
+def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> AdaMFConfig:
+    """The configuration: sizes from the data, the rest from settings."""
+    return AdaMFConfig.from_json({**settings, **data_sizes(knowledge_graph(dataset, "adamf_mat"))})
+
+
+def run_data(dataset: AnyData, config: AdaMFConfig) -> RunData:
+    """What a run holds of a data set."""
+    dataset = knowledge_graph(dataset, "adamf_mat")
+    return link_prediction_data(dataset.graph, encoder_inputs(dataset, config))
+
+
+def encoder_inputs(dataset: DataSet, config: AdaMFConfig) -> dict[str, NDArray[Any]]:
+    """visual_mask and text_mask, bool [num_entities]: True = takes no part in the fusion. All False for "zeros"."""
+    masks = {
+        "visual_mask": ~modality_features(dataset, "visual").present,
+        "text_mask": ~modality_features(dataset, "text").present,
+    }
+    return masks if config.missing_modalities == "mask" else {n: np.zeros_like(mask) for n, mask in masks.items()}
+
+
+def initial_weights(dataset: AnyData, config: AdaMFConfig) -> dict[str, NDArray[np.float32]]:
+    """The feature tables by parameter name; what is missing is zero, as in the published files."""
+    dataset = knowledge_graph(dataset, "adamf_mat")
+    return {
+        "img_embeddings.weight": modality_features(dataset, "visual").vectors,
+        "text_embeddings.weight": modality_features(dataset, "text").vectors,
+    }
+
+
+def data_sizes(dataset: DataSet) -> dict[str, int]:
+    """The part of AdaMFConfig that the data set decides."""
+    return {
+        "num_entities": len(dataset.graph.entities),
+        "num_relations": len(dataset.graph.relations),
+        "visual_feature_width": modality_features(dataset, "visual").vectors.shape[1],
+        "text_feature_width": modality_features(dataset, "text").vectors.shape[1],
+    }
+
+
+def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: AdaMFConfig) -> RunData:
+    """What a run holds, from the authors' tensors, whose fusion knows no masks.
+
+    Raises:
+        ExportError: an array is missing or does not fit.
+    """
+    graph = numbered_graph(path, fields, config.num_entities, config.num_relations)
+    masks = {name: np.zeros(config.num_entities, np.bool_) for name in ("visual_mask", "text_mask")}
+    return link_prediction_data(graph, masks)
+
+
+def check_data(data: RunData, config: AdaMFConfig) -> None:
+    """Whether the data fit a configuration.
+
+    Raises:
+        ExportError: another number of entities or relations.
+    """
+    check_graph_sizes(data, config.num_entities, config.num_relations)

@@ -1,0 +1,127 @@
+"""What the runtime must know of AdaMF, without torch: what a bundle holds, and what its entity encoder may be fed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...bundle import Bundle
+from ...contents import Contents, Stored, link_prediction_contents
+from ...entity_batch import EntityBatch, as_array, float_rows, structure_rows
+from ...errors import QueryError
+from ...query_batches import query_batches
+from .config import AdaMFConfig
+
+__all__ = [
+    "bundle_entities",
+    "check_bundle",
+    "contents",
+    "entity_batch",
+    "query_batches",
+    "random_entities",
+    "token_limits",
+]
+
+# Structure, image, text.
+_VECTORS = 3
+
+
+def contents(config: AdaMFConfig) -> Contents:
+    """What the bundle of this configuration holds."""
+    entities, width = config.num_entities, config.table_width
+    return link_prediction_contents(
+        entities,
+        config.num_relations,
+        table={
+            "vectors": Stored("float32", (entities, width)),
+            "modality_weights": Stored("float32", (entities, _VECTORS)),
+        },
+        inputs={
+            "structure": Stored("float32", (entities, width)),
+            "visual_features": Stored("float32", (entities, config.visual_feature_width)),
+            "visual_mask": Stored("bool", (entities,)),
+            "text_features": Stored("float32", (entities, config.text_feature_width)),
+            "text_mask": Stored("bool", (entities,)),
+        },
+        graphs=("entity_encoder", "query_encoder", "complete"),
+    )
+
+
+def check_bundle(bundle: Bundle) -> None:
+    """Shapes and dtypes tell everything."""
+
+
+def bundle_entities(bundle: Bundle) -> EntityBatch:
+    """The inputs of the bundle's own entities."""
+    return EntityBatch(dict(bundle.inputs), _VECTORS)
+
+
+def entity_batch(
+    bundle: Bundle,
+    *,
+    visual_features: NDArray[np.float32] | None = None,
+    text_features: NDArray[np.float32] | None = None,
+    visual_mask: NDArray[np.bool_] | None = None,
+    text_mask: NDArray[np.bool_] | None = None,
+    structure: NDArray[np.float32] | None = None,
+) -> EntityBatch:
+    """Check what a caller gives.
+
+    Args:
+        visual_features, text_features: float32 [n, feature width], from the models that made the training features;
+            None: no entity has the modality.
+        visual_mask, text_mask: bool [n], True = this entity lacks the modality; its row is not looked at.
+        structure: the structural embeddings, float32 [n, 2 embedding_dim]. An entity that was not trained has none;
+            None takes the mean of the trained ones. (The paper does not treat new entities.)
+
+    A missing modality becomes what the training made of it: zeros, or no share in the fusion.
+
+    Raises:
+        QueryError: nothing given, wrong shape or dtype, NaN.
+    """
+    given = [array for array in (structure, visual_features, text_features) if array is not None]
+    if not given:
+        raise QueryError("no features given; expected visual_features, text_features or structure, one row per entity.")
+    first = as_array("features", given[0])
+    count = len(first) if first.ndim else 0
+    visual, no_visual = _modality("visual", visual_features, visual_mask, bundle, count)
+    text, no_text = _modality("text", text_features, text_mask, bundle, count)
+    masked = bundle.config.missing_modalities == "mask"
+    return EntityBatch(
+        {
+            "structure": structure_rows(structure, bundle.inputs["structure"], count),
+            "visual_features": visual,
+            "visual_mask": no_visual & masked,
+            "text_features": text,
+            "text_mask": no_text & masked,
+        },
+        _VECTORS,
+    )
+
+
+def token_limits(bundle: Bundle) -> tuple[int, int]:
+    """An entity is always three vectors: structure, image, text."""
+    return _VECTORS, _VECTORS
+
+
+def random_entities(bundle: Bundle, token_count: int, count: int, random: np.random.Generator) -> EntityBatch:
+    """Entities with the features of randomly chosen ones of the bundle, for measurements; token_count is 3."""
+    return EntityBatch(bundle_entities(bundle).rows(random.integers(len(bundle.table), size=count)), token_count)
+
+
+def _modality(
+    kind: str, features: Any, mask: Any, bundle: Bundle, count: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Features float32 [count, width] with zeros where there are none, and which are missing, bool [count]."""
+    width = getattr(bundle.config, f"{kind}_feature_width")
+    if features is None:
+        if mask is not None:
+            raise QueryError(f"{kind}_mask goes with {kind}_features; without them every entity lacks the modality.")
+        return np.zeros((count, width), np.float32), np.ones(count, np.bool_)
+    rows = float_rows(f"{kind}_features", features, (count, width))
+    missing = np.zeros(count, np.bool_) if mask is None else as_array(f"{kind}_mask", mask)
+    if missing.shape != (count,) or missing.dtype != bool:
+        raise QueryError(f"{kind}_mask is {missing.dtype} {list(missing.shape)}; expected bool [{count}].")
+    return np.where(missing[:, None], np.float32(0), rows), missing

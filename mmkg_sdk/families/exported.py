@@ -1,0 +1,59 @@
+"""Building blocks of exported graphs that families share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+# Answers that "complete" gives.
+TOP_K = 100
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Linear(nn.Module):
+    """x W + b with W [in, out] in the graph's precision; takes and gives float32."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.multiplied_weight = nn.Buffer(weight.detach().T.contiguous())
+        self.bias = nn.Buffer(bias.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.matmul(x.to(self.multiplied_weight.dtype), self.multiplied_weight).float() + self.bias
+
+
+def set_dtype(module: nn.Module, dtype: torch.dtype) -> None:
+    """float32 everywhere, except the weights that are multiplied (named multiplied_...), which get `dtype`."""
+    module.float()
+    for part in module.modules():
+        for name, buffer in part.named_buffers(recurse=False):
+            if name.startswith("multiplied_"):
+                setattr(part, name, nn.Buffer(buffer.to(dtype)))
+
+
+def load_weights(
+    skeleton: Callable[[], dict[str, nn.Module]],
+    weights: dict[str, Tensor],
+    expected: Mapping[str, tuple[int, ...]],
+) -> dict[str, nn.Module]:
+    """The modules of a bundle with its weights, named GRAPH.WEIGHT; without "complete", which adds none.
+
+    Args:
+        skeleton: makes the modules with any weights.
+        expected: shapes of the weights that decide how much memory that takes; compared before taking it.
+
+    Raises:
+        RuntimeError: if a weight is missing, unknown or misshapen.
+    """
+    for name, shape in expected.items():
+        found = tuple(weights[name].shape) if name in weights else "nothing"
+        if found != shape:
+            raise RuntimeError(f"{name} has shape {found}, the configuration says {shape}")
+    modules = skeleton()
+    modules.pop("complete", None)
+    for graph, module in modules.items():
+        prefix = f"{graph}."
+        module.load_state_dict({n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)})
+    return modules

@@ -1,0 +1,88 @@
+"""What the link prediction families share: data, and how a torch model of theirs answers queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.graph import SPLITS, DataSet, KnowledgeGraph
+from ..data.open import AnyData
+from ..errors import DataError, ExportError
+from ..known_triples import HEAD, Queries
+from ..labels import Labels
+from ..run_data import RunData
+from .official import stored_array
+
+
+def knowledge_graph(dataset: AnyData, family: str) -> DataSet:
+    """The data set itself, if it is a knowledge graph.
+
+    Raises:
+        DataError: it is not.
+    """
+    if not isinstance(dataset, DataSet):
+        raise DataError(f"{family} completes knowledge graphs, but {dataset.name} is {type(dataset).__name__}.")
+    return dataset
+
+
+def numbered_graph(
+    path: Path, fields: Mapping[str, NDArray[Any]], num_entities: int, num_relations: int
+) -> KnowledgeGraph:
+    """The triples of an .npz, which has no labels: entities and relations are named by their ids.
+
+    Raises:
+        ExportError: an array is missing or names what there is not.
+    """
+    triples = [stored_array(fields, f"{split}_triples", "iu", path).astype(np.int64) for split in SPLITS]
+    try:
+        return KnowledgeGraph(
+            path.parent.name,
+            Labels((f"entity {i}" for i in range(num_entities)), kind="entity"),
+            Labels((f"relation {i}" for i in range(num_relations)), kind="relation"),
+            *triples,
+        )
+    except DataError as err:
+        raise ExportError(f"{path} does not fit the checkpoint: {err}") from err
+
+
+def check_graph_sizes(data: RunData, num_entities: int, num_relations: int) -> None:
+    """Whether the data have as many entities and relations as the checkpoint.
+
+    Raises:
+        ExportError: they do not.
+    """
+    found = (len(data.labels["entities"]), len(data.labels["relations"]))
+    if found != (num_entities, num_relations):
+        raise ExportError(
+            f"the checkpoint has {num_entities} entities and {num_relations} relations, the data set {data.name} has "
+            f"{found[0]} and {found[1]}. Pass the data set that the checkpoint was trained on."
+        )
+
+
+def link_scorer(model: Any) -> Callable[[Queries], NDArray[Any]]:
+    """Scores of all entities for a chunk of queries, in the model's own dtype; its tables are made once, now.
+
+    Args:
+        model: a torch module with `entity_table()`, `relation_table()`, `scores(entities, relations, queries)` and
+            `config.num_entities`, which stands for the missing entity in queries int64 [B, 3]. Left in eval mode.
+    """
+    import torch
+
+    with torch.inference_mode():
+        model.eval()
+        entities, relations = model.entity_table(), model.relation_table()
+
+    def scores(queries: Queries) -> NDArray[Any]:
+        missing = np.full(len(queries), model.config.num_entities)
+        asks_head = queries.direction == HEAD
+        head, tail = np.where(asks_head, missing, queries.entity), np.where(asks_head, queries.entity, missing)
+        triples = torch.as_tensor(np.stack([head, queries.relation, tail], axis=1), device=entities.device)
+        with torch.inference_mode():
+            found: NDArray[Any] = model.scores(entities, relations, triples).cpu().numpy()
+        return found
+
+    return scores

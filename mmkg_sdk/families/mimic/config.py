@@ -1,0 +1,145 @@
+"""Sizes of a MIMIC model, and the published presets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import DataError
+from ..config import FamilyConfig
+
+# The same in every CLIP that MIMIC was published with; no tensor tells them.
+ACTIVATION = "quick_gelu"
+NORM_EPS = 1e-5
+
+
+@dataclass(frozen=True)
+class MimicConfig(FamilyConfig):
+    """Every size that builds the model; the defaults are those of CLIP ViT-B/32 and the published units.
+
+    `text_width` is at once the width of the text tower and of CLIP's joint space (`dt` in the authors' scripts).
+    Both modalities reach the units as they come: text as `text_width` numbers, images as `image_feature_dim` (`dv`).
+    The units' own widths are `text_unit_dim` (TGLU), `image_unit_dim` (VDLU) and `cross_modal_unit_dim` (CMFU).
+
+    Texts are padded and cut to `text_length` tokens, in training and afterwards: the text unit looks at the padding
+    too, so another length gives other scores.
+    """
+
+    vocabulary_size: int = 49408
+    text_length: int = 40
+    text_positions: int = 77
+    text_width: int = 512
+    text_feedforward_dim: int = 2048
+    num_text_layers: int = 12
+    num_text_heads: int = 8
+    image_size: int = 224
+    patch_size: int = 32
+    image_width: int = 768
+    image_feedforward_dim: int = 3072
+    num_image_layers: int = 12
+    num_image_heads: int = 12
+    image_feature_dim: int = 96
+    text_unit_dim: int = 96
+    image_unit_dim: int = 96
+    cross_modal_unit_dim: int = 96
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for size, part in (
+            ("text_width", "num_text_heads"),
+            ("image_width", "num_image_heads"),
+            ("image_size", "patch_size"),
+        ):
+            if getattr(self, size) % getattr(self, part):
+                raise DataError(
+                    f"{size} {getattr(self, size)} is not a multiple of {part} {getattr(self, part)}; change one."
+                )
+        if self.text_length > self.text_positions:
+            raise DataError(
+                f"text_length is {self.text_length}, but CLIP's text tower has {self.text_positions} positions; "
+                "expected at most as many."
+            )
+
+    @property
+    def num_image_tokens(self) -> int:
+        """The class token and one token per patch."""
+        return 1 + (self.image_size // self.patch_size) ** 2
+
+
+# The name by which every family's configuration is found.
+Config = MimicConfig
+
+
+def clip_sizes(text: Mapping[str, Any], vision: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of MimicConfig that describe a CLIP, from its two tower configurations in Hugging Face's words.
+
+    Raises:
+        DataError: it is a CLIP with another activation or norm than those MIMIC uses.
+    """
+    for tower, options in (("text", text), ("vision", vision)):
+        found = (options.get("hidden_act", ACTIVATION), options.get("layer_norm_eps", NORM_EPS))
+        if found != (ACTIVATION, NORM_EPS):
+            raise DataError(
+                f"CLIP's {tower} tower has activation {found[0]!r} and layer norm epsilon {found[1]!r}; MIMIC uses "
+                f"{ACTIVATION!r} and {NORM_EPS!r}. Pass one of OpenAI's CLIP models."
+            )
+    names = {
+        "hidden_size": "{}_width",
+        "intermediate_size": "{}_feedforward_dim",
+        "num_hidden_layers": "num_{}_layers",
+        "num_attention_heads": "num_{}_heads",
+    }
+    sizes = {ours.format("text"): text[theirs] for theirs, ours in names.items() if theirs in text}
+    sizes |= {ours.format("image"): vision[theirs] for theirs, ours in names.items() if theirs in vision}
+    extra = {"vocab_size": "vocabulary_size", "max_position_embeddings": "text_positions"}
+    sizes |= {ours: text[theirs] for theirs, ours in extra.items() if theirs in text}
+    return sizes | {name: vision[name] for name in ("image_size", "patch_size") if name in vision}
+
+
+# What the three published trainings have in common (spec section 5).
+_PUBLISHED: dict[str, Any] = {
+    "text_length": 40,
+    "batch_size": 128,
+    "learning_rate": 1e-5,
+    "optimizer": "adamw",
+    "epsilon": 1e-4,
+    "weight_decay": 1e-4,
+    "epochs": 20,
+    "schedule": "constant",
+    "clip_norm": None,
+    "validate_every": 2,
+    "patience": 3,
+    "seed": 43,
+}
+
+# Settings by preset; names of MimicConfig and TrainingSettings in one flat table. "atlas" is ours: a CLIP small enough
+# to be trained from nothing on two processor cores.
+PRESETS: dict[str, dict[str, Any]] = {
+    "wikimel": dict(_PUBLISHED),
+    "richpediamel": dict(_PUBLISHED),
+    "wikidiverse": dict(_PUBLISHED),
+    "atlas": {
+        "text_width": 64,
+        "text_feedforward_dim": 128,
+        "num_text_layers": 2,
+        "num_text_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+        "image_width": 64,
+        "image_feedforward_dim": 128,
+        "num_image_layers": 2,
+        "num_image_heads": 2,
+        "image_feature_dim": 32,
+        "text_unit_dim": 32,
+        "image_unit_dim": 32,
+        "cross_modal_unit_dim": 32,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "epochs": 40,
+        "schedule": "one-cycle",
+        "clip_norm": 1.0,
+        "validate_every": 10,
+        "threads": 1,
+    },
+}

@@ -1,0 +1,126 @@
+"""The MIMIC graphs that are exported: the same numbers as the model, with less work (spec section 8).
+
+text_encoder, image_encoder    once per text and image: towers.py
+mention_side, entity_side      once per mention and entity, what each brings to a pair: pairs.py
+interaction                    the scores of pairs: pairs.py
+
+Only CLIP's towers have weights in half precision; the matcher stays float32 throughout.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ...specs import Axis, Dtype, GraphSpec, TensorSpec
+from ..exported import DTYPES, load_weights, set_dtype
+from .config import MimicConfig
+from .model import Mimic
+from .pairs import EntitySide, Interaction, MentionSide
+from .towers import ImageEncoder, TextEncoder
+
+
+def graph_modules(model: Mimic, dtype: torch.dtype) -> dict[str, nn.Module]:
+    """The modules to export by graph name, on the model's device.
+
+    Args:
+        dtype: of the towers' weights that are multiplied.
+    """
+    exact = copy.deepcopy(model).eval().requires_grad_(False).double()
+    modules: dict[str, nn.Module] = {
+        "text_encoder": TextEncoder(exact),
+        "image_encoder": ImageEncoder(exact),
+        "mention_side": MentionSide(exact.matcher),
+        "entity_side": EntitySide(exact.matcher),
+        "interaction": Interaction(exact.matcher),
+    }
+    for name, module in modules.items():
+        set_dtype(module, dtype if name.endswith("_encoder") else torch.float32)
+    return modules
+
+
+def load_modules(config: MimicConfig, precision: str, weights: dict[str, Tensor]) -> dict[str, nn.Module]:
+    """The modules of a bundle, from its weights named GRAPH.WEIGHT.
+
+    Raises:
+        RuntimeError: if a weight is missing, unknown or misshapen.
+    """
+    hidden = "layers.{}.hidden.multiplied_weight"
+    text, image = hidden.format(config.num_text_layers - 1), hidden.format(config.num_image_layers - 1)
+    expected = {
+        "text_encoder.multiplied_tokens": (config.vocabulary_size, config.text_width),
+        f"text_encoder.{text}": (config.text_width, config.text_feedforward_dim),
+        f"image_encoder.{image}": (config.image_width, config.image_feedforward_dim),
+    }
+
+    def skeleton() -> dict[str, nn.Module]:
+        # Random weights of a whole CLIP would take seconds and several times the memory.
+        with torch.device("meta"):
+            model = Mimic(config)
+        modules = graph_modules(model, DTYPES[precision])
+        return {name: module.to_empty(device="cpu") for name, module in modules.items()}
+
+    return load_weights(skeleton, weights, expected)
+
+
+def mention_pieces(config: MimicConfig) -> dict[str, tuple[int, ...]]:
+    """What the mention side gives per mention, by name: shapes."""
+    return {
+        "mention_keys": (config.text_length, config.text_unit_dim),
+        "mention_values": (config.text_length, config.text_unit_dim),
+        "mention_text": (config.text_width,),
+        "mention_dual_key": (3, config.image_unit_dim),
+        "mention_dual_query": (3, config.image_unit_dim),
+        "mention_fused": (config.cross_modal_unit_dim,),
+    }
+
+
+def entity_pieces(config: MimicConfig) -> dict[str, tuple[int, ...]]:
+    """What the entity side gives per entity, by name: shapes. 5120 numbers in the published size."""
+    return {
+        "entity_queries": (config.text_length, config.text_unit_dim),
+        "entity_cls": (config.text_unit_dim,),
+        "entity_text": (config.text_width,),
+        "entity_dual_query": (3, config.image_unit_dim),
+        "entity_dual_key": (3, config.image_unit_dim),
+        "entity_fused": (config.cross_modal_unit_dim,),
+    }
+
+
+def graph_specs(config: MimicConfig, stored: str = "float32") -> dict[str, GraphSpec]:
+    """The signatures of the graphs by name.
+
+    Args:
+        stored: dtype in which the interaction takes the entity pieces, "float32" or "float16". Those of mentions, and
+            all computing, are float32.
+    """
+    batch = Axis("batch", 1, 64, 1024)
+    mentions, candidates = Axis("mentions", 1, 8, 64), Axis("candidates", 1, 128, 2048)
+
+    def floats(axis: Axis, shapes: Mapping[str, tuple[int, ...]], dtype: str = "float32") -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(name, cast(Dtype, dtype), (axis, *shape)) for name, shape in shapes.items())
+
+    text = {"text_embeds": (config.text_width,), "text_tokens": (config.text_length, config.text_width)}
+    image = {
+        "image_embeds": (config.image_feature_dim,),
+        "image_tokens": (config.num_image_tokens, config.image_feature_dim),
+    }
+    ids = tuple(TensorSpec(name, "int64", (batch, config.text_length)) for name in ("input_ids", "attention_mask"))
+    pixels = {"pixel_values": (3, config.image_size, config.image_size)}
+    scores = ("text_scores", "image_scores", "image_text_scores")
+    specs = (
+        GraphSpec("text_encoder", ids, floats(batch, text)),
+        GraphSpec("image_encoder", floats(batch, pixels), floats(batch, image)),
+        GraphSpec("mention_side", floats(batch, text | image), floats(batch, mention_pieces(config))),
+        GraphSpec("entity_side", floats(batch, text | image), floats(batch, entity_pieces(config))),
+        GraphSpec(
+            "interaction",
+            floats(mentions, mention_pieces(config)) + floats(candidates, entity_pieces(config), stored),
+            tuple(TensorSpec(name, "float32", (mentions, candidates)) for name in scores),
+        ),
+    )
+    return {spec.name: spec for spec in specs}

@@ -1,0 +1,194 @@
+"""What the runtime must know of MyGO, without torch: what a bundle holds, and what its entity encoder may be fed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...bundle import Bundle
+from ...contents import Contents, Stored, link_prediction_contents
+from ...entity_batch import EntityBatch, as_array, structure_rows
+from ...errors import BundleError, QueryError
+from ...ids import host_array
+from ...query_batches import query_batches
+from .config import MyGOConfig
+
+__all__ = [
+    "bundle_entities",
+    "check_bundle",
+    "contents",
+    "entity_batch",
+    "query_batches",
+    "random_entities",
+    "token_limits",
+]
+
+Tokens = Sequence[Sequence[int]] | NDArray[Any]
+
+
+def contents(config: MyGOConfig) -> Contents:
+    """What the bundle of this configuration holds; the token-table encoder is exact for one layer only."""
+    entities, width = config.num_entities, config.embedding_dim
+    rewritten = ("entity_encoder_token_table",) if config.num_entity_layers == 1 else ()
+    return link_prediction_contents(
+        entities,
+        config.num_relations,
+        table={"vectors": Stored("float32", (entities, width))},
+        inputs={
+            "structure": Stored("float32", (entities, width)),
+            "visual_tokens": Stored("int64", (entities, None)),
+            "visual_mask": Stored("bool", (entities, None)),
+            "text_tokens": Stored("int64", (entities, None)),
+            "text_mask": Stored("bool", (entities, None)),
+        },
+        graphs=("entity_encoder", *rewritten, "query_encoder", "complete"),
+    )
+
+
+def check_bundle(bundle: Bundle) -> None:
+    """What shapes and dtypes do not tell: masks as wide as their tokens, tokens within the codebooks.
+
+    Raises:
+        BundleError: they are not.
+    """
+    path = bundle.path / "inputs.safetensors"
+    for modality in ("visual", "text"):
+        if f"{modality}_tokens" not in bundle.graphs["entity_encoder"]["axes"]:
+            raise BundleError(f"{bundle.path}: graph entity_encoder has no axis {modality}_tokens. Export again.")
+        tokens, mask = (bundle.inputs[f"{modality}_{part}"] for part in ("tokens", "mask"))
+        if mask.shape != tokens.shape:
+            raise BundleError(
+                f"{path}: {modality}_mask is bool {list(mask.shape)}, expected {list(tokens.shape)}. Export again."
+            )
+        if tokens.min() < 0 or tokens.max() >= getattr(bundle.config, f"{modality}_codebook_rows"):
+            raise BundleError(f"{path}: {modality}_tokens holds a row that the codebook does not have. Export again.")
+
+
+def bundle_entities(bundle: Bundle) -> EntityBatch:
+    """The inputs of the bundle's own entities."""
+    return _batch(dict(bundle.inputs))
+
+
+def entity_batch(
+    bundle: Bundle,
+    *,
+    visual_tokens: Tokens,
+    text_tokens: Tokens,
+    visual_mask: NDArray[np.bool_] | None = None,
+    text_mask: NDArray[np.bool_] | None = None,
+    structure: NDArray[np.float32] | None = None,
+) -> EntityBatch:
+    """Check and pad what a caller gives.
+
+    Args:
+        visual_tokens, text_tokens: codebook rows, int64 [n, tokens]; or one list per entity, of any length.
+            An empty list means that the modality is missing.
+        visual_mask, text_mask: bool [n, tokens], True = padding; only with arrays.
+        structure: the structural embeddings, float32 [n, embedding_dim]. An entity that was not trained has
+            none; None takes the mean of the trained ones. (The paper does not treat new entities.)
+
+    Raises:
+        QueryError: wrong shape or dtype, a token that the codebook does not have, NaN in `structure`.
+    """
+    visual, visual_hidden = _modality("visual", visual_tokens, visual_mask, bundle)
+    text, text_hidden = _modality("text", text_tokens, text_mask, bundle)
+    if len(text) != len(visual):
+        raise QueryError(
+            f"visual tokens of {len(visual)} entities and text tokens of {len(text)}; expected equally many."
+        )
+    return _batch(
+        {
+            "structure": structure_rows(structure, bundle.inputs["structure"], len(visual)),
+            "visual_tokens": visual,
+            "visual_mask": visual_hidden,
+            "text_tokens": text,
+            "text_mask": text_hidden,
+        }
+    )
+
+
+def token_limits(bundle: Bundle) -> tuple[int, int]:
+    """The shortest and longest sequence of an entity with equally many visual and text tokens.
+
+    Counted are the pooled token, the structural token, and the tokens of both modalities.
+    """
+    return 4, 2 + 2 * min(_most_tokens(kind, bundle) for kind in ("visual", "text"))
+
+
+def random_entities(bundle: Bundle, token_count: int, count: int, random: np.random.Generator) -> EntityBatch:
+    """Entities with random tokens and no padding, for measurements.
+
+    Args:
+        token_count: length of the sequence; besides pooled and structural token, visual and text tokens in equal
+            number, one visual token more if the rest is odd.
+    """
+    text = (token_count - 2) // 2
+    visual = token_count - 2 - text
+    trained = bundle.inputs["structure"]
+    return _batch(
+        {
+            "structure": trained[random.integers(len(trained), size=count)],
+            "visual_tokens": random.integers(bundle.config.visual_codebook_rows, size=(count, visual)),
+            "visual_mask": np.zeros((count, visual), dtype=bool),
+            "text_tokens": random.integers(bundle.config.text_codebook_rows, size=(count, text)),
+            "text_mask": np.zeros((count, text), dtype=bool),
+        }
+    )
+
+
+def _batch(arrays: dict[str, NDArray[Any]]) -> EntityBatch:
+    return EntityBatch(arrays, 2 + arrays["visual_tokens"].shape[1] + arrays["text_tokens"].shape[1])
+
+
+def _modality(
+    kind: str, tokens: Tokens, mask: NDArray[np.bool_] | None, bundle: Bundle
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Tokens int64 [n, count] and mask bool [n, count] with count >= 1, from arrays or ragged lists."""
+    rows = getattr(bundle.config, f"{kind}_codebook_rows")
+    tokens = host_array(tokens)
+    if isinstance(tokens, np.ndarray):
+        array = tokens
+        hidden = np.zeros(array.shape, dtype=bool) if mask is None else as_array(f"{kind}_mask", mask)
+    else:
+        if mask is not None:
+            raise QueryError(f"{kind}_mask goes with an array of {kind} tokens; lists are padded by themselves.")
+        array, hidden = _padded(kind, tokens)
+    if array.ndim != 2 or array.dtype.kind not in "iu":
+        raise QueryError(f"{kind} tokens are {array.dtype} {list(array.shape)}; expected int64 [entities, tokens].")
+    if hidden.shape != array.shape or hidden.dtype != bool:
+        raise QueryError(f"{kind}_mask is {hidden.dtype} {list(hidden.shape)}; expected bool {list(array.shape)}.")
+    limit = _most_tokens(kind, bundle)
+    if array.shape[1] > limit:
+        raise QueryError(f"{array.shape[1]:,} {kind} tokens; an entity has at most {limit:,}. Leave some out.")
+    wrong = np.argwhere((array < 0) | (array >= rows))
+    if len(wrong):
+        entity, slot = wrong[0]
+        raise QueryError(
+            f"{kind} token {array[entity, slot]} (entity {entity}, slot {slot}) is not in the codebook of {rows:,}."
+        )
+    if not array.shape[1]:
+        array, hidden = np.zeros((len(array), 1), np.int64), np.ones((len(array), 1), dtype=bool)
+    return np.ascontiguousarray(array, dtype=np.int64), np.ascontiguousarray(hidden)
+
+
+def _most_tokens(kind: str, bundle: Bundle) -> int:
+    """What the graphs were made for; attention over many more would take the memory of the machine."""
+    return int(bundle.graphs["entity_encoder"]["axes"][f"{kind}_tokens"][2])
+
+
+def _padded(kind: str, lists: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    try:
+        rows = [np.asarray(host_array(row) if len(row) else np.empty(0, np.int64)) for row in lists]
+    except (TypeError, ValueError) as err:
+        raise QueryError(f"{kind} tokens are {lists!r:.60}; expected one list of token ids per entity.") from err
+    for i, row in enumerate(rows):
+        if row.ndim != 1 or row.dtype.kind not in "iu":
+            raise QueryError(f"{kind} tokens of entity {i} are {lists[i]!r:.60}; expected a list of integer token ids.")
+    width = max((len(row) for row in rows), default=0)
+    array, hidden = np.zeros((len(rows), width), np.int64), np.ones((len(rows), width), dtype=bool)
+    for i, row in enumerate(rows):
+        array[i, : len(row)], hidden[i, : len(row)] = row, False
+    return array, hidden

@@ -1,0 +1,108 @@
+"""What `summarize` says of each kind of data, counted by hand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mmkg_sdk.data import open_data
+from mmkg_sdk.data.sentences import TaggedSentence, TaggingData
+from mmkg_sdk.data.summary import summarize
+
+from .folders import REAL_DATA, own_linking, own_relations, own_tags, small_dataset, write_files
+
+
+def test_a_knowledge_graph():
+    answer = summarize(small_dataset())
+    assert answer["kind"] == "link-prediction"
+    assert (answer["entities"], answer["relations"], answer["train"], answer["valid"], answer["test"]) == (
+        3,
+        2,
+        2,
+        1,
+        0,
+    )
+    assert answer["visual"]["coverage"] == pytest.approx(2 / 3)
+    assert answer["visual_features"] is None
+    json.dumps(answer)
+
+
+def test_mentions_of_entities(tmp_path):
+    answer = summarize(open_data(own_linking(tmp_path / "small")))
+    assert answer == {
+        "kind": "entity-linking",
+        "name": "small",
+        "entities": 3,
+        "train": 2,
+        "valid": 0,
+        "test": 1,
+        "entities_with_text": 2,
+        "entities_with_image": 1,
+        "entities_sharing_a_name": 2,
+        "entities_with_mentions": 3,
+        "mentions_with_image": pytest.approx(1 / 3),
+        "distinct_mentions": 2,  # Georgia, the city
+        "ambiguous_mentions": 1,  # Georgia
+        "mentions_unlike_the_name": 1,  # the city
+    }
+
+
+def test_sentences_with_relations(tmp_path):
+    assert summarize(open_data(own_relations(tmp_path / "small"))) == {
+        "kind": "relation-extraction",
+        "name": "small",
+        "relations": 2,
+        "train": 1,
+        "valid": 1,
+        "test": 0,
+        "words_per_sentence": 3.5,
+        "longest_sentence": 5,
+        "sentences_with_image": 0.5,
+        "sentences_with_crops": 0.0,
+        "label_counts": {"none": 1, "/per/loc/lives_in": 1},
+    }
+
+
+def test_sentences_with_tags(tmp_path):
+    answer = summarize(open_data(own_tags(tmp_path / "small")))
+    assert answer["kind"] == "entity-recognition"
+    assert answer["label_counts"] == {"LOC": 1, "PER": 1}
+    assert answer["words_per_sentence"] == 2.5
+
+
+def test_an_entity_starts_at_every_b_and_at_an_i_that_continues_nothing():
+    tags = ("I-PER", "I-PER", "B-PER", "I-LOC", "O", "I-LOC", "I-LOC")
+    data = TaggingData("x", (TaggedSentence(("w",) * 7, tags),), (), ())
+    assert summarize(data)["label_counts"] == {"LOC": 2, "PER": 2}
+
+
+def test_data_without_sentences_has_no_division_by_zero():
+    answer = summarize(TaggingData("x", (), (), ()))
+    assert (answer["words_per_sentence"], answer["longest_sentence"], answer["label_counts"]) == (0.0, 0, {})
+
+
+# Of the README of the data: mention strings with several entities, and mentions that are not the name.
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("name", "key", "count"),
+    [
+        ("WikiMEL", "ambiguous_mentions", 874),
+        ("WikiMEL", "mentions_unlike_the_name", 13_568),
+        ("WikiMEL", "entities_with_mentions", 17_391),
+        ("RichpediaMEL", "mentions_unlike_the_name", 13_113),
+        ("MNRE", "relations", 23),
+    ],
+)
+def test_public_data_has_the_counts_of_its_readme(name, key, count):
+    if not (REAL_DATA / name).is_dir():
+        pytest.skip(f"the real data set {name} is not on this machine")
+    assert summarize(open_data(REAL_DATA / name))[key] == count
+
+
+def test_crops_count(tmp_path):
+    write_files(tmp_path, {"crop.png": b""})
+    line = '{"words": ["Hello"], "tags": ["O"], "rcnn": ["crop.png"]}\n'
+    answer = summarize(open_data(own_tags(tmp_path, {"tags-valid.jsonl": line})))
+    assert answer["sentences_with_crops"] == pytest.approx(1 / 3)
+    assert answer["sentences_with_image"] == 0.0

@@ -1,0 +1,69 @@
+"""The golden cases of MKGformer: miniature official checkpoints with inputs and outputs of the authors' code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmkg_sdk.families.mkgformer.checkpoint import (
+    check_state,
+    config_from_checkpoint,
+    official_settings,
+    read_checkpoint,
+)
+from mmkg_sdk.families.mkgformer.encoder import Images, Texts
+from mmkg_sdk.families.mkgformer.model import build_model
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "mkgformer"
+LP_CASES = ["lp_official12", "lp_pretrain_small"]
+MRE_CASES = ["mre_official12", "mre_small"]
+MNER_CASES = ["mner_official10", "mner_small"]
+CASES = LP_CASES + MRE_CASES + MNER_CASES
+
+
+@dataclass(frozen=True)
+class Case:
+    folder: Path
+    options: dict[str, Any]
+    inputs: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
+
+    def model(self, **changes: Any) -> Any:
+        """The model of the checkpoint in evaluation mode; `changes` to its configuration do not touch the weights.
+
+        Its texts are cut to the length of the golden ones, as the graphs of the sentence tasks fix that length.
+        """
+        state = read_checkpoint(self.folder / "checkpoint.pt")
+        changes = {"max_length": self.inputs["input_ids"].shape[1], **changes}
+        model = build_model(replace(config_from_checkpoint(state, **official_settings(self.options)), **changes))
+        check_state(state, model.state_dict())
+        model.load_state_dict(state)
+        return model.eval()
+
+    def tensor(self, name: str) -> torch.Tensor:
+        return torch.as_tensor(self.inputs[name])
+
+    @property
+    def texts(self) -> Texts:
+        types = self.tensor("token_type_ids") if "token_type_ids" in self.inputs else None
+        return Texts(self.tensor("input_ids"), self.tensor("attention_mask"), types)
+
+    @property
+    def images(self) -> Images:
+        return Images(self.tensor("pixel_values"), self.tensor("aux_values"), self.tensor("rcnn_values"))
+
+
+def golden(name: str) -> Case:
+    folder = GOLDEN / name
+    with np.load(folder / "inputs.npz") as inputs, np.load(folder / "outputs.npz") as outputs:
+        return Case(folder, json.loads((folder / "config.json").read_text()), dict(inputs), dict(outputs))
+
+
+def close(found: torch.Tensor, expected: np.ndarray) -> None:
+    """At the tolerance of the golden README."""
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-5, atol=1e-4)
