@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +34,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .contents import SPLITS, Stored
+from .contents import SPLITS
 from .errors import BundleError, DataError
 from .external_data import external_data
 from .families import family_part
@@ -43,6 +42,7 @@ from .files import read_labels
 from .known_triples import KnownTriples
 from .labels import SINGULAR, Labels
 from .manifest import FORMAT_VERSION, MANIFEST, PRECISIONS, manifest_contents, open_plain_file, read_manifest
+from .stored_tensors import read_tensors
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "PRECISIONS", "Bundle", "read_manifest", "sha256_of"]
 
@@ -130,7 +130,7 @@ class Bundle:
             folder,
             manifest,
             {name: _labels(folder / f"{name}.txt", count) for name, count in contents.labels.items()},
-            {name: _tensors(folder / f"{name}.safetensors", specs) for name, specs in contents.tensors.items()},
+            {name: read_tensors(folder / f"{name}.safetensors", specs) for name, specs in contents.tensors.items()},
         )
         _check_triples(bundle)
         family_part(bundle.family, "runtime").check_bundle(bundle)
@@ -196,49 +196,17 @@ def _place(entries: list[tuple[str, str]]) -> tuple[str, int, int]:
     return place.get("location", ""), int(numbers[0]), int(numbers[1])
 
 
-def _labels(path: Path, count: int) -> Labels:
-    """Exactly so many labels."""
+def _labels(path: Path, count: int | None) -> Labels:
+    """Exactly so many labels; None = any number."""
     try:
         labels = read_labels(path, SINGULAR.get(path.stem, path.stem))
     except DataError as err:
         raise BundleError(str(err)) from err
-    if len(labels) != count:
+    if count is not None and len(labels) != count:
         raise BundleError(
             f"{path} has {len(labels)} labels, but the configuration in {MANIFEST} says {count}. Export again."
         )
     return labels
-
-
-def _tensors(path: Path, specs: Mapping[str, Stored]) -> dict[str, NDArray[Any]]:
-    """Exactly the tensors of the specs, with their dtypes and shapes, and finite."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        tensors: dict[str, NDArray[Any]] = load_file(path)
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as err:
-        # The last three: a dtype that numpy does not have.
-        raise BundleError(f"{path} is not a valid safetensors file ({err}). Export the bundle again.") from err
-    if set(tensors) != set(specs):
-        raise BundleError(f"{path} holds {sorted(tensors)!r:.200}, expected {sorted(specs)}. Export the bundle again.")
-    for name, spec in specs.items():
-        _check_tensor(path, name, tensors[name], spec)
-    return tensors
-
-
-def _check_tensor(path: Path, name: str, array: NDArray[Any], spec: Stored) -> None:
-    fits = array.ndim == len(spec.shape) and all(
-        size == wanted if wanted is not None else size > 0 or axis == 0
-        for axis, (size, wanted) in enumerate(zip(array.shape, spec.shape, strict=True))
-    )
-    if array.dtype != spec.dtype or not fits:
-        shape = ", ".join("any" if size is None else str(size) for size in spec.shape)
-        raise BundleError(
-            f"{path}: {name} is {array.dtype} {list(array.shape)}, expected {spec.dtype} [{shape}]. Export again."
-        )
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        row = np.argwhere(~np.isfinite(array))[0][0]
-        raise BundleError(f"{path}: {name} holds NaN or infinity in row {row}. Export from a sound run.")
 
 
 def _check_triples(bundle: Bundle) -> None:

@@ -12,10 +12,14 @@ COMMON_FILES = ("weights.safetensors", "parity.json", "MODEL_CARD.md")
 
 @dataclass(frozen=True)
 class Stored:
-    """Dtype and shape of a stored tensor; None = any size of at least 1 (0 along the first axis)."""
+    """Dtype and shape of a stored tensor; None = any size of at least 1 (0 along the first axis).
+
+    `mapped` tensors, and those in a file with them, stay on the disk and are read as they are needed.
+    """
 
     dtype: str
     shape: tuple[int | None, ...]
+    mapped: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,13 +27,13 @@ class Contents:
     """The closed list of what a bundle holds besides COMMON_FILES.
 
     Attributes:
-        labels: NAME.txt -> number of labels.
+        labels: NAME.txt -> number of labels; None = any, where no size of the model depends on it.
         tensors: NAME.safetensors -> the tensors in it by name.
-        graphs: NAME.onnx.
+        graphs: NAME.onnx; the first one is what every question needs, and is opened with the bundle.
         others: further file names.
     """
 
-    labels: Mapping[str, int]
+    labels: Mapping[str, int | None]
     tensors: Mapping[str, Mapping[str, Stored]]
     graphs: tuple[str, ...]
     others: tuple[str, ...] = field(default=())

@@ -26,15 +26,17 @@ import numpy as np
 from .data.graph import SPLITS, KnowledgeGraph
 from .errors import DataError, missing_package
 from .families import check_family
-from .files import read_labels, write_atomically, write_labels
+from .files import atomic_file, read_labels, write_atomically, write_labels
 from .labels import SINGULAR, Labels
 from .run_data import RunData
+from .tensor_files import map_tensors, write_tensors
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT_VERSION = 2
 _MANIFEST = "run.json"
+_MAPPED_BYTES = 64 << 20
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}(\.[a-z]{1,12})?")
 _FIELDS: dict[str, tuple[type, ...]] = {
     "family": (str,),
@@ -192,7 +194,7 @@ class Run:
         return self.tensors("inputs") if "inputs" in self._manifest["tensors"] else {}
 
     def tensors(self, name: str) -> dict[str, np.ndarray]:
-        """The arrays of NAME.safetensors, read on first use."""
+        """The arrays of NAME.safetensors, read on first use; of a file above 64 MiB read-only memory maps."""
         if name not in self._manifest["tensors"]:
             raise DataError(f"{self.folder} is a run of {self.family} without {name}.safetensors.")
         if name not in self._tensors:
@@ -291,15 +293,16 @@ def _json(value: Mapping[str, Any]) -> bytes:
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    from safetensors.numpy import save
-
-    write_atomically(path, save({name: np.asarray(array, order="C") for name, array in arrays.items()}))
+    with atomic_file(path) as file:
+        write_tensors(file, arrays)
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     from safetensors.numpy import load
 
     try:
+        if path.stat().st_size > _MAPPED_BYTES:
+            return map_tensors(path)
         arrays: dict[str, np.ndarray] = dict(sorted(load(path.read_bytes()).items()))
     except Exception as err:
         raise _damaged(path, err) from err

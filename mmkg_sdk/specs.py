@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Dtype = Literal["float32", "int64", "bool"]
+Dtype = Literal["float32", "float16", "int64", "bool"]
 
 
 @dataclass(frozen=True)

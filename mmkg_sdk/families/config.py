@@ -27,6 +27,10 @@ class FamilyConfig:
         """The configuration as a flat JSON object."""
         return asdict(self)
 
+    def in_precision(self, precision: str) -> Self:
+        """The configuration of a bundle in "fp32", "fp16" or "bf16"; the same unless a family says otherwise."""
+        return self
+
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
         """The configuration of `to_json`; absent settings take their defaults.

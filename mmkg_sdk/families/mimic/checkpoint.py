@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ExportError
 from ..official import compare_state, finite_tensors, load_content, tensor_shape
-from .config import MimicConfig, clip_sizes
+from .config import NO_TOKENIZER, MimicConfig, clip_sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +63,8 @@ def _load_lightning(path: Path) -> Any:
 def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MimicConfig:
     """The configuration that fits a checkpoint: sizes from its tensors, head counts and text length from `settings`.
 
-    Without settings, towers of the published widths get the published heads (8 for text, 12 for images).
+    Without settings, towers of the published widths get the published heads (8 for text, 12 for images), and there is
+    no tokenizer.
 
     Raises:
         ExportError: if a tensor that tells a size is missing or has another rank, or a head count cannot be known.
@@ -108,7 +109,7 @@ def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MimicCo
                     f"{published_width} (with {heads}); pass --set {name}=..."
                 )
             settings[name] = heads
-    return MimicConfig(**sizes, **settings)
+    return MimicConfig(**sizes, **{"tokenizer": NO_TOKENIZER, **settings})
 
 
 def check_state(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 from ...errors import DataError
+from ...tasks import ENTITY_LINKING
 from ..config import FamilyConfig
 
 # The same in every CLIP that MIMIC was published with; no tensor tells them.
 ACTIVATION = "quick_gelu"
 NORM_EPS = 1e-5
+# Values of `tokenizer` that are no place.
+LEARNED, NO_TOKENIZER = "learned", "none"
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,13 @@ class MimicConfig(FamilyConfig):
 
     Texts are padded and cut to `text_length` tokens, in training and afterwards: the text unit looks at the padding
     too, so another length gives other scores.
+
+    `pretrained_clip` is the CLIP that training begins with: a folder that transformers wrote or a name on the Hugging
+    Face hub; empty for random weights. It decides all sizes of CLIP. `tokenizer` is a tokenizer.json, a list of merges
+    such as bpe_simple_vocab_16e6.txt.gz, or again a folder or a name; "learned" learns at most `vocabulary_size` tokens
+    from the training data, and "none" is for checkpoints whose inputs are token ids.
+
+    A bundle keeps what is known of its entities in `entity_dtype`; export sets it to that of the precision asked for.
     """
 
     vocabulary_size: int = 49408
@@ -43,6 +53,9 @@ class MimicConfig(FamilyConfig):
     text_unit_dim: int = 96
     image_unit_dim: int = 96
     cross_modal_unit_dim: int = 96
+    pretrained_clip: str = ""
+    tokenizer: str = LEARNED
+    entity_dtype: Literal["float32", "float16"] = "float32"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,6 +73,20 @@ class MimicConfig(FamilyConfig):
                 f"text_length is {self.text_length}, but CLIP's text tower has {self.text_positions} positions; "
                 "expected at most as many."
             )
+        for name in ("pretrained_clip", "tokenizer"):
+            if not isinstance(getattr(self, name), str):
+                raise DataError(f"{name} is {getattr(self, name)!r}; expected a folder, a file or a name.")
+        if self.entity_dtype not in ("float32", "float16"):
+            raise DataError(f"entity_dtype is {self.entity_dtype!r}; expected 'float32' or 'float16'.")
+
+    @property
+    def task(self) -> str:
+        """What the model does."""
+        return ENTITY_LINKING
+
+    def in_precision(self, precision: str) -> Self:
+        """Bundles in half precision keep the entities in it, too: float16, which has more digits than bfloat16."""
+        return replace(self, entity_dtype="float32" if precision == "fp32" else "float16")
 
     @property
     def num_image_tokens(self) -> int:

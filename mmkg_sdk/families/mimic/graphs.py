@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from ..exported import DTYPES, load_weights, set_dtype
 from .config import MimicConfig
 from .model import Mimic
 from .pairs import EntitySide, Interaction, MentionSide
+from .pieces import entity_pieces, mention_pieces
 from .towers import ImageEncoder, TextEncoder
 
 
@@ -67,42 +67,16 @@ def load_modules(config: MimicConfig, precision: str, weights: dict[str, Tensor]
     return load_weights(skeleton, weights, expected)
 
 
-def mention_pieces(config: MimicConfig) -> dict[str, tuple[int, ...]]:
-    """What the mention side gives per mention, by name: shapes."""
-    return {
-        "mention_keys": (config.text_length, config.text_unit_dim),
-        "mention_values": (config.text_length, config.text_unit_dim),
-        "mention_text": (config.text_width,),
-        "mention_dual_key": (3, config.image_unit_dim),
-        "mention_dual_query": (3, config.image_unit_dim),
-        "mention_fused": (config.cross_modal_unit_dim,),
-    }
-
-
-def entity_pieces(config: MimicConfig) -> dict[str, tuple[int, ...]]:
-    """What the entity side gives per entity, by name: shapes. 5120 numbers in the published size."""
-    return {
-        "entity_queries": (config.text_length, config.text_unit_dim),
-        "entity_cls": (config.text_unit_dim,),
-        "entity_text": (config.text_width,),
-        "entity_dual_query": (3, config.image_unit_dim),
-        "entity_dual_key": (3, config.image_unit_dim),
-        "entity_fused": (config.cross_modal_unit_dim,),
-    }
-
-
-def graph_specs(config: MimicConfig, stored: str = "float32") -> dict[str, GraphSpec]:
+def graph_specs(config: MimicConfig) -> dict[str, GraphSpec]:
     """The signatures of the graphs by name.
 
-    Args:
-        stored: dtype in which the interaction takes the entity pieces, "float32" or "float16". Those of mentions, and
-            all computing, are float32.
+    The interaction takes the entity pieces in `entity_dtype`. Those of mentions, and all computing, are float32.
     """
     batch = Axis("batch", 1, 64, 1024)
     mentions, candidates = Axis("mentions", 1, 8, 64), Axis("candidates", 1, 128, 2048)
 
-    def floats(axis: Axis, shapes: Mapping[str, tuple[int, ...]], dtype: str = "float32") -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec(name, cast(Dtype, dtype), (axis, *shape)) for name, shape in shapes.items())
+    def floats(axis: Axis, shapes: Mapping[str, tuple[int, ...]], dtype: Dtype = "float32") -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(name, dtype, (axis, *shape)) for name, shape in shapes.items())
 
     text = {"text_embeds": (config.text_width,), "text_tokens": (config.text_length, config.text_width)}
     image = {
@@ -119,7 +93,7 @@ def graph_specs(config: MimicConfig, stored: str = "float32") -> dict[str, Graph
         GraphSpec("entity_side", floats(batch, text | image), floats(batch, entity_pieces(config))),
         GraphSpec(
             "interaction",
-            floats(mentions, mention_pieces(config)) + floats(candidates, entity_pieces(config), stored),
+            floats(mentions, mention_pieces(config)) + floats(candidates, entity_pieces(config), config.entity_dtype),
             tuple(TensorSpec(name, "float32", (mentions, candidates)) for name in scores),
         ),
     )

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...errors import DataError
+from ...tasks import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from ..config import FamilyConfig
 
 Task = Literal["link-prediction", "relation-extraction", "entity-recognition"]
-LINK_PREDICTION = "link-prediction"
-RELATION_EXTRACTION = "relation-extraction"
-ENTITY_RECOGNITION = "entity-recognition"
 
 # Rows of the two position tables of the sentence tasks: so many patches their images must give.
 AUX_POSITIONS, RCNN_POSITIONS = 48, 12

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...known_triples import HEAD, TAIL, KnownTriples, Queries
+from ...run import Run
+from ...tasks import LINK_PREDICTION
 from ...training.objective import TrainingObjective
-from .config import LINK_PREDICTION
 from .encoder import Images, Texts
 from .model import EntityTagger, LinkPredictor, MKGformer, RelationExtractor
 
@@ -158,6 +159,14 @@ class Objective(TrainingObjective):
         targets = torch.zeros(len(rows), config.num_entities)
         targets[torch.as_tensor(answers.rows()), torch.as_tensor(answers.ids)] = 1
         return targets
+
+
+def objective_of(run: Run, model: MKGformer) -> Objective:
+    """The objective of a run's training."""
+    from . import link_inputs, sentence_inputs
+
+    part = link_inputs if model.config.task == LINK_PREDICTION else sentence_inputs
+    return part.objective_of(run, model)
 
 
 def smoothed_cross_entropy(scores: Tensor, targets: Tensor, smoothing: float) -> Tensor:

@@ -12,15 +12,9 @@ import torch
 from torch import nn
 
 from mmkg_sdk.families.mimic.config import MimicConfig
-from mmkg_sdk.families.mimic.graphs import (
-    DTYPES,
-    entity_pieces,
-    graph_modules,
-    graph_specs,
-    load_modules,
-    mention_pieces,
-)
+from mmkg_sdk.families.mimic.graphs import DTYPES, graph_modules, graph_specs, load_modules
 from mmkg_sdk.families.mimic.model import Encoded, Mimic
+from mmkg_sdk.families.mimic.pieces import entity_pieces, mention_pieces
 from mmkg_sdk.specs import GraphSpec
 from tests.families.mimic.cases import CASES, SIDES, Case, close, golden, ranks
 
@@ -57,7 +51,7 @@ class Graphs:
         if key not in self.made:
             model = golden(case).model()
             module = graph_modules(model, DTYPES[precision])[graph]
-            self.made[key] = export(module, graph_specs(model.config, stored)[graph], self.folder / "-".join(key))
+            self.made[key] = export(module, graph_specs(replace(model.config, entity_dtype=stored))[graph], self.folder / "-".join(key))
         return self.made[key]
 
 
@@ -305,7 +299,7 @@ def test_specs_name_what_a_side_gives_and_the_interaction_takes() -> None:
     assert given == [tensor.name for tensor in specs["interaction"].inputs]
     assert given == [*mention_pieces(PUBLISHED), *entity_pieces(PUBLISHED)]
     assert sum(int(np.prod(shape)) for shape in entity_pieces(PUBLISHED).values()) == 5120
-    assert {t.dtype for t in graph_specs(PUBLISHED, "float16")["interaction"].inputs[6:]} == {"float16"}
+    assert {t.dtype for t in graph_specs(replace(PUBLISHED, entity_dtype="float16"))["interaction"].inputs[6:]} == {"float16"}
 
 
 @pytest.fixture(scope="module")
@@ -330,7 +324,8 @@ def test_every_graph_builds_as_an_engine(
 ) -> None:
     from tests.export.test_tensorrt_rtx import build_engine
 
-    spec = graph_specs(golden("base").model().config, stored)[graph].to_json()
+    config = replace(golden("base").model().config, entity_dtype=stored)
+    spec = graph_specs(config)[graph].to_json()
     file = graphs("base", graph, precision, stored).file
     engine = build_engine(builder, file, spec["axes"], spec["inputs"])
     assert engine is not None, "the builder's reason is in its log above"

@@ -146,6 +146,9 @@ def test_a_pretrained_clip_gives_sizes_and_weights(tmp_path: Path) -> None:
         "text_unit_dim",
         "image_unit_dim",
         "cross_modal_unit_dim",
+        "pretrained_clip",
+        "tokenizer",
+        "entity_dtype",
     }
     second = build(own | sizes, {})
     found = second.load_state_dict(weights, strict=False)

@@ -1,0 +1,59 @@
+"""From data to what MKGformer reads. Which of the two kinds, the data or the configuration says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.graph import DataSet
+from ...data.open import AnyData
+from ...run_data import RunData
+from ...tasks import LINK_PREDICTION
+from . import link_inputs, sentence_inputs
+from .config import MKGformerConfig
+
+
+def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> MKGformerConfig:
+    """The configuration: task and sizes from the data, the rest from settings."""
+    part = link_inputs if isinstance(dataset, DataSet) else sentence_inputs
+    return part.config_for(dataset, settings)  # type: ignore[arg-type]
+
+
+def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:
+    """What a run holds of a data set."""
+    data: RunData = _part(config).run_data(dataset, config)
+    return data
+
+
+def initial_weights(dataset: AnyData, config: MKGformerConfig) -> dict[str, NDArray[np.float32]]:
+    """Weights that do not come from chance, by parameter name."""
+    weights: dict[str, NDArray[np.float32]] = _part(config).initial_weights(dataset, config)
+    return weights
+
+
+def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGformerConfig) -> RunData:
+    """What a run holds, from the authors' tensors.
+
+    Raises:
+        ExportError: an array is missing or does not fit.
+    """
+    data: RunData = _part(config).stored_data(fields, path, config)
+    return data
+
+
+def check_data(data: RunData, config: MKGformerConfig) -> None:
+    """Whether the data fit a configuration.
+
+    Raises:
+        ExportError: they do not.
+    """
+    _part(config).check_data(data, config)
+
+
+def _part(config: MKGformerConfig) -> ModuleType:
+    return link_inputs if config.task == LINK_PREDICTION else sentence_inputs

@@ -1,0 +1,84 @@
+"""safetensors files that are larger than memory should be: written piece by piece, read as memory maps.
+
+Format: header length (8 bytes, little endian), JSON header with dtype, shape and byte range of each tensor, data.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Little-endian on the disk, whatever the machine.
+_DTYPES = {
+    "BOOL": "?",
+    "U8": "u1",
+    "I8": "i1",
+    "I16": "<i2",
+    "I32": "<i4",
+    "I64": "<i8",
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+}
+_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+
+
+def scratch_array(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """An array of zeros in a file without a name, which the system may write out; it goes with the array."""
+    if 0 in shape:
+        return np.zeros(shape, dtype)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def write_tensors(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays without a copy of those that are contiguous; dtypes are those of `_DTYPES`."""
+    ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))  # keeps each one aligned
+    header: dict[str, Any] = {}
+    end = 0
+    for name, array in ordered:
+        begin, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": _NAMES[array.dtype.newbyteorder("<")],
+            "shape": list(array.shape),
+            "data_offsets": [begin, end],
+        }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for _, array in ordered:
+        # As bytes by way of one axis: a memory view of none, or of several with a 0 among them, has no byte form.
+        flat = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
+        file.write(flat.view(np.uint8).data)
+
+
+def map_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """Every tensor of a file as a read-only memory map, sorted by name.
+
+    Raises:
+        SafetensorError: the file is not of this format.
+        KeyError: a dtype that numpy does not have.
+        OSError: the file cannot be read.
+    """
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np"):  # checks the header: offsets, sizes, nothing between or behind
+        pass
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    return {name: _mapped(path, 8 + length, header[name]) for name in sorted(header)}
+
+
+def _mapped(path: Path, start: int, entry: Mapping[str, Any]) -> NDArray[Any]:
+    dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), tuple(entry["shape"])
+    if 0 in shape:
+        return np.zeros(shape, dtype)
+    return np.memmap(path, dtype, "r", offset=start + entry["data_offsets"][0], shape=shape)
