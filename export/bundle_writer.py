@@ -11,18 +11,22 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.backends import open_backend
 from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, Bundle, sha256_of
+from mmkg_sdk.contents import PROBES
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
 from mmkg_sdk.families import family_part
 from mmkg_sdk.families.exported import DTYPES
 from mmkg_sdk.files import write_labels
+from mmkg_sdk.manifest import manifest_contents
+from mmkg_sdk.probes import probe_outputs
 from mmkg_sdk.run import Run
 from mmkg_sdk.run_data import RunData
+from mmkg_sdk.stored_tensors import read_tensors
 from mmkg_sdk.tasks import runtime_class, task_module
+from mmkg_sdk.tensor_files import write_tensors
 
 from .folder_swap import new_folder
 from .model_card import model_card
@@ -60,10 +64,13 @@ def export_bundle(
             raise missing_package(package, "train", "export")
     if not run.has_weights:
         raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume.")
-    model = family_part(run.family, "model").build(run.config, run.inputs)
+    config = family_part(run.family, "config").Config.from_json(run.config).in_precision(precision)
+    model = family_part(run.family, "model").build(config.to_json(), run.inputs)
     family_part(run.family, "checkpoint").check_state(run.weights(), model.state_dict())
     model.load_state_dict(run.weights())
     model = model.double().eval()
+    from safetensors.numpy import save
+
     task = task_module("export", model.config.task)
     progress("encoding what the model knows, in float64")
     data = task.bundle_data(run, model)
@@ -71,12 +78,13 @@ def export_bundle(
         _write_data(data, folder)
         graphs = _write_graphs(run, model, precision, folder, progress)
         progress("checking parity against float64 torch")
-        manifest = _manifest(run, precision, graphs)
-        bundle = Bundle(folder, manifest, dict(data.labels), _stored_tensors(data, folder))
+        manifest = _manifest(run, config.to_json(), precision, graphs)
+        bundle = Bundle(folder, manifest, dict(data.labels), _stored_tensors(manifest, folder))
         try:
             with runtime_class(model.config.task)(bundle, open_backend(bundle, device="cpu")) as opened:
                 checks = task.parity_checks(run, model, opened)
                 report = ParityReport(precision, opened.backend.name, tuple(checks))
+                (folder / PROBES).write_bytes(save(probe_outputs(opened.backend, graphs)))
         except BackendError as err:
             raise ExportError(f"the exported graphs do not run, so no bundle was written: {err}") from err
         if not report.passed:
@@ -90,23 +98,19 @@ def export_bundle(
 
 def _write_data(data: RunData, folder: Path) -> None:
     """Labels, tensors and further files."""
-    from safetensors.numpy import save
-
     for name, labels in data.labels.items():
         write_labels(folder / f"{name}.txt", labels)
     for name, arrays in data.tensors.items():
-        # Not save_file: it hides which system call failed, and gives files that only their owner can read.
-        content = save({key: np.ascontiguousarray(array) for key, array in arrays.items()})
-        (folder / f"{name}.safetensors").write_bytes(content)
+        with (folder / f"{name}.safetensors").open("wb") as file:
+            write_tensors(file, arrays)
     for name, content in data.files.items():
         (folder / name).write_bytes(content)
 
 
-def _stored_tensors(data: RunData, folder: Path) -> dict[str, dict[str, NDArray[Any]]]:
-    """What parity is checked with: read back from the folder."""
-    from safetensors.numpy import load_file
-
-    return {name: load_file(folder / f"{name}.safetensors") for name in data.tensors}
+def _stored_tensors(manifest: dict[str, Any], folder: Path) -> dict[str, dict[str, NDArray[Any]]]:
+    """What parity is checked with: read back from the folder as an opened bundle has it."""
+    specs = manifest_contents(manifest).tensors
+    return {name: read_tensors(folder / f"{name}.safetensors", tensors) for name, tensors in specs.items()}
 
 
 def _write_graphs(
@@ -140,12 +144,12 @@ def _write_graphs(
     return {graph: spec.to_json() for graph, spec in specs.items()}
 
 
-def _manifest(run: Run, precision: str, graphs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _manifest(run: Run, config: dict[str, Any], precision: str, graphs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "family": run.family,
         "precision": precision,
-        "config": run.config,
+        "config": config,
         "graphs": graphs,
         "provenance": {
             "data": run.data_name,

@@ -20,10 +20,8 @@ from mmkg_sdk.model import Model
 from mmkg_sdk.run import Run
 from mmkg_sdk.run_data import RunData
 
-from .parity import ERROR_LIMITS, ParityCheck, relative_error, root_mean_square
+from .parity import ERROR_LIMITS, MRR_LIMITS, ParityCheck, misplaced, relative_error, root_mean_square
 
-# Largest allowed change of the filtered MRR on the compared queries.
-MRR_LIMITS = {"fp32": 1e-6, "fp16": 2e-3, "bf16": 1e-2}
 TOP = 10
 MAX_ENTITIES = 2048
 MAX_TRIPLES = 128
@@ -72,7 +70,7 @@ def parity_checks(run: Run, model: Any, opened: Model) -> list[ParityCheck]:
         error = relative_error(found, expected)
         checks.append(ParityCheck("query_encoder", f"{side}: largest score error / rms", error, limit))
         slack = limit * root_mean_square(expected)
-        wrong = _misplaced(np.argsort(-found, axis=1, kind="stable")[:, :TOP], expected, slack)
+        wrong = misplaced(np.argsort(-found, axis=1, kind="stable")[:, :TOP], expected, slack)
         checks.append(ParityCheck("query_encoder", f"{side}: share of queries with another top {TOP}", wrong, 0.0))
         if "complete" in opened.bundle.graphs and opened.backend.name == "onnxruntime":
             checks += _complete_checks(opened, queries, expected, side, limit)
@@ -111,20 +109,12 @@ def _complete_checks(
     found = model.backend.run("complete", inputs)
     own = np.take_along_axis(expected, found["ids"], axis=1)
     slack = limit * root_mean_square(expected)
-    wrong = _misplaced(found["ids"][:, :TOP], expected, slack)
+    wrong = misplaced(found["ids"][:, :TOP], expected, slack)
     error = relative_error(found["scores"], own, expected)
     return [
         ParityCheck("complete", f"{side}: largest score error / rms", error, limit),
         ParityCheck("complete", f"{side}: share of queries with another top {TOP}", wrong, 0.0),
     ]
-
-
-def _misplaced(found: NDArray[np.int64], expected: NDArray[np.float64], slack: float) -> float:
-    """Share of rows whose found ids are not a top-k of the reference, two scores within `slack` being a tie."""
-    k = min(found.shape[1], expected.shape[1])
-    kth = -np.sort(-expected, axis=1)[:, k - 1 : k]
-    own = np.take_along_axis(expected, found[:, :k], axis=1)
-    return float((own < kth - 2 * slack).any(axis=1).mean())
 
 
 def _asked_triples(model: Model) -> NDArray[np.int64]:

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmkg_sdk.families import FAMILIES
+from mmkg_sdk.families import FAMILIES, family_part
+from mmkg_sdk.tasks import ENTITY_LINKING, LINK_PREDICTION
 
 from .parity import ParityReport
+
+# By task, what the model answers and what its scores say.
+_ANSWERS = {
+    LINK_PREDICTION: """\
+Answers (head, relation, ?) and (?, relation, tail) over {num_entities:,} entities and
+{num_relations:,} relations. Scores rank candidates within one query; higher is better; they are no
+probabilities and not comparable between queries.""",
+    ENTITY_LINKING: """\
+Answers which entity a mention in a sentence means, with or without a picture. It reads the first {text_length} tokens
+of mention and sentence. Scores rank entities for one mention; higher is better; they are no probabilities and not
+comparable between mentions.""",
+}
 
 
 def model_card(manifest: dict[str, Any], report: ParityReport) -> str:
     """The card as Markdown."""
     provenance, config = manifest["provenance"], manifest["config"]
+    task = family_part(manifest["family"], "config").Config.from_json(config).task
     settings = "\n".join(f"| {name} | {value} |" for name, value in config.items())
     return f"""# {provenance["data"]} ({manifest["family"]}, {manifest["precision"]})
 
 {FAMILIES[manifest["family"]]}.
 
-Answers (head, relation, ?) and (?, relation, tail) over {config["num_entities"]:,} entities and
-{config["num_relations"]:,} relations. Scores rank candidates within one query; higher is better; they are no
-probabilities and not comparable between queries. Answers are guesses: check them before you rely on them.
+{_ANSWERS[task].format(**config)} Answers are guesses: check them before you rely on them.
 
 Exported {provenance["exported"]} with mmkg_sdk {provenance["mmkg_sdk"]} from run `{provenance["run"]}`.
 

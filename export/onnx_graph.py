@@ -114,16 +114,24 @@ def tensor_offsets(path: Path) -> dict[str, tuple[int, int]]:
 def _strip(model: onnx.ModelProto) -> None:
     """Drop what a reader does not need and what would differ between machines: traces, paths, shape notes."""
     model.ClearField("metadata_props")
-    model.graph.ClearField("metadata_props")
-    model.graph.ClearField("value_info")
     model.producer_name, model.producer_version = "mmkg_sdk", ""
-    model.graph.doc_string = ""
-    for node in model.graph.node:
+    _strip_graph(model.graph)
+
+
+def _strip_graph(graph: onnx.GraphProto) -> None:
+    """The same for a graph and for the bodies of its loops."""
+    graph.ClearField("metadata_props")
+    graph.ClearField("value_info")
+    graph.doc_string = ""
+    for node in graph.node:
         node.ClearField("metadata_props")
         node.doc_string = ""
-    for value in [*model.graph.input, *model.graph.output]:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip_graph(attribute.g)
+    for value in [*graph.input, *graph.output]:
         value.ClearField("metadata_props")
-    for tensor in model.graph.initializer:
+    for tensor in graph.initializer:
         tensor.ClearField("metadata_props")
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 # Largest allowed error of a vector or score, as a share of the root mean square of the reference. Measured errors
 # on trained and random models are about 1e-6, 1e-3 and 1e-2; the limits leave room for deeper and wider models.
 ERROR_LIMITS = {"fp32": 5e-5, "fp16": 2e-2, "bf16": 1.5e-1}
+# Largest allowed change of the MRR on the compared queries.
+MRR_LIMITS = {"fp32": 1e-6, "fp16": 2e-3, "bf16": 1e-2}
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,11 @@ def relative_error(
 def root_mean_square(values: NDArray[np.float64]) -> float:
     """Of all values; 1 if it is 0."""
     return float(np.sqrt(np.mean(np.square(values)))) or 1.0
+
+
+def misplaced(found: NDArray[np.int64], expected: NDArray[np.float64], slack: float) -> float:
+    """Share of rows whose found ids are not a top-k of the reference, two scores within `slack` being a tie."""
+    k = min(found.shape[1], expected.shape[1])
+    kth = -np.sort(-expected, axis=1)[:, k - 1 : k]
+    own = np.take_along_axis(expected, found[:, :k], axis=1)
+    return float((own < kth - 2 * slack).any(axis=1).mean())

@@ -5,6 +5,7 @@ Format 2. A bundle is a folder with files of fixed names; other files in it are 
     bundle.json              what it is: family, configuration, graphs, SHA-256 of every other file; written last
     weights.safetensors      every weight of every graph, named GRAPH.WEIGHT
     NAME.onnx                the graphs; their weights point into weights.safetensors and table.safetensors
+    probes.safetensors       what every graph gave for a fixed input at export
     parity.json              how far the export is from the float64 reference
     MODEL_CARD.md            for people
 
@@ -34,7 +35,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .contents import SPLITS
+from .contents import SPLITS, Contents
 from .errors import BundleError, DataError
 from .external_data import external_data
 from .families import family_part
@@ -73,6 +74,11 @@ class Bundle:
     def config(self) -> Any:
         """The family's configuration object."""
         return family_part(self.family, "config").Config.from_json(self.manifest["config"])
+
+    @cached_property
+    def contents(self) -> Contents:
+        """What the family says that it holds."""
+        return manifest_contents(self.manifest)
 
     @property
     def entities(self) -> Labels:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 SPLITS = ("train", "valid", "test")
 # In every bundle, whatever its family.
-COMMON_FILES = ("weights.safetensors", "parity.json", "MODEL_CARD.md")
+PROBES = "probes.safetensors"
+COMMON_FILES = ("weights.safetensors", PROBES, "parity.json", "MODEL_CARD.md")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import missing_package
+from .errors import DataError, missing_package
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,20 +59,22 @@ def clip_colours(image: Path | Image, size: int, *, squash: bool = False) -> NDA
         None, with a UserWarning, where `clip_pixels` gives zeros: black has other values.
     """
     try:
-        from PIL import Image as images
-    except ImportError as err:
-        raise missing_package("pillow", "text", "reading images") from err
-    try:
-        if isinstance(image, images.Image):
-            colours = _squashed(image, images) if squash else image.convert("RGB")
-        else:
-            with images.open(image) as opened:
-                colours = _squashed(opened, images) if squash else opened.convert("RGB")
-        return np.ascontiguousarray(np.asarray(_centre(colours, size, images)).transpose(2, 0, 1))
-    except Exception as err:  # Pillow's decoders raise many types for damaged files
-        name = image if isinstance(image, Path) else getattr(image, "filename", "") or "an image in memory"
-        warnings.warn(f"{name} is read as zeros: {str(err)[:300] or type(err).__name__}", stacklevel=3)
+        return _read(image, size, squash)
+    except _Unreadable as err:
+        warnings.warn(f"{_name(image)} is read as zeros: {err}", stacklevel=3)
         return None
+
+
+def read_colours(image: Path | Image, size: int, *, squash: bool = False) -> NDArray[np.uint8]:
+    """Like `clip_colours`, for callers that want an image or an error.
+
+    Raises:
+        DataError: the image cannot be read; the message names the file and the reason.
+    """
+    try:
+        return _read(image, size, squash)
+    except _Unreadable as err:
+        raise DataError(f"{_name(image)} cannot be read: {err}") from err
 
 
 def normalised(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -81,6 +83,30 @@ def normalised(colours: NDArray[np.uint8]) -> NDArray[np.float32]:
     for channel in range(3):
         values[..., channel, :, :] = _LEVELS[channel][colours[..., channel, :, :]]
     return values
+
+
+class _Unreadable(Exception):
+    """Why an image cannot be read."""
+
+
+def _read(image: Path | Image, size: int, squash: bool) -> NDArray[np.uint8]:
+    try:
+        from PIL import Image as images
+    except ImportError as err:
+        raise missing_package("pillow", "train", "reading images") from err
+    try:
+        if isinstance(image, images.Image):
+            colours = _squashed(image, images) if squash else image.convert("RGB")
+        else:
+            with images.open(image) as opened:
+                colours = _squashed(opened, images) if squash else opened.convert("RGB")
+        return np.ascontiguousarray(np.asarray(_centre(colours, size, images)).transpose(2, 0, 1))
+    except Exception as err:  # Pillow's decoders raise many types for damaged files
+        raise _Unreadable(str(err)[:300] or type(err).__name__) from err
+
+
+def _name(image: Path | Image) -> str:
+    return str(image) if isinstance(image, Path) else getattr(image, "filename", "") or "an image in memory"
 
 
 def _squashed(image: Image, images: Any) -> Image:

@@ -1,121 +1,126 @@
-"""The main job on the embedded data set, end to end: tokenise, train, export, prove, answer, measure."""
+"""The main job on the embedded data, end to end: prepare, train, export, prove, answer, measure."""
 
 from __future__ import annotations
 
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .errors import DataError
-from .known_triples import HEAD, TAIL
-from .model import Model
+from .families import family_part
 from .opening import load
-from .predictions import Predictions
+from .tasks import LINK_PREDICTION, task_module
 
-_QUESTIONS_PER_RELATION = 1
+# The embedded data that each family learns from, one task each.
+SOURCES = {
+    "mygo": ("atlas",),
+    "adamf_mat": ("atlas",),
+    "mimic": ("atlas-mentions",),
+    "mkgformer": ("atlas", "atlas-relations", "atlas-tags"),
+}
 _TOKEN_COUNTS = (4, 8, 18, 34, 66)
 
 
 @dataclass(frozen=True)
-class Quickstart:
-    """What a quickstart made and found.
+class Lesson:
+    """What was made of one data source.
 
     Attributes:
-        folder: holds data/, run/, bundle/ and bench/.
-        metrics: of the test split.
-        answers: text of a few answered test queries.
-        throughput: text table, entities per second against token count.
+        folder: holds run/, bundle/, and where there are some data/ and bench/.
+        metrics: of the test split, answered by the bundle.
+        parity: table of differences from float64 torch.
+        answers: text of a few answered test questions.
+        throughput: text table of entities per second; empty where nothing is encoded per entity.
         seconds: wall-clock time of each stage.
     """
 
+    source: str
     folder: Path
     metrics: dict[str, float]
     parity: str
     answers: str
     throughput: str
-    seconds: dict[str, float]
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {"folder": str(self.folder), "metrics": self.metrics, "seconds": self.seconds, "answers": self.answers}
+        return asdict(self) | {"folder": str(self.folder)}
 
 
 def run_quickstart(
     folder: Path, *, family: str = "mygo", overwrite: bool = False, say: Callable[[str], None] = lambda line: None
-) -> Quickstart:
-    """Tokenise the atlas, train, export, check parity, answer and measure; everything lands in `folder`.
+) -> list[Lesson]:
+    """Do the main job for every task of a family; everything lands in `folder`.
+
+    A family with several tasks gets a folder for each, named like its data.
 
     Raises:
         DataError: the folder is there and not empty, and `overwrite` is false.
     """
-    from .bench import run_benchmark
     from .bench.plot import check_matplotlib
-    from .data.open import raw_dataset
-    from .data.tokenize import tokenize_dataset
-    from .data.write import write_dataset
-    from .evaluation.link_prediction import evaluate_bundle
-    from .export import export_bundle
-    from .training.session import start_training
 
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise DataError(f"{folder} is not empty. Pass --overwrite, or another folder with --out.")
     check_matplotlib()
+    sources = SOURCES[family]
+    return [_lesson(family, name, folder if len(sources) == 1 else folder / name, say) for name in sources]
+
+
+def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None]) -> Lesson:
+    from .data.open import open_data
+    from .export import export_bundle
+    from .sample_answers import sample_answers
+    from .training.session import start_training
+
     folder.mkdir(parents=True, exist_ok=True)
     clock = _Clock(say)
-
-    with clock.stage("data", "Tokenising the atlas: a word-piece vocabulary and an image codebook learned from it"):
-        with raw_dataset("atlas") as (dataset, images):
-            dataset = tokenize_dataset(dataset, images=images)
-        shutil.rmtree(folder / "data", ignore_errors=True)
-        write_dataset(dataset, folder / "data")
-    with clock.stage("train", "Training"):
-        run, _ = start_training(
-            family, str(folder / "data"), folder / "run", settings={}, preset="atlas", overwrite=True
-        )
+    data = source
+    if family_takes_tokens(family):
+        with clock.stage("data", "Tokenising the atlas: a word-piece vocabulary and an image codebook learned from it"):
+            data = _tokenized_atlas(folder / "data")
+    with clock.stage("train", f"Training {family} on {source}"):
+        preset = source if source in family_part(family, "config").PRESETS else "atlas"
+        run, _ = start_training(family, data, folder / "run", settings={}, preset=preset, overwrite=True)
     with clock.stage("export", "Exporting to ONNX and comparing with float64 torch"):
         report = export_bundle(run, folder / "bundle", overwrite=True, progress=say)
-    with clock.stage("answer", "Answering the test questions"), load(folder / "bundle") as model:
-        metrics = evaluate_bundle(model, "test", None).metrics()
-        answers = _answers(model)
-    with clock.stage("bench", "Measuring throughput against token count"):
-        benchmark = run_benchmark(
-            folder / "bundle", folder / "bench", _TOKEN_COUNTS, seconds=0.2, rounds=1, progress=say
-        )
-    return Quickstart(folder, metrics, str(report), answers, benchmark.table(), clock.seconds)
+    with clock.stage("answer", "Answering the test questions"), load(folder / "bundle") as opened:
+        task = opened.bundle.config.task
+        held = None if task == LINK_PREDICTION else data
+        metrics = task_module("evaluation", task).evaluate_bundle(opened, "test", held).metrics()
+        answers = sample_answers(opened, open_data(data))
+        limits = getattr(family_part(family, "runtime"), "token_limits", None)
+        counts = [] if limits is None else _between(*limits(opened.bundle))
+    throughput = ""
+    if counts:
+        from .bench import run_benchmark
+
+        with clock.stage("bench", "Measuring throughput against token count"):
+            benchmark = run_benchmark(folder / "bundle", folder / "bench", counts, seconds=0.2, rounds=1, progress=say)
+            throughput = benchmark.table()
+    return Lesson(source, folder, metrics, str(report), answers, throughput, clock.seconds)
 
 
-def _answers(model: Model) -> str:
-    """One test question per relation, with the right answer marked."""
-    triples = model.bundle.triples["test"]
-    lines = []
-    for relation in range(len(model.relations)):
-        for triple in triples[triples[:, 1] == relation][:_QUESTIONS_PER_RELATION]:
-            # A country has one capital but a continent has many countries: ask for the side with fewer answers.
-            direction = TAIL if _fan_out(triples, relation, 0) <= _fan_out(triples, relation, 2) else HEAD
-            if direction == TAIL:
-                found, right = model.predict_tails(int(triple[0]), relation, 3, filter_known=False), int(triple[2])
-            else:
-                found, right = model.predict_heads(relation, int(triple[2]), 3, filter_known=False), int(triple[0])
-            lines.append(_marked(found, model.entities[right]))
-    return "\n".join(lines)
+def family_takes_tokens(family: str) -> bool:
+    """Whether the family reads the atlas as tokens and features rather than as texts and images."""
+    return family in ("mygo", "adamf_mat")
 
 
-def _marked(found: Predictions, right: str) -> str:
-    lines = [found[0].query]
-    for rank, (label, score) in enumerate(found[0], start=1):
-        mark = "  <- the answer in the test split" if label == right else ""
-        lines.append(f"  {rank}. {label}  ({score:.2f}){mark}")
-    return "\n".join(lines)
+def _between(least: int, most: int) -> list[int]:
+    return [count for count in _TOKEN_COUNTS if least <= count <= most] or [least]
 
 
-def _fan_out(triples: np.ndarray, relation: int, side: int) -> float:
-    """Mean number of triples of a relation for each entity on one side."""
-    chosen = triples[triples[:, 1] == relation][:, side]
-    return len(chosen) / max(1, len(np.unique(chosen)))
+def _tokenized_atlas(folder: Path) -> str:
+    from .data.open import raw_dataset
+    from .data.tokenize import tokenize_dataset
+    from .data.write import write_dataset
+
+    with raw_dataset("atlas") as (dataset, images):
+        dataset = tokenize_dataset(dataset, images=images)
+    shutil.rmtree(folder, ignore_errors=True)
+    write_dataset(dataset, folder)
+    return str(folder)
 
 
 class _Clock:

@@ -1,4 +1,4 @@
-"""Verify a bundle: its files (hashes, shapes, labels) and that its graphs reproduce its own table."""
+"""Verify a bundle: its files (hashes, shapes, labels), and that its graphs compute what they did at export."""
 
 from __future__ import annotations
 
@@ -6,50 +6,62 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .contents import PROBES
 from .entity_batch import EntityBatch
 from .errors import BundleError
 from .families import family_part
-from .known_triples import TAIL, Queries
 from .model import Model
 from .opening import load
+from .probes import probe_differences, probe_outputs
 
-# Largest difference between the table and the encoder's output on this machine, as a share of the table's root mean
-# square; an export on another processor differs by rounding only.
+# Largest difference as a share of the root mean square; an export on another processor differs by rounding only.
 _LIMITS = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 1.5e-1}
 _ROWS = 512
 
 
 def verify_bundle(path: Path, *, backend: str = "auto", device: str = "auto") -> dict[str, Any]:
-    """Open a bundle, which checks every file, then run each of its graphs on its own data.
+    """Open a bundle, which checks every file, then run each of its graphs on its probe and its own entities.
 
     Returns:
-        {"bundle", "files", "backend", "limit", "GRAPH difference"..., "passed"}; differences are relative to the
-        root mean square of the table.
+        {"bundle", "files", "backend", "limit", "NAME difference"..., "passed"}; differences are relative to the
+        root mean square of what is expected.
 
     Raises:
         BundleError: a file is not what it should be.
         BackendError: a graph does not run.
     """
-    with load(path, backend, device) as model:
-        limit = _LIMITS[model.bundle.precision]
-        differences = _encoder_differences(model)
-        queries = Queries.for_triples(np.array([[0, 0, 0]]), TAIL)
-        vectors = model.query_vectors(queries)
-        if vectors.shape != (1, model.table.shape[1]):
-            raise BundleError(f"{path}: query_encoder gives shape {list(vectors.shape)}.")
+    with load(path, backend, device) as opened:
+        bundle = opened.bundle
+        limit = _LIMITS[bundle.precision]
+        differences = probe_differences(probe_outputs(opened.backend, bundle.graphs), _expected(bundle.path))
+        if isinstance(opened, Model):
+            differences |= _encoder_differences(opened)
         return {
             "bundle": str(path),
-            "files": len(model.bundle.manifest["files"]),
-            "backend": f"{model.backend.name} on {model.backend.device}",
+            "files": len(bundle.manifest["files"]),
+            "backend": f"{opened.backend.name} on {opened.backend.device}",
             "limit": limit,
-            **{f"{graph} difference": value for graph, value in differences.items()},
+            **{f"{name} difference": value for name, value in differences.items()},
             "passed": all(value <= limit for value in differences.values()),
         }
 
 
+def _expected(folder: Path) -> dict[str, NDArray[np.float32]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(folder / PROBES))
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as err:
+        raise BundleError(f"{folder / PROBES} is not a valid safetensors file ({err}). Export again.") from err
+
+
 def _encoder_differences(model: Model) -> dict[str, float]:
-    if not any(graph.startswith("entity_encoder") for graph in model.bundle.graphs):
+    """How far the encoders are from the table, for some of the bundle's own entities."""
+    graphs = [graph for graph in model.bundle.graphs if graph.startswith("entity_encoder")]
+    if not graphs:
         return {}
     chosen = np.unique(np.linspace(0, len(model.table) - 1, min(_ROWS, len(model.table))).astype(np.int64))
     own = family_part(model.bundle.family, "runtime").bundle_entities(model.bundle)
@@ -57,6 +69,5 @@ def _encoder_differences(model: Model) -> dict[str, float]:
     scale = float(np.sqrt(np.mean(np.square(model.table, dtype=np.float64)))) or 1.0
     return {
         graph: float(np.abs(model.encode_batch(batch, graph)["vectors"] - model.table[chosen]).max()) / scale
-        for graph in model.bundle.graphs
-        if graph.startswith("entity_encoder")
+        for graph in graphs
     }

@@ -15,7 +15,7 @@ from . import check_process, parse_device
 
 
 class OnnxRuntimeBackend:
-    """Sessions are shared by all threads. That of the queries is opened at once, the others when first run."""
+    """Sessions are shared by all threads. That of the first graph is opened at once, the others when first run."""
 
     name = "onnxruntime"
 
@@ -54,7 +54,7 @@ class OnnxRuntimeBackend:
                 "or export with --precision fp32."
             )
         opened = cls(bundle, device, threads)
-        opened._session("query_encoder")
+        opened._session(bundle.contents.graphs[0])
         return opened
 
     def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

@@ -7,7 +7,20 @@ from pathlib import Path
 import click
 
 from ..families import FAMILIES
-from .options import json_option, metrics_table, overwrite_option, print_json, say
+from ..quickstart import Lesson
+from .options import json_option, overwrite_option, print_json, say
+
+# What to try next, by the data that was learned from.
+_NEXT = {
+    "atlas": """mmkg-sdk predict {bundle} --head Norway --relation language -k 5
+  mmkg-sdk evaluate {bundle} --split test --by-side""",
+    "atlas-mentions": """mmkg-sdk link {bundle} --mention Georgia --sentence "Tbilisi is the capital of Georgia."
+  mmkg-sdk evaluate {bundle} --split test --data atlas-mentions""",
+    "atlas-relations": """mmkg-sdk extract {bundle} --sentence "Lima is the capital of Peru." --head Peru --tail Lima
+  mmkg-sdk evaluate {bundle} --split test --data atlas-relations""",
+    "atlas-tags": """mmkg-sdk tag {bundle} --sentence "Many people in Kenya speak Swahili."
+  mmkg-sdk evaluate {bundle} --split test --data atlas-tags""",
+}
 
 
 @click.command()
@@ -16,28 +29,27 @@ from .options import json_option, metrics_table, overwrite_option, print_json, s
 @overwrite_option
 @json_option
 def quickstart(out: Path, family: str, overwrite: bool, as_json: bool) -> None:
-    """Train, export, answer and measure on the embedded data set; under two minutes on two cores."""
+    """Train, export, answer and measure on the embedded data; under two minutes on two cores."""
     from ..quickstart import run_quickstart
 
-    result = run_quickstart(out, family=family, overwrite=overwrite, say=say)
+    lessons = run_quickstart(out, family=family, overwrite=overwrite, say=say)
     if as_json:
-        print_json(result.to_json())
+        print_json([lesson.to_json() for lesson in lessons])
         return
-    click.echo(f"\nParity with float64 torch\n{result.parity}")
-    click.echo(f"\nTest split of the atlas\n{metrics_table({'MyGO': result.metrics})}")
-    click.echo(f"\nAnswers to test questions\n{result.answers}")
-    click.echo(f"\nEntities per second against token count\n{result.throughput}")
-    total = sum(result.seconds.values())
-    stages = ", ".join(f"{name} {seconds} s" for name, seconds in result.seconds.items())
-    click.echo(f"\nDone in {total:.0f} s ({stages}).")
-    click.echo(f"""
-{out}/data     the tokenised data set
-{out}/run      the trained model
-{out}/bundle   what you deploy
-{out}/bench    results.json, results.csv, throughput.png
+    for lesson in lessons:
+        _show(lesson)
+    total = sum(sum(lesson.seconds.values()) for lesson in lessons)
+    click.echo(f"\nDone in {total:.0f} s.")
 
-Go on with:
-  mmkg-sdk predict {out}/bundle --head Norway --relation language -k 5
-  mmkg-sdk evaluate {out}/bundle --split test --by-side
-  mmkg-sdk inspect {out}/bundle
-  mmkg-sdk bench {out}/bundle --token-counts 4,8,16,32,64,128""")
+
+def _show(lesson: Lesson) -> None:
+    click.echo(f"\nParity with float64 torch\n{lesson.parity}")
+    values = "\n".join(f"{name:<16} {value:.4f}" for name, value in lesson.metrics.items())
+    click.echo(f"\nTest split of {lesson.source}\n{values}")
+    click.echo(f"\nAnswers to test questions\n{lesson.answers}")
+    if lesson.throughput:
+        click.echo(f"\nEntities per second against token count\n{lesson.throughput}")
+    stages = ", ".join(f"{name} {seconds} s" for name, seconds in lesson.seconds.items())
+    bundle = lesson.folder / "bundle"
+    click.echo(f"\n{lesson.source}: {stages}. In {lesson.folder}: the trained run, the bundle to deploy. Go on with:")
+    click.echo(f"  {_NEXT[lesson.source].format(bundle=bundle)}\n  mmkg-sdk inspect {bundle}")

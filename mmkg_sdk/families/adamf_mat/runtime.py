@@ -45,7 +45,7 @@ def contents(config: AdaMFConfig) -> Contents:
             "text_features": Stored("float32", (entities, config.text_feature_width)),
             "text_mask": Stored("bool", (entities,)),
         },
-        graphs=("entity_encoder", "query_encoder", "complete"),
+        graphs=("query_encoder", "entity_encoder", "complete"),
     )
 
 

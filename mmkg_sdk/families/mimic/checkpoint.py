@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExportError
-from ..official import compare_state, finite_tensors, load_content, tensor_shape
+from ..official import compare_state, finite_tensors, load_lightning, tensor_shape
 from .config import NO_TOKENIZER, MimicConfig, clip_sizes
 
 if TYPE_CHECKING:
@@ -23,14 +23,6 @@ UNTOLD_SETTINGS: dict[str, str] = {}
 _PUBLISHED_HEADS = {"num_text_heads": ("text_width", 512, 8), "num_image_heads": ("image_width", 768, 12)}
 
 
-class ForeignObject:
-    """Stands for every class that a checkpoint names and torch does not know. It takes anything and does nothing."""
-
-    def __init__(self, *_: object) -> None: ...
-
-    def __setstate__(self, _: object) -> None: ...
-
-
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The tensors of an official checkpoint, by official name.
 
@@ -40,24 +32,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         ExportError: if the file is missing, no checkpoint, of another family, or holds NaN or infinity.
     """
-    content = _load_lightning(path)
+    content = load_lightning(path)
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         found = sorted(map(str, content))[:5] if isinstance(content, dict) else type(content).__name__
         raise ExportError(f"{path}: expected a dict with 'state_dict', found {found}.")
     state = content["state_dict"]
     return finite_tensors({name: state[name] for name in state if not str(name).endswith(_COUNTED)}, path)
-
-
-def _load_lightning(path: Path) -> Any:
-    """`load_content` with a ForeignObject for everything that torch would refuse."""
-    from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
-
-    try:
-        names = get_unsafe_globals_in_checkpoint(path)
-    except Exception:  # no such file, damaged, or older than torch's zip format: load_content says which
-        names = []
-    with safe_globals([(ForeignObject, name) for name in names]):
-        return load_content(path)
 
 
 def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MimicConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...run import Run
 from ...training.objective import TrainingObjective
+from .inputs import StoredPixels
 from .model import Encoded, Mimic, Scores
 
 
@@ -113,3 +115,18 @@ def _pick(image_rows: Tensor, generator: torch.Generator) -> Tensor:
     # float64, because the float32 product can round up to the count itself.
     chosen = (torch.rand(len(count), generator=generator, dtype=torch.float64) * count).long()
     return image_rows.gather(1, chosen[:, None])[:, 0]
+
+
+def objective_of(run: Run, model: Mimic) -> Objective:
+    """The objective of a run's data."""
+    mentions = run.tensors("mentions-train")
+    pixels = StoredPixels(run.tensors("images")["pixels"])
+    return Objective(
+        model, _items(mentions), _items(run.tensors("entities")), torch.tensor(mentions["answers"]), pixels
+    )
+
+
+def _items(side: Mapping[str, NDArray[Any]]) -> Items:
+    return Items(
+        *(torch.tensor(side[n]) for n in ("input_ids", "attention_mask")), torch.tensor(side["image_rows"])[:, None]
+    )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExportError
+from ...tasks import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from ..official import compare_state, finite_tensors, load_lightning, renamed_settings, tensor_shape
-from .config import ENTITY_RECOGNITION, LINK_PREDICTION, NUM_MARKERS, RELATION_EXTRACTION, MKGformerConfig
+from .config import NUM_MARKERS, MKGformerConfig
 
 if TYPE_CHECKING:
     from torch import Tensor

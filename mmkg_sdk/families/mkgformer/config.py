@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 from ...errors import DataError
+from ...ranking import RankingProtocol
+from ...scores import CandidateScore, InnerProduct
 from ...tasks import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from ..config import FamilyConfig
 
@@ -15,6 +17,8 @@ Task = Literal["link-prediction", "relation-extraction", "entity-recognition"]
 AUX_POSITIONS, RCNN_POSITIONS = 48, 12
 # <s>, </s>, <o>, </o>: tokens that relation extraction adds to the vocabulary, in this order.
 NUM_MARKERS = 4
+# Values of `tokenizer` that are no place.
+LEARNED, NO_TOKENIZER = "learned", "none"
 
 # What each task must state, and the others must not.
 _TASK_SIZES = {
@@ -27,6 +31,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "loss": ("bce", "cross-entropy"),
     "stage": (1, 2),
     "mask_prefix": (False, True),
+    "state_dtype": ("float32", "float16"),
+    "whole_as_crop": (False, True),
 }
 
 
@@ -51,6 +57,15 @@ class MKGformerConfig(FamilyConfig):
         loss: of link prediction, over all entities.
         label_smoothing: of "cross-entropy".
         crf_learning_rate: highest rate of the tagger's classifier and CRF.
+        tokenizer: a vocab.txt (also .xz or .gz), a tokenizer.json, or a folder with one of them; "learned" learns at
+            most `learned_vocabulary_size` word pieces from the training texts, and "none" is for checkpoints whose
+            inputs are token ids.
+        pretrained_text, pretrained_vision: the BERT and the CLIP that training begins with: folders that transformers
+            wrote or names on the Hugging Face hub; empty for random weights.
+        state_dtype: in which a link prediction bundle keeps its image states; export sets it to that of the precision
+            asked for.
+        whole_as_crop: of the sentence tasks: a picture that comes without crops of it is its own first crop in both
+            groups. The authors' code does not see such a picture.
     """
 
     task: Task
@@ -81,6 +96,12 @@ class MKGformerConfig(FamilyConfig):
     loss: Literal["bce", "cross-entropy"] = "bce"
     label_smoothing: float = 0.0
     crf_learning_rate: float = 5e-2
+    tokenizer: str = LEARNED
+    learned_vocabulary_size: int = 30522
+    pretrained_text: str = ""
+    pretrained_vision: str = ""
+    state_dtype: Literal["float32", "float16"] = "float32"
+    whole_as_crop: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -107,6 +128,13 @@ class MKGformerConfig(FamilyConfig):
                 "most as many."
             )
         self._check_patches()
+        for name in ("tokenizer", "pretrained_text", "pretrained_vision"):
+            if not isinstance(getattr(self, name), str):
+                raise DataError(f"{name} is {getattr(self, name)!r}; expected a folder, a file or a name.")
+
+    def in_precision(self, precision: str) -> Self:
+        """Bundles in half precision keep image states in it, too: float16, which has more digits than bfloat16."""
+        return replace(self, state_dtype="float32" if precision == "fp32" else "float16")
 
     def _check_counts(self) -> None:
         """Optional counts are at least 1; those of the task are there, those of other tasks are not."""
@@ -138,6 +166,21 @@ class MKGformerConfig(FamilyConfig):
         if self.num_entities is not None and self.num_relations is not None:
             return self.base_vocabulary_size + self.num_entities + self.num_relations
         return self.base_vocabulary_size + (NUM_MARKERS if self.task == RELATION_EXTRACTION else 0)
+
+    @property
+    def table_width(self) -> int:
+        """Width of an encoded entity and of a query vector: the row of the word table and the bias."""
+        return self.hidden_dim + 1
+
+    @property
+    def candidate_score(self) -> CandidateScore:
+        """How a query vector and an encoded entity are scored."""
+        return InnerProduct()
+
+    @property
+    def protocol(self) -> RankingProtocol:
+        """A stable sort; other known answers lose 100 points (spec 6.7)."""
+        return RankingProtocol("stable", 100.0)
 
     @property
     def aux_patches(self) -> int:

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...specs import Axis, GraphSpec, TensorSpec
+from ...tasks import LINK_PREDICTION, RELATION_EXTRACTION
 from ..exported import DTYPES, load_weights, set_dtype
-from .config import LINK_PREDICTION, RELATION_EXTRACTION, MKGformerConfig
+from .config import MKGformerConfig
 from .crf import viterbi
 from .encoder import HybridEncoder, padding_bias
 from .model import EntityTagger, LinkPredictor, MKGformer, RelationExtractor, build_model

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...errors import DataError, ExportError, missing_package
+from ...tasks import LINK_PREDICTION, RELATION_EXTRACTION
 from ..official import compare_state
-from .config import LINK_PREDICTION, RELATION_EXTRACTION, MKGformerConfig
+from .config import MKGformerConfig
 from .crf import CRF
 from .encoder import TEXT_EPS, HybridEncoder, Images, Texts, rows_at
 
@@ -171,15 +172,39 @@ def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> MKGform
     return build_model(MKGformerConfig.from_json(config))
 
 
+def pretrained_weights(config: MKGformerConfig) -> dict[str, NDArray[Any]]:
+    """The weights of the backbones that a configuration names, by parameter name; nothing if it names none.
+
+    Rows of added tokens in the word table are drawn from a seed of their own, the same on every call.
+
+    Raises:
+        BackendError, DataError: as `initialise_from_backbones`; also if only one of the two is named.
+    """
+    if not (config.pretrained_text or config.pretrained_vision):
+        return {}
+    if not (config.pretrained_text and config.pretrained_vision):
+        raise DataError("pretrained_text and pretrained_vision go together; set both, or none.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_model(config)
+    names = initialise_from_backbones(model, text=config.pretrained_text, vision=config.pretrained_vision)
+    prefix = next(f"{name}." for name, module in model.named_modules() if module is model.encoder)
+    state = model.state_dict()
+    return {prefix + name: state[prefix + name].numpy() for name in names}
+
+
 def initialise_from_backbones(
     model: MKGformer, *, text: str = "bert-base-uncased", vision: str = "openai/clip-vit-base-patch32"
-) -> None:
+) -> list[str]:
     """Give both towers the weights of public models, as the authors start their training (spec 5).
 
     What these do not have keeps its fresh weights: rows of added tokens, `fusion_dense`, two position tables, heads.
 
     Args:
         text, vision: names at Hugging Face, or folders, of a BERT and of a CLIP vision tower.
+
+    Returns:
+        The names within the encoder of what it got.
 
     Raises:
         BackendError: transformers is not installed.
@@ -209,6 +234,7 @@ def initialise_from_backbones(
         raise DataError(f"{text} and {vision} do not fit the configuration: {err}") from err
     found[words] = torch.cat([found[words], own[words][rows:]])
     model.encoder.load_state_dict(found, strict=False)
+    return [name for name in own if name in found]
 
 
 def _our_name(name: str, tower: str) -> str:

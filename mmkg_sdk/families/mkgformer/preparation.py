@@ -53,8 +53,8 @@ class LinkTexts:
     """
 
     special: SpecialTokens
-    entities: tuple[tuple[int, ...], ...]
-    relations: tuple[tuple[int, ...], ...]
+    entities: Sequence[Sequence[int]]
+    relations: Sequence[Sequence[int]]
     opening: tuple[int, ...]
     closing: tuple[int, ...]
     first_entity: int

@@ -44,7 +44,7 @@ def contents(config: MyGOConfig) -> Contents:
             "text_tokens": Stored("int64", (entities, None)),
             "text_mask": Stored("bool", (entities, None)),
         },
-        graphs=("entity_encoder", *rewritten, "query_encoder", "complete"),
+        graphs=("query_encoder", "entity_encoder", *rewritten, "complete"),
     )
 
 

@@ -13,13 +13,13 @@ import torch
 from mmkg_sdk.errors import DataError, ExportError
 from mmkg_sdk.families.mimic.checkpoint import (
     UNTOLD_SETTINGS,
-    ForeignObject,
     check_state,
     config_from_checkpoint,
     official_settings,
     read_checkpoint,
 )
 from mmkg_sdk.families.mimic.model import Mimic
+from mmkg_sdk.families.official import ForeignObject
 from tests.families.mimic.cases import CASES, GOLDEN, golden
 
 TOKENS = "encoder.clip.text_model.embeddings.token_embedding.weight"

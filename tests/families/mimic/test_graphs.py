@@ -51,7 +51,9 @@ class Graphs:
         if key not in self.made:
             model = golden(case).model()
             module = graph_modules(model, DTYPES[precision])[graph]
-            self.made[key] = export(module, graph_specs(replace(model.config, entity_dtype=stored))[graph], self.folder / "-".join(key))
+            self.made[key] = export(
+                module, graph_specs(replace(model.config, entity_dtype=stored))[graph], self.folder / "-".join(key)
+            )
         return self.made[key]
 
 
@@ -299,7 +301,9 @@ def test_specs_name_what_a_side_gives_and_the_interaction_takes() -> None:
     assert given == [tensor.name for tensor in specs["interaction"].inputs]
     assert given == [*mention_pieces(PUBLISHED), *entity_pieces(PUBLISHED)]
     assert sum(int(np.prod(shape)) for shape in entity_pieces(PUBLISHED).values()) == 5120
-    assert {t.dtype for t in graph_specs(replace(PUBLISHED, entity_dtype="float16"))["interaction"].inputs[6:]} == {"float16"}
+    assert {t.dtype for t in graph_specs(replace(PUBLISHED, entity_dtype="float16"))["interaction"].inputs[6:]} == {
+        "float16"
+    }
 
 
 @pytest.fixture(scope="module")

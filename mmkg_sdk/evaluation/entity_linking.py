@@ -1,0 +1,130 @@
+"""Entity linking: every mention against all candidates, as the authors' program counts it (MIMIC spec, section 6).
+
+The rank is that of the right entity in a stable descending sort: of equal scores the lower row comes first. There is no
+filtering and no candidate list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError
+from ..known_triples import AnswerLists
+from ..ranking import RankingProtocol, filtered_ranks
+
+if TYPE_CHECKING:
+    from ..data.mentions import LinkingData
+    from ..linker import Linker
+    from ..run import Run
+
+SELECTED = "mrr"
+HITS = (1, 3, 5, 10, 20)
+# Mentions ranked at a time; memory is this x candidates x 4 bytes, some times over.
+MENTION_CHUNK = 64
+_PROTOCOL = RankingProtocol("stable")
+# Without a validation split, so many training mentions stand for it.
+_STAND_IN = 1000
+
+# Scores of the mentions in some rows with every candidate: float32 [rows, candidates].
+Scorer = Callable[[slice], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class LinkingReport:
+    """Where the right entity of every mention stands.
+
+    Attributes:
+        ranks: int64 [mentions], from 1.
+        candidates: how many there were.
+    """
+
+    ranks: NDArray[np.int64]
+    candidates: int
+
+    def metrics(self) -> dict[str, float]:
+        """mean_rank, mrr, hits_at_1, hits_at_3, hits_at_5, hits_at_10, hits_at_20 (float64 means)."""
+        found = {"mean_rank": float(self.ranks.mean()), "mrr": float((1.0 / self.ranks).mean())}
+        return found | {f"hits_at_{k}": float((self.ranks <= k).mean()) for k in HITS}
+
+    def to_json(self) -> dict[str, Any]:
+        """The metrics and what they were counted on."""
+        return {"mentions": len(self.ranks), "candidates": self.candidates, **self.metrics()}
+
+
+def evaluate_run(run: Run, model: Any, split: str) -> LinkingReport:
+    """Rank a split with the torch model of a run.
+
+    Args:
+        model: on its device; left in eval mode.
+        split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training mentions.
+    """
+    from ..families import family_part
+
+    answers = run.tensors(f"mentions-{split}")["answers"]
+    if split == "valid" and not len(answers):
+        split, answers = "train", run.tensors("mentions-train")["answers"][:_STAND_IN]
+    scores = family_part(run.family, "scoring").scorer(model, run)
+    return evaluate_linking(lambda rows: scores(split, rows), answers)
+
+
+def evaluate_bundle(linker: Linker, split: str, data: str | None) -> LinkingReport:
+    """Rank a split of a data set with an opened bundle. An image that cannot be read is none, with a warning.
+
+    Args:
+        data: as `open_data` takes it; a bundle holds no mentions.
+
+    Raises:
+        DataError: no data, of another kind, or an answer that is no entity of the bundle.
+    """
+    from ..data.mentions import LinkingData
+    from ..data.open import open_data
+    from ..linker import Mention
+
+    if data is None:
+        raise DataError("an entity linking bundle holds no mentions; name the data set with --data.")
+    found = open_data(data)
+    if not isinstance(found, LinkingData):
+        raise DataError(f"{data} is {type(found).__name__}; expected mentions and entities.")
+    answers = _answer_rows(linker, found, split)
+    mentions = [Mention(one.text, one.sentence, one.image) for one in found.split(split)]
+    return evaluate_linking(lambda rows: linker.score_mentions(mentions[rows], unreadable="none"), answers)
+
+
+def evaluate_linking(scores: Scorer, answers: NDArray[np.int64]) -> LinkingReport:
+    """Rank the right entity of every mention among all candidates.
+
+    Args:
+        scores: gives the scores of some mentions.
+        answers: int64 [mentions], row of the right entity.
+
+    Raises:
+        DataError: if there is no mention.
+        BackendError: if a score is NaN.
+    """
+    if not len(answers):
+        raise DataError("this split has no mentions, so there is nothing to evaluate. Choose another split.")
+    ranks, candidates = np.empty(len(answers), np.int64), 0
+    for start in range(0, len(answers), MENTION_CHUNK):
+        rows = slice(start, min(start + MENTION_CHUNK, len(answers)))
+        block = scores(rows)
+        candidates = block.shape[1]
+        nothing = AnswerLists(np.zeros(len(block) + 1, np.int64), np.empty(0, np.int64))
+        ranks[rows] = filtered_ranks(block, answers[rows], nothing, _PROTOCOL).published.astype(np.int64)
+    return LinkingReport(ranks, candidates)
+
+
+def _answer_rows(linker: Linker, data: LinkingData, split: str) -> NDArray[np.int64]:
+    """The bundle's rows of the right entities, by label."""
+    rows = {one.entity: linker.entities.find(data.entities[one.entity]) for one in data.split(split)}
+    for entity, row in rows.items():
+        if row is None:
+            raise DataError(
+                f"{data.name}: entity {data.entities[entity]!r:.120} is not in {linker.bundle.path}. Pass the data set "
+                "that the model was trained on."
+            )
+    return np.array([rows[one.entity] for one in data.split(split)], np.int64)

@@ -1,0 +1,115 @@
+"""What the runtime must know of MIMIC, without torch: what a bundle holds, and how a mention is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...bundle import Bundle
+from ...contents import Contents, Stored
+from ...errors import BundleError, DataError, QueryError
+from ...images import clip_colours, normalised, read_colours
+from ...text import read_tokenizer
+from .config import NO_TOKENIZER, MimicConfig
+from .pieces import entity_pieces
+from .tokenizer import check_tokenizer, encode_clip, joined
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from ...linker import Mention
+
+TOKENIZER = "tokenizer.json"
+UNITS = ("text", "image", "image_text")
+
+
+def contents(config: MimicConfig) -> Contents:
+    """What the bundle of this configuration holds: one set of pieces per entity, which stays on the disk."""
+    pieces = {
+        name: Stored(config.entity_dtype, (None, *shape), mapped=True) for name, shape in entity_pieces(config).items()
+    }
+    return Contents(
+        labels={"entities": None},
+        tensors={"table": pieces},
+        graphs=("text_encoder", "image_encoder", "mention_side", "entity_side", "interaction"),
+        others=() if config.tokenizer == NO_TOKENIZER else (TOKENIZER,),
+    )
+
+
+def check_bundle(bundle: Bundle) -> None:
+    """What shapes and dtypes do not tell: as many pieces as labels, and a tokenizer that goes with the model.
+
+    Raises:
+        BundleError: they are not.
+    """
+    for name, piece in bundle.encoded.items():
+        if len(piece) != len(bundle.entities):
+            raise BundleError(
+                f"{bundle.path / 'table.safetensors'}: {name} has {len(piece)} rows, but entities.txt has "
+                f"{len(bundle.entities)} labels. Export again."
+            )
+    if bundle.config.tokenizer != NO_TOKENIZER:
+        open_tokenizer(bundle)
+
+
+def open_tokenizer(bundle: Bundle) -> Tokenizer:
+    """The tokenizer of a bundle.
+
+    Raises:
+        BundleError: it is damaged, or has other tokens than the model.
+        QueryError: the bundle has none.
+    """
+    if bundle.config.tokenizer == NO_TOKENIZER:
+        raise QueryError(
+            f"{bundle.path} was made of token ids and has no tokenizer. Pass token ids (`encode_tokens`), or import "
+            "the checkpoint again with --set tokenizer=..."
+        )
+    path = bundle.path / TOKENIZER
+    try:
+        tokenizer = read_tokenizer(path)
+        check_tokenizer(tokenizer, bundle.config, str(path))
+    except DataError as err:
+        raise BundleError(f"{err} Export the bundle again.") from err
+    return tokenizer
+
+
+def read_texts(
+    config: MimicConfig, tokenizer: Tokenizer, mentions: Sequence[Mention]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """input_ids and attention_mask, int64 [n, text_length]; a sentence is cut where the model's text ends."""
+    texts = [joined(mention.text, mention.sentence) for mention in mentions]
+    return encode_clip(tokenizer, texts, config.text_length)
+
+
+def read_images(
+    config: MimicConfig, mentions: Sequence[Mention], *, skip_unreadable: bool = False
+) -> NDArray[np.float32]:
+    """float32 [n, 3, image_size, image_size]; all zero without an image.
+
+    Args:
+        skip_unreadable: take an image that cannot be read for none, with a warning, as the authors' code does.
+
+    Raises:
+        QueryError: an image cannot be read.
+    """
+    size = config.image_size
+    pixels = np.zeros((len(mentions), 3, size, size), np.float32)
+    for row, mention in enumerate(mentions):
+        if mention.image is None:
+            continue
+        colours: NDArray[Any] | None
+        if skip_unreadable:
+            colours = clip_colours(mention.image, size, squash=True)
+        else:
+            try:
+                colours = read_colours(mention.image, size, squash=True)
+            except DataError as err:
+                raise QueryError(
+                    f"mention {row} of {len(mentions)} ({mention.text!r:.60}): {err} Pass another image, or None."
+                ) from err
+        if colours is not None:
+            pixels[row] = normalised(colours)
+    return pixels
