@@ -30,18 +30,20 @@ Scorer = Callable[[Queries], NDArray[Any]]
 
 
 def bundle_data(run: Run, model: Any) -> RunData:
-    """Labels, known triples, the encoded entities in float32, and what the encoder was fed.
+    """Labels, known triples, the encoded entities in float32, and what the encoders were fed.
 
     Args:
         model: the torch model in float64, eval mode.
     """
-    weights = family_part(run.family, "graphs").encoder_weights(model)
-    tensors = {
-        "table": {name: rows.astype(np.float32) for name, rows in _encoded(run, model).items()},
-        "inputs": run.inputs | {name: rows.detach().float().numpy() for name, rows in weights.items()},
-        "triples": run.tensors("triples"),
-    }
-    return RunData(run.data_name, run.labels, tensors)
+    graphs = family_part(run.family, "graphs")
+    own: dict[str, dict[str, NDArray[Any]]]
+    if hasattr(graphs, "bundle_tensors"):
+        own = graphs.bundle_tensors(run, model)
+    else:
+        weights = graphs.encoder_weights(model)
+        own = {"inputs": run.inputs | {name: rows.detach().float().numpy() for name, rows in weights.items()}}
+    table = {name: rows.astype(np.float32) for name, rows in _encoded(run, model).items()}
+    return RunData(run.data_name, run.labels, {"table": table, "triples": run.tensors("triples"), **own})
 
 
 def _encoded(run: Run, model: Any) -> dict[str, NDArray[np.float64]]:
@@ -63,6 +65,10 @@ def parity_checks(run: Run, model: Any, opened: Model) -> list[ParityCheck]:
     reference: Scorer = family_part(run.family, "model").scorer(model, run)
     limit = ERROR_LIMITS[opened.bundle.precision]
     checks = _encoder_checks(opened, encoded, limit)
+    if "image_encoder" in opened.bundle.graphs:
+        inputs, states = family_part(run.family, "graphs").image_encoder_case(run, model)
+        error = relative_error(opened.backend.run("image_encoder", inputs)["image_state"], states)
+        checks.append(ParityCheck("image_encoder", "image_state: largest error / rms", error, limit))
     triples = _sample(_asked_triples(opened), MAX_TRIPLES)
     for direction, side in ((TAIL, "tails"), (HEAD, "heads")):
         queries = Queries.for_triples(triples, direction)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmkg_sdk.families import FAMILIES, family_part
-from mmkg_sdk.tasks import ENTITY_LINKING, LINK_PREDICTION
+from mmkg_sdk.tasks import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 
 from .parity import ParityReport
 
@@ -19,6 +19,13 @@ probabilities and not comparable between queries.""",
 Answers which entity a mention in a sentence means, with or without a picture. It reads the first {text_length} tokens
 of mention and sentence. Scores rank entities for one mention; higher is better; they are no probabilities and not
 comparable between mentions.""",
+    RELATION_EXTRACTION: """\
+Answers which of {num_labels} relations holds between two spans of a sentence, with or without crops of a picture. It
+reads sentences of up to {max_length} word pieces, markers included. Scores are the model's probabilities; how often
+they are right was not checked.""",
+    ENTITY_RECOGNITION: """\
+Answers which words of a sentence name entities, and of which kind, with or without crops of a picture. It reads the
+first {max_length} word pieces, two of which stand around the sentence.""",
 }
 
 

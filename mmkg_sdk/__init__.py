@@ -15,10 +15,16 @@ from pathlib import Path
 if (Path(__file__).parent.parent / "pyproject.toml").is_file():
     __path__.append(str(Path(__file__).parent.parent))
 
+from .data.sentences import SentenceImages
+from .entities import Entity, SentenceEntities
 from .errors import BackendError, BundleError, DataError, ExportError, MmkgError, QueryError
+from .extractor import ExtractedRelation, Extractor, RelationMention
+from .linker import Linker
+from .links import Link, Links, Mention
 from .model import Model
 from .opening import load
 from .predictions import Predictions, Ranking
+from .tagger import Tagger
 
 __version__ = "0.1.0"
 
@@ -26,11 +32,22 @@ __all__ = [
     "BackendError",
     "BundleError",
     "DataError",
+    "Entity",
     "ExportError",
+    "ExtractedRelation",
+    "Extractor",
+    "Link",
+    "Linker",
+    "Links",
+    "Mention",
     "MmkgError",
     "Model",
     "Predictions",
     "QueryError",
     "Ranking",
+    "RelationMention",
+    "SentenceEntities",
+    "SentenceImages",
+    "Tagger",
     "load",
 ]

@@ -17,6 +17,13 @@ What else there is, the family says (`contents` in its runtime.py). With link pr
     inputs.safetensors       what the entity encoder was fed, one row per entity
     triples.safetensors      "train", "valid", "test" int64 [n, 3]: known triples, by split
 
+With entity linking:
+
+    entities.txt             as above
+    table.safetensors        what the interaction graph takes of each entity, float32 or float16 [num_entities, ...];
+                             read as a memory map, so the file must not change while the bundle is open
+    tokenizer.json           of the package tokenizers, CLIP's kind; absent after an import of token ids
+
 Checked when a bundle is opened: names, kinds and sizes of files, SHA-256 of every file, the tensors' names, shapes
 and dtypes, finite values, labels, triples and tokens in range, and that graphs read weights from these files only.
 Not checked: who made it (sign the folder for that), and whether its graphs compute what they should

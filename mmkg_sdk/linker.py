@@ -35,6 +35,7 @@ _ENCODED, _SCORED = 64, 8
 # Pairs per run of the interaction graph. On a processor their attention weights (6.4 KB each at 40 tokens) should stay
 # in its cache; see `Interaction` in families/mimic/pairs.py.
 _PAIRS = {"cpu": 512, "cuda": 1 << 14}
+_CANDIDATES = 2048  # the most that the graph's signature names
 _MAX_K = 3840
 
 Pieces = dict[str, NDArray[np.float32]]
@@ -130,22 +131,12 @@ class Linker:
         Raises:
             QueryError: another shape, an id that the model does not have, NaN.
         """
-        config = self.bundle.config
-        texts = {
-            "input_ids": _integers("input_ids", input_ids, config.text_length, config.vocabulary_size),
-            "attention_mask": _integers("attention_mask", attention_mask, config.text_length, 2),
-        }
-        pixels, size = np.asarray(pixel_values), config.image_size
-        if pixels.shape != (len(texts["input_ids"]), 3, size, size) or pixels.dtype.kind != "f":
-            expected = [len(texts["input_ids"]), 3, size, size]
-            raise QueryError(f"pixel_values is {pixels.dtype} {list(pixels.shape)}; expected float32 {expected}.")
-        if len(texts["attention_mask"]) != len(pixels) or not np.isfinite(pixels).all():
-            raise QueryError("attention_mask has another number of rows than input_ids, or pixel_values holds NaN.")
+        ids, mask, pixels = _checked_tokens(self.bundle.config, input_ids, attention_mask, pixel_values)
         parts = []
         for start in range(0, len(pixels), _ENCODED):
             rows = slice(start, start + _ENCODED)
-            encoded = self._run("text_encoder", {name: array[rows] for name, array in texts.items()})
-            parts.append(self._run("mention_side", encoded | self._encode_images(pixels[rows].astype(np.float32))))
+            encoded = self._run("text_encoder", {"input_ids": ids[rows], "attention_mask": mask[rows]})
+            parts.append(self._run("mention_side", encoded | self._encode_images(pixels[rows])))
         return _joined(parts)
 
     def score_pieces(self, pieces: Mapping[str, NDArray[np.float32]], candidates: Names | None = None) -> Pieces:
@@ -222,7 +213,7 @@ class Linker:
         table = self.bundle.encoded
         count = len(self.entities) if chosen is None else len(chosen)
         mentions = len(next(iter(pieces.values())))
-        step = max(1, _PAIRS[self.backend.device.partition(":")[0]] // mentions)
+        step = min(_CANDIDATES, max(1, _PAIRS[self.backend.device.partition(":")[0]] // mentions))
         units = np.empty((len(self._runtime.UNITS), mentions, count), np.float32)
         for start in range(0, count, step):
             rows: Any = slice(start, start + step) if chosen is None else chosen[start : start + step]
@@ -303,13 +294,38 @@ def _checked(mentions: Mention | Sequence[Mention]) -> Sequence[Mention]:
         if not isinstance(mention, Mention):
             raise QueryError(f"{place} is {mention!r:.60} ({type(mention).__name__}); expected a Mention.")
         for name in ("text", "sentence"):
-            if not isinstance(getattr(mention, name), str):
-                raise QueryError(f"{place}: {name} is {getattr(mention, name)!r:.60}; expected a text.")
+            if not isinstance(given := getattr(mention, name), str):
+                raise QueryError(f"{place}: {name} is {given!r:.60}; expected a text.")
+            try:
+                given.encode()
+            except UnicodeEncodeError as err:
+                raise QueryError(
+                    f"{place}: {name} holds {given[err.start]!r} at {err.start}, half of a surrogate pair and no "
+                    "character. Decode the text again."
+                ) from err
         if not mention.text.strip():
             raise QueryError(f"{place}: text is {mention.text!r:.60}; expected the name that is to be linked.")
         if not (mention.image is None or isinstance(mention.image, Path) or hasattr(mention.image, "getbands")):
             raise QueryError(f"{place}: image is {mention.image!r:.60}; expected a Path, an image of Pillow, or None.")
     return asked
+
+
+def _checked_tokens(
+    config: Any, input_ids: Any, attention_mask: Any, pixel_values: Any
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    ids = _integers("input_ids", input_ids, config.text_length, config.vocabulary_size)
+    mask = _integers("attention_mask", attention_mask, config.text_length, 2)
+    if len(mask) != len(ids):
+        raise QueryError(f"attention_mask has {len(mask)} rows, input_ids {len(ids)}; expected equally many.")
+    if not mask.any(axis=1).all():
+        row = np.flatnonzero(~mask.any(axis=1))[0]
+        raise QueryError(f"row {row} of attention_mask has no token; expected one at least.")
+    pixels, expected = np.asarray(pixel_values), (len(ids), 3, config.image_size, config.image_size)
+    if pixels.shape != expected or pixels.dtype.kind != "f":
+        raise QueryError(f"pixel_values is {pixels.dtype} {list(pixels.shape)}; expected float32 {list(expected)}.")
+    if not np.isfinite(pixels).all():
+        raise QueryError("pixel_values holds NaN or infinity.")
+    return ids, mask, pixels.astype(np.float32)
 
 
 def _integers(name: str, given: Any, length: int, limit: int) -> NDArray[np.int64]:

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from .extractor import show_relations
+from .linker import show_answers
 from .model import Model
 from .predictions import Predictions
-from .tasks import LINK_PREDICTION
+from .tagger import show_entities
+from .tasks import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 
 RIGHT = "  <- the answer in the test split"
 
@@ -54,4 +57,7 @@ def _fan_out(triples: np.ndarray, relation: int, side: int) -> float:
 
 _SAMPLES: dict[str, Callable[[Any, Any], str]] = {
     LINK_PREDICTION: _triples,
+    ENTITY_LINKING: show_answers,
+    RELATION_EXTRACTION: show_relations,
+    ENTITY_RECOGNITION: show_entities,
 }

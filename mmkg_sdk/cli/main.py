@@ -15,7 +15,9 @@ from ..errors import MmkgError
 from .bench import bench
 from .data import data
 from .deploying import env, export, inspect, predict, verify
+from .linking import link
 from .quickstart import quickstart
+from .sentences import extract, tag
 from .training import evaluate, import_, train
 
 
@@ -25,7 +27,22 @@ def cli() -> None:
     """Train or import multi-modal knowledge graph models, export them, and answer in labels."""
 
 
-for command in (quickstart, data, train, import_, evaluate, export, predict, bench, inspect, verify, env):
+for command in (
+    quickstart,
+    data,
+    train,
+    import_,
+    evaluate,
+    export,
+    predict,
+    link,
+    extract,
+    tag,
+    bench,
+    inspect,
+    verify,
+    env,
+):
     cli.add_command(command)
 
 

@@ -25,6 +25,7 @@ set_option = click.option("--set", "assignments", multiple=True, metavar="KEY=VA
 @click.option("--preset", help="Settings by name; the default is the one named like the data set.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML or JSON file of settings; wins over the preset.")
 @set_option
+@click.option("--start", type=click.Path(path_type=Path), help="Begin with this run's weights (MKGformer: stage 1).")
 @click.option(
     "--drop-modality",
     "dropped",
@@ -43,6 +44,7 @@ def train(
     preset: str | None,
     config: Path | None,
     assignments: tuple[str, ...],
+    start: Path | None,
     dropped: tuple[str, ...],
     device: str,
     overwrite: bool,
@@ -52,7 +54,7 @@ def train(
     from ..training.session import resume_training, start_training
 
     if resume is not None:
-        if data or out or preset or config or assignments or dropped:
+        if data or out or preset or config or assignments or start or dropped:
             raise click.UsageError("--resume goes on with the settings of the run; pass no others.")
         run, result = resume_training(resume, device=device)
     else:
@@ -65,6 +67,7 @@ def train(
             out,
             settings=settings,
             preset=preset,
+            start=start,
             drop_modality=parse_assignments(dropped, "--drop-modality"),
             device=device,
             overwrite=overwrite,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,3 +108,4 @@ class DataSet:
     entity_texts: Mapping[str, str] = field(default_factory=dict)
     relation_texts: Mapping[str, str] = field(default_factory=dict)
     source_ids: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, Sequence[Path]] = field(default_factory=dict)

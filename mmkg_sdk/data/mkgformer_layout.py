@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import random
 import re
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -138,18 +139,21 @@ def in_text_order(dataset: DataSet) -> DataSet:
 
 
 def find_entity_images(folder: Path, dataset: DataSet) -> dict[str, list[Path]]:
-    """Entity label -> its picture files by name, from a folder with one folder per entity.
+    """Entity label -> its picture files by name, from a folder with one folder or one picture per entity.
 
-    The folder of an entity is called by its label or by its published id: `n` and the digits of a WordNet offset,
-    `m.xyz` for `/m/xyz`. Entities without one are left out, and so are folders of others.
+    They are called by the entity's label or by its published id: `n` and the digits of a WordNet offset, `m.xyz` for
+    `/m/xyz`. Entities without one are left out, and so are pictures of others.
     """
     found: dict[str, list[Path]] = {}
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; expected one with a folder of pictures per entity.")
-    places = {path.name: path for path in folder.iterdir() if path.is_dir()}
+        raise DataError(f"{folder} is not a folder; expected one with pictures of entities.")
+    # Some file systems decompose accents in names. A folder wins over a picture of its name.
+    entries = sorted(folder.iterdir(), key=lambda path: path.is_dir())
+    places = {unicodedata.normalize("NFC", p.name if p.is_dir() else p.stem): p for p in entries}
     for label in dataset.graph.entities:
-        place = places.get(image_folder_name(dataset.source_ids.get(label, label))) or places.get(label)
-        files = sorted(place.iterdir()) if place else []
+        published = image_folder_name(dataset.source_ids.get(label, label))
+        place = places.get(published) or places.get(unicodedata.normalize("NFC", label))
+        files = [] if place is None else sorted(place.iterdir()) if place.is_dir() else [place]
         images = [path for path in files if path.suffix.lower() in SUFFIXES and path.is_file()]
         if images:
             found[label] = images

@@ -60,16 +60,20 @@ def _only(dataset: DataSet, modality: Modality, kept: NDArray[np.int64]) -> Data
     """The data set with one modality for the kept rows alone."""
     raw = dataset.visual if modality == "visual" else dataset.text
     features = dataset.visual_features if modality == "visual" else dataset.text_features
+    labels = {dataset.graph.entities[int(row)] for row in kept}
     if raw is not None:
-        labels = {dataset.graph.entities[int(row)] for row in kept}
         raw = replace(raw, lists={label: tokens for label, tokens in raw.lists.items() if label in labels})
     if features is not None:
         mask = np.zeros(len(features.present), np.bool_)
         mask[kept] = True
         features = Features(np.where(mask[:, None], features.vectors, np.float32(0)), features.present & mask)
     if modality == "visual":
-        return replace(dataset, visual=raw, visual_features=features)
-    return replace(dataset, text=raw, text_features=features)
+        images = {label: files for label, files in dataset.images.items() if label in labels}
+        return replace(dataset, visual=raw, visual_features=features, images=images)
+    descriptions = {label: text for label, text in dataset.descriptions.items() if label in labels}
+    # Entities without an entry here are no candidates of MKGformer; their label is what is left to tell them by.
+    texts = {label: text if label in labels else label for label, text in dataset.entity_texts.items()}
+    return replace(dataset, text=raw, text_features=features, descriptions=descriptions, entity_texts=texts)
 
 
 def _mean_rows(raw: RawTokens, entities: Labels) -> Features:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -140,14 +141,15 @@ def raw_dataset(
 
 
 def _tokenized_atlas(cache: Path) -> Path:
-    """The tokenised atlas of this package version in the cache, made on first use."""
+    """The tokenised atlas of this package version in the cache, with its flags, made on first use."""
     from .tokenize import tokenize_dataset
     from .write import write_dataset
 
     def write(folder: Path) -> None:
         with raw_dataset(ATLAS) as (dataset, images):
-            tokenized = tokenize_dataset(dataset, images=images)
-        write_dataset(tokenized, folder)
+            write_dataset(tokenize_dataset(dataset, images=images), folder)
+            if images is not None:
+                shutil.copytree(images, folder / images.name)
 
     return _made_once(ATLAS, cache, write)
 

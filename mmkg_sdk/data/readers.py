@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
@@ -9,7 +10,7 @@ from ..labels import Labels
 from .descriptions import read_own_texts
 from .feature_files import read_features
 from .graph import DataSet
-from .mkgformer_layout import read_mkgformer_layout
+from .mkgformer_layout import find_entity_images, read_mkgformer_layout
 from .mygo_layout import ReadGraph, read_mygo_layout
 from .names import NameTable
 from .openke_layout import read_openke_layout
@@ -26,6 +27,8 @@ def read_dataset(
 ) -> DataSet:
     """The data set in a folder of the MyGO, OpenKE, MKGformer or our own layout; text files may be .xz or .gz.
 
+    Pictures of entities lie in its folder `images`, if there is one: see `find_entity_images`.
+
     Args:
         folder: the folder with the triples.
         tokens: the folder with token files and codebooks; None: the same folder.
@@ -41,7 +44,7 @@ def read_dataset(
     token_folder = folder if tokens is None else Path(tokens)
     if not token_folder.is_dir():
         raise DataError(f"{token_folder} is not a folder; the token files were to be there.")
-    return DataSet(
+    dataset = DataSet(
         graph=read.graph,
         visual=read_tokens(token_folder, "visual", read.entities, choice=visual),
         text=read_tokens(token_folder, "text", read.entities, choice=text),
@@ -52,6 +55,8 @@ def read_dataset(
         relation_texts=read.relation_texts,
         source_ids=read.source_ids,
     )
+    images = folder / "images"
+    return replace(dataset, images=find_entity_images(images, dataset)) if images.is_dir() else dataset
 
 
 _LAYOUTS = {

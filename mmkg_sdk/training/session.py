@@ -7,9 +7,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, ExportError
 from ..families import family_part
 from ..run import Run
+from ..run_data import RunData
 from .settings import TrainingSettings
 
 
@@ -21,6 +22,7 @@ def start_training(
     settings: Mapping[str, Any],
     preset: str | None = None,
     drop_modality: Mapping[str, float] | None = None,
+    start: str | Path | None = None,
     device: str = "auto",
     overwrite: bool = False,
 ) -> tuple[Run, Any]:
@@ -32,12 +34,13 @@ def start_training(
         device: "cpu", "cuda", "cuda:N", or "auto".
         drop_modality: "image" or "text" -> share of the entities that lose it, chosen by the seed; an experiment.
         preset: a name of the family's presets; None takes the one named like the data set, if there is one.
+        start: a run whose weights the training begins with, as MKGformer's second stage begins with those of its first.
 
     Returns:
         The run and the TrainingResult.
 
     Raises:
-        DataError: unknown preset or setting, or a data set that cannot be read.
+        DataError: unknown preset or setting, a data set that cannot be read, or weights of another model or other data.
     """
     from ..backends.torch import torch_device
     from ..data.modalities import drop_modalities
@@ -57,18 +60,27 @@ def start_training(
     device = torch_device(device)
     with process_group(device) as group:
         if group.is_first:  # under torchrun every process comes here, and all work on the same folder
+            contents = inputs.run_data(dataset, config)
+            if start is not None:
+                _check_start(Run.open(start), family, config.to_json(), contents)
             Run.create(
                 out,
                 family=family,
                 config=config.to_json(),
-                data=inputs.run_data(dataset, config),
+                data=contents,
                 settings=training.to_json(),
-                source={"data": data, "preset": preset, "drop_modality": dropped},
+                source={
+                    "data": data,
+                    "preset": preset,
+                    "drop_modality": dropped,
+                    "start": None if start is None else Path(start).name,
+                },
                 overwrite=overwrite,
             )
         group.barrier()
         run = Run.open(out)
-        return run, _train(run, training, device, inputs.initial_weights(dataset, config))
+        given = inputs.initial_weights(dataset, config) if start is None else Run.open(start).weights()
+        return run, _train(run, training, device, given)
 
 
 def resume_training(folder: str | Path, *, device: str = "auto") -> tuple[Run, Any]:
@@ -111,6 +123,31 @@ def _train(run: Run, settings: TrainingSettings, device: str, given: Mapping[str
         device,
         selected=evaluation.SELECTED,
     )
+
+
+def _check_start(start: Run, family: str, config: dict[str, Any], data: RunData) -> None:
+    """Whether the weights of another run fit: the same family, names and shapes, labels and tokenizer.
+
+    Raises:
+        DataError: they do not.
+    """
+    if start.family != family:
+        raise DataError(f"{start.folder} is a run of {start.family}; expected one of {family}.")
+    theirs = start.data
+    pairs: list[tuple[str, object, object]] = []
+    pairs += [(f"{name}.txt", theirs.labels.get(name), labels) for name, labels in data.labels.items()]
+    pairs += [(name, theirs.files.get(name), content) for name, content in data.files.items()]
+    for name, found, wanted in pairs:
+        if found != wanted:
+            raise DataError(
+                f"{start.folder} has another {name} than these data make, so its weights stand for other things. "
+                "Start from a run of the same data and settings."
+            )
+    model = family_part(family, "model").build(config, data.tensors.get("inputs", {}))
+    try:
+        family_part(family, "checkpoint").check_state(start.weights(), model.state_dict())
+    except ExportError as err:
+        raise DataError(f"{start.folder} does not fit these settings: {err}") from err
 
 
 def _preset(presets: Mapping[str, dict[str, Any]], name: str | None, data: str) -> dict[str, Any]:

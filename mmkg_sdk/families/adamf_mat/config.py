@@ -106,14 +106,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "atlas": {
         "embedding_dim": 64,
-        "margin": 6.0,
+        "margin": 2.0,
         "num_negatives": 64,
+        "adversarial_temperature": 1.0,
         "batch_size": 256,
         "learning_rate": 3e-3,
-        "epochs": 150,
+        "epochs": 80,
         "schedule": "one-cycle",
         "clip_norm": None,
-        "validate_every": 30,
+        "validate_every": 20,
         "threads": 1,
     },
 }

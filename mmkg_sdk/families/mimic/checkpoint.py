@@ -89,7 +89,7 @@ def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MimicCo
                     f"{published_width} (with {heads}); pass --set {name}=..."
                 )
             settings[name] = heads
-    return MimicConfig(**sizes, **{"tokenizer": NO_TOKENIZER, **settings})
+    return MimicConfig.from_json({**sizes, "tokenizer": NO_TOKENIZER, **settings})
 
 
 def check_state(state: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from ...errors import DataError
@@ -85,8 +86,16 @@ class MimicConfig(FamilyConfig):
         return ENTITY_LINKING
 
     def in_precision(self, precision: str) -> Self:
-        """Bundles in half precision keep the entities in it, too: float16, which has more digits than bfloat16."""
-        return replace(self, entity_dtype="float32" if precision == "fp32" else "float16")
+        """Bundles in half precision keep the entities in it, too: float16, which has more digits than bfloat16.
+
+        Of the folders that a training took files from, a bundle keeps the last name only.
+        """
+        return replace(
+            self,
+            pretrained_clip=Path(self.pretrained_clip).name,
+            tokenizer=Path(self.tokenizer).name,
+            entity_dtype="float32" if precision == "fp32" else "float16",
+        )
 
     @property
     def num_image_tokens(self) -> int:
@@ -163,10 +172,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "cross_modal_unit_dim": 32,
         "batch_size": 64,
         "learning_rate": 1e-3,
-        "epochs": 40,
+        "epochs": 12,
         "schedule": "one-cycle",
         "clip_norm": 1.0,
-        "validate_every": 10,
+        "validate_every": 4,
         "threads": 1,
     },
 }

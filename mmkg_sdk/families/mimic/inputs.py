@@ -22,6 +22,7 @@ from .tokenizer import encode_clip, joined, make_tokenizer
 
 TOKENIZER = "tokenizer.json"
 _NO_IMAGE = -1
+_TEXT = ("input_ids", "attention_mask")
 
 
 class StoredPixels:
@@ -150,12 +151,11 @@ def check_data(data: RunData, config: MimicConfig) -> None:
             raise ExportError(f"{data.name}: {name} has an attention mask without a token; expected one at least.")
 
 
-_TEXT = ("input_ids", "attention_mask")
-
-
 def _linking_data(dataset: AnyData) -> LinkingData:
     if not isinstance(dataset, LinkingData):
-        raise DataError(f"mimic links mentions to entities, but {dataset.name} is {type(dataset).__name__}.")
+        raise DataError(
+            f"mimic links mentions to entities; these data are {type(dataset).__name__}, expected LinkingData."
+        )
     return dataset
 
 

@@ -127,6 +127,5 @@ def objective_of(run: Run, model: Mimic) -> Objective:
 
 
 def _items(side: Mapping[str, NDArray[Any]]) -> Items:
-    return Items(
-        *(torch.tensor(side[n]) for n in ("input_ids", "attention_mask")), torch.tensor(side["image_rows"])[:, None]
-    )
+    texts = [torch.tensor(side[name]) for name in ("input_ids", "attention_mask")]
+    return Items(texts[0], texts[1], torch.tensor(side["image_rows"])[:, None])

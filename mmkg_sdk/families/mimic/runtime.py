@@ -107,9 +107,7 @@ def read_images(
             try:
                 colours = read_colours(mention.image, size, squash=True)
             except DataError as err:
-                raise QueryError(
-                    f"mention {row} of {len(mentions)} ({mention.text!r:.60}): {err} Pass another image, or None."
-                ) from err
+                raise QueryError(f"mention {mention.text!r:.60}: {err} Pass another image, or None.") from err
         if colours is not None:
             pixels[row] = normalised(colours)
     return pixels

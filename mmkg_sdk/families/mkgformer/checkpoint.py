@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ExportError
 from ...tasks import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from ..official import compare_state, finite_tensors, load_lightning, renamed_settings, tensor_shape
-from .config import NUM_MARKERS, MKGformerConfig
+from .config import NO_TOKENIZER, NUM_MARKERS, MKGformerConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +71,8 @@ def _task(state: Mapping[str, Tensor]) -> str:
 def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MKGformerConfig:
     """The configuration that fits a checkpoint: task and sizes from its tensors, the rest from `settings`.
 
-    Without settings: 12 heads at the published width, fusion from layer 8 on, the published lengths and images.
+    Without settings: 12 heads at the published width, fusion from layer 8 on, the published lengths and images, no
+    tokenizer.
     Link prediction needs `num_entities` or `num_relations`: both lie behind the word pieces in one table.
 
     Raises:
@@ -123,7 +124,8 @@ def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MKGform
     for name in sizes.keys() & settings.keys():
         if sizes[name] != settings[name]:
             raise ExportError(f"{name} is {sizes[name]} by the checkpoint's tensors, {settings[name]} by the settings.")
-    return MKGformerConfig(**{"max_length": min(positions, _PUBLISHED_LENGTHS[task]), **sizes, **settings})
+    untold = {"max_length": min(positions, _PUBLISHED_LENGTHS[task]), "tokenizer": NO_TOKENIZER}
+    return MKGformerConfig(**{**untold, **sizes, **settings})
 
 
 def _token_counts(rows: int, settings: Mapping[str, Any]) -> dict[str, int]:

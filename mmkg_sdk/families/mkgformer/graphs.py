@@ -12,19 +12,75 @@ and link prediction's head for the mask: its score of an entity is the product o
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...specs import Axis, GraphSpec, TensorSpec
 from ...tasks import LINK_PREDICTION, RELATION_EXTRACTION
+from ...tensor_files import scratch_array
 from ..exported import DTYPES, load_weights, set_dtype
 from .config import MKGformerConfig
 from .crf import viterbi
 from .encoder import HybridEncoder, padding_bias
 from .model import EntityTagger, LinkPredictor, MKGformer, RelationExtractor, build_model
+from .pictures import image_groups
 from .towers import Norm, TextEmbeddings, TextLayer, VisionLayer, linear
+
+if TYPE_CHECKING:
+    from ...run import Run
+    from .objective import ImageGroups
+
+# Sets of pictures encoded at a time.
+_STATE_CHUNK = 16
+
+
+def encoded_entities(model: LinkPredictor) -> dict[str, Tensor]:
+    """What link prediction knows of every entity: "vectors" [E, D + 1]."""
+    return {"vectors": model.entity_table()}
+
+
+def bundle_tensors(run: Run, model: LinkPredictor) -> dict[str, dict[str, NDArray[Any]]]:
+    """What a link prediction bundle holds besides table and triples: the texts, and the state of each set of pictures.
+
+    States are computed in float32 whatever the bundle's precision, and stored on the disk.
+    """
+    config, image_rows = model.config, run.inputs["image_rows"]
+    shown = np.unique(image_rows)  # those without pictures, -1, are a set, too
+    states = scratch_array((len(shown), config.visual_tokens, config.hidden_dim), config.state_dtype)
+    encode = graph_modules(model, torch.float32)["image_encoder"]
+    groups = image_groups(run.tensors("images"))
+    for start in range(0, len(shown), _STATE_CHUNK):
+        inputs = _image_inputs(groups, shown[start : start + _STATE_CHUNK], config)
+        with torch.inference_mode():
+            states[start : start + _STATE_CHUNK] = encode(**inputs).numpy()
+    return {"inputs": run.inputs | {"image_rows": np.searchsorted(shown, image_rows)}, "images": {"states": states}}
+
+
+def image_encoder_case(run: Run, model: LinkPredictor) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
+    """Inputs of image_encoder from a run's own pictures, and what the model makes of them."""
+    encoder, groups = model.encoder, image_groups(run.tensors("images"))
+    rows = np.unique(run.inputs["image_rows"])[-_STATE_CHUNK:]
+    with torch.inference_mode():
+        tokens = encoder.vision_embeddings(groups.images(torch.as_tensor(rows)), len(rows))
+        vision = encoder.vision_pre_layrnorm(tokens)
+        for layer in encoder.encoder.vision_layers[: model.config.fusion_start_layer]:
+            vision = layer(vision)
+    inputs = _image_inputs(groups, rows, model.config)
+    return {name: pixels.numpy() for name, pixels in inputs.items()}, vision.numpy()
+
+
+def _image_inputs(groups: ImageGroups, rows: NDArray[np.int64], config: MKGformerConfig) -> dict[str, Tensor]:
+    """What image_encoder takes for some rows; an absent group is one of no images."""
+    images = groups.images(torch.as_tensor(rows))
+    sizes = {"aux": config.aux_image_size, "rcnn": config.rcnn_image_size}
+    absent = {name: torch.zeros(len(rows), 0, 3, size, size) for name, size in sizes.items()}
+    inputs = {f"{name}_values": absent[name] if (own := getattr(images, name)) is None else own for name in sizes}
+    return inputs if images.main is None else {**inputs, "pixel_values": images.main}
 
 
 def graph_modules(model: MKGformer, dtype: torch.dtype) -> dict[str, nn.Module]:

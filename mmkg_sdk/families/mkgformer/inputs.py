@@ -20,8 +20,9 @@ from .config import MKGformerConfig
 
 def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> MKGformerConfig:
     """The configuration: task and sizes from the data, the rest from settings."""
-    part = link_inputs if isinstance(dataset, DataSet) else sentence_inputs
-    return part.config_for(dataset, settings)  # type: ignore[arg-type]
+    if isinstance(dataset, DataSet):
+        return link_inputs.config_for(dataset, settings)
+    return sentence_inputs.config_for(dataset, settings)
 
 
 def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:

@@ -8,8 +8,8 @@ Shapes: B batch, T text tokens, D hidden_dim, V vocabulary_size, E num_entities,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,10 @@ from ..official import compare_state
 from .config import MKGformerConfig
 from .crf import CRF
 from .encoder import TEXT_EPS, HybridEncoder, Images, Texts, rows_at
+
+if TYPE_CHECKING:
+    from ...known_triples import Queries
+    from ...run import Run
 
 _NOT_IN_BACKBONES = re.compile(r"fusion_dense|(aux|rcnn)_position|position_ids")
 
@@ -170,6 +174,13 @@ def build_model(config: MKGformerConfig) -> MKGformer:
 def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> MKGformer:
     """The model of a run's configuration, with fresh weights; `inputs` are not needed."""
     return build_model(MKGformerConfig.from_json(config))
+
+
+def scorer(model: LinkPredictor, run: Run) -> Callable[[Queries], NDArray[Any]]:
+    """Scores of all entities for a chunk of queries; the model is left in eval mode."""
+    from .scoring import link_scorer
+
+    return link_scorer(model, run)
 
 
 def pretrained_weights(config: MKGformerConfig) -> dict[str, NDArray[Any]]:

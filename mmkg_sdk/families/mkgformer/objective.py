@@ -165,8 +165,9 @@ def objective_of(run: Run, model: MKGformer) -> Objective:
     """The objective of a run's training."""
     from . import link_inputs, sentence_inputs
 
-    part = link_inputs if model.config.task == LINK_PREDICTION else sentence_inputs
-    return part.objective_of(run, model)
+    if model.config.task == LINK_PREDICTION:
+        return link_inputs.objective_of(run, model)
+    return sentence_inputs.objective_of(run, model)
 
 
 def smoothed_cross_entropy(scores: Tensor, targets: Tensor, smoothing: float) -> Tensor:

@@ -1,0 +1,58 @@
+"""What the bundle of an entity recognition model holds, and how far it is from the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmkg_sdk.families import family_part
+from mmkg_sdk.run import Run
+from mmkg_sdk.run_data import RunData
+from mmkg_sdk.tagger import Tagger
+
+from .parity import ERROR_LIMITS, ParityCheck, relative_error, root_mean_square
+from .sentence_parity import asked_sentences, pictures, sentence_bundle, texts_of
+
+
+def bundle_data(run: Run, model: Any) -> RunData:
+    """Classes and tokenizer."""
+    return sentence_bundle(run)
+
+
+def parity_checks(run: Run, model: Any, opened: Tagger) -> list[ParityCheck]:
+    """Emissions of some sentences with their own and with random pictures, and the tags that are decoded from them.
+
+    Emissions of padding are compared, too. Tags may differ from the best ones where their path scores less than the
+    measured error limit allows, position for position.
+
+    Args:
+        model: the reference, float64 torch.
+        opened: the exported bundle on a backend.
+    """
+    split, rows = asked_sentences(run)
+    texts, limit = texts_of(run, split, rows), ERROR_LIMITS[opened.bundle.precision]
+    scoring = family_part(run.family, "sentence_scoring")
+    checks = []
+    for what, values in pictures(run, opened, split, rows):
+        best, expected = scoring.tag_scores_of(model, texts, values)
+        tags, emissions = opened.tag_tokens(**texts, image_state=opened.encode_images(**values))
+        error = relative_error(emissions, expected)
+        checks.append(ParityCheck("tag_encoder", f"{what}: largest emission error / rms", error, limit))
+        behind = np.subtract(*(_path_scores(model, expected, path, texts["attention_mask"]) for path in (best, tags)))
+        slack = 2 * limit * root_mean_square(expected) * texts["attention_mask"].sum(axis=1)
+        wrong = float((behind > slack).mean())
+        checks.append(ParityCheck("tag_encoder", f"{what}: share of sentences with other tags", wrong, 0.0))
+    return checks
+
+
+def _path_scores(
+    model: Any, emissions: NDArray[np.float64], tags: NDArray[np.int64], mask: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    import torch
+
+    with torch.inference_mode():
+        arrays = (torch.as_tensor(array) for array in (emissions, np.maximum(tags, 0), mask))
+        scores: NDArray[np.float64] = model.crf.path_score(*arrays).numpy()
+    return scores

@@ -1,0 +1,42 @@
+"""What the bundle of a relation extraction model holds, and how far it is from the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmkg_sdk.extractor import Extractor
+from mmkg_sdk.families import family_part
+from mmkg_sdk.run import Run
+from mmkg_sdk.run_data import RunData
+
+from .parity import ERROR_LIMITS, ParityCheck, relative_error, root_mean_square
+from .sentence_parity import asked_sentences, pictures, sentence_bundle, texts_of
+
+
+def bundle_data(run: Run, model: Any) -> RunData:
+    """Labels and tokenizer."""
+    return sentence_bundle(run)
+
+
+def parity_checks(run: Run, model: Any, opened: Extractor) -> list[ParityCheck]:
+    """Scores of some sentences with their own and with random pictures, and the relations that they make the best.
+
+    Two relations whose reference scores differ by no more than the measured error limit may change places.
+
+    Args:
+        model: the reference, float64 torch.
+        opened: the exported bundle on a backend.
+    """
+    split, rows = asked_sentences(run)
+    texts, limit = texts_of(run, split, rows), ERROR_LIMITS[opened.bundle.precision]
+    scoring = family_part(run.family, "sentence_scoring")
+    checks = []
+    for what, values in pictures(run, opened, split, rows):
+        expected = scoring.relation_scores_of(model, texts, values)
+        found = opened.score_tokens(**texts, image_state=opened.encode_images(**values))
+        error = relative_error(found, expected)
+        checks.append(ParityCheck("relation_encoder", f"{what}: largest score error / rms", error, limit))
+        behind = expected.max(axis=1) - expected[range(len(rows)), found.argmax(axis=1)]
+        wrong = float((behind > 2 * limit * root_mean_square(expected)).mean())
+        checks.append(ParityCheck("relation_encoder", f"{what}: share of sentences with another relation", wrong, 0.0))
+    return checks

@@ -1,0 +1,66 @@
+"""What the parity checks of the two sentence tasks share: which sentences they compare, and with which pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmkg_sdk.errors import ExportError
+from mmkg_sdk.families import family_part
+from mmkg_sdk.run import Run
+from mmkg_sdk.run_data import RunData
+from mmkg_sdk.sentence_model import SentenceModel
+
+MAX_SENTENCES = 48
+_TEXT = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def sentence_bundle(run: Run) -> RunData:
+    """Labels and tokenizer; a bundle holds no sentences."""
+    data = run.data
+    return RunData(data.name, data.labels, {}, data.files)
+
+
+def asked_sentences(run: Run) -> tuple[str, NDArray[np.int64]]:
+    """Some sentences of the test split, or of what there is: the split and evenly spaced rows.
+
+    Raises:
+        ExportError: the run has no sentence.
+    """
+    for split in ("test", "valid", "train"):
+        if count := len(run.tensors(f"sentences-{split}")["input_ids"]):
+            return split, np.unique(np.linspace(0, count - 1, min(count, MAX_SENTENCES)).astype(np.int64))
+    raise ExportError(f"{run.folder} holds no sentence that the bundle could be compared on. Import it with its data.")
+
+
+def texts_of(run: Run, split: str, rows: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+    """The token inputs of some sentences."""
+    sentences = run.tensors(f"sentences-{split}")
+    return {name: sentences[name][rows] for name in _TEXT}
+
+
+def pictures(
+    run: Run, opened: SentenceModel, split: str, rows: NDArray[np.int64]
+) -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
+    """What the sentences are compared with: their own pictures, then random ones (a run may have none).
+
+    Yields:
+        what it is, and the inputs of the image graph.
+    """
+    import torch
+
+    parts = family_part(run.family, "pictures")
+    config = opened.bundle.config
+    shown = torch.as_tensor(run.tensors(f"sentences-{split}")["image_rows"][rows])
+    groups = parts.image_groups(run.tensors("images")).images(shown)
+    empty = {
+        f"{name}_values": np.zeros((len(rows), 0, 3, *[getattr(config, f"{name}_image_size")] * 2), np.float32)
+        for name in ("aux", "rcnn")
+    }
+    own: dict[str, Any] = {f"{name}_values": getattr(groups, name).numpy() for name in parts.groups(config)}
+    yield "own pictures", empty | own
+    random = np.random.default_rng(0)
+    yield "random pictures", empty | {n: random.standard_normal(a.shape, np.float32) for n, a in own.items()}

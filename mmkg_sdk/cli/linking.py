@@ -1,0 +1,46 @@
+"""mmkg-sdk link."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import QueryError
+from .deploying import bundle_argument
+from .options import backend_option, device_option, json_option, print_json
+
+
+@click.command()
+@bundle_argument
+@click.option("--mention", required=True, help="The name, as the sentence has it.")
+@click.option("--sentence", default="", help="Where it stands.")
+@click.option("--image", type=click.Path(path_type=Path), help="The picture that goes with the sentence.")
+@click.option("-k", "count", type=int, default=5, help="How many answers.")
+@click.option("--explain", is_flag=True, help="Also what text, image and both together say.")
+@backend_option
+@device_option
+@json_option
+def link(
+    bundle: Path,
+    mention: str,
+    sentence: str,
+    image: Path | None,
+    count: int,
+    explain: bool,
+    backend: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Answer which entity a mention in a sentence means."""
+    from ..linker import Linker, Mention
+    from ..opening import load
+
+    with load(bundle, backend, device) as linker:
+        if not isinstance(linker, Linker):
+            raise QueryError(f"{bundle} is for {linker.bundle.config.task}; `link` needs an entity linking bundle.")
+        found = linker.link_mentions(Mention(mention, sentence, image), count, explain=explain)
+        if as_json:
+            print_json(found[0].to_json())
+        else:
+            click.echo(repr(found))

@@ -1,0 +1,107 @@
+"""mmkg-sdk extract, tag."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import QueryError
+from ..tasks import ENTITY_RECOGNITION, RELATION_EXTRACTION
+from .deploying import bundle_argument
+from .options import backend_option, device_option, json_option, print_json
+
+_file = click.Path(path_type=Path)
+
+
+def picture_options(command: Any) -> Any:
+    """--image, --aux and --rcnn."""
+    for option in (
+        click.option(
+            "--rcnn", type=_file, multiple=True, help="A small crop of it, as a detector finds it. Repeatable."
+        ),
+        click.option("--aux", type=_file, multiple=True, help="A crop of it that goes with the text. Repeatable."),
+        click.option("--image", type=_file, help="The whole picture, for models that take it for a crop."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@bundle_argument
+@click.option("--sentence", required=True, help="The text.")
+@click.option("--head", required=True, help="Words that stand in it once: the first thing.")
+@click.option("--tail", required=True, help="Words that stand in it once: the second thing.")
+@picture_options
+@click.option("-k", "count", type=int, default=3, help="How many relations to show.")
+@backend_option
+@device_option
+@json_option
+def extract(
+    bundle: Path,
+    sentence: str,
+    head: str,
+    tail: str,
+    image: Path | None,
+    aux: tuple[Path, ...],
+    rcnn: tuple[Path, ...],
+    count: int,
+    backend: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Tell the relation between two things in a sentence."""
+    from ..data.sentences import SentenceImages
+    from ..extractor import Extractor, RelationMention
+    from ..opening import load
+
+    if count < 1:
+        raise click.UsageError(f"-k is {count}; expected at least 1.")
+    with load(bundle, backend, device) as extractor:
+        _need(extractor, Extractor, "extract", RELATION_EXTRACTION)
+        mention = RelationMention(sentence, head, tail, SentenceImages(image, aux, rcnn))
+        (found,) = extractor.extract_relations(mention)
+    if as_json:
+        print_json(found.to_json())
+        return
+    click.echo(f"({found.head}, ?, {found.tail})")
+    for rank, (label, score) in enumerate(found.ranked(count), start=1):
+        click.echo(f"  {rank}. {label}  {score:.4f}")
+
+
+@click.command()
+@bundle_argument
+@click.option("--sentence", required=True, help="The text.")
+@picture_options
+@backend_option
+@device_option
+@json_option
+def tag(
+    bundle: Path,
+    sentence: str,
+    image: Path | None,
+    aux: tuple[Path, ...],
+    rcnn: tuple[Path, ...],
+    backend: str,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Find the named entities of a sentence."""
+    from ..data.sentences import SentenceImages
+    from ..opening import load
+    from ..tagger import Tagger
+
+    with load(bundle, backend, device) as tagger:
+        _need(tagger, Tagger, "tag", ENTITY_RECOGNITION)
+        (found,) = tagger.tag(sentence, [SentenceImages(image, aux, rcnn)])
+    if as_json:
+        print_json(found.to_json())
+    else:
+        click.echo(repr(found))
+
+
+def _need(opened: Any, kind: type, command: str, task: str) -> None:
+    if not isinstance(opened, kind):
+        found = opened.bundle
+        raise QueryError(f"{found.path} is for {found.config.task}; `{command}` needs a bundle for {task}.")

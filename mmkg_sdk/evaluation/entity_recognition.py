@@ -1,0 +1,126 @@
+"""Entity recognition: micro-averages over whole entities, as seqeval counts them by default (MKGformer spec, 8).
+
+Of each sentence the positions count whose right class is neither X nor [SEP] nor padding, from the second one on. What
+was found there is taken as it is, X, [CLS], [SEP] and PAD, too: see `tag_chunks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..entities import tag_chunks
+from ..errors import DataError
+from ..labels import Labels
+
+if TYPE_CHECKING:
+    from ..run import Run
+    from ..tagger import Tagger
+
+SELECTED = "f1"
+_STAND_IN = 1000
+
+
+@dataclass(frozen=True)
+class EntityReport:
+    """How many entities of a split were found.
+
+    Attributes:
+        sentences: of the split.
+        found, right: entities that were found, and that there are.
+        hits: those found that are right, with both ends and the kind.
+    """
+
+    sentences: int
+    found: int
+    right: int
+    hits: int
+
+    def metrics(self) -> dict[str, float]:
+        """precision, recall, f1, from 0 to 1; the published ones are rounded to four decimals."""
+        precision, recall = self.hits / max(1, self.found), self.hits / max(1, self.right)
+        f1 = 2 * precision * recall / (precision + recall) if self.hits else 0.0
+        return {"precision": precision, "recall": recall, "f1": f1}
+
+    def to_json(self) -> dict[str, Any]:
+        """The metrics and what they were counted on."""
+        return {"sentences": self.sentences, "entities": self.right, "found": self.found, **self.metrics()}
+
+
+def evaluate_run(run: Run, model: Any, split: str) -> EntityReport:
+    """Tag a split with the torch model of a run.
+
+    Args:
+        model: on its device; left in eval mode.
+        split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training sentences.
+    """
+    from ..families import family_part
+
+    right = run.tensors(f"sentences-{split}")["labels"]
+    if split == "valid" and not len(right):
+        split, right = "train", run.tensors("sentences-train")["labels"][:_STAND_IN]
+    if not len(right):
+        raise DataError(_NOTHING)
+    tags = family_part(run.family, "sentence_scoring").tag_scores(model, run, split, len(right))
+    return entity_report(tags, right, run.labels["tags"])
+
+
+def evaluate_bundle(tagger: Tagger, split: str, data: str | None) -> EntityReport:
+    """Tag a split of a data set with an opened bundle. A picture that cannot be read is none, with a warning.
+
+    Args:
+        data: as `open_data` takes it; a bundle holds no sentences.
+
+    Raises:
+        DataError: no data, or of another kind.
+    """
+    from ..data.open import open_data
+    from ..data.sentences import TaggingData
+    from ..families import family_part
+
+    if data is None:
+        raise DataError("an entity recognition bundle holds no sentences; name the data set with --data.")
+    found = open_data(data)
+    if not isinstance(found, TaggingData):
+        raise DataError(f"{data} is {type(found).__name__}; expected sentences with tags.")
+    sentences = found.split(split)
+    runtime = family_part(tagger.bundle.family, "sentence_runtime")
+    images = [runtime.seen_images(one.images, tagger.bundle.config) for one in sentences]
+    pieces, tags = tagger.tag_words([one.words for one in sentences], images, unreadable="none")
+    right = family_part(tagger.bundle.family, "preparation").tag_labels(pieces, [one.tags for one in sentences])
+    return entity_report(tags, right, tagger.tags)
+
+
+def entity_report(tags: NDArray[np.int64], right: NDArray[np.int64], names: Labels) -> EntityReport:
+    """Compare the entities of two arrays of classes.
+
+    Args:
+        tags: int64 [sentences, positions], rows of `names`, negative on padding.
+        right: likewise; 0 on padding.
+        names: of the classes, the first one that of padding.
+
+    Raises:
+        DataError: if there is no sentence.
+    """
+    if not len(right):
+        raise DataError(_NOTHING)
+    left_out = [row for row, name in enumerate(names) if name in ("X", "[SEP]")]
+    counted = (tags >= 0) & ~np.isin(right, left_out)
+    counted[:, 0] = False
+    found, expected = (
+        _chunks([[names[tag] for tag in row[at]] for row, at in zip(array, counted, strict=True)])
+        for array in (tags, right)
+    )
+    return EntityReport(len(right), len(found), len(expected), len(found & expected))
+
+
+_NOTHING = "this split has no sentences, so there is nothing to evaluate. Choose another split."
+
+
+def _chunks(sentences: Sequence[Sequence[str]]) -> set[tuple[str, int, int]]:
+    """The entities of all sentences; the O between two keeps them apart."""
+    return set(tag_chunks(tag for sentence in sentences for tag in (*sentence, "O")))

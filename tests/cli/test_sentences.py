@@ -1,0 +1,63 @@
+"""mmkg-sdk extract and tag: answers of the library on stdout, errors on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import mmkg_sdk
+from mmkg_sdk import RelationMention
+from tests.cli.test_commands import mmkg
+from tests.families.mkgformer.sentence_bundles import toy_bundle
+
+SENTENCE = "The actor wrote a song, the film from germany."
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    made: dict[str, Path] = {}
+
+    def of(task: str) -> Path:
+        if task not in made:
+            made[task] = toy_bundle(task, tmp_path_factory.mktemp(task), whole_as_crop=True)
+        return made[task]
+
+    return of
+
+
+def test_extract_prints_the_relations_of_the_library(bundle: Callable[[str], Path]) -> None:
+    asked = ("extract", bundle("mre"), "--sentence", SENTENCE, "--head", "actor", "--tail", "germany")
+    answer = json.loads(mmkg(*asked, "--json").stdout)
+    with mmkg_sdk.load(bundle("mre"), device="cpu") as extractor:
+        (expected,) = extractor.extract_relations(RelationMention(SENTENCE, "actor", "germany"))
+    assert (answer["relation"], answer["head"], answer["tail"]) == (expected.label, "actor", "germany")
+    assert answer["relations"] == pytest.approx(dict(expected.ranked()))
+    lines = mmkg(*asked, "-k", "2").stdout.splitlines()
+    assert lines[0] == "(actor, ?, germany)"
+    assert lines[1].startswith(f"  1. {expected.label}  0.")
+    assert len(lines) == 3
+    done = mmkg("extract", bundle("mre"), "--sentence", SENTENCE, "--head", "the", "--tail", "germany", code=0)
+    assert done.stdout.startswith("(the, ?, germany)")
+    assert "stands 0 times" in mmkg(*asked[:-1], "norway", code=1).stderr
+
+
+def test_tag_prints_the_entities_of_the_library(bundle: Callable[[str], Path], tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "red.png")
+    for options, image in (((), None), (("--image", tmp_path / "red.png"), tmp_path / "red.png")):
+        asked = ("tag", bundle("mner"), "--sentence", SENTENCE, *options)
+        with mmkg_sdk.load(bundle("mner"), device="cpu") as tagger:
+            (expected,) = tagger.tag(SENTENCE, [image])
+        assert json.loads(mmkg(*asked, "--json").stdout) == expected.to_json()
+        assert mmkg(*asked).stdout == f"{expected!r}\n"
+    done = mmkg("tag", bundle("mner"), "--sentence", SENTENCE, "--aux", tmp_path / "none.png", code=1)
+    assert "none.png cannot be read" in done.stderr
+
+
+def test_a_bundle_of_another_task_is_named(bundle: Callable[[str], Path]) -> None:
+    done = mmkg("tag", bundle("mre"), "--sentence", SENTENCE, code=1)
+    assert "is for relation-extraction; `tag` needs a bundle for entity-recognition" in done.stderr
