@@ -46,14 +46,15 @@ _PLAIN_CHUNKS = (16, 64, 256)
 _MENTIONS_A_TURN = 64
 _ROUNDS = 3
 
-_Arrays = dict[str, NDArray[np.float32]]
+# The published matcher behind towers of one layer.
+PUBLISHED = MimicConfig(num_text_layers=1, num_image_layers=1)
 
 
 def measure_linking(
     data: str | Path,
     out: str | Path,
     *,
-    tokenizer: str = "learned",
+    config: MimicConfig = PUBLISHED,
     precision: str = "fp16",
     threads: int = 2,
     seconds: float = 240.0,
@@ -64,7 +65,7 @@ def measure_linking(
     Args:
         data: what `open_data` takes.
         out: the JSON file to write.
-        tokenizer: as the setting of MIMIC's configuration.
+        config: sizes, and what tokenizes.
         seconds: how long to rank; the mentions that are not reached are extrapolated, and the result says so.
 
     Returns:
@@ -73,7 +74,6 @@ def measure_linking(
     found = open_data(data)
     if not isinstance(found, LinkingData):
         raise DataError(f"{data} is {type(found).__name__}; expected mentions and entities.")
-    config = MimicConfig(tokenizer=tokenizer, num_text_layers=1, num_image_layers=1)
     with tempfile.TemporaryDirectory(prefix="mmkg-linking-") as folder:
         before, bundle = load_average(), Path(folder) / "bundle"
         encoding = _in_own_process(_export, found, config, Path(folder), precision, threads)
@@ -86,7 +86,7 @@ def measure_linking(
             "data": found.name,
             "precision": precision,
             "weights": "random",
-            "config": config.to_json(),
+            "config": config.in_precision(precision).to_json(),
             "bundle_mib": round(sum(path.stat().st_size for path in bundle.iterdir()) / 2**20, 1),
             "export_seconds": round(encoding, 1),
             "ranking": ranking,

@@ -26,7 +26,7 @@ from .opening import load
 from .predictions import Predictions, Ranking
 from .tagger import Tagger
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BackendError",

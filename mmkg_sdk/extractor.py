@@ -182,12 +182,7 @@ def show_relations(extractor: Extractor, data: RelationData, count: int = 8) -> 
         by_relation[sentence.relation].append(sentence)
     turns = [group[turn] for turn in range(count) for group in by_relation.values() if turn < len(group)]
     chosen = turns[:count]
-    asked = [
-        RelationMention(
-            one.words, one.head, one.tail, extractor._runtime.seen_images(one.images, extractor.bundle.config)
-        )
-        for one in chosen
-    ]
+    asked = [RelationMention(one.words, one.head, one.tail, extractor.seen_images(one.images)) for one in chosen]
     lines = []
     for one, found in zip(chosen, extractor.extract_relations(asked), strict=True):
         right = "right" if found.label == one.relation else f"the test split says {one.relation}"

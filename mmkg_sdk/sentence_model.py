@@ -50,6 +50,11 @@ class SentenceModel:
         """Word pieces of the longest sentence, two of them around it."""
         return int(self.bundle.config.max_length)
 
+    def seen_images(self, images: SentenceImages) -> SentenceImages:
+        """What this model looks at of the pictures of a post; all else it ignores."""
+        seen: SentenceImages = self._runtime.seen_images(images, self.bundle.config)
+        return seen
+
     def encode_images(self, aux_values: NDArray[np.float32], rcnn_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the model knows of pictures before it sees a text, float32 [n, visual tokens, width].
 
@@ -121,8 +126,7 @@ class SentenceModel:
                 f"{place}: this model does not look at whole pictures such as {images.main.name!r:.80}, only at crops "
                 "of them. Pass SentenceImages(aux=..., rcnn=...), or no picture."
             )
-        seen: SentenceImages = self._runtime.seen_images(images, self.bundle.config)
-        return seen
+        return self.seen_images(images)
 
     def _image_states(
         self, shown: Sequence[SentenceImages], places: Sequence[str], *, skip_unreadable: bool

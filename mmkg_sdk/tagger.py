@@ -129,8 +129,7 @@ class Tagger(SentenceModel):
 def show_entities(tagger: Tagger, data: TaggingData, count: int = 8) -> str:
     """A few test sentences with entities, with those that were found and those of the data."""
     chosen = [one for one in data.test if set(one.tags) != {"O"}][:count]
-    config = tagger.bundle.config
-    images = [tagger._runtime.seen_images(one.images, config) for one in chosen]
+    images = [tagger.seen_images(one.images) for one in chosen]
     lines = []
     for one, found in zip(chosen, tagger.tag([one.words for one in chosen], images), strict=True):
         right = {(kind, (start, end)) for kind, start, end in tag_chunks(one.tags)}

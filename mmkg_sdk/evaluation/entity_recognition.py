@@ -88,8 +88,7 @@ def evaluate_bundle(tagger: Tagger, split: str, data: str | None) -> EntityRepor
     if not isinstance(found, TaggingData):
         raise DataError(f"{data} is {type(found).__name__}; expected sentences with tags.")
     sentences = found.split(split)
-    runtime = family_part(tagger.bundle.family, "sentence_runtime")
-    images = [runtime.seen_images(one.images, tagger.bundle.config) for one in sentences]
+    images = [tagger.seen_images(one.images) for one in sentences]
     pieces, tags = tagger.tag_words([one.words for one in sentences], images, unreadable="none")
     right = family_part(tagger.bundle.family, "preparation").tag_labels(pieces, [one.tags for one in sentences])
     return entity_report(tags, right, tagger.tags)

@@ -85,7 +85,6 @@ def evaluate_bundle(extractor: Extractor, split: str, data: str | None) -> Relat
     from ..data.open import open_data
     from ..data.sentences import RelationData
     from ..extractor import RelationMention
-    from ..families import family_part
 
     if data is None:
         raise DataError("a relation extraction bundle holds no sentences; name the data set with --data.")
@@ -98,11 +97,7 @@ def evaluate_bundle(extractor: Extractor, split: str, data: str | None) -> Relat
             f"{found.name}: relation {min(unknown)!r:.120} is not in {extractor.bundle.path}. Pass the data set that "
             "the model was trained on."
         )
-    seen_images = family_part(extractor.bundle.family, "sentence_runtime").seen_images
-    mentions = [
-        RelationMention(one.words, one.head, one.tail, seen_images(one.images, extractor.bundle.config))
-        for one in sentences
-    ]
+    mentions = [RelationMention(one.words, one.head, one.tail, extractor.seen_images(one.images)) for one in sentences]
     right = np.array([relations.find(one.relation) for one in sentences], np.int64)
     return relation_report(extractor.score_relations(mentions, unreadable="none"), right, relations)
 

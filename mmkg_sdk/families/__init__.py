@@ -21,7 +21,7 @@ FAMILIES: dict[str, str] = {
     "mygo": "MyGO (Zhang et al., AAAI 2025): tokenised modalities, contextual Tucker scoring",
     "adamf_mat": "AdaMF-MAT (Zhang et al., LREC-COLING 2024): adaptive fusion, rotation, adversarial training",
     "mimic": "MIMIC (Luo et al., KDD 2023): entity linking by text, image and cross-modal units on CLIP",
-    "mkgformer": "MKGformer (Chen et al., SIGIR 2022): a BERT and a vision tower that see each other in the upper layers",
+    "mkgformer": "MKGformer (Chen et al., SIGIR 2022): BERT and a vision tower that see each other in the upper layers",
 }
 
 

@@ -52,7 +52,7 @@ def test_inspect_describes_mentions_and_sentences(tmp_path):
     folder = own_relations(tmp_path / "sentences", {"relations.txt": f"none\n/per/loc/lives_in\n{classes}"})
     (folder / "images").rename(tmp_path / "images")
     text = call("inspect", folder, "--images", tmp_path).stdout
-    assert "kind                      relation extraction" in text
+    assert "kind                      relation-extraction" in text
     assert "\nlabel_counts\n           1  none\n           1  /per/loc/lives_in\n           0  class 0\n" in text
     assert "sentences_with_image      0.5" in text
 

@@ -150,32 +150,36 @@ _PUBLISHED: dict[str, Any] = {
 }
 
 # Settings by preset; names of MimicConfig and TrainingSettings in one flat table. "atlas" is ours: a CLIP small enough
-# to be trained from nothing on two processor cores.
+# to be trained from nothing on two processor cores. Its large vocabulary keeps names whole: with 1,024 tokens it told
+# namesakes apart less often.
 PRESETS: dict[str, dict[str, Any]] = {
     "wikimel": dict(_PUBLISHED),
     "richpediamel": dict(_PUBLISHED),
     "wikidiverse": dict(_PUBLISHED),
     "atlas": {
+        "vocabulary_size": 4096,
+        "text_length": 28,
         "text_width": 64,
         "text_feedforward_dim": 128,
         "num_text_layers": 2,
         "num_text_heads": 2,
         "image_size": 32,
         "patch_size": 8,
-        "image_width": 64,
-        "image_feedforward_dim": 128,
-        "num_image_layers": 2,
+        "image_width": 32,
+        "image_feedforward_dim": 64,
+        "num_image_layers": 1,
         "num_image_heads": 2,
         "image_feature_dim": 32,
         "text_unit_dim": 32,
         "image_unit_dim": 32,
         "cross_modal_unit_dim": 32,
-        "batch_size": 64,
-        "learning_rate": 1e-3,
-        "epochs": 12,
+        "batch_size": 32,
+        "learning_rate": 1.5e-3,
+        "optimizer": "adamw",
+        "epochs": 14,
         "schedule": "one-cycle",
         "clip_norm": 1.0,
-        "validate_every": 4,
-        "threads": 1,
+        "validate_every": 14,
+        "threads": 2,
     },
 }

@@ -71,10 +71,21 @@ class Encoder(nn.Module):
         states = self.clip.vision_model(pixel_values=pixel_values)
         return _unit_length(self.clip.visual_projection(states.pooler_output)), states.last_hidden_state
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor) -> Encoded:
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, pixel_values: Tensor, image_of: Tensor | None = None
+    ) -> Encoded:
+        """Both sides of n items.
+
+        Args:
+            image_of: int64 [n], the image of each item, where several share one (most have none, an image of zeros,
+                and the image tower is the larger one); None = item i has image i.
+        """
         text, text_tokens = self.clip_text(input_ids, attention_mask)
         image, image_tokens = self.clip_image(pixel_values)
-        return Encoded(text, self.image_cls_fc(image), text_tokens, self.image_tokens_fc(image_tokens))
+        image, image_tokens = self.image_cls_fc(image), self.image_tokens_fc(image_tokens)
+        if image_of is not None:
+            image, image_tokens = image[image_of], image_tokens[image_of]
+        return Encoded(text, image, text_tokens, image_tokens)
 
 
 class TextUnit(nn.Module):

@@ -84,13 +84,11 @@ def token_inputs(run: Run, split: str, rows: NDArray[np.int64]) -> tuple[NDArray
 def _encoded(model: Mimic, run: Run, name: str, rows: NDArray[np.int64]) -> Encoded:
     items = {key: array[rows] for key, array in run.tensors(name).items()}
     pixels = StoredPixels(run.tensors("images")["pixels"])
-    images, place = np.unique(items["image_rows"], return_inverse=True)
-    dtype = next(model.parameters()).dtype
+    images, image_of = np.unique(items["image_rows"], return_inverse=True)
+    texts = (torch.tensor(items[name]) for name in ("input_ids", "attention_mask"))
+    shown = torch.from_numpy(pixels[images]).to(next(model.parameters()).dtype)
     with torch.inference_mode():
-        text, text_tokens = model.encoder.clip_text(*(torch.tensor(items[n]) for n in ("input_ids", "attention_mask")))
-        image, image_tokens = model.encoder.clip_image(torch.from_numpy(pixels[images]).to(dtype))
-        image, image_tokens = model.encoder.image_cls_fc(image), model.encoder.image_tokens_fc(image_tokens)
-    return Encoded(text, image[place], text_tokens, image_tokens[place])
+        return model.encoder(*texts, shown, torch.as_tensor(image_of))  # type: ignore[no-any-return]
 
 
 def encode_items(

@@ -138,8 +138,13 @@ class MKGformerConfig(FamilyConfig):
 
         Of the files and folders that a training began with, a bundle keeps the last name only.
         """
-        names = {name: Path(getattr(self, name)).name for name in ("tokenizer", "pretrained_text", "pretrained_vision")}
-        return replace(self, state_dtype="float32" if precision == "fp32" else "float16", **names)
+        return replace(
+            self,
+            tokenizer=Path(self.tokenizer).name,
+            pretrained_text=Path(self.pretrained_text).name,
+            pretrained_vision=Path(self.pretrained_vision).name,
+            state_dtype="float32" if precision == "fp32" else "float16",
+        )
 
     def _check_counts(self) -> None:
         """Optional counts are at least 1; those of the task are there, those of other tasks are not."""
