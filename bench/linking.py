@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from mmkg_sdk.families.mimic.model import Encoded, Mimic
 
-# Mentions per call of the authors' evaluation, and candidates of which the unshortened formula is measured.
-_OFFICIAL_MENTIONS, _SAMPLE = 20, 1024
+# What the unshortened formula is measured on: as many mentions as the authors' evaluation takes at a time.
+_COMPARED = {"mentions-test": 20, "entities": 1024}
 # Candidates per call that the unshortened formula may choose from: the fastest one counts.
 _PLAIN_CHUNKS = (16, 64, 256)
 _MENTIONS_A_TURN = 64
@@ -176,21 +176,16 @@ def _unshortened(folder: Path, threads: int) -> dict[str, Any]:
     import torch
 
     from mmkg_sdk.families.mimic.model import build
+    from mmkg_sdk.families.mimic.scoring import encoded_items, token_inputs
 
     torch.set_num_threads(threads)
     run, bundle = Run.open(folder / "run"), Bundle.open(folder / "bundle")
     model: Mimic = build(run.config, {}).eval().requires_grad_(False)
     model.load_state_dict(run.weights())
-    mentions, entities = (
-        _encoded(model, run, name, count)
-        for name, count in (("mentions-test", _OFFICIAL_MENTIONS), ("entities", _SAMPLE))
-    )
+    asked, chosen = (np.arange(min(count, len(run.tensors(name)["input_ids"]))) for name, count in _COMPARED.items())
+    mentions, entities = (encoded_items(model, run, *part) for part in zip(_COMPARED, (asked, chosen), strict=True))
     with Linker(bundle, OnnxRuntimeBackend.open(bundle, "cpu", threads)) as linker, torch.inference_mode():
-        items = run.tensors("mentions-test")
-        pixels = np.zeros((_OFFICIAL_MENTIONS, 3, model.config.image_size, model.config.image_size), np.float32)
-        input_ids, attention_mask = (items[n][:_OFFICIAL_MENTIONS] for n in ("input_ids", "attention_mask"))
-        pieces = linker.encode_tokens(input_ids, attention_mask, pixels)
-        chosen = np.arange(_SAMPLE)
+        pieces = linker.encode_tokens(*token_inputs(run, "test", asked))
         ways: dict[str, Callable[[], NDArray[np.float32]]] = {
             "bundle": lambda: np.mean(list(linker.score_pieces(pieces, chosen).values()), axis=0)
         }
@@ -207,7 +202,7 @@ def _unshortened(folder: Path, threads: int) -> dict[str, Any]:
                 began = time.perf_counter()
                 way()
                 best[name] = min(best[name], time.perf_counter() - began)
-    pairs = _OFFICIAL_MENTIONS * _SAMPLE
+    pairs = len(asked) * len(chosen)
     rates = {name: round(pairs / spent) for name, spent in best.items()}
     fastest = {
         runtime: max(rate for name, rate in rates.items() if name.startswith(runtime))
@@ -215,8 +210,8 @@ def _unshortened(folder: Path, threads: int) -> dict[str, Any]:
     }
     scale = float(np.sqrt(np.mean(np.square(scores["bundle"]))))
     return {
-        "mentions": _OFFICIAL_MENTIONS,
-        "candidates": _SAMPLE,
+        "mentions": len(asked),
+        "candidates": len(chosen),
         "rounds": _ROUNDS,
         "pairs_per_second": rates,
         **{f"ratio_to_{runtime}": round(rates["bundle"] / rate, 2) for runtime, rate in fastest.items()},
@@ -224,25 +219,6 @@ def _unshortened(folder: Path, threads: int) -> dict[str, Any]:
             float(np.abs(other - scores["bundle"]).max()) / scale for other in scores.values()
         ),
     }
-
-
-def _encoded(model: Mimic, run: Run, name: str, count: int) -> Encoded:
-    """The encoder's outputs for the first items of a run, without images."""
-    import torch
-
-    from mmkg_sdk.families.mimic.model import Encoded
-
-    size, parts = model.config.image_size, []
-    with torch.inference_mode():
-        image, tokens = model.encoder.clip_image(torch.zeros(1, 3, size, size))
-        image, tokens = model.encoder.image_cls_fc(image), model.encoder.image_tokens_fc(tokens)
-        for start in range(0, count, 64):
-            rows = slice(start, min(start + 64, count))
-            texts = (torch.tensor(run.tensors(name)[n][rows]) for n in ("input_ids", "attention_mask"))
-            text, text_tokens = model.encoder.clip_text(*texts)
-            several = rows.stop - rows.start
-            parts.append((text, image.repeat(several, 1), text_tokens, tokens.repeat(several, 1, 1)))
-        return Encoded(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def _in_chunks(
@@ -264,6 +240,7 @@ def _plain_session(model: Mimic, threads: int) -> Callable[[Encoded, Encoded], N
     import torch
 
     from mmkg_sdk.export.onnx_graph import trace_graph
+    from mmkg_sdk.families.mimic.model import Encoded
     from mmkg_sdk.specs import Axis, GraphSpec, TensorSpec
 
     class Plain(torch.nn.Module):
@@ -271,10 +248,20 @@ def _plain_session(model: Mimic, threads: int) -> Callable[[Encoded, Encoded], N
             super().__init__()
             self.matcher = model.matcher
 
-        def forward(self, *parts: torch.Tensor) -> torch.Tensor:
-            from mmkg_sdk.families.mimic.model import Encoded
-
-            overall: torch.Tensor = self.matcher(Encoded(*parts[:4]), Encoded(*parts[4:])).overall
+        def forward(
+            self,
+            mention_text: torch.Tensor,
+            mention_image: torch.Tensor,
+            mention_text_tokens: torch.Tensor,
+            mention_image_tokens: torch.Tensor,
+            entity_text: torch.Tensor,
+            entity_image: torch.Tensor,
+            entity_text_tokens: torch.Tensor,
+            entity_image_tokens: torch.Tensor,
+        ) -> torch.Tensor:
+            mention = Encoded(mention_text, mention_image, mention_text_tokens, mention_image_tokens)
+            entity = Encoded(entity_text, entity_image, entity_text_tokens, entity_image_tokens)
+            overall: torch.Tensor = self.matcher(mention, entity).overall
             return overall
 
     config = model.config

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-Span = tuple[int, int]
+from .words import Span
 
 
 @dataclass(frozen=True)

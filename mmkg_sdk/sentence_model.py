@@ -115,7 +115,8 @@ class SentenceModel:
             QueryError: it is none of the kinds that `Pictures` names, or a whole picture that the model ignores.
         """
         images = SentenceImages(given) if isinstance(given, Path) else SentenceImages() if given is None else given
-        if not isinstance(images, SentenceImages) or not all(
+        crops = (images.aux, images.rcnn) if isinstance(images, SentenceImages) else (None,)
+        if not all(isinstance(group, tuple | list) for group in crops) or not all(
             isinstance(path, Path) for path in (images.main or Path(), *images.aux, *images.rcnn)
         ):
             raise QueryError(

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .data.sentences import TaggingData
-from .entities import Entity, SentenceEntities, Span, tag_chunks
+from .entities import Entity, SentenceEntities, tag_chunks
 from .errors import BackendError, QueryError
 from .labels import Labels
 from .sentence_model import Pictures, SentenceModel
-from .words import split_text
+from .words import Span, split_text
 
 __all__ = ["Tagger", "show_entities"]
 

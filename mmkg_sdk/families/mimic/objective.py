@@ -91,7 +91,7 @@ class Objective(TrainingObjective):
         """The encoder's view of some items, each with one image row or -1; where the rows are, there is the result."""
         here = rows.cpu()
         texts = (items.input_ids[here].to(rows.device), items.attention_mask[here].to(rows.device))
-        distinct, image_of = images.unique(return_inverse=True)
+        distinct, image_of = images.unique(return_inverse=True)  # type: ignore[no-untyped-call]
         return self.model.encoder(*texts, self.pixel_values(distinct), image_of)  # type: ignore[no-any-return]
 
     def pixel_values(self, images: Tensor) -> Tensor:

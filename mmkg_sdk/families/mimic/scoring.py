@@ -67,7 +67,8 @@ def reference_scores(
         mentions, entities: rows, int64.
     """
     side, answer = (
-        _encoded(model, run, name, rows) for name, rows in ((f"mentions-{split}", mentions), ("entities", entities))
+        encoded_items(model, run, name, rows)
+        for name, rows in ((f"mentions-{split}", mentions), ("entities", entities))
     )
     with torch.inference_mode():
         scores = model.matcher(side, answer)
@@ -81,7 +82,12 @@ def token_inputs(run: Run, split: str, rows: NDArray[np.int64]) -> tuple[NDArray
     return items["input_ids"][rows], items["attention_mask"][rows], pixels[items["image_rows"][rows]]
 
 
-def _encoded(model: Mimic, run: Run, name: str, rows: NDArray[np.int64]) -> Encoded:
+def encoded_items(model: Mimic, run: Run, name: str, rows: NDArray[np.int64]) -> Encoded:
+    """What the model's encoder gives for some items, by row, in the model's dtype on the CPU; with their images.
+
+    Args:
+        name: "entities" or "mentions-SPLIT".
+    """
     items = {key: array[rows] for key, array in run.tensors(name).items()}
     pixels = StoredPixels(run.tensors("images")["pixels"])
     images, image_of = np.unique(items["image_rows"], return_inverse=True)

@@ -421,6 +421,7 @@ def test_nothing_to_tag_is_answered_with_nothing(tagger: Tagger) -> None:
         ("a film", Path("x.png"), "one for each of the 1 sentences"),
         ("a film", ["x.png"], "pictures are 'x.png'"),
         ("a film", [SentenceImages(aux=("x",))], "expected a Path"),
+        ("a film", [SentenceImages(rcnn=None)], "expected a Path"),
     ],
 )
 def test_what_is_no_sentence_is_told_so(sentences: Any, images: Any, message: str, tagger: Tagger) -> None:
