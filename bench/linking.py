@@ -171,7 +171,7 @@ def _unshortened(folder: Path, threads: int) -> dict[str, Any]:
     """Pairs per second of the paper's formula, pair by pair, and of the bundle's graphs, on the same pairs.
 
     Both get the encoders' outputs. The plain matcher repeats norms and projections for every call, as the authors'
-    evaluation does; the bundle made them once for the candidates and makes them here for the mentions.
+    evaluation does. The bundle made them once for the candidates, and once for the mentions before the clock starts.
     """
     import torch
 
