@@ -1,13 +1,14 @@
-"""The model families, by name. A family is a folder with the same six files; nothing is imported until asked for.
+"""The model families, by name. A family is a folder with the same seven files; nothing is imported until asked for.
 
 config      what one model is: sizes and settings, and the published presets
 model       the torch module, as in the paper
 objective   the training loss, as in the paper
 checkpoint  the official checkpoint, read into our run
-inputs      from a data set to what the entity encoder is fed
+inputs      from a data set to what a run holds: labels, arrays, files
 graphs      the modules that are exported: same numbers, less work
+runtime     what answering from a bundle needs to know of the family, without torch
 
-What families share lies beside them: config.py, official.py, link_prediction.py.
+What families share lies beside them: config.py, official.py, exported.py, link_prediction.py.
 """
 
 from __future__ import annotations
