@@ -4,7 +4,7 @@ The model has the published widths of the units (spec section 8) and random weig
 what they say. Its CLIP has one layer per tower, because encoding is not what is measured, and takes hours in full size.
 
     from mmkg_sdk.bench.linking import measure_linking
-    measure_linking("shared/data/WikiMEL", "bench/results/linking-wikimel.json")
+    measure_linking("WikiMEL", "bench/results/linking-wikimel.json")
 """
 
 from __future__ import annotations
