@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend
+from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend, session_options
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.data.mentions import LinkingData
-from mmkg_sdk.data.open import open_data
+from mmkg_sdk.data.open import kind_of, open_data
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation.entity_linking import evaluate_linking
 from mmkg_sdk.families.mimic.config import MimicConfig
@@ -73,7 +73,7 @@ def measure_linking(
     """
     found = open_data(data)
     if not isinstance(found, LinkingData):
-        raise DataError(f"{data} is {type(found).__name__}; expected mentions and entities.")
+        raise DataError(f"{data} holds {kind_of(found)}; expected mentions and entities.")
     with tempfile.TemporaryDirectory(prefix="mmkg-linking-") as folder:
         before, bundle = load_average(), Path(folder) / "bundle"
         encoding = _in_own_process(_export, found, config, Path(folder), precision, threads)
@@ -278,11 +278,8 @@ def _plain_session(model: Mimic, threads: int) -> Callable[[Encoded, Encoded], N
         for name, shape in shapes.items()
     )
     spec = GraphSpec("plain", inputs, (TensorSpec("scores", "float32", tuple(axes.values())),))
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
     graph = trace_graph(Plain(), spec).SerializeToString()
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(graph, session_options(threads), providers=["CPUExecutionProvider"])
 
     def scores(mentions: Encoded, entities: Encoded) -> NDArray[np.float32]:
         arrays = [part.numpy() for part in (*mentions, *entities)]

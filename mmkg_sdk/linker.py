@@ -10,19 +10,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import Backend, open_backend
+from .backends import Backend
 from .bundle import Bundle
 from .errors import BackendError, QueryError
 from .families import family_part
 from .ids import Names, to_ids
 from .labels import Labels
 from .links import Link, Links, Mention
+from .opened import Opened
 from .ranking import check_scores
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ __all__ = ["Linker", "Links", "Mention", "show_answers"]
 _ENCODED, _SCORED = 64, 8
 # Pairs per run of the interaction graph. On a processor their attention weights (6.4 KB each at 40 tokens) should stay
 # in its cache; see `Interaction` in families/mimic/pairs.py.
-_PAIRS = {"cpu": 512, "cuda": 1 << 14}
+PAIRS = {"cpu": 512, "cuda": 1 << 14}
 _CANDIDATES = 2048  # the most that the graph's signature names
 _MAX_K = 3840
 
 Pieces = dict[str, NDArray[np.float32]]
 
 
-class Linker:
+class Linker(Opened):
     """An entity linking bundle, opened on one backend. Safe to call from several threads.
 
     Scores: higher is better; they are comparable within one mention only, and have no natural threshold.
@@ -52,8 +52,7 @@ class Linker:
     """
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        self.bundle = bundle
-        self.backend = backend
+        super().__init__(bundle, backend)
         self._runtime = family_part(bundle.family, "runtime")
 
     @property
@@ -151,22 +150,6 @@ class Linker:
         units = np.concatenate([np.empty((len(self._runtime.UNITS), 0, width), np.float32), *parts], axis=1)
         return dict(zip(self._runtime.UNITS, units, strict=True))
 
-    def close(self) -> None:
-        """Free the backend. Later calls raise BackendError."""
-        self.backend.close()
-
-    def __enter__(self) -> Linker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Sessions and memory maps cannot travel to another process; the path can.
-        return _reopened, (self.bundle.path.absolute(), self.backend.name, self.backend.device, self.backend.threads)
-
     def __repr__(self) -> str:
         bundle = self.bundle
         return (
@@ -213,7 +196,7 @@ class Linker:
         table = self.bundle.encoded
         count = len(self.entities) if chosen is None else len(chosen)
         mentions = len(next(iter(pieces.values())))
-        step = min(_CANDIDATES, max(1, _PAIRS[self.backend.device.partition(":")[0]] // mentions))
+        step = min(_CANDIDATES, max(1, PAIRS[self.backend.device.partition(":")[0]] // mentions))
         units = np.empty((len(self._runtime.UNITS), mentions, count), np.float32)
         for start in range(0, count, step):
             rows: Any = slice(start, start + step) if chosen is None else chosen[start : start + step]
@@ -278,11 +261,6 @@ def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) 
             mark = "  <- the answer in the test split" if label == data.entities[one.entity] else ""
             lines.append(f"  {rank}. {label}  ({score:.2f}){mark}")
     return "\n".join(lines)
-
-
-def _reopened(path: Path, backend: str, device: str, threads: int | None) -> Linker:
-    bundle = Bundle.open(path)
-    return Linker(bundle, open_backend(bundle, backend, device, threads))
 
 
 def _checked(mentions: Mention | Sequence[Mention]) -> Sequence[Mention]:

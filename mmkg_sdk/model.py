@@ -11,13 +11,12 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import Backend, open_backend
+from .backends import Backend
 from .bundle import Bundle
 from .entity_batch import EntityBatch
 from .errors import BackendError, DataError, QueryError
@@ -25,6 +24,7 @@ from .families import family_part
 from .ids import Names, aligned_ids, to_ids
 from .known_triples import HEAD, TAIL, AnswerLists, Queries
 from .labels import Labels
+from .opened import Opened, reopened
 from .predictions import Predictions
 from .query_batches import QUERY_CHUNK
 from .ranking import TopK, check_scores, top_k
@@ -55,7 +55,7 @@ class _Entities:
         return _Entities(longer, {n: np.concatenate([array, encoded[n]]) for n, array in self.encoded.items()})
 
 
-class Model:
+class Model(Opened):
     """A bundle, opened on one backend. Safe to call from several threads.
 
     Scores: higher is better; they are comparable within one query only, and have no natural threshold.
@@ -65,8 +65,7 @@ class Model:
     """
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        self.bundle = bundle
-        self.backend = backend
+        super().__init__(bundle, backend)
         self.relations = bundle.relations
         self._score = bundle.config.candidate_score
         self._runtime = family_part(bundle.family, "runtime")
@@ -237,24 +236,12 @@ class Model:
         weights = entities.encoded["modality_weights"][row]
         return dict(zip(("structure", "image", "text"), weights.tolist(), strict=True))
 
-    def close(self) -> None:
-        """Free the backend. Later calls raise BackendError."""
-        self.backend.close()
-
-    def __enter__(self) -> Model:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def __reduce__(self) -> tuple[Any, ...]:
-        # Sessions cannot travel to another process; the path can, and the entities that were added here.
+        # Beside what every opened bundle sends to another process: the entities that were added here.
         entities, size = self._entities, len(self.bundle.table)
-        options = (self.bundle.path.absolute(), self.backend.name, self.backend.device, self.backend.threads)
+        _, arguments = super().__reduce__()
         added = {name: array[size:] for name, array in entities.encoded.items()}
-        return _load_grown, (*options, entities.labels[size:], added)
+        return _load_grown, (*arguments[1:], entities.labels[size:], added)
 
     def __repr__(self) -> str:
         bundle = self.bundle
@@ -344,8 +331,7 @@ def _load_grown(
     encoded: dict[str, NDArray[np.float32]],
 ) -> Model:
     """What unpickling a model does: open the bundle again and put back the entities that were added."""
-    bundle = Bundle.open(path)
-    model = Model(bundle, open_backend(bundle, backend, device, threads))
+    model: Model = reopened(Model, path, backend, device, threads)
     if labels:
         model._entities = model._entities.grown(labels, encoded)
     return model

@@ -77,7 +77,7 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None]) 
     folder.mkdir(parents=True, exist_ok=True)
     clock = _Clock(say)
     data = source
-    if family_takes_tokens(family):
+    if _reads_tokens(family):
         with clock.stage("data", "Tokenising the atlas: a word-piece vocabulary and an image codebook learned from it"):
             data = _tokenized_atlas(folder / "data")
     with clock.stage("train", f"Training {family} on {source}"):
@@ -102,7 +102,7 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None]) 
     return Lesson(source, folder, metrics, str(report), answers, throughput, clock.seconds)
 
 
-def family_takes_tokens(family: str) -> bool:
+def _reads_tokens(family: str) -> bool:
     """Whether the family reads the atlas as tokens and features rather than as texts and images."""
     return family in ("mygo", "adamf_mat")
 

@@ -8,16 +8,16 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import Backend, open_backend
+from .backends import Backend
 from .bundle import Bundle
 from .data.sentences import SentenceImages
 from .errors import BackendError, DataError, QueryError
+from .opened import Opened
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -33,14 +33,13 @@ _REMEMBERED = 64
 _TEXT = ("input_ids", "attention_mask", "token_type_ids")
 
 
-class SentenceModel:
+class SentenceModel(Opened):
     """A bundle that reads sentences with their pictures, opened on one backend. Safe to call from several threads."""
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         from .families import family_part
 
-        self.bundle = bundle
-        self.backend = backend
+        super().__init__(bundle, backend)
         self._runtime = family_part(bundle.family, "sentence_runtime")
         self._states: OrderedDict[Any, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
@@ -85,23 +84,10 @@ class SentenceModel:
         return np.concatenate([np.empty((0, *state), np.float32), *(part["image_state"] for part in parts)])
 
     def close(self) -> None:
-        """Free the backend. Later calls raise BackendError."""
-        self.backend.close()
+        """Free the backend and what was remembered. Later calls raise BackendError."""
+        super().close()
         with self._lock:
             self._states.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Sessions cannot travel to another process; the path can.
-        backend = self.backend
-        return _reopened, (type(self), self.bundle.path.absolute(), backend.name, backend.device, backend.threads)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -224,8 +210,3 @@ def _identity(path: Path) -> tuple[str, int, int]:
     except (OSError, ValueError):  # what is the matter is said when it is read
         return str(path), -1, -1
     return str(path), status.st_mtime_ns, status.st_size
-
-
-def _reopened(kind: type[SentenceModel], path: Path, backend: str, device: str, threads: int | None) -> SentenceModel:
-    bundle = Bundle.open(path)
-    return kind(bundle, open_backend(bundle, backend, device, threads))

@@ -14,6 +14,19 @@ from ..errors import BackendError, missing_package
 from . import check_process, parse_device
 
 
+def session_options(threads: int | None) -> Any:
+    """The SDK's onnxruntime.SessionOptions; None leaves the number of threads to the library."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # Spinning threads would take the cores from the ranking that follows each run.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return options
+
+
 class OnnxRuntimeBackend:
     """Sessions are shared by all threads. That of the first graph is opened at once, the others when first run."""
 
@@ -88,12 +101,7 @@ class OnnxRuntimeBackend:
 
         if graph not in self._bundle.graphs:
             raise BackendError(f"this bundle has no graph {graph!r}; it has {', '.join(self._bundle.graphs)}.")
-        options = onnxruntime.SessionOptions()
-        # Spinning threads would take the cores from the ranking that follows each run.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        if self.threads is not None:
-            options.intra_op_num_threads = self.threads
+        options = session_options(self.threads)
         kind, index = parse_device(self.device)
         provider: Any = "CPUExecutionProvider"
         if kind == "cuda":

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from ..errors import BundleError
-from .options import backend_option, device_option, json_option, overwrite_option, print_json, say
+from ..tasks import LINK_PREDICTION
+from .options import backend_option, check_task, device_option, json_option, overwrite_option, print_json, say
 
 bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 
@@ -57,6 +58,7 @@ def predict(
     if (head is None) == (tail is None):
         raise click.UsageError("pass either --head or --tail; the other one is what you ask for.")
     with load(bundle, backend, device) as model:
+        check_task(model, LINK_PREDICTION, "predict")
         if head is not None:
             found = model.predict_tails(head, relation, count, filter_known=not all_answers)
         elif tail is not None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from ..errors import QueryError
+from ..tasks import ENTITY_LINKING
 from .deploying import bundle_argument
-from .options import backend_option, device_option, json_option, print_json
+from .options import backend_option, check_task, device_option, json_option, print_json
 
 
 @click.command()
@@ -33,12 +33,11 @@ def link(
     as_json: bool,
 ) -> None:
     """Answer which entity a mention in a sentence means."""
-    from ..linker import Linker, Mention
+    from ..links import Mention
     from ..opening import load
 
     with load(bundle, backend, device) as linker:
-        if not isinstance(linker, Linker):
-            raise QueryError(f"{bundle} is for {linker.bundle.config.task}; `link` needs an entity linking bundle.")
+        check_task(linker, ENTITY_LINKING, "link")
         found = linker.link_mentions(Mention(mention, sentence, image), count, explain=explain)
         if as_json:
             print_json(found[0].to_json())

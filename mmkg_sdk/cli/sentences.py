@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from ..errors import QueryError
 from ..tasks import ENTITY_RECOGNITION, RELATION_EXTRACTION
 from .deploying import bundle_argument
-from .options import backend_option, device_option, json_option, print_json
+from .options import backend_option, check_task, device_option, json_option, print_json
 
 _file = click.Path(path_type=Path)
 
@@ -53,13 +52,13 @@ def extract(
 ) -> None:
     """Tell the relation between two things in a sentence."""
     from ..data.sentences import SentenceImages
-    from ..extractor import Extractor, RelationMention
+    from ..extractor import RelationMention
     from ..opening import load
 
     if count < 1:
         raise click.UsageError(f"-k is {count}; expected at least 1.")
     with load(bundle, backend, device) as extractor:
-        _need(extractor, Extractor, "extract", RELATION_EXTRACTION)
+        check_task(extractor, RELATION_EXTRACTION, "extract")
         mention = RelationMention(sentence, head, tail, SentenceImages(image, aux, rcnn))
         (found,) = extractor.extract_relations(mention)
     if as_json:
@@ -90,18 +89,11 @@ def tag(
     """Find the named entities of a sentence."""
     from ..data.sentences import SentenceImages
     from ..opening import load
-    from ..tagger import Tagger
 
     with load(bundle, backend, device) as tagger:
-        _need(tagger, Tagger, "tag", ENTITY_RECOGNITION)
+        check_task(tagger, ENTITY_RECOGNITION, "tag")
         (found,) = tagger.tag(sentence, [SentenceImages(image, aux, rcnn)])
     if as_json:
         print_json(found.to_json())
     else:
         click.echo(repr(found))
-
-
-def _need(opened: Any, kind: type, command: str, task: str) -> None:
-    if not isinstance(opened, kind):
-        found = opened.bundle
-        raise QueryError(f"{found.path} is for {found.config.task}; `{command}` needs a bundle for {task}.")

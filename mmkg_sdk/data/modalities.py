@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..labels import Labels
 from .graph import DataSet, Features, RawTokens
-from .open import AnyData
+from .open import AnyData, kind_of
 
 Modality = Literal["visual", "text"]
 # What users call them -> the fields of DataSet.
@@ -45,7 +45,7 @@ def drop_modalities(dataset: AnyData, shares: Mapping[str, float], seed: int) ->
         DataError: unknown modality or a share out of range.
     """
     if not isinstance(dataset, DataSet):
-        raise DataError(f"modalities are dropped from knowledge graphs; {dataset.name} is {type(dataset).__name__}.")
+        raise DataError(f"modalities are dropped from knowledge graphs; {dataset.name} holds {kind_of(dataset)}.")
     for name, share in shares.items():
         if name not in MODALITIES or type(share) not in (int, float) or not 0 <= share <= 1:
             raise DataError(f"cannot drop {name}={share}; expected image or text, and a share from 0 to 1.")

@@ -29,6 +29,15 @@ ATLAS_SENTENCES = {
 AnyData = DataSet | LinkingData | RelationData | TaggingData
 
 
+def kind_of(data: AnyData) -> str:
+    """What data are, in words, for messages."""
+    if isinstance(data, DataSet):
+        return "a knowledge graph"
+    if isinstance(data, LinkingData):
+        return "mentions and entities"
+    return "sentences with relations" if isinstance(data, RelationData) else "sentences with tags"
+
+
 def open_data(
     source: str | Path,
     *,
@@ -89,7 +98,7 @@ def open_dataset(
     data = open_data(source, cache=cache, tokens=tokens, visual=visual, text=text)
     if not isinstance(data, DataSet):
         raise DataError(
-            f"{source} holds {type(data).__name__}, expected a knowledge graph. Use open_data, or another data set."
+            f"{source} holds {kind_of(data)}, expected a knowledge graph. Use open_data, or another data set."
         )
     return data
 

@@ -78,7 +78,7 @@ def evaluate_bundle(tagger: Tagger, split: str, data: str | None) -> EntityRepor
     Raises:
         DataError: no data, or of another kind.
     """
-    from ..data.open import open_data
+    from ..data.open import kind_of, open_data
     from ..data.sentences import TaggingData
     from ..families import family_part
 
@@ -86,7 +86,7 @@ def evaluate_bundle(tagger: Tagger, split: str, data: str | None) -> EntityRepor
         raise DataError("an entity recognition bundle holds no sentences; name the data set with --data.")
     found = open_data(data)
     if not isinstance(found, TaggingData):
-        raise DataError(f"{data} is {type(found).__name__}; expected sentences with tags.")
+        raise DataError(f"{data} holds {kind_of(found)}; expected sentences with tags.")
     sentences = found.split(split)
     images = [tagger.seen_images(one.images) for one in sentences]
     pieces, tags = tagger.tag_words([one.words for one in sentences], images, unreadable="none")

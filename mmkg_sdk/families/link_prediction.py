@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.graph import SPLITS, DataSet, KnowledgeGraph
-from ..data.open import AnyData
+from ..data.open import AnyData, kind_of
 from ..errors import DataError, ExportError
 from ..known_triples import HEAD, Queries
 from ..labels import Labels
@@ -25,7 +25,7 @@ def knowledge_graph(dataset: AnyData, family: str) -> DataSet:
         DataError: it is not.
     """
     if not isinstance(dataset, DataSet):
-        raise DataError(f"{family} completes knowledge graphs, but {dataset.name} is {type(dataset).__name__}.")
+        raise DataError(f"{family} completes knowledge graphs, but {dataset.name} holds {kind_of(dataset)}.")
     return dataset
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 Batch = tuple[Tensor, ...]
 
 
-class TrainingObjective(nn.Module):
+class TrainingObjective(nn.Module, ABC):
     """Base of the families' objectives: a module with a training loss; its `model` is what is kept in the run.
 
     Attributes:
@@ -35,13 +36,13 @@ class TrainingObjective(nn.Module):
         self.model = model
         self.adversary = None
 
+    @abstractmethod
     def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[Batch]:
         """One epoch of shuffled batches on the CPU, random by `generator` alone.
 
         Every epoch has the same number of batches. All tensors of a batch have the same number of rows along
         axis 0, one per query. It is called once more before the first epoch, to count the batches.
         """
-        raise NotImplementedError
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What the model's optimiser steps: "params", and what differs from the settings.

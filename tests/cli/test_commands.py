@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,34 @@ def test_inspect_and_verify_describe_the_bundle(golden_bundle: Path) -> None:
     report = json.loads(mmkg("verify", golden_bundle, "--json").stdout)
     assert report["passed"] is True
     assert report["entity_encoder difference"] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            ("predict", "--head", "a", "--relation", "b"),
+            "is for entity-linking; `mmkg-sdk predict` needs a bundle for link-p",
+        ),
+        (
+            ("extract", "--sentence", "a", "--head", "a", "--tail", "a"),
+            "`mmkg-sdk extract` needs a bundle for relation-",
+        ),
+        (("tag", "--sentence", "a"), "`mmkg-sdk tag` needs a bundle for entity-recognition"),
+        (
+            ("bench", "--token-counts", "4", "--out", "results"),
+            "is a bundle of mimic; this benchmark encodes entities from",
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_bundle_of_another_task_is_one_clear_error(
+    command: tuple[str, ...], message: str, golden_bundles: Callable[..., Path]
+) -> None:
+    name, *options = command
+    found = mmkg(name, golden_bundles("base", "fp32", "mimic"), *options, code=1).stderr
+    assert message in found
+    assert "Traceback" not in found
 
 
 def test_verify_names_the_changed_file(golden_bundle: Path, tmp_path: Path) -> None:

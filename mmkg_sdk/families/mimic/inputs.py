@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...data.graph import SPLITS
 from ...data.mentions import LinkingData
-from ...data.open import AnyData
+from ...data.open import AnyData, kind_of
 from ...errors import DataError, ExportError
 from ...images import clip_colours, normalised
 from ...labels import Labels
@@ -154,7 +154,7 @@ def check_data(data: RunData, config: MimicConfig) -> None:
 def _linking_data(dataset: AnyData) -> LinkingData:
     if not isinstance(dataset, LinkingData):
         raise DataError(
-            f"mimic links mentions to entities; these data are {type(dataset).__name__}, expected LinkingData."
+            f"mimic links mentions to entities, but {dataset.name} holds {kind_of(dataset)}."
         )
     return dataset
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.graph import SPLITS
-from ...data.open import AnyData
+from ...data.open import AnyData, kind_of
 from ...data.sentences import RelationData, TaggingData
 from ...errors import DataError, ExportError, QueryError
 from ...labels import Labels
@@ -197,8 +197,8 @@ def _encoded(data: RelationData | TaggingData, split: str, tokenizer: Tokenizer,
 def _sentence_data(dataset: AnyData) -> RelationData | TaggingData:
     if not isinstance(dataset, RelationData | TaggingData):
         raise DataError(
-            "mkgformer reads knowledge graphs, sentences with relations and sentences with tags, but these data are "
-            f"{type(dataset).__name__}."
+            "mkgformer reads knowledge graphs, sentences with relations and sentences with tags, but "
+            f"{dataset.name} holds {kind_of(dataset)}."
         )
     return dataset
 

@@ -583,7 +583,7 @@ def test_data_of_another_kind_or_task_are_refused(toys: Callable[[str], Path], t
     with pytest.raises(DataError, match=r"has 96 word pieces .* the model has 92"):
         run_data(relations, replace(config, base_vocabulary_size=92))
     with mmkg_sdk.load(toys("mre") / "bundle", device="cpu") as extractor:
-        with pytest.raises(DataError, match="is TaggingData; expected sentences with relations"):
+        with pytest.raises(DataError, match="holds sentences with tags; expected sentences with relations"):
             evaluate_relations(extractor, "test", _folder_of("mner", tmp_path))
         folder = tmp_path / "other"
         data = toy_data("mre", folder)
