@@ -6,29 +6,42 @@ from dataclasses import dataclass
 
 from mmkg_sdk.bundle import Bundle
 
+from .curves import Curve
+
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to encode entities. `query_name` is what it is called where it answers queries as well."""
+    """One way to run the graphs.
+
+    Attributes:
+        rewrite: what the name of a rewritten graph ends with; "" runs the graphs as they are.
+        answers: whether single queries are measured, too.
+    """
 
     name: str
     backend: str
-    graph: str
-    query_name: str | None = None
+    rewrite: str = ""
+    answers: bool = True
+
+    def graph(self, curve: Curve) -> str:
+        """The graph that it runs."""
+        return curve.graph + self.rewrite
 
     def absence(self, bundle: Bundle) -> str | None:
         """Why this bundle cannot have the contender; None if it can."""
-        if self.graph in bundle.graphs:
-            return None
-        return (
-            f"this bundle has no graph {self.graph}: the rewrite is MyGO's, and exact for one entity encoder layer only"
-        )
+        if self.rewrite and f"entity_encoder{self.rewrite}" not in bundle.graphs:
+            return (
+                f"this bundle has no graph entity_encoder{self.rewrite}: it is exact for one entity encoder layer only"
+            )
+        return None
 
 
-# The others' vectors are compared with this one's.
-REFERENCE = Contender("ONNX Runtime, plain", "onnxruntime", "entity_encoder", "ONNX Runtime")
-CONTENDERS = (
-    Contender("torch, plain", "torch", "entity_encoder", "torch"),
-    REFERENCE,
-    Contender("ONNX Runtime, token table", "onnxruntime", "entity_encoder_token_table"),
-)
+# The others' outputs are compared with this one's.
+REFERENCE = Contender("ONNX Runtime", "onnxruntime")
+_TORCH = Contender("torch", "torch")
+_TOKEN_TABLE = Contender("ONNX Runtime, token table", "onnxruntime", "_token_table", answers=False)
+
+
+def contenders(bundle: Bundle) -> tuple[Contender, ...]:
+    """Those that a bundle of this family may have."""
+    return (_TORCH, REFERENCE, _TOKEN_TABLE) if bundle.family == "mygo" else (_TORCH, REFERENCE)

@@ -5,32 +5,37 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.model import ENTITY_CHUNK_TOKENS, Model
 
-from .inputs import random_entities, random_queries
+from .inputs import random_entities
+from .questions import questions
+from .sized_graphs import SizedGraph
 
 COMPARED_ENTITIES = 64
 MIN_SAMPLES = 3
 MIN_QUERIES = 300
-_MAX_QUERIES = 10_000
 _WARM_QUERIES = 20
+# Slow models end after this many times the measuring time, with fewer queries.
+_PATIENCE = 10
 # One sample encodes this share of a point's time, so that a point has about eight.
 _SAMPLE_SHARE = 0.125
 # Bounds the memory of one sample's tokens to about 40 MB.
 _MAX_SAMPLE_TOKENS = 1 << 22
-_K = 10
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Entities per second of every sample, and how many entities a sample encoded."""
+    """Items per second of every sample, and how many items a sample has."""
 
-    entities_per_second: list[float]
-    entities_per_sample: int
+    per_second: list[float]
+    items_per_sample: int
 
 
 def entity_rates(model: Model, graph: str, token_count: int, *, seconds: float, seed: int) -> Rates:
@@ -45,45 +50,70 @@ def entity_rates(model: Model, graph: str, token_count: int, *, seconds: float, 
     chunks = min(int(seconds * _SAMPLE_SHARE / once), _MAX_SAMPLE_TOKENS // (count * token_count))
     count *= max(1, chunks)
     batch = random_entities(model.bundle, token_count, count, seed)
-    samples: list[float] = []
-    began = time.perf_counter()
-    while len(samples) < MIN_SAMPLES or time.perf_counter() - began < seconds:
-        samples.append(count / _seconds(lambda: model.encode_batch(batch, graph)))
-    return Rates(samples, count)
+    return _rates(lambda: model.encode_batch(batch, graph), count, seconds)
 
 
-def compared_vectors(model: Model, graph: str, token_count: int, *, seed: int) -> np.ndarray:
+def graph_rates(graph: SizedGraph, *, seconds: float) -> Rates:
+    """Run a graph again and again for about `seconds`, at least three times, after a warm-up."""
+    graph.run()
+    once = _seconds(graph.run)
+    runs = max(1, int(seconds * _SAMPLE_SHARE / once))
+    return _rates(lambda: [graph.run() for _ in range(runs)], runs * graph.items, seconds)
+
+
+def compared_vectors(model: Model, graph: str, token_count: int, *, seed: int) -> NDArray[np.float32]:
     """The vectors of a few random entities, float32 [64, d]; the same entities for every contender.
 
     Raises:
         BackendError: if they hold NaN or infinity; a time for such an answer is worth nothing.
     """
     batch = random_entities(model.bundle, token_count, COMPARED_ENTITIES, seed)
-    vectors = model.encode_batch(batch, graph)["vectors"]
-    if not np.isfinite(vectors).all():
-        raise BackendError(f"{graph} gave NaN or infinity in {model.bundle.precision}. Export with --precision fp32.")
-    return vectors
+    return _finite(model.encode_batch(batch, graph)["vectors"], graph, model.bundle.precision)
 
 
-def query_latencies_ms(model: Model, *, seconds: float, seed: int) -> list[float]:
-    """Milliseconds of single queries, one after the other: (head, relation) labels in, ten labels out.
+def compared_outputs(graph: SizedGraph, name: str, precision: str) -> NDArray[np.float32]:
+    """All float outputs of one run in one row; the same inputs for every contender.
 
-    At least 300 queries, all different as chance has it, after 20 for warming up.
+    Raises:
+        BackendError: as for `compared_vectors`.
     """
-    queries = random_queries(model.bundle, _WARM_QUERIES + _MAX_QUERIES, seed)
-    asked = [(model.entities[int(head)], model.relations[int(relation)]) for head, relation in queries]
-    for head, relation in asked[:_WARM_QUERIES]:
-        model.predict_tails(head, relation, k=_K)
+    floats = [np.ravel(output) for output in graph.run().values() if output.dtype.kind == "f"]
+    return _finite(np.concatenate(floats).astype(np.float32), name, precision)
+
+
+def query_latencies_ms(opened: Any, *, seconds: float, seed: int) -> list[float]:
+    """Milliseconds of single questions (questions.py), one after the other.
+
+    At least 300, all different as chance has it, after 20 for warming up; of a model that takes long, as many as ten
+    times `seconds` allow, three at the least.
+    """
+    asked = questions(opened, seed)
+    for ask in islice(asked, 1):
+        slow = _seconds(ask) > seconds / _WARM_QUERIES
+    for ask in islice(asked, 1 if slow else _WARM_QUERIES):
+        ask()
     latencies: list[float] = []
     began = time.perf_counter()
-    for head, relation in asked[_WARM_QUERIES:]:
-        start = time.perf_counter()
-        answer = model.predict_tails(head, relation, k=_K)[0].labels
-        latencies.append(1e3 * (time.perf_counter() - start))
-        assert len(answer) <= _K
-        if len(latencies) >= MIN_QUERIES and time.perf_counter() - began >= seconds:
+    for ask in asked:
+        latencies.append(1e3 * _seconds(ask))
+        spent, enough = time.perf_counter() - began, len(latencies) >= MIN_QUERIES
+        if (enough and spent >= seconds) or (len(latencies) >= MIN_SAMPLES and spent >= _PATIENCE * seconds):
             break
     return latencies
+
+
+def _rates(call: Callable[[], object], items: int, seconds: float) -> Rates:
+    samples: list[float] = []
+    began = time.perf_counter()
+    while len(samples) < MIN_SAMPLES or time.perf_counter() - began < seconds:
+        samples.append(items / _seconds(call))
+    return Rates(samples, items)
+
+
+def _finite(vectors: NDArray[np.float32], graph: str, precision: str) -> NDArray[np.float32]:
+    if not np.isfinite(vectors).all():
+        raise BackendError(f"{graph} gave NaN or infinity in {precision}. Export with --precision fp32.")
+    return vectors
 
 
 def _seconds(call: Callable[[], object]) -> float:

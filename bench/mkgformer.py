@@ -1,4 +1,4 @@
-"""What each exact rewrite of MKGformer's link prediction saves, and what a token costs, at the published sizes.
+"""What each exact rewrite of MKGformer's link prediction saves, at the published sizes.
 
 Measured in torch on the modules that are exported, with random weights: the time of an operator does not depend on
 them. The spec's cost formulas stand beside the times.
@@ -37,28 +37,24 @@ def measure_rewrites(
     *,
     batch: int = 4,
     text_tokens: int = 64,
-    text_counts: Sequence[int] = (8, 16, 32, 64),
-    visual_counts: Sequence[int] = (13, 49, 109, 218),
     threads: int = 1,
     seconds: float = 8.0,
     **sizes: Any,
 ) -> dict[str, Any]:
-    """Time batches of queries, each rewrite on top of those before it, then the last one by number of tokens.
+    """Time batches of queries, each rewrite on top of those before it.
 
     Args:
         out: JSON file to write.
         batch: queries per run, of equal length, none padded.
-        text_tokens: of each query where the rewrites are compared.
-        text_counts: at the configured visual tokens; visual_counts: at half of `text_tokens`.
+        text_tokens: of each query.
         threads: of torch.
         seconds: per point, at least three samples after a warm-up.
         sizes: settings of MKGformerConfig other than the published ones.
 
     Returns:
-        {"rewrites": [...], "text_tokens": [...], "visual_tokens": [...], and the conditions}. A point has the median
-        and all samples in milliseconds per batch, wall clock, the median of the processor time of all threads (which
-        other work on the machine does not lengthen), and queries per second; a rewrite GFLOP per query by the spec's
-        formulas, too.
+        {"rewrites": [...], "image_encoder": {...}, and the conditions}. A point has the median and all samples in
+        milliseconds per batch, wall clock, the median of the processor time of all threads (which other work on the
+        machine does not lengthen), and queries per second; a rewrite GFLOP per query by the spec's formulas, too.
     """
     import torch
 
@@ -84,29 +80,9 @@ def measure_rewrites(
                 "what": "MKGformer link prediction, one batch of queries in torch float32, random weights",
                 "config": config.to_json(),
                 "batch": batch,
-                "text_tokens_of_rewrites": text_tokens,
+                "text_tokens": text_tokens,
                 "rewrites": _compared(ways, config, batch, text_tokens, seconds),
                 "image_encoder": _point(lambda: modules["image_encoder"](**encoded), batch, seconds),
-                "text_tokens": [
-                    {"text_tokens": count}
-                    | _point(_query(model, query_encoder, _questions(config, batch, count)[0], state), batch, seconds)
-                    for count in text_counts
-                ],
-                "visual_tokens": [
-                    {"visual_tokens": count}
-                    | _point(
-                        _query(
-                            model,
-                            query_encoder,
-                            _questions(config, batch, text_tokens // 2)[0],
-                            torch.randn(batch, count, config.hidden_dim),
-                        ),
-                        batch,
-                        seconds,
-                    )
-                    for count in visual_counts
-                ],
-                "text_tokens_of_visual_tokens": text_tokens // 2,
             }
     finally:
         torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""throughput.png: entities per second against token count, one line per contender."""
+"""throughput.png: throughput against token count, a panel per curve and a line per contender."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from .report import BenchReport
 # Distinct in shade as well as in hue (Okabe and Ito 2008).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = "osD^vP"
+_AXES = {
+    "all": "tokens per entity, of all kinds together",
+    "text": "text tokens",
+    "visual": "visual tokens (patches and class token)",
+}
 
 
 def check_matplotlib() -> None:
@@ -28,36 +33,38 @@ def draw_throughput(report: BenchReport, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    panels = report.panels()
+    figure = Figure(figsize=(7, 4.5) if len(panels) == 1 else (5.2 * len(panels), 4.2), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    for i, name in enumerate(report.contenders()):
-        rows = report.curve(name)
-        if not rows:
-            continue
-        counts = [float(row.token_count or 0) for row in rows]
-        colour = _COLOURS[i % len(_COLOURS)]
-        rates, lowest, highest = (
-            [float(getattr(row, f"entities_per_second{suffix}")) for row in rows] for suffix in ("", "_min", "_max")
-        )
-        axes.plot(counts, rates, color=colour, marker=_MARKERS[i % len(_MARKERS)], markersize=4.5, label=name)
-        axes.fill_between(counts, lowest, highest, color=colour, alpha=0.15, linewidth=0)
-    axes.set_xticks([float(count) for count in report.settings["token_counts"]])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.set_xlabel("tokens per entity (pooled + structural + visual + text)")
-    axes.set_ylabel("entities encoded per second")
-    axes.set_title(report.conditions(), fontsize=9, loc="left")
-    axes.grid(which="major", color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if report.contenders():
-        axes.legend(frameon=False, fontsize=9)
+    for panel, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
+        unit, tokens = panel
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        for i, name in enumerate(report.contenders()):
+            rows = report.curve(name, panel)
+            if not rows:
+                continue
+            counts = [float(row.token_count or 0) for row in rows]
+            colour = _COLOURS[i % len(_COLOURS)]
+            rates, lowest, highest = (
+                [float(getattr(row, f"per_second{suffix}")) for row in rows] for suffix in ("", "_min", "_max")
+            )
+            axes.plot(counts, rates, color=colour, marker=_MARKERS[i % len(_MARKERS)], markersize=4.5, label=name)
+            axes.fill_between(counts, lowest, highest, color=colour, alpha=0.15, linewidth=0)
+        axes.set_xticks([float(count) for count in report.settings["token_counts"][tokens]])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axes.set_xlabel(_AXES[tokens])
+        axes.set_ylabel(f"{unit} per second")
+        axes.grid(which="major", color="0.9", linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=9)
+    figure.suptitle(report.conditions(), fontsize=9, x=0.01, ha="left")
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=150)
     write_atomically(path, image.getvalue())

@@ -12,7 +12,12 @@ from typing import Any, Literal
 
 from mmkg_sdk.files import write_atomically
 
-FORMAT_VERSION = 1
+from .curves import Tokens, axis_name
+
+# What the width of a model is called in the configurations of the families, and in print.
+_WIDTHS = {"embedding_dim": "d", "hidden_dim": "d", "text_width": "text d", "image_width": "image d"}
+
+FORMAT_VERSION = 2
 RESULTS_JSON, RESULTS_CSV, THROUGHPUT_PNG = "results.json", "results.csv", "throughput.png"
 
 
@@ -21,23 +26,26 @@ class Row:
     """One contender at one point; numbers that do not apply or were not measured are None.
 
     Attributes:
-        mode: "entity_encoder": entities per second at `token_count`. "query": latency of single queries.
+        mode: "throughput": `unit` per second at `token_count` of `tokens` (see Curve). "query": latency of single
+            questions (see `questions`).
         status: "failed" points have no number, and `note` says why; so it does for what was "not measured".
-        entities_per_second: median over `samples` of all rounds, with lowest and highest beside it.
-        latency_ms_p50: median over `samples` queries of all rounds, with p99 and extremes beside it.
-        max_difference: largest absolute difference of the vectors from those of the reference contender.
+        per_second: median over `samples` of all rounds, with lowest and highest beside it.
+        latency_ms_p50: median over `samples` questions of all rounds, with p99 and extremes beside it.
+        max_difference: largest absolute difference of the outputs from those of the reference contender.
     """
 
-    mode: Literal["entity_encoder", "query"]
+    mode: Literal["throughput", "query"]
     contender: str
     backend: str
     device: str
-    graph: str
+    graph: str | None
+    tokens: Tokens | None
     token_count: int | None
+    unit: str | None
     status: Literal["measured", "failed", "not measured"]
-    entities_per_second: float | None = None
-    entities_per_second_min: float | None = None
-    entities_per_second_max: float | None = None
+    per_second: float | None = None
+    per_second_min: float | None = None
+    per_second_max: float | None = None
     max_difference: float | None = None
     latency_ms_p50: float | None = None
     latency_ms_p99: float | None = None
@@ -45,7 +53,7 @@ class Row:
     latency_ms_max: float | None = None
     samples: int = 0
     rounds: int = 0
-    entities_per_sample: int | None = None
+    items_per_sample: int | None = None
     note: str | None = None
 
 
@@ -88,44 +96,55 @@ class BenchReport:
 
     def table(self) -> str:
         """The results for people."""
-        sections = [self._throughput(), self._latency(), *self._remarks()]
+        sections = [f"Medians ({self.conditions()})", *map(self._throughput, self.panels())]
+        sections += [self._latency(), *self._remarks()]
         return "\n\n".join(section for section in sections if section)
 
-    def curve(self, contender: str) -> list[Row]:
-        """A contender's measured points, by token count."""
-        rows = [row for row in self.rows if row.mode == "entity_encoder" and row.contender == contender]
+    def panels(self) -> list[tuple[str, Tokens]]:
+        """What was measured against what: unit and kind of tokens, in the order of the rows."""
+        return list(dict.fromkeys((row.unit, row.tokens) for row in self.rows if row.unit and row.tokens))
+
+    def curve(self, contender: str, panel: tuple[str, Tokens]) -> list[Row]:
+        """A contender's measured points of one panel, by token count."""
+        rows = [row for row in self.rows if row.contender == contender and (row.unit, row.tokens) == panel]
         return sorted((row for row in rows if row.status == "measured"), key=lambda row: row.token_count or 0)
 
-    def contenders(self, mode: str = "entity_encoder") -> list[str]:
+    def contenders(self) -> list[str]:
         """The names in the order of the rows."""
-        return list(dict.fromkeys(row.contender for row in self.rows if row.mode == mode))
+        return list(dict.fromkeys(row.contender for row in self.rows))
 
     def conditions(self) -> str:
         """Processor, threads, model and precision in one line."""
         found, bundle = self.environment, self.bundle
-        return (
-            f"{found['cpu']}, {self.settings['threads']} of {found['usable_cores']} cores; {bundle['family']} "
-            f"{bundle['precision']}, d={bundle['config']['embedding_dim']}"
+        config = bundle["config"]
+        widths = [f"{sign}={config[name]}" for name, sign in _WIDTHS.items() if name in config]
+        return ", ".join(
+            [
+                f"{found['cpu']}, {self.settings['threads']} of {found['usable_cores']} cores; {bundle['family']} "
+                f"{bundle['precision']}",
+                *widths,
+            ]
         )
 
-    def _throughput(self) -> str:
-        names = self.contenders()
-        reference = {row.token_count: row for row in self.curve(self.settings["reference"])}
-        points = {(row.contender, row.token_count): row for row in self.rows if row.mode == "entity_encoder"}
-        grid = [["tokens", *names]]
-        for count in self.settings["token_counts"]:
+    def _throughput(self, panel: tuple[str, Tokens]) -> str:
+        unit, tokens = panel
+        points = {(row.contender, row.token_count): row for row in self.rows if (row.unit, row.tokens) == panel}
+        names = list(dict.fromkeys(name for name, _ in points))
+        reference = {row.token_count: row for row in self.curve(self.settings["reference"], panel)}
+        grid = [[axis_name(tokens), *names]]
+        for count in self.settings["token_counts"][tokens]:
             rows = [points[name, count] for name in names]
             grid.append([str(count), *(_cell(row, reference.get(count)) for row in rows)])
         differences = [row.max_difference for row in points.values() if row.max_difference is not None]
-        lines = [f"Entities per second, median ({self.conditions()})", _aligned(grid)]
+        lines = [f"{unit.capitalize()} per second ({rows[0].graph})", _aligned(grid)]
         if reference:
             lines.append(f"(x) times {self.settings['reference']}")
         if differences:
-            lines.append(f"largest difference between vectors of contenders: {max(differences):.1e}")
+            lines.append(f"largest difference between outputs of contenders: {max(differences):.1e}")
         return "\n".join(lines)
 
     def _latency(self) -> str:
-        grid = [["one query, top 10", "p50 ms", "p99 ms", "queries"]]
+        grid = [["one question", "p50 ms", "p99 ms", "questions"]]
         for row in self.rows:
             if row.mode == "query":
                 times = [_milliseconds(value) for value in (row.latency_ms_p50, row.latency_ms_p99)]
@@ -147,12 +166,12 @@ class BenchReport:
 
 
 def _cell(row: Row, reference: Row | None) -> str:
-    if row.entities_per_second is None:
+    if row.per_second is None:
         return row.status
-    rate = f"{row.entities_per_second:,.0f}"
-    if reference is None or reference.contender == row.contender or not reference.entities_per_second:
+    rate = f"{row.per_second:,.0f}" if row.per_second >= 100 else f"{row.per_second:.3g}"
+    if reference is None or reference.contender == row.contender or not reference.per_second:
         return rate
-    return f"{rate} ({row.entities_per_second / reference.entities_per_second:.2g}x)"
+    return f"{rate} ({row.per_second / reference.per_second:.2g}x)"
 
 
 def _milliseconds(value: float | None) -> str:

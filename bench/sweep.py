@@ -1,11 +1,11 @@
-"""run_benchmark: every contender at every token count, in turn, over several rounds."""
+"""run_benchmark: every contender at every point of every curve, in turn, over several rounds."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ import numpy as np
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import QueryError
 
-from .contenders import CONTENDERS, REFERENCE, Contender
+from .contenders import REFERENCE, Contender, contenders
+from .curves import Counts, Curve, Tokens, axis_name, chosen_counts, curves
 from .environment import environment, is_loaded, load_average, other_load, usable_cores
-from .inputs import check_token_counts
 from .plot import check_matplotlib, draw_throughput
 from .report import THROUGHPUT_PNG, BenchReport, Row
 from .worker_process import WAIT_POLICY, ContenderError, PointError, WorkerProcess
@@ -24,15 +24,19 @@ from .worker_process import WAIT_POLICY, ContenderError, PointError, WorkerProce
 SEED = 0
 
 
+# A curve and a number of tokens, or None: single queries.
+Place = tuple[Curve, int] | None
+
+
 @dataclass
 class _Point:
-    """What the rounds found so far for one contender at one token count; None = its queries."""
+    """What the rounds found so far for one contender at one place."""
 
     contender: Contender
-    token_count: int | None
+    place: Place
     samples: list[float] = field(default_factory=list)
     rounds: int = 0
-    entities_per_sample: int | None = None
+    items_per_sample: int | None = None
     max_difference: float | None = None
     note: str | None = None
     failed: bool = False
@@ -43,26 +47,26 @@ class _Point:
         return self.note is None
 
     def row(self) -> Row:
-        asks = self.token_count is None
-        name = self.contender.query_name if asks else self.contender.name
-        assert name is not None
+        curve, count = self.place or (None, None)
         numbers: dict[str, Any] = {}
         if self.samples:
-            names = ("_p50", "_min", "_max", "_p99") if asks else ("", "_min", "_max")
-            unit = "latency_ms" if asks else "entities_per_second"
+            names = ("_p50", "_min", "_max", "_p99") if curve is None else ("", "_min", "_max")
+            unit = "latency_ms" if curve is None else "per_second"
             values = [float(value) for value in np.percentile(self.samples, [50, 0, 100, 99])]
             numbers = {f"{unit}{suffix}": value for suffix, value in zip(names, values, strict=False)}
         return Row(
-            mode="query" if asks else "entity_encoder",
-            contender=name,
+            mode="query" if curve is None else "throughput",
+            contender=self.contender.name,
             backend=self.contender.backend,
             device="cpu",
-            graph="query_encoder" if asks else self.contender.graph,
-            token_count=self.token_count,
+            graph=self.contender.graph(curve) if curve else None,
+            tokens=curve.tokens if curve else None,
+            token_count=count,
+            unit=curve.unit if curve else None,
             status="measured" if self.samples else "failed" if self.failed else "not measured",
             samples=len(self.samples),
             rounds=self.rounds,
-            entities_per_sample=self.entities_per_sample,
+            items_per_sample=self.items_per_sample,
             max_difference=self.max_difference,
             note=self.note,
             **numbers,
@@ -72,7 +76,7 @@ class _Point:
 def run_benchmark(
     bundle: str | Path,
     out: str | Path,
-    token_counts: Sequence[int],
+    token_counts: Counts | None = None,
     *,
     threads: int | None = None,
     seconds: float = 1.0,
@@ -82,13 +86,14 @@ def run_benchmark(
 ) -> BenchReport:
     """Measure a bundle on the CPU and write results.json, results.csv and throughput.png.
 
-    In every round each contender gets a fresh process; at every token count they take turns, in alternating order.
+    In every round each contender gets a fresh process; at every point they take turns, in alternating order.
     The files are rewritten after every point. A point that fails is a marked row, and the sweep goes on.
 
     Args:
         bundle: the bundle's folder.
         out: folder for the results; those of an earlier run in it are replaced.
-        token_counts: lengths of the entities' sequences, each at least 4; see `random_entities`.
+        token_counts: what to measure throughput against, by kind: "all" for families that encode entities, "text" and
+            "visual" for the others. None, and kinds that are not named: the family's own choice (curves.py).
         threads: CPU threads of every contender; None = all cores that this process may use.
         seconds: measuring time per contender, point and round.
         rounds: how often everything is repeated.
@@ -101,7 +106,7 @@ def run_benchmark(
         BackendError: matplotlib is not installed and `plot` is true.
     """
     opened = Bundle.open(bundle)
-    counts = check_token_counts(opened, token_counts)
+    counts = chosen_counts(opened, token_counts or {})
     threads = usable_cores() if threads is None else threads
     _check(threads, seconds, rounds)
     if plot:
@@ -125,16 +130,20 @@ class _Sweep:
         self,
         bundle: Bundle,
         folder: Path,
-        token_counts: tuple[int, ...],
+        counts: dict[Tokens, tuple[int, ...]],
         threads: int,
         seconds: float,
         rounds: int,
         progress: Callable[[str], None],
     ) -> None:
         self.bundle, self.folder, self.progress = bundle, folder, progress
-        self.token_counts, self.threads, self.seconds = token_counts, threads, seconds
+        self.threads, self.seconds = threads, seconds
+        self.contenders = contenders(bundle)
+        # Queries first, then every curve.
+        self.places: list[Place] = [None]
+        self.places += [(curve, count) for curve in curves(bundle) for count in counts[curve.tokens]]
         self.settings = {
-            "token_counts": list(token_counts),
+            "token_counts": {kind: list(numbers) for kind, numbers in counts.items()},
             "seconds": seconds,
             "rounds": rounds,
             "threads": threads,
@@ -144,35 +153,36 @@ class _Sweep:
         }
         self.environment = environment(bundle.path, threads)
         self.environment["load_average_before"] = self.environment.pop("load_average")
-        self.points: dict[tuple[Contender, int | None], _Point] = {}
-        for contender in CONTENDERS:
-            counts = (*token_counts, None) if contender.query_name else token_counts
-            self.points |= {(contender, count): _Point(contender, count) for count in counts}
-        for contender in CONTENDERS:
+        self.points = {
+            (contender, place): _Point(contender, place)
+            for contender in self.contenders
+            for place in self.places
+            if place or contender.answers
+        }
+        for contender in self.contenders:
             if absence := contender.absence(bundle):
                 self._rule_out(contender, absence)
 
     def round(self, number: int) -> None:
-        """One fresh process per contender; queries first, then every token count."""
-        order = CONTENDERS[:: -1 if number % 2 else 1]
+        """One fresh process per contender, and every place in turn."""
+        order = self.contenders[:: -1 if number % 2 else 1]
         with ExitStack() as stack, tempfile.TemporaryDirectory() as vectors:
             workers = {
-                contender: stack.enter_context(
-                    WorkerProcess(self.bundle.path.absolute(), contender.backend, contender.graph, self.threads)
-                )
+                contender: stack.enter_context(WorkerProcess(self.bundle.path.absolute(), contender, self.threads))
                 for contender in order
                 if contender.absence(self.bundle) is None
             }
             self._start(workers)
-            for count in (None, *self.token_counts):
-                self.progress(f"round {number + 1}: {'single queries' if count is None else f'{count} tokens'}")
+            for turn, place in enumerate(self.places):
+                where = f"{place[0].graph}, {place[1]} {axis_name(place[0].tokens)}" if place else "single queries"
+                self.progress(f"round {number + 1}: {where}")
                 files: dict[Contender, Path] = {}
                 for contender, worker in workers.items():
-                    point = self.points.get((contender, count))
+                    point = self.points.get((contender, place))
                     if point is not None and point.open:
-                        files[contender] = Path(vectors) / f"{len(files)}-{count}.npy"
+                        files[contender] = Path(vectors) / f"{len(files)}-{turn}.npy"
                         self._measure(point, worker, files[contender])
-                self._compare(count, files)
+                self._compare(place, files)
                 self.report(complete=False).save(self.folder)
 
     def _start(self, workers: dict[Contender, WorkerProcess]) -> None:
@@ -206,30 +216,29 @@ class _Sweep:
         report.save(self.folder)
         return report
 
-    def _measure(self, point: _Point, worker: WorkerProcess, vectors: Path) -> None:
-        request: dict[str, Any] = {"seconds": self.seconds, "seed": SEED}
-        if point.token_count is None:
-            request |= {"mode": "query"}
-        else:
-            request |= {"mode": "entity_encoder", "token_count": point.token_count, "vectors": str(vectors)}
+    def _measure(self, point: _Point, worker: WorkerProcess, outputs: Path) -> None:
+        request: dict[str, Any] = {"mode": "query", "seconds": self.seconds, "seed": SEED}
+        if point.place:
+            curve, count = point.place
+            request |= {"mode": "throughput", **asdict(curve), "token_count": count, "outputs": str(outputs)}
         try:
             reply = worker.ask(request)
         except (ContenderError, PointError) as err:
             point.note, point.failed = str(err), True
         else:
-            point.samples += reply["latency_ms"] if point.token_count is None else reply["entities_per_second"]
-            point.entities_per_sample = reply.get("entities_per_sample")
+            point.samples += reply["per_second" if point.place else "latency_ms"]
+            point.items_per_sample = reply.get("items_per_sample")
             point.rounds += 1
         self.report(complete=False).save(self.folder)
 
-    def _compare(self, count: int | None, files: dict[Contender, Path]) -> None:
-        """The largest difference of every contender's vectors from the reference's."""
+    def _compare(self, place: Place, files: dict[Contender, Path]) -> None:
+        """The largest difference of every contender's outputs from the reference's."""
         if REFERENCE not in files or not files[REFERENCE].is_file():
             return
         expected = np.load(files[REFERENCE], allow_pickle=False)
         for contender, path in files.items():
             if path.is_file():
-                point = self.points[contender, count]
+                point = self.points[contender, place]
                 difference = float(np.abs(np.load(path, allow_pickle=False) - expected).max())
                 point.max_difference = max(difference, point.max_difference or 0.0)
 

@@ -1,10 +1,11 @@
 """A contender's own process: `python -m mmkg_sdk.bench.worker JOB`, requests on stdin, replies on stdout.
 
-JOB is a JSON object with bundle, backend, graph and threads. Every line of stdin is a request, every line of stdout the
-reply, both JSON objects; the first line of stdout says {"ready": true}. A reply {"error": ...} is one failed point,
+JOB is a JSON object with bundle, backend, rewrite and threads. Every line of stdin is a request, every line of stdout
+the reply, both JSON objects; the first line of stdout says {"ready": true}. A reply {"error": ...} is one failed point,
 or, as the first line, a contender that cannot run here.
 
-    {"mode": "entity_encoder", "token_count": 14, "seconds": 1.0, "seed": 0, "vectors": "FILE.npy"}
+    {"mode": "throughput", "graph": "entity_encoder", "tokens": "all", "unit": "entities", "token_count": 14,
+     "seconds": 1.0, "seed": 0, "outputs": "FILE.npy"}
     {"mode": "query", "seconds": 1.0, "seed": 0}
 """
 
@@ -21,9 +22,10 @@ import numpy as np
 
 from mmkg_sdk import load
 from mmkg_sdk.errors import MmkgError
-from mmkg_sdk.model import Model
 
-from .measure import compared_vectors, entity_rates, query_latencies_ms
+from .curves import Curve
+from .measure import compared_outputs, compared_vectors, entity_rates, graph_rates, query_latencies_ms
+from .sized_graphs import open_sized
 
 
 def main() -> None:
@@ -38,28 +40,33 @@ def main() -> None:
 
     job = json.loads(sys.argv[1])
     try:
-        model = load(job["bundle"], job["backend"], "cpu", threads=job["threads"])
+        opened = load(job["bundle"], job["backend"], "cpu", threads=job["threads"])
     except MmkgError as err:
         reply({"error": str(err)})
         return
-    with model:
+    with opened:
         reply({"ready": True})
         for line in sys.stdin:
             try:
-                reply(_answer(model, job["graph"], json.loads(line)))
+                reply(_answer(opened, job, json.loads(line)))
             except MmkgError as err:
                 reply({"error": str(err)})
             except Exception as err:  # whatever it is, it is one failed point, and the sweep goes on
                 reply({"error": f"{type(err).__name__}: {err}"})
 
 
-def _answer(model: Model, graph: str, request: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(opened: Any, job: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
     seconds, seed = request["seconds"], request["seed"]
     if request["mode"] == "query":
-        return {"latency_ms": query_latencies_ms(model, seconds=seconds, seed=seed)}
-    token_count = request["token_count"]
-    np.save(request["vectors"], compared_vectors(model, graph, token_count, seed=seed), allow_pickle=False)
-    return asdict(entity_rates(model, graph, token_count, seconds=seconds, seed=seed))
+        return {"latency_ms": query_latencies_ms(opened, seconds=seconds, seed=seed)}
+    curve, count = Curve(request["graph"], request["tokens"], request["unit"]), request["token_count"]
+    if curve.tokens == "all":
+        graph = curve.graph + job["rewrite"]
+        np.save(request["outputs"], compared_vectors(opened, graph, count, seed=seed), allow_pickle=False)
+        return asdict(entity_rates(opened, graph, count, seconds=seconds, seed=seed))
+    sized = open_sized(opened.bundle, curve, count, job["backend"], job["threads"])
+    np.save(request["outputs"], compared_outputs(sized, curve.graph, opened.bundle.precision), allow_pickle=False)
+    return asdict(graph_rates(sized, seconds=seconds))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from typing import Any
 
 import mmkg_sdk
 
+from .contenders import Contender
+
 # No point of a sweep takes longer unless something hangs.
 _DEADLINE_S = 900.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -36,8 +38,8 @@ class ContenderError(Exception):
 class WorkerProcess:
     """One contender in a process of its own. A process that died is started anew when it is asked again."""
 
-    def __init__(self, bundle: Path, backend: str, graph: str, threads: int) -> None:
-        job = {"bundle": str(bundle), "backend": backend, "graph": graph, "threads": threads}
+    def __init__(self, bundle: Path, contender: Contender, threads: int) -> None:
+        job = {"bundle": str(bundle), "backend": contender.backend, "rewrite": contender.rewrite, "threads": threads}
         # -P keeps files of the current folder from being taken for packages.
         self._command = [sys.executable, "-P", "-m", "mmkg_sdk.bench.worker", json.dumps(job)]
         self._threads = threads

@@ -124,7 +124,7 @@ class Extractor(SentenceModel):
         places = _places(asked)
         spans = [_words_and_spans(mention, place) for mention, place in zip(asked, places, strict=True)]
         shown = [self._seen(mention.images, place) for mention, place in zip(asked, places, strict=True)]
-        texts = self._runtime.relation_texts(self._tokenizer, spans, self.bundle.config)
+        texts = self._runtime.relation_texts(self.tokenizer, spans, self.bundle.config)
         parts = [np.empty((0, len(self.relations)), np.float32)]
         for rows in self._chunks(len(asked)):
             states = self._image_states(shown[rows], places[rows], skip_unreadable=unreadable == "none")

@@ -90,7 +90,12 @@ class SentenceModel(Opened):
             self._states.clear()
 
     @cached_property
-    def _tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> Tokenizer:
+        """What makes word pieces of words.
+
+        Raises:
+            QueryError: the bundle was made of token ids and has none.
+        """
         tokenizer: Tokenizer = self._runtime.open_tokenizer(self.bundle)
         return tokenizer
 

@@ -75,7 +75,7 @@ class Tagger(SentenceModel):
             raise QueryError(f"images is {images!r:.80}; expected None, or one for each of the {count} sentences.")
         places = [f"sentence {row} of {count}" for row in range(count)]
         shown = [self._seen(one, place) for one, place in zip(images or [None] * count, places, strict=True)]
-        pieces = self._runtime.tagging_texts(self._tokenizer, sentences, self.bundle.config)
+        pieces = self._runtime.tagging_texts(self.tokenizer, sentences, self.bundle.config)
         parts = [np.empty((0, self.max_length), np.int64)]
         for rows in self._chunks(count):
             states = self._image_states(shown[rows], places[rows], skip_unreadable=unreadable == "none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from mmkg_sdk import QueryError
 from mmkg_sdk.bench import random_entities
-from mmkg_sdk.bench.inputs import check_token_counts
+from mmkg_sdk.bench.curves import Counts, check_count, chosen_counts
 from mmkg_sdk.bundle import Bundle
 
 
@@ -50,13 +51,42 @@ def test_equal_seeds_give_equal_entities(bundle: Bundle) -> None:
 
 
 def test_token_counts_are_sorted_and_counted_once(bundle: Bundle) -> None:
-    assert check_token_counts(bundle, [8, 4, 8, 14]) == (4, 8, 14)
+    assert chosen_counts(bundle, {"all": [8, 4, 8, 14]}) == {"all": (4, 8, 14)}
+
+
+def test_a_family_has_counts_of_its_own(bundle: Bundle, golden_bundles: Callable[..., Path]) -> None:
+    assert chosen_counts(bundle, {}) == {"all": (4, 8, 14, 32, 64, 128, 256, 512)}
+    mimic = Bundle.open(golden_bundles("base", "fp32", "mimic"))
+    found = chosen_counts(mimic, {"text": [9]})
+    assert found["text"] == (9,)
+    assert mimic.config.num_image_tokens in found["visual"]
+    assert {5, 17, 50, 101, 197} <= set(found["visual"])
 
 
 @pytest.mark.parametrize("counts", [[2], [3], [-1], [0], [True], [4.0], ["8"], [10**9], [8, 2051], []])
 def test_token_counts_out_of_range_are_refused(bundle: Bundle, counts: list[int]) -> None:
-    with pytest.raises(QueryError, match="token count"):
-        check_token_counts(bundle, counts)
+    with pytest.raises(QueryError, match=r"token count|numbers of tokens"):
+        chosen_counts(bundle, {"all": counts})
     if counts:
         with pytest.raises(QueryError, match="takes a whole number from 4 to 2,050"):
             random_entities(bundle, counts[-1], 1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"all": [4]}, "measured by numbers of text tokens and visual tokens; counts of tokens were given"),
+        ({"visual": [6]}, "6 visual tokens are no picture"),
+        ({"visual": [1]}, "from 2 to 4,096"),
+        ({"text": [5000]}, "from 4 to 4,096"),
+    ],
+)
+def test_what_a_text_or_a_picture_cannot_have_is_refused(
+    asked: Counts, said: str, golden_bundles: Callable[..., Path]
+) -> None:
+    with pytest.raises(QueryError, match=said):
+        chosen_counts(Bundle.open(golden_bundles("base", "fp32", "mimic")), asked)
+
+
+def test_mkgformer_takes_any_number_of_visual_tokens(golden_bundles: Callable[..., Path]) -> None:
+    check_count(Bundle.open(golden_bundles("mre_small", "fp32", "mkgformer")), "visual", 6)

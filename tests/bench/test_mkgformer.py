@@ -28,12 +28,9 @@ MINIATURE = {
 
 
 def test_every_rewrite_gives_the_same_scores(tmp_path: Path) -> None:
-    found = measure_rewrites(
-        tmp_path / "out.json", text_tokens=8, text_counts=(4, 6), visual_counts=(2,), seconds=0.0, **MINIATURE
-    )
+    found = measure_rewrites(tmp_path / "out.json", text_tokens=8, seconds=0.0, **MINIATURE)
     assert [row["way"] for row in found["rewrites"]] == list(WAYS)
     assert all(row["difference"] < 1e-4 and len(row["samples_ms"]) == 3 for row in found["rewrites"])
-    assert [point["text_tokens"] for point in found["text_tokens"]] == [4, 6]
     assert found["environment"]["threads"] == 1
     assert json.loads((tmp_path / "out.json").read_text()) == found
 

@@ -14,9 +14,10 @@ import pytest
 
 from mmkg_sdk import QueryError
 from mmkg_sdk.bench import BenchReport, run_benchmark
+from mmkg_sdk.bench.curves import Counts, Tokens
 
-PLAIN, TABLE, TORCH = "ONNX Runtime, plain", "ONNX Runtime, token table", "torch, plain"
-COUNTS = [4, 9]
+PLAIN, TABLE, TORCH = "ONNX Runtime", "ONNX Runtime, token table", "torch"
+COUNTS: Counts = {"all": [4, 9]}
 
 
 def saved(folder: Path) -> dict[str, Any]:
@@ -36,8 +37,8 @@ def report(golden_bundle: Path, folder: Path) -> BenchReport:
 
 def test_every_contender_is_measured_at_every_point_in_every_round(report: BenchReport) -> None:
     points = {(row.contender, row.token_count) for row in report.rows}
-    encoders = {(name, count) for name in (PLAIN, TABLE, TORCH) for count in COUNTS}
-    assert points == encoders | {("torch", None), ("ONNX Runtime", None)}
+    encoders = {(name, count) for name in (PLAIN, TABLE, TORCH) for count in (4, 9)}
+    assert points == encoders | {(TORCH, None), (PLAIN, None)}
     assert len(report.rows) == len(points)
     for row in report.rows:
         assert (row.status, row.rounds, row.note) == ("measured", 2, None)
@@ -46,7 +47,7 @@ def test_every_contender_is_measured_at_every_point_in_every_round(report: Bench
             values = [row.latency_ms_min, row.latency_ms_p50, row.latency_ms_p99, row.latency_ms_max]
         else:
             assert row.samples >= 6
-            values = [row.entities_per_second_min, row.entities_per_second, row.entities_per_second_max]
+            values = [row.per_second_min, row.per_second, row.per_second_max]
         assert None not in values
         assert values == sorted(values)
         assert values[0] > 0
@@ -54,7 +55,7 @@ def test_every_contender_is_measured_at_every_point_in_every_round(report: Bench
 
 def test_contenders_agree_with_the_plain_graph(report: BenchReport) -> None:
     for row in report.rows:
-        if row.mode == "entity_encoder":
+        if row.mode == "throughput":
             assert row.max_difference is not None
             assert row.max_difference < 1e-5
             assert (row.max_difference == 0) == (row.contender == PLAIN)
@@ -95,10 +96,11 @@ def test_plot_is_a_picture_with_something_drawn(report: BenchReport, folder: Pat
 
 def test_table_has_a_line_per_token_count_and_backend(report: BenchReport) -> None:
     lines = report.table().splitlines()
-    assert [line.split()[0] for line in lines[2:4]] == ["4", "9"]
-    assert "x)" in lines[2]
-    assert any(line.startswith("torch ") for line in lines[4:])
-    assert any(line.startswith("ONNX Runtime ") for line in lines[4:])
+    assert lines[2] == "Entities per second (entity_encoder)"
+    assert [line.split()[0] for line in lines[4:6]] == ["4", "9"]
+    assert "x)" in lines[4]
+    assert any(line.startswith("torch ") for line in lines[6:])
+    assert any(line.startswith("ONNX Runtime ") for line in lines[6:])
 
 
 def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(golden_bundle: Path, tmp_path: Path) -> None:
@@ -106,20 +108,20 @@ def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(golden_bundle:
     seen: list[dict[str, Any]] = []
 
     def kill_one(message: str) -> None:
-        if message.endswith(": 9 tokens"):
+        if message.endswith(", 9 tokens"):
             seen.append(saved(tmp_path))
-            (worker,) = [child for child in children() if "entity_encoder_token_table" in child[1]]
+            (worker,) = [child for child in children() if "_token_table" in child[1]]
             os.kill(worker[0], signal.SIGKILL)
 
     report = run_benchmark(
-        golden_bundle, tmp_path, [4, 9, 16], threads=1, seconds=0.02, rounds=1, plot=False, progress=kill_one
+        golden_bundle, tmp_path, {"all": [4, 9, 16]}, threads=1, seconds=0.02, rounds=1, plot=False, progress=kill_one
     )
     status = {(row.contender, row.token_count): row.status for row in report.rows}
     assert [point for point, value in status.items() if value != "measured"] == [(TABLE, 9)]
     (failed,) = [row for row in report.rows if row.status == "failed"]
     assert failed.note is not None
     assert "killed (signal 9)" in failed.note
-    assert failed.entities_per_second is None
+    assert failed.per_second is None
     assert "failed" in report.table()
     # What lay on the disk at that moment: the earlier points measured, the later ones said to be not.
     (partial,) = seen
@@ -134,7 +136,7 @@ def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(golden_bundle:
 
 def test_an_interrupted_sweep_leaves_its_finished_rows_and_no_process(golden_bundle: Path, tmp_path: Path) -> None:
     def interrupt(message: str) -> None:
-        if message.endswith(": 9 tokens"):
+        if message.endswith(", 9 tokens"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -153,7 +155,7 @@ def test_a_missing_package_is_said_and_the_others_are_measured(
     (tmp_path / "onnxruntime").mkdir()
     (tmp_path / "onnxruntime" / "__init__.py").write_text("raise ModuleNotFoundError('gone', name='onnxruntime')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    report = run_benchmark(golden_bundle, tmp_path, [4], threads=1, seconds=0.02, rounds=1)
+    report = run_benchmark(golden_bundle, tmp_path, {"all": [4]}, threads=1, seconds=0.02, rounds=1)
     for row in report.rows:
         if row.backend == "torch":
             assert row.status == "measured"
@@ -166,14 +168,57 @@ def test_a_missing_package_is_said_and_the_others_are_measured(
 
 
 def test_a_deep_model_has_no_token_table_and_the_report_says_so(
-    golden_bundles: Callable[[str, str], Path], tmp_path: Path
+    golden_bundles: Callable[..., Path], tmp_path: Path
 ) -> None:
-    report = run_benchmark(golden_bundles("deep_more_rel", "fp32"), tmp_path, [5], threads=1, seconds=0.02, rounds=1)
+    report = run_benchmark(
+        golden_bundles("deep_more_rel", "fp32"), tmp_path, {"all": [5]}, threads=1, seconds=0.02, rounds=1
+    )
     (row,) = [row for row in report.rows if row.contender == TABLE]
     assert row.status == "not measured"
     assert row.note is not None
     assert "exact for one entity encoder layer only" in row.note
     assert [r.status for r in report.rows if r.contender != TABLE] == ["measured"] * 4
+
+
+@pytest.mark.parametrize(
+    ("family", "case", "panels"),
+    [
+        (
+            "mimic",
+            "base",
+            {("texts", "text"): (6, 8), ("images", "visual"): (5, 10), ("pairs", "text"): (6, 8)},
+        ),
+        ("mkgformer", "lp_pretrain_small", {("queries", "text"): (6, 8), ("queries", "visual"): (5, 10)}),
+        ("mkgformer", "mre_small", {("sentences", "text"): (6, 8), ("sentences", "visual"): (5, 10)}),
+    ],
+    ids=["mimic", "links", "relations"],
+)
+def test_encoders_of_one_length_are_made_anew_for_each_number_of_tokens(
+    family: str,
+    case: str,
+    panels: dict[tuple[str, Tokens], tuple[int, int]],
+    golden_bundles: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    counts: Counts = {"text": (8, 6), "visual": (5, 10)}
+    report = run_benchmark(golden_bundles(case, "fp32", family), tmp_path, counts, threads=1, seconds=0.02, rounds=1)
+    assert report.panels() == list(panels)
+    for panel, expected in panels.items():
+        for name in (TORCH, PLAIN):
+            assert tuple(row.token_count for row in report.curve(name, panel)) == expected
+        assert f"{panel[0].capitalize()} per second" in report.table()
+    for row in report.rows:
+        if row.mode == "throughput":
+            assert row.max_difference is not None
+            assert row.max_difference < 1e-4  # both runtimes answer the same questions with the same weights
+            assert row.items_per_sample
+        elif case == "lp_pretrain_small":
+            assert row.latency_ms_p50 is not None
+        else:  # made of token ids
+            assert row.status == "failed"
+            assert row.note is not None
+            assert "has no tokenizer" in row.note
+    assert (tmp_path / "throughput.png").is_file()
 
 
 @pytest.mark.parametrize("options", [{"threads": 0}, {"seconds": 0}, {"seconds": float("nan")}, {"rounds": 0}])
@@ -182,7 +227,7 @@ def test_settings_out_of_range_are_refused_before_anything_is_written(
 ) -> None:
     (name,) = options
     with pytest.raises(QueryError, match=name):
-        run_benchmark(golden_bundle, tmp_path / "out", [4], **options)
+        run_benchmark(golden_bundle, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
 

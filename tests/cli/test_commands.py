@@ -111,7 +111,7 @@ def test_inspect_and_verify_describe_the_bundle(golden_bundle: Path) -> None:
         (("tag", "--sentence", "a"), "`mmkg-sdk tag` needs a bundle for entity-recognition"),
         (
             ("bench", "--token-counts", "4", "--out", "results"),
-            "is a bundle of mimic; this benchmark encodes entities from",
+            "mimic bundles are measured by numbers of text tokens",
         ),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

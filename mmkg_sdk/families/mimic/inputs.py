@@ -153,9 +153,7 @@ def check_data(data: RunData, config: MimicConfig) -> None:
 
 def _linking_data(dataset: AnyData) -> LinkingData:
     if not isinstance(dataset, LinkingData):
-        raise DataError(
-            f"mimic links mentions to entities, but {dataset.name} holds {kind_of(dataset)}."
-        )
+        raise DataError(f"mimic links mentions to entities, but these data hold {kind_of(dataset)}.")
     return dataset
 
 

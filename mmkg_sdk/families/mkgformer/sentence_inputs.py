@@ -197,8 +197,8 @@ def _encoded(data: RelationData | TaggingData, split: str, tokenizer: Tokenizer,
 def _sentence_data(dataset: AnyData) -> RelationData | TaggingData:
     if not isinstance(dataset, RelationData | TaggingData):
         raise DataError(
-            "mkgformer reads knowledge graphs, sentences with relations and sentences with tags, but "
-            f"{dataset.name} holds {kind_of(dataset)}."
+            "mkgformer reads knowledge graphs, sentences with relations and sentences with tags, but these data hold "
+            f"{kind_of(dataset)}."
         )
     return dataset
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from click.testing import CliRunner
 
 import mmkg_sdk
 from mmkg_sdk import Linker, Mention
+from mmkg_sdk.bench.measure import query_latencies_ms
+from mmkg_sdk.bench.questions import questions
 from mmkg_sdk.cli.main import cli
 from mmkg_sdk.data.linking_layout import write_linking
 from mmkg_sdk.data.mentions import LinkingData
@@ -269,3 +272,9 @@ def test_no_warning_comes_of_an_ordinary_question(linker: Linker) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         linker.link_mentions(GEORGIA)
+
+
+def test_the_benchmark_asks_for_labels_in_sentences_with_pictures(linker: Linker) -> None:
+    asked = islice(questions(linker, seed=0), 3)
+    assert all(set(ask()) == set(LABELS) for ask in asked)  # ten of seven candidates are all of them
+    assert len(query_latencies_ms(linker, seconds=1e-3, seed=0)) >= 3

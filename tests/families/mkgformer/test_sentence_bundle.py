@@ -8,6 +8,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk import BundleError, DataError, ExportError, QueryError, RelationMention
+from mmkg_sdk.bench.measure import query_latencies_ms
+from mmkg_sdk.bench.questions import questions
 from mmkg_sdk.data.sentences import RelationData, SentenceImages
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.evaluation.entity_recognition import evaluate_bundle as evaluate_tags
@@ -431,7 +434,7 @@ def test_what_is_no_sentence_is_told_so(sentences: Any, images: Any, message: st
 
 def test_wrong_arrays_are_told_so(extractor: Extractor) -> None:
     texts = extractor._runtime.relation_texts(
-        extractor._tokenizer, [(["film", "song"], (0, 1), (1, 2))], extractor.bundle.config
+        extractor.tokenizer, [(["film", "song"], (0, 1), (1, 2))], extractor.bundle.config
     )
     good = {name: getattr(texts, name) for name in TEXT} | {"image_state": extractor._no_images}
     assert extractor.score_tokens(**good).shape == (1, 3)
@@ -626,3 +629,13 @@ def test_pictures_of_the_data_reach_run_and_bundle_alike(
             warnings.simplefilter("error")
             found = evaluate_relations(extractor, "test", str(tmp_path / "data"))
             assert found.to_json() == evaluate_path(run.folder, "test", device="cpu").to_json()
+
+
+@pytest.mark.parametrize("task", ["mre", "mner"])
+def test_the_benchmark_asks_of_sentences_that_the_model_reads_whole(toys: Callable[[str], Path], task: str) -> None:
+    with mmkg_sdk.load(toys(task) / "bundle", device="cpu", threads=1) as opened:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            answers = [ask() for ask in islice(questions(opened, seed=0), 5)]
+        assert all(answer in opened.relations if task == "mre" else isinstance(answer, tuple) for answer in answers)
+        assert len(query_latencies_ms(opened, seconds=1e-3, seed=0)) >= 3

@@ -1,0 +1,137 @@
+"""A graph of a MIMIC or MKGformer bundle at another number of tokens: traced anew, with random weights, on the CPU.
+
+The time of a graph does not depend on its weights, none of its operators looks at values. What is timed is what
+`mmkg-sdk export` would write for a model of that length, with the session settings of the SDK's own backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmkg_sdk.backends.onnxruntime import session_options
+from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.errors import BackendError, missing_package
+from mmkg_sdk.families import family_part
+from mmkg_sdk.linker import PAIRS
+from mmkg_sdk.specs import GraphSpec
+
+from .curves import Curve, resized
+
+# Texts, images or questions in one run.
+_BATCH = 8
+_SEED = 0
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class SizedGraph:
+    """One graph at one size.
+
+    Attributes:
+        inputs: random ones, equal for every runtime.
+        items: what a run answers, in the unit of the curve.
+        run: one run of `inputs`: the outputs by name.
+    """
+
+    inputs: Arrays
+    items: int
+    run: Callable[[], Arrays]
+
+
+def open_sized(bundle: Bundle, curve: Curve, count: int, backend: str, threads: int) -> SizedGraph:
+    """Make the graph and open it.
+
+    Args:
+        backend: "torch" or "onnxruntime".
+
+    Raises:
+        BackendError: a package is missing, or the runtime does not take the precision.
+    """
+    try:
+        import torch
+    except ModuleNotFoundError as err:
+        raise missing_package("torch", "train", f"measuring {bundle.family} by its number of tokens") from err
+    from mmkg_sdk.families.exported import DTYPES
+
+    config = resized(bundle, curve.tokens, count)
+    spec = _spec(bundle, config, curve, count)
+    sizes = {
+        "batch": _BATCH,
+        "mentions": 1,
+        "candidates": PAIRS["cpu"],
+        "text_tokens": getattr(config, "max_length", 0),
+    }
+    inputs = _random_inputs(spec, config, sizes)
+    torch.set_num_threads(threads)
+    torch.manual_seed(_SEED)
+    model = family_part(bundle.family, "model").build(config.to_json(), {})
+    module = family_part(bundle.family, "graphs").graph_modules(model, DTYPES[bundle.precision])[curve.graph]
+    run = _in_torch(module, spec, inputs) if backend == "torch" else _in_onnxruntime(module, spec, inputs, threads)
+    return SizedGraph(inputs, sizes["candidates"] if curve.unit == "pairs" else _BATCH, run)
+
+
+def _spec(bundle: Bundle, config: Any, curve: Curve, count: int) -> GraphSpec:
+    spec: GraphSpec = family_part(bundle.family, "graphs").graph_specs(config)[curve.graph]
+    if bundle.family == "mkgformer" and curve.tokens == "visual":
+        states = [i for i, tensor in enumerate(spec.inputs) if tensor.name == "image_state"]
+        inputs = list(spec.inputs)
+        for i in states:
+            batch, _, width = inputs[i].shape
+            inputs[i] = replace(inputs[i], shape=(batch, count, width))
+        return replace(spec, inputs=tuple(inputs))
+    return spec
+
+
+def _random_inputs(spec: GraphSpec, config: Any, sizes: dict[str, int]) -> Arrays:
+    """Noise as numbers, tokens of any kind, and no padding."""
+    random = np.random.default_rng(_SEED)
+    inputs: Arrays = {}
+    for tensor in spec.inputs:
+        shape = tuple(axis if isinstance(axis, int) else sizes[axis.name] for axis in tensor.shape)
+        if tensor.name == "input_ids":
+            inputs[tensor.name] = random.integers(config.vocabulary_size, size=shape)
+        elif tensor.name == "attention_mask":
+            inputs[tensor.name] = np.ones(shape, np.int64)
+        elif tensor.dtype == "int64":  # token types, and where a question is read: any position costs the same
+            inputs[tensor.name] = np.zeros(shape, np.int64)
+        else:
+            inputs[tensor.name] = random.standard_normal(shape, np.float32).astype(tensor.dtype)
+    return inputs
+
+
+def _in_torch(module: Any, spec: GraphSpec, inputs: Arrays) -> Callable[[], Arrays]:
+    import torch
+
+    arguments = [torch.from_numpy(inputs[tensor.name]) for tensor in spec.inputs]
+
+    def run() -> Arrays:
+        with torch.inference_mode():
+            found = module(*arguments)
+        outputs = found if isinstance(found, tuple) else (found,)
+        return {tensor.name: output.numpy() for tensor, output in zip(spec.outputs, outputs, strict=True)}
+
+    return run
+
+
+def _in_onnxruntime(module: Any, spec: GraphSpec, inputs: Arrays, threads: int) -> Callable[[], Arrays]:
+    import onnxruntime
+
+    from mmkg_sdk.export.onnx_graph import trace_graph
+
+    graph = trace_graph(module, spec).SerializeToString()
+    try:
+        session = onnxruntime.InferenceSession(graph, session_options(threads), providers=["CPUExecutionProvider"])
+    except Exception as err:  # ONNX Runtime raises its own types, which are not exported
+        raise BackendError(f"{spec.name} could not be opened: {err}") from err
+    names = [tensor.name for tensor in spec.outputs]
+
+    def run() -> Arrays:
+        return dict(zip(names, session.run(names, inputs), strict=True))
+
+    return run
