@@ -16,23 +16,36 @@ class Queries:
     """A batch of questions as ids, int64 [batch] each: the known entity, the relation, and what is missing.
 
     `direction` is 0 where the tail is asked for (entity is the head) and 1 where the head is (entity is the tail).
+    `pictured` is whose pictures go with each question, for families that look at them; None: the known entity's.
     """
 
     entity: NDArray[np.int64]
     relation: NDArray[np.int64]
     direction: NDArray[np.int64]
+    pictured: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.entity)
 
     def __getitem__(self, rows: slice) -> Queries:
-        return Queries(self.entity[rows], self.relation[rows], self.direction[rows])
+        pictured = None if self.pictured is None else self.pictured[rows]
+        return Queries(self.entity[rows], self.relation[rows], self.direction[rows], pictured)
 
     @classmethod
-    def for_triples(cls, triples: NDArray[np.int64], direction: int) -> Queries:
-        """The queries that ask for one side of given triples, int64 [n, 3]."""
-        entity = triples[:, 0 if direction == TAIL else 2]
-        return cls(entity, triples[:, 1], np.full(len(triples), direction, dtype=np.int64))
+    def for_triples(cls, triples: NDArray[np.int64], direction: int, *, answer_pictured: bool = False) -> Queries:
+        """The queries that ask for one side of given triples, int64 [n, 3].
+
+        Args:
+            answer_pictured: the pictures are those of the answer, which gives it away.
+        """
+        known, answer = (0, 2) if direction == TAIL else (2, 0)
+        pictured = triples[:, answer] if answer_pictured else None
+        return cls(triples[:, known], triples[:, 1], np.full(len(triples), direction, dtype=np.int64), pictured)
+
+    @property
+    def shown(self) -> NDArray[np.int64]:
+        """Whose pictures go with each question, int64 [batch]."""
+        return self.entity if self.pictured is None else self.pictured
 
 
 @dataclass(frozen=True)

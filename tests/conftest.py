@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmkg_sdk.data.mentions import LinkingData
 from mmkg_sdk.export import export_bundle, import_checkpoint
 from mmkg_sdk.run import Run
+from tests.families.mimic.small import random_run, world
+from tests.families.mkgformer.sentence_bundles import toy_bundle
 
 # Tests are many small runs: more threads than cores would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -60,3 +63,36 @@ def golden_bundles(golden_bundle: Path, tmp_path_factory: pytest.TempPathFactory
         return made[key]
 
     return bundle
+
+
+@pytest.fixture(scope="session")
+def small_world(tmp_path_factory: pytest.TempPathFactory) -> LinkingData:
+    """Seven entities that mentions may mean. Read-only, as all that follows."""
+    return world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def small_run(small_world: LinkingData, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A MIMIC of random weights on the small world."""
+    return random_run(tmp_path_factory.mktemp("small") / "run", small_world)
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small") / "bundle"
+    export_bundle(small_run, folder, precision="fp16")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a random MKGformer on the toy texts of "mre" or "mner": "data", "run", "bundle"."""
+    folders: dict[str, Path] = {}
+
+    def folder(task: str) -> Path:
+        if task not in folders:
+            folders[task] = tmp_path_factory.mktemp(task)
+            toy_bundle(task, folders[task], whole_as_crop=True)
+        return folders[task]
+
+    return folder

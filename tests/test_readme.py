@@ -11,11 +11,13 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import pytest
 
+from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
@@ -80,3 +82,26 @@ def test_commands_and_snippets_run_in_order(tmp_path: Path) -> None:
 def test_every_local_link_leads_somewhere() -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", README):
         assert (ROOT / target.split("#")[0]).exists(), target
+
+
+def test_the_snippets_of_the_other_tasks_run(
+    golden_bundles: Callable[..., Path],
+    toys: Callable[[str], Path],
+    small_bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As printed, on bundles of random models: the page's own are trained for minutes."""
+    (snippet,) = blocks("py")
+    structured = golden_bundles("db15k_like", "fp32", "adamf_mat")
+    for written, path in {
+        "linking/bundle": small_bundle,
+        "mkgformer/atlas-relations/bundle": toys("mre") / "bundle",
+        "mkgformer/atlas-tags/bundle": toys("mner") / "bundle",
+        "adamf-mat/bundle": structured,
+    }.items():
+        assert f'"{written}"' in snippet
+        snippet = snippet.replace(f'"{written}"', repr(str(path)))
+    assert '"Oslo"' in snippet
+    exec("import mmkg_sdk\n" + snippet.replace('"Oslo"', repr(Bundle.open(structured).entities[0])))
+    printed = capsys.readouterr().out
+    assert all(part in printed for part in ("Georgia", "(Peru, ", "Swahili", "'image': "))

@@ -60,12 +60,13 @@ class LinkPredictionReport:
         return {"queries": 2 * len(self.triples), **self.metrics(), "realistic": self.metrics("realistic")}
 
 
-def evaluate_run(run: Run, model: Any, split: str) -> LinkPredictionReport:
+def evaluate_run(run: Run, model: Any, split: str, *, answer_pictured: bool = False) -> LinkPredictionReport:
     """Rank a split with the torch model of a run.
 
     Args:
         model: on its device; left in eval mode.
         split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training triples.
+        answer_pictured: see `evaluate_link_prediction`.
     """
     from ..families import family_part
 
@@ -75,11 +76,16 @@ def evaluate_run(run: Run, model: Any, split: str) -> LinkPredictionReport:
         triples = graph.train[:1000]
     known, protocol = KnownTriples(graph.triples), model.config.protocol
     scorer = family_part(run.family, "model").scorer(model, run)
-    return evaluate_link_prediction(scorer, triples, known, protocol, graph.relations)
+    return evaluate_link_prediction(scorer, triples, known, protocol, graph.relations, answer_pictured=answer_pictured)
 
 
-def evaluate_bundle(model: Model, split: str, data: str | None) -> LinkPredictionReport:
+def evaluate_bundle(
+    model: Model, split: str, data: str | None, *, answer_pictured: bool = False
+) -> LinkPredictionReport:
     """Rank a split with an opened bundle, which holds the triples.
+
+    Args:
+        answer_pictured: see `evaluate_link_prediction`.
 
     Raises:
         DataError: other data are given.
@@ -88,7 +94,12 @@ def evaluate_bundle(model: Model, split: str, data: str | None) -> LinkPredictio
         raise DataError("a link prediction bundle holds its triples; leave --data out.")
     bundle = model.bundle
     return evaluate_link_prediction(
-        model.score_queries, bundle.triples[split], bundle.known_triples, bundle.config.protocol, model.relations
+        model.score_queries,
+        bundle.triples[split],
+        bundle.known_triples,
+        bundle.config.protocol,
+        model.relations,
+        answer_pictured=answer_pictured,
     )
 
 
@@ -98,6 +109,8 @@ def evaluate_link_prediction(
     known: KnownTriples,
     protocol: RankingProtocol,
     relations: Labels | None = None,
+    *,
+    answer_pictured: bool = False,
 ) -> LinkPredictionReport:
     """Ask for the head and the tail of every triple and rank the right answer among all entities.
 
@@ -107,6 +120,8 @@ def evaluate_link_prediction(
         known: train, valid and test together; known answers other than the right one do not count.
         protocol: the family's rule for equal scores and known answers.
         relations: their labels, for `by_relation`.
+        answer_pictured: show the pictures of the right answer instead of the known entity's. It gives the answer away,
+            as in the first published evaluation of MKGformer on FB15k-237; families without query pictures ignore it.
 
     Raises:
         DataError: if there is no triple.
@@ -115,7 +130,7 @@ def evaluate_link_prediction(
         raise DataError("this split has no triples, so there is nothing to evaluate. Choose another split.")
     ranks: dict[Ties, NDArray[np.float64]] = {name: np.empty((len(triples), 2)) for name in ("published", "realistic")}
     for column, (direction, answer) in enumerate(((HEAD, 0), (TAIL, 2))):
-        queries = Queries.for_triples(triples, direction)
+        queries = Queries.for_triples(triples, direction, answer_pictured=answer_pictured)
         for start in range(0, len(triples), QUERY_CHUNK):
             chunk = slice(start, start + QUERY_CHUNK)
             scores, answers = scorer(queries[chunk]), known.answers(queries[chunk])

@@ -92,6 +92,6 @@ def query_batches(
                 "input_ids": tokens,
                 "attention_mask": np.ones_like(tokens),
                 "mask_position": (tokens == config.mask_token_id).argmax(axis=1),
-                "image_state": np.asarray(states[image_rows[queries.entity[rows]]], np.float32),
+                "image_state": np.asarray(states[image_rows[queries.shown[rows]]], np.float32),
             },
         )

@@ -20,9 +20,6 @@ from .pictures import image_groups
 def link_scorer(model: LinkPredictor, run: Run) -> Callable[[Queries], NDArray[Any]]:
     """Scores of all entities for a chunk of queries, in the model's own dtype, each query at its own length.
 
-    The images beside a query are those of its known entity. (One of the two published FB15k-237 checkpoints was trained
-    with those of the answer, a leak; it is evaluated with the known entity's, too.)
-
     Args:
         model: left in eval mode.
     """
@@ -36,7 +33,7 @@ def link_scorer(model: LinkPredictor, run: Run) -> Callable[[Queries], NDArray[A
         found = np.empty((len(queries), len(table)), np.float64 if table.dtype == torch.float64 else np.float32)
         for rows, tokens in queries_by_length(texts, queries, config.visual_tokens):
             input_ids = torch.as_tensor(tokens, device=table.device)
-            shown = groups.images(torch.as_tensor(image_rows[queries.entity[rows]], device=table.device))
+            shown = groups.images(torch.as_tensor(image_rows[queries.shown[rows]], device=table.device))
             shown = Images(*(None if group is None else group.to(table.dtype) for group in shown))
             with torch.inference_mode():
                 vectors = model.query_vectors(Texts(input_ids, torch.ones_like(input_ids)), shown)

@@ -15,19 +15,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 import mmkg_sdk
 from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.open import open_dataset
 from mmkg_sdk.errors import BundleError, DataError, ExportError, QueryError
+from mmkg_sdk.evaluation import LinkPredictionReport
 from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.export import export_bundle, import_checkpoint
 from mmkg_sdk.families.mkgformer import link_inputs, link_texts
+from mmkg_sdk.families.mkgformer.config import MKGformerConfig
 from mmkg_sdk.families.mkgformer.encoder import Images, Texts
 from mmkg_sdk.families.mkgformer.model import build, scorer
 from mmkg_sdk.images import clip_pixels
-from mmkg_sdk.known_triples import HEAD, TAIL, AnswerLists, Queries
+from mmkg_sdk.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from mmkg_sdk.model import Model
 from mmkg_sdk.ranking import filtered_ranks
 from mmkg_sdk.run import Run
@@ -244,20 +247,57 @@ def pictures(files: list[Path]) -> Images:
     return Images(main[:, 0], aux, rcnn)
 
 
-def test_answers_are_those_of_the_torch_model_on_the_authors_tokens(
-    toy: DataSet, toy_run: Run, toy_bundle: Path
-) -> None:
-    """Tokens and whose images come from the authors' own preparation, one question at a time."""
-    model, features = torch_model(toy_run), json.loads((GOLDEN / "text_prep" / "lp_expected.json").read_text())
+def authors_scores(toy: DataSet, run: Run, *, answer_pictured: bool = False) -> list[NDArray[np.float32]]:
+    """Of every test question, heads and tails by turns: tokens and whose pictures from the authors' own preparation."""
+    model, features = torch_model(run), json.loads((GOLDEN / "text_prep" / "lp_expected.json").read_text())
     expected = []
     for question in features["features"]["stage2_bce1_test"]:
-        entity = question["image_entity"]
+        entity = run.graph.entities[question["label"]] if answer_pictured else question["image_entity"]
         texts = Texts(torch.tensor([question["input_ids"]]), torch.tensor([question["attention_mask"]]))
         shown = [*toy.images.get(entity, ())]
         if len(shown) > 7:  # a sample of seven, as Python's generator with seed 1 draws it
             shown = random.Random(1).sample(shown, 7)
         with torch.inference_mode():
             expected.append(model(texts, pictures(shown))[0].numpy())
+    return expected
+
+
+def test_the_answers_pictures_are_shown_if_asked_for(toy: DataSet, toy_run: Run, toy_bundle: Path) -> None:
+    """The leak of one published checkpoint, as a switch of the evaluation."""
+    triples = toy_run.graph.test
+    expected = authors_scores(toy, toy_run, answer_pictured=True)
+    assert not np.allclose(expected, authors_scores(toy, toy_run))
+    with mmkg_sdk.load(toy_bundle) as model:
+        for direction, scores in ((HEAD, expected[::2]), (TAIL, expected[1::2])):
+            queries = Queries.for_triples(triples, direction, answer_pictured=True)
+            np.testing.assert_allclose(model.score_queries(queries), scores, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(model.score_queries(queries[1:]), scores[1:], rtol=1e-5, atol=1e-5)
+    known, protocol = KnownTriples(toy_run.graph.triples), MKGformerConfig.from_json(toy_run.config).protocol
+    ranks = [
+        filtered_ranks(
+            np.array(expected[column::2]),
+            triples[:, answer],
+            known.answers(Queries.for_triples(triples, direction)),
+            protocol,
+        ).published
+        for column, (direction, answer) in enumerate(((HEAD, 0), (TAIL, 2)))
+    ]
+    for path in (toy_bundle, toy_run.folder):
+        report = evaluate_path(path, "test", answer_pictured=True)
+        assert isinstance(report, LinkPredictionReport)
+        np.testing.assert_array_equal(report.ranks["published"], np.stack(ranks, axis=1))
+
+
+def test_only_questions_with_pictures_can_show_the_answers(golden_bundle: Path) -> None:
+    with pytest.raises(DataError, match=r"is mygo's, for link-prediction; only MKGformer's .* Leave --answer-pictured"):
+        evaluate_path(golden_bundle, "test", answer_pictured=True)
+
+
+def test_answers_are_those_of_the_torch_model_on_the_authors_tokens(
+    toy: DataSet, toy_run: Run, toy_bundle: Path
+) -> None:
+    """One question at a time."""
+    model, expected = torch_model(toy_run), authors_scores(toy, toy_run)
     triples = toy_run.graph.test
     heads = Queries.for_triples(triples, HEAD), expected[::2]
     tails = Queries.for_triples(triples, TAIL), expected[1::2]

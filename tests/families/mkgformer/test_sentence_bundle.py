@@ -36,7 +36,7 @@ from mmkg_sdk.tagger import Tagger, show_entities
 from mmkg_sdk.verification import verify_bundle
 from tests.attacks.reseal import change_manifest, reseal
 from tests.families.mkgformer.cases import GOLDEN, MNER_CASES, MRE_CASES, Case, golden
-from tests.families.mkgformer.sentence_bundles import import_case, random_run, toy_bundle, toy_data
+from tests.families.mkgformer.sentence_bundles import import_case, random_run, toy_data
 
 TEXT = ("input_ids", "attention_mask", "token_type_ids")
 # Of fp16, as a share of the root mean square.
@@ -54,20 +54,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]
             export_bundle(import_case(name, place / "run"), place / "bundle", precision=precision)
             folders[name, precision] = place
         return folders[name, precision]
-
-    return folder
-
-
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny model on the toy texts: "data", "run", "bundle". Read-only."""
-    folders: dict[str, Path] = {}
-
-    def folder(task: str) -> Path:
-        if task not in folders:
-            folders[task] = tmp_path_factory.mktemp(task)
-            toy_bundle(task, folders[task], whole_as_crop=True)
-        return folders[task]
 
     return folder
 
