@@ -161,7 +161,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "text_length": 28,
         "text_width": 64,
         "text_feedforward_dim": 128,
-        "num_text_layers": 2,
+        "num_text_layers": 1,
         "num_text_heads": 2,
         "image_size": 32,
         "patch_size": 8,
@@ -180,6 +180,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "schedule": "one-cycle",
         "clip_norm": 1.0,
         "validate_every": 14,
-        "threads": 2,
+        "threads": 1,
     },
 }
