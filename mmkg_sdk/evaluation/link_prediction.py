@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..known_triples import HEAD, TAIL, KnownTriples, Queries
+from ..known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from ..labels import Labels
-from ..ranking import RankingProtocol, filtered_ranks
+from ..ranking import RankingProtocol, Ranks, filtered_ranks
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -22,6 +22,8 @@ SELECTED = "mrr"
 Ties = Literal["published", "realistic"]
 # Scores all entities for a chunk of queries: float32 [batch, num_entities].
 Scorer = Callable[[Queries], NDArray[np.float32]]
+# Ranks the right answers int64 [batch] of a chunk of queries, given all known ones.
+Ranker = Callable[[Queries, NDArray[np.int64], AnswerLists, RankingProtocol], Ranks]
 QUERY_CHUNK = 512
 
 
@@ -87,8 +89,8 @@ def evaluate_bundle(model: Model, split: str, data: str | None) -> LinkPredictio
     if data is not None:
         raise DataError("a link prediction bundle holds its triples; leave --data out.")
     bundle = model.bundle
-    return evaluate_link_prediction(
-        model.score_queries, bundle.triples[split], bundle.known_triples, bundle.config.protocol, model.relations
+    return rank_triples(
+        model.rank_answers, bundle.triples[split], bundle.known_triples, bundle.config.protocol, model.relations
     )
 
 
@@ -99,10 +101,25 @@ def evaluate_link_prediction(
     protocol: RankingProtocol,
     relations: Labels | None = None,
 ) -> LinkPredictionReport:
+    """`rank_triples` by the scores of all entities for a chunk of queries."""
+
+    def rank(queries: Queries, targets: NDArray[np.int64], answers: AnswerLists, protocol: RankingProtocol) -> Ranks:
+        return filtered_ranks(scorer(queries), targets, answers, protocol)
+
+    return rank_triples(rank, triples, known, protocol, relations)
+
+
+def rank_triples(
+    ranker: Ranker,
+    triples: NDArray[np.int64],
+    known: KnownTriples,
+    protocol: RankingProtocol,
+    relations: Labels | None = None,
+) -> LinkPredictionReport:
     """Ask for the head and the tail of every triple and rank the right answer among all entities.
 
     Args:
-        scorer: gives the scores of all entities for a chunk of queries.
+        ranker: ranks the right answers of a chunk of queries.
         triples: int64 [n, 3], for example the test split.
         known: train, valid and test together; known answers other than the right one do not count.
         protocol: the family's rule for equal scores and known answers.
@@ -118,8 +135,7 @@ def evaluate_link_prediction(
         queries = Queries.for_triples(triples, direction)
         for start in range(0, len(triples), QUERY_CHUNK):
             chunk = slice(start, start + QUERY_CHUNK)
-            scores, answers = scorer(queries[chunk]), known.answers(queries[chunk])
-            found = filtered_ranks(scores, triples[chunk, answer], answers, protocol)
+            found = ranker(queries[chunk], triples[chunk, answer], known.answers(queries[chunk]), protocol)
             ranks["published"][chunk, column] = found.published
             ranks["realistic"][chunk, column] = found.realistic
     return LinkPredictionReport(triples, ranks, relations or Labels([], kind="relation"))

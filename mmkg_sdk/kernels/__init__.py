@@ -1,0 +1,16 @@
+"""Compiled kernels for the CPU: exact ranking of a table of vectors, behind the C functions of include/mmkg.h.
+
+Bound first, settle exactly. The score of a query and a row has one definition, to the bit: 16 partial sums and a fixed
+tree (include/mmkg.h). A first pass goes over tiles of rows and queries in whatever order and precision is fast, and has
+a proven error bound; only rows that it cannot rule out get their canonical score. So the answer depends on nothing but
+the input: not on threads, tiles or instruction sets, and no answer is merely probable.
+
+Without a compiler at install time there is no library, and `table_ranking.TableRanking` answers in numpy.
+"""
+
+from __future__ import annotations
+
+from .library import instruction_sets, library
+from .scan import Scan
+
+__all__ = ["Scan", "instruction_sets", "library"]
