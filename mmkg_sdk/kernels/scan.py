@@ -28,7 +28,7 @@ class Scan:
     child may go on using it.
 
     Args:
-        table: float32 [rows, width]; read where it is if C-contiguous, so it must not change.
+        table: float32 [rows, width]; read where it is if C-contiguous and aligned, so it must not change.
         score: InnerProduct or ComplexDistance.
         threads: of a call; None takes every core that this process may run on.
         instruction_set: one of `instruction_sets()`; None takes the best.
@@ -168,7 +168,7 @@ class Scan:
 def _matrix(array: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     if array.ndim != 2 or array.dtype != np.float32:
         raise BackendError(f"{name}: {array.dtype} {list(array.shape)}; expected float32 with two axes.")
-    return np.ascontiguousarray(array)
+    return np.require(array, requirements=["C", "A"])
 
 
 def _kind(score: CandidateScore, width: int) -> tuple[int, float]:

@@ -12,8 +12,8 @@
  *                           re = query.re - row.re; im = query.im - row.im; lane += sqrt(fma(re, re, im * im)), each
  *                           operation rounded once; score = (margin - tree) + 0.
  *
- * Higher is better. Equal scores are ordered by ascending id. Arrays are C-contiguous and need no alignment. All
- * functions may be called from several threads at once with the same handles, except that closing one must come last.
+ * Higher is better. Equal scores are ordered by ascending id. Arrays are C-contiguous, numbers aligned as their
+ * type needs; nothing wider is asked for. All functions may be called from several threads at once with the same handles, except that closing one must come last.
  */
 #ifndef MMKG_H
 #define MMKG_H
