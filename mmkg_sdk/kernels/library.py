@@ -14,7 +14,7 @@ _ABI_VERSION = 1
 _OK, _NAN = 0, 2
 
 _pointer, _int32, _int64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
-# Name -> what it gives and takes; include/mmkg.h says what it means.
+# Name -> what it gives and takes; the headers in include/ say what it means.
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "mmkg_abi_version": (_int32, []),
     "mmkg_last_error": (ctypes.c_char_p, []),
@@ -33,6 +33,13 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "mmkg_ranks": (
         _int32,
         [_pointer, _pointer, _int64, _pointer, _pointer, _pointer, ctypes.c_float, _pointer, _pointer, _pointer],
+    ),
+    "mmkg_token_table_open": (_int32, [_pointer, _int32, _int32, _pointer, _pointer]),
+    "mmkg_token_table_close": (None, [_pointer]),
+    "mmkg_token_table_instruction_set": (_int32, [_pointer]),
+    "mmkg_token_table_encode": (
+        _int32,
+        [_pointer, _int64, _pointer, _pointer, _pointer, _int64, _pointer, _pointer, _int64, _pointer],
     ),
 }
 

@@ -1,4 +1,4 @@
-"""all_cases.c and the library, compiled with the sanitizers and run."""
+"""The C programs beside this file and the library, compiled with the sanitizers and run."""
 
 from __future__ import annotations
 
@@ -25,20 +25,22 @@ def test_all_cases_run_clean(sanitizers: str, tmp_path: Path) -> None:
     empty.write_text("int main(void) { return 0; }\n")
     if subprocess.run([c, *flags, empty, "-o", tmp_path / "empty"], capture_output=True, check=False).returncode:
         pytest.skip(f"this compiler has no {sanitizers} sanitizer")
-    case = tmp_path / "case.o"
     warnings = ["-Wall", "-Wextra", "-Werror", "-Wno-maybe-uninitialized"]
     include = f"-I{SOURCES / 'include'}"
-    case_source = Path(__file__).with_name("all_cases.c")
-    run([c, "-std=c11", *flags, *warnings, include, "-c", str(case_source), "-o", str(case)])
-    program = tmp_path / "program"
-    library = [str(path) for path in sorted((SOURCES / "cpu").glob("*.cpp"))]
-    run([cpp, "-std=c++17", *flags, *warnings, *library, str(case), "-o", str(program)])
-    done = run([str(program)])
-    assert done.endswith(" cases\n")
+    sources = sorted((SOURCES / "cpu").glob("*.cpp"))
+    run([cpp, "-std=c++17", *flags, *warnings, "-c", *map(str, sources)], tmp_path)
+    library = [f"{path.stem}.o" for path in sources]
+    for cases in ("all_cases", "encoder_cases"):
+        case_source = str(Path(__file__).with_name(f"{cases}.c"))
+        run([c, "-std=c11", *flags, *warnings, include, "-c", case_source, "-o", f"{cases}.case"], tmp_path)
+        run([cpp, *flags, *library, f"{cases}.case", "-o", cases], tmp_path)
+        assert run([f"./{cases}"], tmp_path).endswith(" cases\n")
 
 
-def run(command: list[str]) -> str:
+def run(command: list[str], folder: Path) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "MMKG_INSTRUCTION_SET"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env=environment, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
