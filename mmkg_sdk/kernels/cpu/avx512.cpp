@@ -16,6 +16,7 @@
 #endif
 
 #include "make_set.h"
+#include "simd_avx2.h"
 
 namespace mmkg {
 namespace {
@@ -23,8 +24,9 @@ namespace {
 struct Avx512 {
     static constexpr int width = 16;
     static constexpr uint32_t all = 0xFFFF;
+    static constexpr int exact_queries = 4;
     static constexpr int product_rows = 12, distance_rows = 4;
-    static constexpr int64_t small_product_batch = 8, small_distance_batch = 2;
+    static constexpr int64_t small_product_batch = 4, small_distance_batch = 1;
     static constexpr double root_error = 0x1p-14;  // of VRSQRT14PS (Intel SDM volume 2)
 
     using Float = __m512;
@@ -62,8 +64,14 @@ struct Avx512 {
     }
 };
 
+// Of the smallest panels: half a vector wide, with the better root of AVX512-VL.
+struct Narrow : Avx2 {
+    static constexpr double root_error = Avx512::root_error;
+    static Float minus_root(Float a, Float square) { return _mm256_fnmadd_ps(square, _mm256_rsqrt14_ps(square), a); }
+};
+
 const InstructionSet &table() {
-    static const InstructionSet set = make_set<Avx512>(2, "avx512");
+    static const InstructionSet set = make_set<Avx512, Narrow>(2, "avx512");
     return set;
 }
 
