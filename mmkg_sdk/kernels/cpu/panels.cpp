@@ -1,7 +1,10 @@
 #include "panels.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
+
+#include "bfloat.h"
 
 namespace mmkg {
 
@@ -17,9 +20,9 @@ float *aligned(float *storage) {
 // into a smaller one. Null where canonical scores of all rows cost less than any panel.
 const PanelKernel *kernel_for(const mmkg_scan &scan, int64_t queries) {
     if (queries <= scan.set.small_batch[scan.score]) return nullptr;
-    const PanelKernel *kernel = scan.set.panels[scan.score];
+    const PanelKernel *kernel = scan.panels();
     for (int i = 1; i < kPanels; ++i) {
-        const PanelKernel &larger = scan.set.panels[scan.score][i];
+        const PanelKernel &larger = scan.panels()[i];
         if (2 * queries >= larger.lanes + kernel->lanes) kernel = &larger;
     }
     return kernel;
@@ -40,13 +43,13 @@ Panels::Panels(const mmkg_scan &scan, const float *queries, int64_t batch) {
     }
     slopes_.assign(lane, 0.0f);
     if (!lane) return;
-    storage_.reset(new float[lane * scan.width + 16]());
+    storage_.reset(new float[lane * scan.places + 16]());
     float *to = aligned(storage_.get());
     for (Panel &panel : list_) {
         if (!panel.kernel) continue;
         pack(scan, queries, panel, to);
         panel.packed = to;
-        to += panel.kernel->lanes * scan.width;
+        to += panel.kernel->lanes * scan.places;
     }
 }
 
@@ -63,9 +66,14 @@ void Panels::pack(const mmkg_scan &scan, const float *queries, const Panel &pane
             }
             continue;
         }
-        for (int64_t c = 0; c < scan.width; ++c) to[c * lanes + lane] = query[c];
-        const float square = scan.exact_one(query, query);
-        slopes_[panel.first_lane + lane] = scan.bounds.slope(scan.bounds.norm(square));
+        double lost = 0.0;
+        if (scan.bfloat_copy) {
+            lost = std::sqrt(pack_bfloat(query, scan.width, to + lane, lanes));
+        } else {
+            for (int64_t c = 0; c < scan.width; ++c) to[c * lanes + lane] = query[c];
+        }
+        const float norm = scan.bounds.norm(scan.exact_one(query, query));
+        slopes_[panel.first_lane + lane] = scan.bounds.slope(norm, lost, scan.lost_share);
     }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "bounds.h"
@@ -16,7 +17,7 @@ struct mmkg_pool {
 
 struct mmkg_scan {
     mmkg_scan(const float *table_, int64_t rows_, int64_t width_, int score_, float margin_,
-              const mmkg::InstructionSet &set_, mmkg::Pool &pool_);
+              const mmkg::InstructionSet &set_, int storage, mmkg::Pool &pool_);
 
     // Canonical scores, here and below: of queries and rows that lie one after the other, [num_queries, count].
     void exact_rows(const float *queries, int64_t num_queries, const float *first_row, int64_t count,
@@ -41,6 +42,17 @@ struct mmkg_scan {
     mmkg::Pool &pool;
     const mmkg::Bounds bounds;
     std::vector<float> norms;  // at least that of each row; empty for distances
+
+    // What the first pass reads: rows of `places` floats, kPanels kinds of panels, `coordinates` per lane.
+    const float *first_pass() const { return bfloat_copy ? bfloat_copy.get() : table; }
+    const mmkg::PanelKernel *panels() const { return bfloat_copy ? set.bfloat_panels : set.panels[score]; }
+    int64_t places, coordinates;
+    std::unique_ptr<float[]> bfloat_copy;  // null: the table itself
+    double lost_share = 0.0;               // see Bounds::slope
+
+private:
+    void measure(int64_t first, int64_t end);
+    double round(int64_t first, int64_t end);
 };
 
 namespace mmkg {

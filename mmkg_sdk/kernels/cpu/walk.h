@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "panels.h"
@@ -35,17 +36,20 @@ public:
 
     static int64_t block_rows(const mmkg_scan &scan) {
         const int64_t step = scan.set.tile_rows[scan.score];
-        return std::max<int64_t>(2, kBlockBytes / (scan.width * int64_t{sizeof(float)} * step)) * step;
+        return std::max<int64_t>(2, kBlockBytes / (scan.places * int64_t{sizeof(float)} * step)) * step;
     }
 
     // Candidates from first up to end, at most a block.
     void rows(int64_t first, int64_t end) {
         if (first >= end) return;
-        const float *data = scan_.table + first * scan_.width;
-        if (candidates_.ids) data = gathered(first, end);
+        const float *data = scan_.table + first * scan_.width, *tiled = scan_.first_pass() + first * scan_.places;
+        if (candidates_.ids) {
+            data = gathered(scan_.table, scan_.width, first, end, rows_);
+            tiled = scan_.bfloat_copy ? gathered(scan_.first_pass(), scan_.places, first, end, tiled_rows_) : data;
+        }
         for (const Panel &panel : panels_) {
             if (panel.kernel) {
-                tiles(panel, data, first, end);
+                tiles(panel, data, tiled, first, end);
             } else {
                 exact(panel, data, first, end);
             }
@@ -53,30 +57,31 @@ public:
     }
 
 private:
-    const float *gathered(int64_t first, int64_t end) {
-        gathered_.resize(block_rows(scan_) * scan_.width);
+    const float *gathered(const float *from, int64_t places, int64_t first, int64_t end, std::vector<float> &to) {
+        to.resize(block_rows(scan_) * places);
         for (int64_t i = first; i < end; ++i) {
-            const float *row = scan_.table + candidates_.id(i) * scan_.width;
-            std::copy(row, row + scan_.width, gathered_.data() + (i - first) * scan_.width);
+            const float *row = from + candidates_.id(i) * places;
+            std::memcpy(to.data() + (i - first) * places, row, places * sizeof(float));
         }
-        return gathered_.data();
+        return to.data();
     }
 
-    void tiles(const Panel &panel, const float *data, int64_t first, int64_t end) {
+    void tiles(const Panel &panel, const float *data, const float *tiled, int64_t first, int64_t end) {
         const int step = scan_.set.tile_rows[scan_.score];
-        const int64_t coordinates = scan_.score == MMKG_INNER_PRODUCT ? scan_.width : scan_.width / 2;
         Hit hits[kMaxHits];
-        for (; first + step <= end; first += step, data += step * scan_.width) {
+        for (; first + step <= end; first += step) {
             const bool more = first + 2 * step <= end;
             Tile tile{};
-            tile.rows = data;
-            tile.stride = static_cast<ptrdiff_t>(scan_.width);
-            tile.upcoming = more ? data + step * scan_.width : data;
+            tile.rows = tiled;
+            tile.stride = static_cast<ptrdiff_t>(scan_.places);
+            tile.upcoming = more ? tiled + step * scan_.places : tiled;
             tile.panel = panel.packed;
-            tile.coordinates = coordinates;
+            tile.coordinates = scan_.coordinates;
             tile.norm = largest_norm(first, step);
             tile.slope = panels_.slopes() + panel.first_lane;
             settle(panel, data, first, hits, task_.tile(panel, tile, hits));
+            data += step * scan_.width;
+            tiled += step * scan_.places;
         }
         exact(panel, data, first, end);
     }
@@ -127,7 +132,7 @@ private:
     const float *const queries_;
     const Candidates candidates_;
     Task &task_;
-    std::vector<float> gathered_;
+    std::vector<float> rows_, tiled_rows_;  // gathered
 };
 
 }  // namespace mmkg
