@@ -13,6 +13,7 @@ from ..errors import DataError
 from ..known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from ..labels import Labels
 from ..ranking import RankingProtocol, Ranks, filtered_ranks
+from ..table_ranking import rank_table
 
 if TYPE_CHECKING:
     from ..model import Model
@@ -77,7 +78,14 @@ def evaluate_run(run: Run, model: Any, split: str) -> LinkPredictionReport:
         triples = graph.train[:1000]
     known, protocol = KnownTriples(graph.triples), model.config.protocol
     scorer = family_part(run.family, "model").scorer(model, run)
-    return evaluate_link_prediction(scorer, triples, known, protocol, graph.relations)
+    if scorer.table is None:
+        return evaluate_link_prediction(scorer, triples, known, protocol, graph.relations)
+    ranking = rank_table(scorer.table, model.config.candidate_score)
+
+    def rank(queries: Queries, targets: NDArray[np.int64], answers: AnswerLists, protocol: RankingProtocol) -> Ranks:
+        return ranking.ranks(scorer.query_vectors(queries), targets, answers, protocol)
+
+    return rank_triples(rank, triples, known, protocol, graph.relations)
 
 
 def evaluate_bundle(model: Model, split: str, data: str | None) -> LinkPredictionReport:

@@ -22,7 +22,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "mmkg_instruction_set_name": (ctypes.c_char_p, [_int32]),
     "mmkg_pool_open": (_int32, [_int32, _pointer]),
     "mmkg_pool_close": (None, [_pointer]),
-    "mmkg_scan_open": (_int32, [_pointer, _int64, _int64, _int32, ctypes.c_float, _int32, _pointer, _pointer]),
+    "mmkg_scan_open": (_int32, [_pointer, _int64, _int64, _int32, ctypes.c_float, _int32, _int32, _pointer, _pointer]),
     "mmkg_scan_close": (None, [_pointer]),
     "mmkg_scan_instruction_set": (_int32, [_pointer]),
     "mmkg_pair_scores": (_int32, [_pointer, _pointer, _int64, _pointer, _pointer]),

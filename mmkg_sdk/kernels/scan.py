@@ -6,7 +6,7 @@ import ctypes
 import os
 import weakref
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from ..scores import CandidateScore, ComplexDistance, InnerProduct
 from .library import check, instruction_set_name, instruction_set_number, library, loaded_library
 
 _INNER_PRODUCT, _COMPLEX_DISTANCE = 0, 1
+_STORAGES = ("float32", "bfloat16")  # in the order of mmkg_storage
 _MAX_ROWS, _MAX_WIDTH, _MAX_THREADS = 2**31 - 1, 2**20, 1024
 
 
@@ -32,6 +33,8 @@ class Scan:
         score: InnerProduct or ComplexDistance.
         threads: of a call; None takes every core that this process may run on.
         instruction_set: one of `instruction_sets()`; None takes the best.
+        storage: what the first pass reads: "float32", the table, or "bfloat16", a copy of half its size that makes it
+            about twice as fast (inner product on a processor with avx512_bf16 only). Answers are the same.
 
     Raises:
         BackendError: no library, an unknown score, a table that is not float32 or of a wrong shape.
@@ -43,6 +46,7 @@ class Scan:
         score: CandidateScore,
         threads: int | None = None,
         instruction_set: str | None = None,
+        storage: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         self._library = loaded_library()
         self._table = _matrix(table, "the table")
@@ -51,7 +55,10 @@ class Scan:
         self._pool = _pool(min(threads or _usable_cores(), _MAX_THREADS))
         handle = ctypes.c_void_p()
         number = instruction_set_number(instruction_set)
-        arguments = (_address(self._table), rows, self._width, kind, margin, number, self._pool)
+        if storage not in _STORAGES:
+            raise BackendError(f"storage is {storage!r}; expected one of {_STORAGES}.")
+        stored = _STORAGES.index(storage)
+        arguments = (_address(self._table), rows, self._width, kind, margin, number, stored, self._pool)
         check(self._library.mmkg_scan_open(*arguments, ctypes.byref(handle)))
         self._handle = handle
         # The finalizer holds the table as long as the library may read it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from .scan import _address, _pool, _usable_cores
 
 _NAN = 2  # mmkg_status
 _MAX_THREADS = 1024
-STORAGES = ("float32", "bfloat16")
+_STORAGES = ("float32", "bfloat16")  # in the order of mmkg_storage
 # That of torch's LayerNorm, with which the family's norms are made; a weight file does not hold it.
 _NORM_EPSILON = 1e-5
 
@@ -68,8 +68,9 @@ class TokenTableEncoder:
         weights: of the graph by name (without the graph's), float32.
         visual_rows: rows of the visual codebook, which come first in the tables.
         threads: of a call; None takes every core that this process may run on.
-        storage: how values of tokens are kept, "float32" or "bfloat16": half the memory, relative error 2^-9 each.
-        instruction_set: one of `instruction_sets()`; None takes the best.
+        instruction_set: one of `instruction_sets()`; None takes the best. avx512_bf16 stands for avx512.
+        storage: how values of tokens are kept: "float32", or "bfloat16", half the memory, each rounded by up to 2^-9 of
+            itself. That changes the vectors, by about 1e-3 of their root mean square.
 
     Raises:
         BackendError: no library; a weight that is missing, unknown, misshapen or not finite.
@@ -80,13 +81,12 @@ class TokenTableEncoder:
         weights: Mapping[str, NDArray[Any]],
         visual_rows: int,
         threads: int | None = None,
-        *,
-        storage: str = "float32",
         instruction_set: str | None = None,
+        storage: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         self._library = loaded_library()
-        if storage not in STORAGES:
-            raise BackendError(f"storage is {storage!r}; expected one of {', '.join(STORAGES)}.")
+        if storage not in _STORAGES:
+            raise BackendError(f"storage is {storage!r}; expected one of {_STORAGES}.")
         sizes = _sizes(weights)
         self.width = sizes[_WIDTH]
         rows = sizes[_ROWS]
@@ -103,7 +103,7 @@ class TokenTableEncoder:
         handle = ctypes.c_void_p()
         status = self._library.mmkg_token_table_open(
             ctypes.byref(described),
-            STORAGES.index(storage),
+            _STORAGES.index(storage),
             instruction_set_number(instruction_set),
             _pool(min(threads or _usable_cores(), _MAX_THREADS)),
             ctypes.byref(handle),

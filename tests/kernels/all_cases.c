@@ -115,16 +115,17 @@ int main(void) {
     static const int64_t rows[] = {1, 2, 5, 11, 12, 13, 31, 67}, widths[] = {2, 6, 16, 30, 34, 64};
     static const int64_t batches[] = {1, 2, 3, 8, 9, 17, 33};
     int cases = 0;
-    for (int32_t set = MMKG_PORTABLE; set <= MMKG_AVX512; ++set) {
+    for (int32_t set = MMKG_PORTABLE; set <= MMKG_AVX512_BF16; ++set) {
         if (!mmkg_has_instruction_set(set)) continue;
         for (int kind = 0; kind < 2; ++kind) {
+            const int32_t storage = set == MMKG_AVX512_BF16 && kind == 0 ? MMKG_BFLOAT16 : MMKG_FLOAT32;
             for (int i = 0; i < 56; ++i, ++cases) {
                 struct question q = {NULL, NULL, rows[i % 8], widths[i % 6], batches[i % 7], 1 + i % 9, i % 2, i % 3 == 0};
                 float *table = vectors(q.rows, q.width), *queries = vectors(q.batch, q.width);
                 mmkg_pool *pool;
                 mmkg_scan *scan;
                 check(mmkg_pool_open(1 + i % 3, &pool) == MMKG_OK, "mmkg_pool_open");
-                check(mmkg_scan_open(table, q.rows, q.width, kind, 3.0f, set, pool, &scan) == MMKG_OK, "mmkg_scan_open");
+                check(mmkg_scan_open(table, q.rows, q.width, kind, 3.0f, set, storage, pool, &scan) == MMKG_OK, "mmkg_scan_open");
                 q.scan = scan;
                 q.queries = queries;
                 ask(&q);
@@ -137,7 +138,7 @@ int main(void) {
             mmkg_pool *pool;
             mmkg_scan *scan;
             check(mmkg_pool_open(3, &pool) == MMKG_OK, "mmkg_pool_open");
-            check(mmkg_scan_open(table, q.rows, q.width, kind, 3.0f, set, pool, &scan) == MMKG_OK, "mmkg_scan_open");
+            check(mmkg_scan_open(table, q.rows, q.width, kind, 3.0f, set, storage, pool, &scan) == MMKG_OK, "mmkg_scan_open");
             q.scan = scan;
             q.queries = queries;
             ask_from_threads(&q);

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 
-from mmkg_sdk.kernels import instruction_sets, library
+from mmkg_sdk.kernels import Scan, instruction_sets, library
+from mmkg_sdk.scores import CandidateScore, InnerProduct
+
+# Opens a table with a number of threads.
+OpenScan = Callable[[np.ndarray, CandidateScore, int], Scan]
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +22,12 @@ def _built() -> None:
 
 
 @pytest.fixture(params=instruction_sets() or ["none"])
-def instruction_set(request: pytest.FixtureRequest) -> str:
+def open_scan(request: pytest.FixtureRequest) -> OpenScan:
+    """On every instruction set; where it has bfloat16, the first pass of inner products uses it."""
     name: str = request.param
-    return name
+
+    def opened(table: np.ndarray, score: CandidateScore, threads: int) -> Scan:
+        half = name == "avx512_bf16" and isinstance(score, InnerProduct)
+        return Scan(table, score, threads, name, "bfloat16" if half else "float32")
+
+    return opened

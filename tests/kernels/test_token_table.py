@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from .encoder_reference import Arrays, encoded, random_batch, random_weights
 # Of the root mean square of a norm's output, which is about 1: a few hundred roundings of 6e-8.
 TOLERANCE = 1e-5
 ROWS = (7, 11)
+SETS = [name for name in instruction_sets() if name != "avx512_bf16"]  # which is avx512 here
 # Width, heads, feed-forward width: every remainder of vectors, panels, head groups and hidden strips.
 WIDTHS = [
     (1, 1, 1),
@@ -43,6 +45,12 @@ WIDTHS = [
 # One below, at and above tiles of 4, 6 and 12 rows; primes; more than a block of any of them.
 BATCHES = [1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 23, 24, 25, 97, 401]
 TOKENS = [(1, 1), (0, 1), (1, 0), (0, 0), (13, 2), (14, 1), (30, 19)]
+
+
+@pytest.fixture(params=SETS or ["none"])
+def instruction_set(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
 def encoder_and_batch(seed: int = 0, size: int = 60) -> tuple[TokenTableEncoder, Arrays]:
@@ -97,14 +105,16 @@ def test_an_empty_batch_gives_no_vectors(instruction_set: str) -> None:
 
 
 @pytest.mark.parametrize("storage", ["float32", "bfloat16"])
-def test_instruction_sets_agree_to_the_bit_if_they_multiply_and_add_in_one_step(storage: str) -> None:
+def test_instruction_sets_agree_to_the_bit_if_they_multiply_and_add_in_one_step(
+    storage: Literal["float32", "bfloat16"],
+) -> None:
     rng = np.random.default_rng(5)
     for width, heads, hidden in ((6, 3, 5), (33, 3, 300), (64, 2, 600), (130, 2, 40)):
         weights = random_weights(rng, width, heads, hidden, *ROWS)
         batch = random_batch(rng, 45, width, (ROWS[0], 9), (ROWS[1], 8))
         found = {
             name: TokenTableEncoder(weights, ROWS[0], 2, storage=storage, instruction_set=name).encode(**batch)
-            for name in instruction_sets()
+            for name in SETS
         }
         for name, vectors in found.items():
             np.testing.assert_allclose(vectors, found["portable"], rtol=0, atol=TOLERANCE)
@@ -276,8 +286,8 @@ def test_a_weight_that_is_not_finite_or_misshapen_or_missing_is_named(name: str)
 
 def test_options_that_there_are_not_are_refused() -> None:
     weights = random_weights(np.random.default_rng(0), 4, 2, 3, 2, 2)
-    with pytest.raises(BackendError, match="storage is 'int4'; expected one of float32, bfloat16"):
-        TokenTableEncoder(weights, 2, storage="int4")
+    with pytest.raises(BackendError, match="storage is 'int4'; expected one of"):
+        TokenTableEncoder(weights, 2, storage="int4")  # type: ignore[arg-type]
     with pytest.raises(BackendError, match="visual_rows is 5, the tables have 4 rows"):
         TokenTableEncoder(weights, 5)
     with pytest.raises(BackendError, match="instruction set 'mmx' is not available"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from mmkg_sdk.scores import CandidateScore, ComplexDistance, InnerProduct
 from mmkg_sdk.table_ranking import NumpyRanking
 
 from .canonical import answer_lists, as_lists, canonical, plain_top_k
+from .conftest import OpenScan
 
 SCORES = [InnerProduct(), ComplexDistance(6.0)]
 # One below, at and above: vectors of 8 and 16 queries, panels of 16 and 32, small batches of 2, 4 and 8.
@@ -46,7 +49,7 @@ def draw_lists(rng: np.random.Generator, batch: int, rows: int) -> list[list[int
 
 
 @pytest.mark.parametrize("score", SCORES, ids=["inner product", "distance"])
-def test_answers_are_those_of_a_full_sort_at_every_edge(score: CandidateScore, instruction_set: str) -> None:
+def test_answers_are_those_of_a_full_sort_at_every_edge(score: CandidateScore, open_scan: OpenScan) -> None:
     rng = np.random.default_rng(0)
     for case in range(90):
         rows, width, batch = SIZES[case % 18], WIDTHS[case % 14], BATCHES[case % 17]
@@ -54,7 +57,7 @@ def test_answers_are_those_of_a_full_sort_at_every_edge(score: CandidateScore, i
         excluded = draw_lists(rng, batch, rows)
         k = int(rng.choice([1, 2, 10, rows, rows + 3]))
         candidates = np.flatnonzero(rng.random(rows) < 0.5) if case % 3 == 0 else None
-        scan = Scan(table, score, 1 + case % 3, instruction_set)
+        scan = open_scan(table, score, 1 + case % 3)
         found = scan.top_k(queries, k, answer_lists(excluded), candidates)
         scores = exact_scores(score, queries, table)
         assert as_lists(found.offsets, found.ids) == plain_top_k(scores, k, excluded, candidates)
@@ -72,8 +75,9 @@ def test_real_numbers_give_the_answers_of_float64_and_the_same_bits_everywhere(s
         wide = score(queries.astype(np.float64), table.astype(np.float64))  # type: ignore[arg-type]
         first = None
         for name in instruction_sets():
+            half = name == "avx512_bf16" and isinstance(score, InnerProduct)
             for threads in (1, 2, 3):
-                found = Scan(table, score, threads, name).top_k(queries, k)
+                found = Scan(table, score, threads, name, "bfloat16" if half else "float32").top_k(queries, k)
                 if first is None:
                     first = found
                     ids = found.ids.reshape(batch, -1)
@@ -92,12 +96,12 @@ def test_real_numbers_give_the_answers_of_float64_and_the_same_bits_everywhere(s
 
 @pytest.mark.parametrize("score", SCORES, ids=["inner product", "distance"])
 @pytest.mark.parametrize("width", [2, 4, 30, 32, 34, 64, 66, 250, 514])
-def test_pair_scores_are_the_canonical_ones_to_the_bit(score: CandidateScore, width: int, instruction_set: str) -> None:
+def test_pair_scores_are_the_canonical_ones_to_the_bit(score: CandidateScore, width: int, open_scan: OpenScan) -> None:
     rng = np.random.default_rng(width)
     # Eighths and sixteenths: products and squares have few bits, their sums are rounded.
     table = (rng.integers(-(2**11), 2**11, (9, width)) / 16).astype(np.float32)
     queries = (rng.integers(-(2**11), 2**11, (9, width)) / 8).astype(np.float32)
-    found = Scan(table, score, 1, instruction_set).pairs(queries, np.arange(9))
+    found = open_scan(table, score, 1).pairs(queries, np.arange(9))
     expected = [canonical(score, query, row) for query, row in zip(queries, table, strict=True)]
     np.testing.assert_array_equal(found.view(np.int32), np.array(expected, np.float32).view(np.int32))
 
@@ -120,7 +124,8 @@ def test_exclusions_subsets_and_ties_are_those_of_numpy(
     question: tuple[np.ndarray, np.ndarray, int, list[list[int]], np.ndarray | None], name: str, threads: int
 ) -> None:
     queries, table, k, excluded, candidates = question
-    found = Scan(table, InnerProduct(), threads, name).top_k(queries, k, answer_lists(excluded), candidates)
+    storage: Literal["float32", "bfloat16"] = "bfloat16" if name == "avx512_bf16" else "float32"
+    found = Scan(table, InnerProduct(), threads, name, storage).top_k(queries, k, answer_lists(excluded), candidates)
     expected = NumpyRanking(table, InnerProduct()).top_k(queries, k, answer_lists(excluded), candidates)
     np.testing.assert_array_equal(found.offsets, expected.offsets)
     np.testing.assert_array_equal(found.ids, expected.ids)
@@ -128,33 +133,33 @@ def test_exclusions_subsets_and_ties_are_those_of_numpy(
 
 
 @pytest.mark.parametrize("score", SCORES, ids=["inner product", "distance"])
-def test_identical_rows_come_in_the_order_of_their_ids(score: CandidateScore, instruction_set: str) -> None:
+def test_identical_rows_come_in_the_order_of_their_ids(score: CandidateScore, open_scan: OpenScan) -> None:
     rng = np.random.default_rng(2)
     table = np.repeat(rng.standard_normal((1, 34)).astype(np.float32), 700, axis=0)
     for batch in (1, 40):
-        found = Scan(table, score, 2, instruction_set).top_k(rng.standard_normal((batch, 34)).astype(np.float32), 50)
+        found = open_scan(table, score, 2).top_k(rng.standard_normal((batch, 34)).astype(np.float32), 50)
         np.testing.assert_array_equal(found.ids.reshape(batch, 50), np.tile(np.arange(50), (batch, 1)))
 
 
-def test_a_table_sorted_by_score_costs_time_but_no_answer(instruction_set: str) -> None:
+def test_a_table_sorted_by_score_costs_time_but_no_answer(open_scan: OpenScan) -> None:
     table = np.arange(5000, dtype=np.float32)[:, None] * np.ones((1, 4), np.float32)
-    found = Scan(table, InnerProduct(), 2, instruction_set).top_k(np.ones((33, 4), np.float32), 3)
+    found = open_scan(table, InnerProduct(), 2).top_k(np.ones((33, 4), np.float32), 3)
     np.testing.assert_array_equal(found.ids.reshape(33, 3), np.tile([4999, 4998, 4997], (33, 1)))
 
 
-def test_everything_excluded_and_nothing_asked_give_nothing(instruction_set: str) -> None:
-    scan = Scan(np.ones((5, 4), np.float32), InnerProduct(), 2, instruction_set)
+def test_everything_excluded_and_nothing_asked_give_nothing(open_scan: OpenScan) -> None:
+    scan = open_scan(np.ones((5, 4), np.float32), InnerProduct(), 2)
     everything = AnswerLists(np.array([0, 5, 10]), np.tile(np.arange(5), 2))
     assert len(scan.top_k(np.ones((2, 4), np.float32), 3, everything).ids) == 0
     assert scan.top_k(np.empty((0, 4), np.float32), 3).offsets.tolist() == [0]
     assert scan.top_k(np.ones((2, 4), np.float32), 3, None, np.empty(0, np.int64)).offsets.tolist() == [0, 0, 0]
-    empty = Scan(np.empty((0, 4), np.float32), InnerProduct(), 2, instruction_set)
+    empty = open_scan(np.empty((0, 4), np.float32), InnerProduct(), 2)
     assert empty.top_k(np.ones((2, 4), np.float32), 3).offsets.tolist() == [0, 0, 0]
 
 
-def test_the_smallest_and_the_largest_width(instruction_set: str) -> None:
+def test_the_smallest_and_the_largest_width(open_scan: OpenScan) -> None:
     rng = np.random.default_rng(3)
     for width in (1, 1 << 20):
         table, queries = whole_numbers(rng, 3, width), whole_numbers(rng, 1, width)
-        found = Scan(table, InnerProduct(), 1, instruction_set).top_k(queries, 3)
+        found = open_scan(table, InnerProduct(), 1).top_k(queries, 3)
         assert as_lists(found.offsets, found.ids) == plain_top_k(exact_scores(InnerProduct(), queries, table), 3, [[]])

@@ -50,7 +50,7 @@ template <class Simd>
 float dot(const float *a, const float *b, int64_t width) {
     LaneSum<Simd> sum;
     along<Simd>(width, [&](int64_t at, int part, int count) __attribute__((always_inline)) {
-        sum.lanes[part] = Simd::fma(Simd::load_some(a + at, count), Simd::load_some(b + at, count), sum.lanes[part]);
+        sum.lanes[part] = Simd::fma(Simd::load_first(a + at, count), Simd::load_first(b + at, count), sum.lanes[part]);
     });
     return sum.total();
 }

@@ -26,7 +26,7 @@ Bounds::Bounds(int score, int64_t width, float margin, double root_error) : scor
     const double d = static_cast<double>(score == MMKG_INNER_PRODUCT ? width : width / 2);
     relative_ = gamma(2.0 * d + 8.0) + gamma(d / 16.0 + 16.0);
     if (score == MMKG_INNER_PRODUCT) {
-        absolute_ = 0x1p-120;
+        absolute_ = 0x1p-100;  // a sum of bfloat16 products loses what is below 2^-126 at every step
     } else {
         relative_ = (relative_ + root_error) * 1.25;  // products of the errors: each is below 0.14
         absolute_ = d * 0x1p-62;                      // twice sqrt(2^-126) per modulus
@@ -40,9 +40,12 @@ float Bounds::norm(float square) const {
     return norm < kLargeNorm ? static_cast<float>(norm * (1.0 + kSlack)) : std::numeric_limits<float>::infinity();
 }
 
-float Bounds::slope(float norm) const {
+float Bounds::slope(float norm, double lost, double lost_share) const {
     if (score_ == MMKG_COMPLEX_DISTANCE) return 0.0f;
-    return norm < kLargeNorm ? static_cast<float>(norm * relative_) : kNaN;
+    if (!(norm < kLargeNorm)) return kNaN;
+    const double rounding = (lost + (norm + lost) * lost_share) * (1.0 + kSlack);
+    // Rounded numbers are at most 2^-8 larger, so is each of the two norms in the error of the products' sum.
+    return static_cast<float>((rounding + norm * relative_ * 1.01) * (1.0 + kSlack));
 }
 
 float Bounds::low(float score) const {

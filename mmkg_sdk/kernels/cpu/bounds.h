@@ -26,8 +26,9 @@ public:
 
     // At least the Euclidean norm of a vector, from its canonical inner product with itself; infinity if it is large.
     float norm(float square) const;
-    // Of a query of this norm.
-    float slope(float norm) const;
+    // Of a query of this norm. With bfloat16: what rounding took from it (a norm), and at most which share of a row's norm
+    // it took from a row; |q e - q' e'| <= |q - q'| |e| + |q'| |e - e'|, so no worst case of the rounding is assumed.
+    float slope(float norm, double lost = 0.0, double lost_share = 0.0) const;
     // Values below this (less slope * norm of the row) belong to canonical scores below `score`.
     float low(float score) const;
     // Values above this (plus slope * norm of the row) belong to canonical scores above `score`.

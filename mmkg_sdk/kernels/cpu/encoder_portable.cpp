@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "bfloat.h"
 #include "make_encoder_set.h"
 
 namespace mmkg {
@@ -35,16 +36,16 @@ struct EncoderPortable {
     }
     static Float load_value(const float *from) { return load(from); }
     static Float load_value(const uint16_t *from) {
-        return each([&](int i) { return as_float(static_cast<uint32_t>(from[i]) << 16); });
+        return each([&](int i) { return from_bfloat(from[i]); });
     }
-    static Float load_some(const float *from, int count) {
+    static Float load_first(const float *from, int count) {
         return each([&](int i) { return i < count ? from[i] : 0.0f; });
     }
     static void store(float *to, const Float &value) { std::memcpy(to, value.lane, sizeof value.lane); }
-    static void store_some(float *to, int count, const Float &value) {
+    static void store_first(float *to, int count, const Float &value) {
         for (int i = 0; i < width && i < count; ++i) to[i] = value.lane[i];
     }
-    static Float keep(const Float &value, int count) {
+    static Float keep_first(const Float &value, int count) {
         return each([&](int i) { return i < count ? value.lane[i] : 0.0f; });
     }
     static Float add(const Float &a, const Float &b) {

@@ -15,23 +15,23 @@ bool normalise_row(const Norm &n, int64_t row) {
     const float width = static_cast<float>(n.width);
     LaneSum<Simd> sum;
     along<Simd>(n.width, [&](int64_t at, int part, int count) __attribute__((always_inline)) {
-        sum.lanes[part] = Simd::add(sum.lanes[part], Simd::load_some(in + at, count));
+        sum.lanes[part] = Simd::add(sum.lanes[part], Simd::load_first(in + at, count));
     });
     const auto mean = Simd::set(sum.total() / width);
     LaneSum<Simd> squares;
     along<Simd>(n.width, [&](int64_t at, int part, int count) __attribute__((always_inline)) {
-        const auto centred = Simd::keep(Simd::sub(Simd::load_some(in + at, count), mean), count);
+        const auto centred = Simd::keep_first(Simd::sub(Simd::load_first(in + at, count), mean), count);
         squares.lanes[part] = Simd::fma(centred, centred, squares.lanes[part]);
     });
     const float variance = squares.total() / width;
     const auto inverse = Simd::set(1.0f / std::sqrt(variance + n.epsilon));
     along<Simd>(n.width, [&](int64_t at, int, int count) __attribute__((always_inline)) {
-        const auto unit = Simd::mul(Simd::sub(Simd::load_some(in + at, count), mean), inverse);
-        const auto found = Simd::fma(unit, Simd::load_some(n.scale + at, count), Simd::load_some(n.shift + at, count));
-        Simd::store_some(out + at, count, found);
+        const auto unit = Simd::mul(Simd::sub(Simd::load_first(in + at, count), mean), inverse);
+        const auto found = Simd::fma(unit, Simd::load_first(n.scale + at, count), Simd::load_first(n.shift + at, count));
+        Simd::store_first(out + at, count, found);
         if (n.addend) {
-            const auto with = Simd::add(found, Simd::load_some(n.addend + at, count));
-            Simd::store_some(n.sum + row * n.sum_stride + at, count, with);
+            const auto with = Simd::add(found, Simd::load_first(n.addend + at, count));
+            Simd::store_first(n.sum + row * n.sum_stride + at, count, with);
         }
     });
     return variance - variance == 0;  // false for NaN and infinity

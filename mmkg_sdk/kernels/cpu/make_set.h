@@ -1,4 +1,4 @@
-// Puts the templates of one Simd into a table of functions.
+// Puts the templates of one instruction set into a table of functions.
 #pragma once
 
 #include "canonical.h"
@@ -6,24 +6,32 @@
 
 namespace mmkg {
 
-template <class Simd>
+template <class Kernel>
+constexpr PanelKernel panel_kernel() {
+    static_assert(Kernel::Rows <= kMaxTileRows && Kernel::lanes <= kMaxPanelLanes, "more hits than a buffer holds");
+    return {Kernel::lanes, select_tile<Kernel>, count_tile<Kernel>};
+}
+
+// Narrow: the vectors of the smallest panels; may be those of the others.
+template <class Simd, class Narrow>
 InstructionSet make_set(int32_t id, const char *name) {
-    using Inner1 = InnerProductTile<Simd, Simd::product_rows, 1>;
-    using Inner2 = InnerProductTile<Simd, Simd::product_rows, 2>;
-    using Distance1 = ComplexDistanceTile<Simd, Simd::distance_rows, 1>;
-    using Distance2 = ComplexDistanceTile<Simd, Simd::distance_rows, 2>;
-    static_assert(Simd::product_rows <= kMaxTileRows && Simd::distance_rows <= kMaxTileRows, "Hit buffers");
-    static_assert(2 * Simd::width <= kMaxPanelLanes, "Hit buffers");
+    static_assert(Simd::root_error == Narrow::root_error, "one bound for all panels");
+    constexpr int product_rows = Simd::product_rows, distance_rows = Simd::distance_rows;
     return InstructionSet{
         id,
         name,
-        Simd::width,
-        {Simd::product_rows, Simd::distance_rows},
+        {product_rows, distance_rows},
         {Simd::small_product_batch, Simd::small_distance_batch},
         Simd::root_error,
         {exact_rows<Simd, InnerProductLanes>, exact_rows<Simd, ComplexDistanceLanes>},
-        {{select_tile<Inner1>, select_tile<Inner2>}, {select_tile<Distance1>, select_tile<Distance2>}},
-        {{count_tile<Inner1>, count_tile<Inner2>}, {count_tile<Distance1>, count_tile<Distance2>}},
+        {exact_pairs<Simd, InnerProductLanes>, exact_pairs<Simd, ComplexDistanceLanes>},
+        {{panel_kernel<InnerProductTile<Narrow, product_rows, 1>>(),
+          panel_kernel<InnerProductTile<Simd, product_rows, 1>>(),
+          panel_kernel<InnerProductTile<Simd, product_rows, 2>>()},
+         {panel_kernel<ComplexDistanceTile<Narrow, distance_rows, 1>>(),
+          panel_kernel<ComplexDistanceTile<Simd, distance_rows, 1>>(),
+          panel_kernel<ComplexDistanceTile<Simd, distance_rows, 2>>()}},
+        nullptr,
     };
 }
 

@@ -13,8 +13,8 @@ namespace mmkg {
 struct Panel {
     int64_t first;       // query
     int count;           // of queries
-    int vectors;         // in a tile; 0: too few for tiles, their scores are all canonical
-    int64_t first_lane;  // of its vectors, in arrays that hold one number per lane
+    const PanelKernel *kernel;  // null: too few for tiles, their scores are all canonical
+    int64_t first_lane;         // in arrays that hold one number per lane
     const float *packed;
 };
 

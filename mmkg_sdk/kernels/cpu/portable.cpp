@@ -11,6 +11,7 @@ namespace {
 struct Portable {
     static constexpr int width = 8;
     static constexpr uint32_t all = 0xFF;
+    static constexpr int exact_queries = 1;
     static constexpr int product_rows = 4, distance_rows = 2;
     // std::fma is a library call where the build may not use the instruction: tiles are always cheaper.
     static constexpr int64_t small_product_batch = 0, small_distance_batch = 0;
@@ -98,7 +99,7 @@ struct Portable {
 }  // namespace
 
 const InstructionSet &portable_set() {
-    static const InstructionSet set = make_set<Portable>(0, "portable");
+    static const InstructionSet set = make_set<Portable, Portable>(0, "portable");
     return set;
 }
 

@@ -29,13 +29,13 @@ struct Targets {
 
 class CountsOfPart {
 public:
-    CountsOfPart(const mmkg_scan &scan, const Panels &panels, const Targets &targets)
-        : scan_(scan), panels_(panels), targets_(targets), counts_(targets.scores.size()), sure_(panels.lanes(), 0) {}
+    CountsOfPart(const Panels &panels, const Targets &targets)
+        : panels_(panels), targets_(targets), counts_(targets.scores.size()), sure_(panels.lanes(), 0) {}
 
     int tile(const Panel &panel, Tile &tile, Hit *hits) {
         tile.low = targets_.low.data() + panel.first_lane;
         tile.high = targets_.high.data() + panel.first_lane;
-        return scan_.set.count[scan_.score][panel.vectors - 1](tile, sure_.data() + panel.first_lane, hits);
+        return panel.kernel->count(tile, sure_.data() + panel.first_lane, hits);
     }
 
     void settle(int64_t query, int64_t id, float score) {
@@ -51,14 +51,13 @@ public:
             all[i].equal_lower += counts_[i].equal_lower;
         }
         for (const Panel &panel : panels_) {
-            for (int lane = 0; panel.vectors && lane < panel.count; ++lane) {
+            for (int lane = 0; panel.kernel && lane < panel.count; ++lane) {
                 all[panel.first + lane].better += sure_[panel.first_lane + lane];
             }
         }
     }
 
 private:
-    const mmkg_scan &scan_;
     const Panels &panels_;
     const Targets &targets_;
     std::vector<Counts> counts_;
@@ -75,7 +74,7 @@ Targets targets_of(const mmkg_scan &scan, const Panels &panels, const float *que
         if (std::isnan(targets.scores[i])) throw NotANumber();
     }
     for (const Panel &panel : panels) {
-        for (int lane = 0; panel.vectors && lane < panel.count; ++lane) {
+        for (int lane = 0; panel.kernel && lane < panel.count; ++lane) {
             const float score = targets.scores[panel.first + lane];
             targets.low[panel.first_lane + lane] = scan.bounds.low(score);
             targets.high[panel.first_lane + lane] = scan.bounds.high(score);
@@ -120,7 +119,7 @@ mmkg_status mmkg_ranks(const mmkg_scan *scan, const float *queries, int64_t batc
         Pool::Lease lease(scan->pool);
         const int64_t tile = scan->set.tile_rows[scan->score], block = Walk<CountsOfPart>::block_rows(*scan);
         const int count = parts_of(*scan, lease, scan->rows * batch, (scan->rows + tile - 1) / tile);
-        std::vector<CountsOfPart> parts(count, CountsOfPart(*scan, panels, right));
+        std::vector<CountsOfPart> parts(count, CountsOfPart(panels, right));
         lease.run(count, [&](int part) {
             const FloatMode here;
             Walk<CountsOfPart> walk(*scan, panels, queries, Candidates{nullptr, scan->rows}, parts[part]);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "bfloat.h"
 #include "float_mode.h"
 
 namespace mmkg {
@@ -21,16 +22,17 @@ const InstructionSet *instruction_set(int32_t id) {
     if (id == MMKG_PORTABLE) return &portable_set();
     if (id == MMKG_AVX2) return avx2_set();
     if (id == MMKG_AVX512) return avx512_set();
+    if (id == MMKG_AVX512_BF16) return avx512_bf16_set();
     return nullptr;
 }
 
 const InstructionSet &best_set() {
     const char *wanted = std::getenv("MMKG_INSTRUCTION_SET");
-    for (int32_t id = MMKG_AVX512; id >= MMKG_PORTABLE; --id) {
+    for (int32_t id = MMKG_AVX512_BF16; id >= MMKG_PORTABLE; --id) {
         const InstructionSet *set = instruction_set(id);
         if (set && (!wanted || !*wanted || std::strcmp(wanted, set->name) == 0)) return *set;
     }
-    throw BadArgument("MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2 or avx512");
+    throw BadArgument("MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx512 or avx512_bf16");
 }
 
 const InstructionSet &chosen_set(int32_t id) {
@@ -76,7 +78,7 @@ int parts_of(const mmkg_scan &scan, const Pool::Lease &lease, int64_t pairs, int
 }  // namespace mmkg
 
 mmkg_scan::mmkg_scan(const float *table_, int64_t rows_, int64_t width_, int score_, float margin_,
-                     const mmkg::InstructionSet &set_, mmkg::Pool &pool_)
+                     const mmkg::InstructionSet &set_, int storage, mmkg::Pool &pool_)
     : table(table_),
       rows(rows_),
       width(width_),
@@ -84,18 +86,40 @@ mmkg_scan::mmkg_scan(const float *table_, int64_t rows_, int64_t width_, int sco
       margin(margin_),
       set(set_),
       pool(pool_),
-      bounds(score_, width_, margin_, set_.root_error) {
+      bounds(score_, width_, margin_, set_.root_error),
+      places(width_),
+      coordinates(score_ == MMKG_INNER_PRODUCT ? width_ : width_ / 2) {
     if (score != MMKG_INNER_PRODUCT) return;
     norms.resize(rows);
+    if (storage == MMKG_BFLOAT16) {
+        places = coordinates = mmkg::bfloat_pairs(width);
+        bfloat_copy.reset(new float[rows * places]);
+    }
     mmkg::Pool::Lease lease(pool);
     const int parts = mmkg::parts_of(*this, lease, rows, rows);
+    std::vector<double> shares(parts, 0.0);
     lease.run(parts, [&](int part) {
         const mmkg::FloatMode mode;
-        const int64_t end = mmkg::part_start(rows, 1, part + 1, parts);
-        for (int64_t id = mmkg::part_start(rows, 1, part, parts); id < end; ++id) {
-            norms[id] = bounds.norm(exact_one(table + id * width, id));
-        }
+        const int64_t first = mmkg::part_start(rows, 1, part, parts), end = mmkg::part_start(rows, 1, part + 1, parts);
+        measure(first, end);
+        if (bfloat_copy) shares[part] = round(first, end);
     });
+    lost_share = *std::max_element(shares.begin(), shares.end());
+}
+
+// The norms of rows.
+void mmkg_scan::measure(int64_t first, int64_t end) {
+    for (int64_t id = first; id < end; ++id) norms[id] = bounds.norm(exact_one(table + id * width, id));
+}
+
+// Rounds rows to bfloat16; gives the largest share of a row's norm that was lost. Rows of infinite norm are settled.
+double mmkg_scan::round(int64_t first, int64_t end) {
+    double share = 0.0;
+    for (int64_t id = first; id < end; ++id) {
+        const double lost = mmkg::pack_bfloat(table + id * width, width, bfloat_copy.get() + id * places, 1);
+        if (std::isfinite(norms[id])) share = std::max(share, std::sqrt(lost) / norms[id]);
+    }
+    return share;
 }
 
 int32_t mmkg_abi_version(void) { return MMKG_ABI_VERSION; }
@@ -103,8 +127,8 @@ int32_t mmkg_abi_version(void) { return MMKG_ABI_VERSION; }
 int32_t mmkg_has_instruction_set(int32_t id) { return mmkg::instruction_set(id) != nullptr; }
 
 const char *mmkg_instruction_set_name(int32_t id) {
-    static const char *const names[] = {"portable", "avx2", "avx512"};
-    return id >= 0 && id < 3 ? names[id] : nullptr;
+    static const char *const names[] = {"portable", "avx2", "avx512", "avx512_bf16"};
+    return id >= 0 && id < 4 ? names[id] : nullptr;
 }
 
 mmkg_status mmkg_pool_open(int32_t threads, mmkg_pool **pool) {
@@ -118,7 +142,7 @@ mmkg_status mmkg_pool_open(int32_t threads, mmkg_pool **pool) {
 void mmkg_pool_close(mmkg_pool *pool) { delete pool; }
 
 mmkg_status mmkg_scan_open(const float *table, int64_t rows, int64_t width, int32_t score, float margin,
-                           int32_t instruction_set, mmkg_pool *pool, mmkg_scan **scan) {
+                           int32_t instruction_set, int32_t storage, mmkg_pool *pool, mmkg_scan **scan) {
     return mmkg::guarded([&] {
         using mmkg::require;
         require(scan, "scan is NULL");
@@ -131,8 +155,12 @@ mmkg_status mmkg_scan_open(const float *table, int64_t rows, int64_t width, int3
             require(width % 2 == 0, "width is odd; complex vectors hold as many real as imaginary parts");
             require(std::isfinite(margin), "margin is not finite");
         }
+        const mmkg::InstructionSet &set = mmkg::chosen_set(instruction_set);
+        require(storage == MMKG_FLOAT32 || storage == MMKG_BFLOAT16, "storage is none of mmkg_storage");
+        require(storage == MMKG_FLOAT32 || (score == MMKG_INNER_PRODUCT && set.bfloat_panels),
+                "bfloat16 storage needs the inner product and the instruction set avx512_bf16");
         const mmkg::FloatMode mode;
-        *scan = new mmkg_scan(table, rows, width, score, margin, mmkg::chosen_set(instruction_set), pool->pool);
+        *scan = new mmkg_scan(table, rows, width, score, margin, set, storage, pool->pool);
     });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "bounds.h"
@@ -16,17 +17,22 @@ struct mmkg_pool {
 
 struct mmkg_scan {
     mmkg_scan(const float *table_, int64_t rows_, int64_t width_, int score_, float margin_,
-              const mmkg::InstructionSet &set_, mmkg::Pool &pool_);
+              const mmkg::InstructionSet &set_, int storage, mmkg::Pool &pool_);
 
-    // Canonical scores of `count` rows that lie one after the other.
-    void exact(const float *query, const float *first_row, int64_t count, float *scores) const {
-        set.exact[score]({query, first_row, static_cast<ptrdiff_t>(width), count, width, margin}, scores);
+    // Canonical scores, here and below: of queries and rows that lie one after the other, [num_queries, count].
+    void exact_rows(const float *queries, int64_t num_queries, const float *first_row, int64_t count,
+                    float *scores) const {
+        set.exact_rows[score]({queries, num_queries, first_row, count, width, margin}, scores);
     }
-    float exact_one(const float *query, int64_t id) const {
+    void exact_pairs(const float *const *queries, const float *const *rows_of, int64_t count, float *scores) const {
+        set.exact_pairs[score]({queries, rows_of, count, width, margin}, scores);
+    }
+    float exact_one(const float *query, const float *row) const {
         float found;
-        exact(query, table + id * width, 1, &found);
+        exact_pairs(&query, &row, 1, &found);
         return found;
     }
+    float exact_one(const float *query, int64_t id) const { return exact_one(query, table + id * width); }
 
     const float *const table;
     const int64_t rows, width;
@@ -36,6 +42,17 @@ struct mmkg_scan {
     mmkg::Pool &pool;
     const mmkg::Bounds bounds;
     std::vector<float> norms;  // at least that of each row; empty for distances
+
+    // What the first pass reads: rows of `places` floats, kPanels kinds of panels, `coordinates` per lane.
+    const float *first_pass() const { return bfloat_copy ? bfloat_copy.get() : table; }
+    const mmkg::PanelKernel *panels() const { return bfloat_copy ? set.bfloat_panels : set.panels[score]; }
+    int64_t places, coordinates;
+    std::unique_ptr<float[]> bfloat_copy;  // null: the table itself
+    double lost_share = 0.0;               // see Bounds::slope
+
+private:
+    void measure(int64_t first, int64_t end);
+    double round(int64_t first, int64_t end);
 };
 
 namespace mmkg {

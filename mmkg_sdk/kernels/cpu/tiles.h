@@ -1,7 +1,8 @@
 // The first pass: approximate values of a tile of rows and queries, each lane of a vector a query, in registers only.
 //
 // Queries are repacked so that one load gives a coordinate of a whole vector of them, rows are read as they lie and
-// broadcast: no sums across lanes, and nothing of the table is copied.
+// broadcast: no sums across lanes, and nothing of the table is copied. The next tile is prefetched in the order of its
+// addresses, because memory is slow for several rows at once (canonical.h).
 #pragma once
 
 #include "instruction_set.h"
@@ -17,17 +18,17 @@ using Values = typename Simd::Float[Rows][Vectors];
 template <class Simd, int Rows_, int Vectors_>
 struct InnerProductTile {
     using S = Simd;
-    static constexpr int Rows = Rows_, Vectors = Vectors_;
+    static constexpr int Rows = Rows_, Vectors = Vectors_, lanes = Vectors_ * Simd::width;
 
     [[gnu::always_inline]] static inline void run(const Tile &tile, Values<Simd, Rows, Vectors> &value) {
         const float *row[Rows];
 #pragma GCC unroll 12
         for (int r = 0; r < Rows; ++r) row[r] = tile.rows + r * tile.stride;
-        const ptrdiff_t ahead = tile.upcoming - tile.rows;
+        const float *ahead = tile.upcoming;
         const float *queries = tile.panel;
         for (int64_t line = 0; line < tile.coordinates; line += kLine) {
 #pragma GCC unroll 12
-            for (int r = 0; r < Rows; ++r) __builtin_prefetch(row[r] + line + ahead);
+            for (int r = 0; r < Rows; ++r, ahead += kLine) __builtin_prefetch(ahead, 0, 2);
             const int64_t end = line + kLine < tile.coordinates ? line + kLine : tile.coordinates;
             for (int64_t c = line; c < end; ++c, queries += Vectors * Simd::width) {
                 typename Simd::Float query[Vectors];
@@ -47,22 +48,19 @@ struct InnerProductTile {
 template <class Simd, int Rows_, int Vectors_>
 struct ComplexDistanceTile {
     using S = Simd;
-    static constexpr int Rows = Rows_, Vectors = Vectors_;
+    static constexpr int Rows = Rows_, Vectors = Vectors_, lanes = Vectors_ * Simd::width;
 
     [[gnu::always_inline]] static inline void run(const Tile &tile, Values<Simd, Rows, Vectors> &value) {
         const float *row[Rows];
 #pragma GCC unroll 12
         for (int r = 0; r < Rows; ++r) row[r] = tile.rows + r * tile.stride;
-        const ptrdiff_t ahead = tile.upcoming - tile.rows;
+        const float *ahead = tile.upcoming;
         const int64_t d = tile.coordinates;
         const float *queries = tile.panel;
         const auto tiny = Simd::set(kTinySquare);
         for (int64_t line = 0; line < d; line += kLine) {
 #pragma GCC unroll 12
-            for (int r = 0; r < Rows; ++r) {
-                __builtin_prefetch(row[r] + line + ahead);
-                __builtin_prefetch(row[r] + line + d + ahead);
-            }
+            for (int r = 0; r < 2 * Rows; ++r, ahead += kLine) __builtin_prefetch(ahead, 0, 2);
             const int64_t end = line + kLine < d ? line + kLine : d;
             for (int64_t c = line; c < end; ++c, queries += 2 * Vectors * Simd::width) {
 #pragma GCC unroll 12

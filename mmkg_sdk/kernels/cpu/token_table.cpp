@@ -21,7 +21,7 @@ const EncoderSet *encoder_set(int32_t id) {
     if (!mmkg_has_instruction_set(id)) return nullptr;
     if (id == MMKG_PORTABLE) return &portable_encoder_set();
     if (id == MMKG_AVX2) return avx2_encoder_set();
-    if (id == MMKG_AVX512) return avx512_encoder_set();
+    if (id == MMKG_AVX512 || id == MMKG_AVX512_BF16) return avx512_encoder_set();
     return nullptr;
 }
 
@@ -32,11 +32,11 @@ const EncoderSet &chosen_encoder_set(int32_t id) {
         return *set;
     }
     const char *wanted = std::getenv("MMKG_INSTRUCTION_SET");
-    for (int32_t best = MMKG_AVX512; best >= MMKG_PORTABLE; --best) {
+    for (int32_t best = MMKG_AVX512_BF16; best >= MMKG_PORTABLE; --best) {
         const EncoderSet *set = encoder_set(best);
         if (set && (!wanted || !*wanted || std::strcmp(wanted, mmkg_instruction_set_name(best)) == 0)) return *set;
     }
-    throw BadArgument("MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2 or avx512");
+    throw BadArgument("MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx512 or avx512_bf16");
 }
 
 ptrdiff_t stride_of(int64_t columns) { return rounded_up(columns, kColumnGroup) + kHeadGroup; }
@@ -153,7 +153,7 @@ bool mmkg_token_table::attend(const Batch &batch, int64_t entity, const float *s
         logits[0] = pooled_logits_[head];
         for (int64_t i = 0; i < count; ++i) logits[2 + i] = logits_[rows[i] * heads + head];
     }
-    const void *values = storage_ == MMKG_STORE_FLOAT32 ? static_cast<const void *>(values_.data())
+    const void *values = storage_ == MMKG_FLOAT32 ? static_cast<const void *>(values_.data())
                                                         : static_cast<const void *>(rounded_values_.data());
     set.attend[storage_]({structure, logit_weight_.data(), values, pooled_value_.data(), rows, count, weights,
                           s.weight_stride, heads, head_columns_, width, context});
@@ -217,7 +217,7 @@ mmkg_status mmkg_token_table_open(const mmkg_token_table_weights *weights, int32
                     w.text_rows <= MMKG_MAX_ROWS - w.visual_rows,
                 "weights: visual_rows and text_rows are not from 0 to 2^31 - 1 together");
         require(w.norm_epsilon >= 0 && std::isfinite(w.norm_epsilon), "weights: norm_epsilon is negative or not finite");
-        require(storage == MMKG_STORE_FLOAT32 || storage == MMKG_STORE_BFLOAT16, "storage is none of mmkg_storage");
+        require(storage == MMKG_FLOAT32 || storage == MMKG_BFLOAT16, "storage is none of mmkg_storage");
         const mmkg::FloatMode mode;
         *encoder = new mmkg_token_table(w, storage, mmkg::chosen_encoder_set(instruction_set), pool->pool);
     });

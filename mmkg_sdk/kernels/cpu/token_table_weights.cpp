@@ -3,6 +3,7 @@
 #include <cstring>
 #include <string>
 
+#include "bfloat.h"
 #include "status.h"
 #include "token_table.h"
 
@@ -74,13 +75,6 @@ PackedMatrix pack(const float *weight, int64_t rows, int64_t columns, int64_t in
     return out;
 }
 
-// To the nearest, ties to even.
-uint16_t to_bfloat16(float value) {
-    uint32_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-}
-
 int64_t block_rows(int64_t row_floats, int tile_rows) {
     const int64_t tiles = kBlockFloats / (row_floats * tile_rows);
     return tile_rows * (tiles < 1 ? 1 : tiles > 16 ? 16 : tiles);
@@ -125,7 +119,7 @@ mmkg_token_table::mmkg_token_table(const mmkg_token_table_weights &w, int32_t st
     pooled_value_ = spread(w.pooled_value, nullptr, width, attended_, by_head, "pooled_value");
 
     require_finite(w.values, rows * width, "values");
-    if (storage == MMKG_STORE_FLOAT32) {
+    if (storage == MMKG_FLOAT32) {
         values_ = zeros(rows * attended_);
     } else {
         rounded_values_ = Aligned<uint16_t>(rows * attended_);
@@ -135,10 +129,10 @@ mmkg_token_table::mmkg_token_table(const mmkg_token_table_weights &w, int32_t st
         for (int64_t column = 0; column < width; ++column) {
             const float value = w.values[row * width + column];
             const int64_t place = row * attended_ + by_head(column);
-            if (storage == MMKG_STORE_FLOAT32) {
+            if (storage == MMKG_FLOAT32) {
                 values_[place] = value;
             } else {
-                rounded_values_[place] = to_bfloat16(value);
+                rounded_values_[place] = to_bfloat(value);
             }
         }
     }

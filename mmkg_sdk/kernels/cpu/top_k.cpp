@@ -34,20 +34,22 @@ float score_of(uint64_t key) {
 
 int64_t id_of(uint64_t key) { return 0xFFFFFFFFu - static_cast<uint32_t>(key); }
 
-// The best answers so far of one part of the rows, per query a heap with its worst on top.
+// The best answers so far of one part of the rows: per query up to 2 k, cut to the k best whenever so many have come.
+// That costs a few comparisons an answer, a heap several mispredicted branches.
 class BestOfPart {
 public:
     BestOfPart(const mmkg_scan &scan, const Panels &panels, int64_t batch, int64_t k, AnswerLists excluded)
         : scan_(scan),
           k_(k),
           excluded_(excluded),
-          keys_(new uint64_t[batch * k]),
+          keys_(new uint64_t[2 * batch * k]),
           sizes_(batch, 0),
+          kth_(batch, 0),
           worst_(batch, -kInfinity),
           lane_(batch, -1),
           low_(panels.lanes(), kInfinity) {
         for (const Panel &panel : panels) {
-            if (!panel.vectors) continue;
+            if (!panel.kernel) continue;
             for (int lane = 0; lane < panel.count; ++lane) {
                 lane_[panel.first + lane] = panel.first_lane + lane;
                 low_[panel.first_lane + lane] = -kInfinity;
@@ -57,7 +59,7 @@ public:
 
     int tile(const Panel &panel, Tile &tile, Hit *hits) const {
         tile.low = low_.data() + panel.first_lane;
-        return scan_.set.select[scan_.score][panel.vectors - 1](tile, hits);
+        return panel.kernel->select(tile, hits);
     }
 
     void settle(int64_t query, int64_t id, float score) {
@@ -65,7 +67,7 @@ public:
         offer(query, id, score);
     }
 
-    const uint64_t *begin(int64_t query) const { return keys_.get() + query * k_; }
+    const uint64_t *begin(int64_t query) const { return keys_.get() + 2 * query * k_; }
     const uint64_t *end(int64_t query) const { return begin(query) + sizes_[query]; }
 
 private:
@@ -73,18 +75,18 @@ private:
         if (std::isnan(score)) throw NotANumber();
         if (score == -kInfinity) return;
         const uint64_t key = key_of(score, id);
-        uint64_t *heap = keys_.get() + query * k_;
-        int64_t &size = sizes_[query];
-        if (size == k_ && key < heap[0]) return;
-        if (excluded_.hold(query, id)) return;
-        if (size == k_) std::pop_heap(heap, heap + size--, std::greater<>());
-        heap[size++] = key;
-        std::push_heap(heap, heap + size, std::greater<>());
-        if (size < k_) return;
-        const float worst = score_of(heap[0]);
-        if (worst == worst_[query]) return;
-        worst_[query] = worst;
-        if (lane_[query] >= 0) low_[lane_[query]] = scan_.bounds.low(worst);
+        if (key < kth_[query] || excluded_.hold(query, id)) return;
+        keys_[2 * query * k_ + sizes_[query]++] = key;
+        if (sizes_[query] == 2 * k_) cut(query);
+    }
+
+    void cut(int64_t query) {
+        uint64_t *keys = keys_.get() + 2 * query * k_;
+        std::nth_element(keys, keys + k_ - 1, keys + 2 * k_, std::greater<>());
+        sizes_[query] = k_;
+        kth_[query] = keys[k_ - 1];
+        worst_[query] = score_of(kth_[query]);
+        if (lane_[query] >= 0) low_[lane_[query]] = scan_.bounds.low(worst_[query]);
     }
 
     const mmkg_scan &scan_;
@@ -92,9 +94,10 @@ private:
     const AnswerLists excluded_;
     std::unique_ptr<uint64_t[]> keys_;
     std::vector<int64_t> sizes_;
-    std::vector<float> worst_;    // score of the k-th best; -inf until there are k
-    std::vector<int64_t> lane_;   // of each query; -1: not in a tile
-    std::vector<float> low_;      // per lane, see Tile; lanes without a query never hit
+    std::vector<uint64_t> kth_;  // the k-th best of the last cut; 0 before
+    std::vector<float> worst_;   // its score; -inf before
+    std::vector<int64_t> lane_;  // of each query; -1: not in a tile
+    std::vector<float> low_;     // per lane, see Tile; lanes without a query never hit
 };
 
 using Parts = std::vector<std::unique_ptr<BestOfPart>>;
@@ -111,7 +114,10 @@ void merge(const Parts &parts, int64_t query, int64_t k, std::vector<uint64_t> &
     keys.clear();
     for (const auto &part : parts) keys.insert(keys.end(), part->begin(query), part->end(query));
     const auto kept = std::min<int64_t>(k, static_cast<int64_t>(keys.size()));
-    std::partial_sort(keys.begin(), keys.begin() + kept, keys.end(), std::greater<>());
+    if (kept < static_cast<int64_t>(keys.size())) {
+        std::nth_element(keys.begin(), keys.begin() + kept, keys.end(), std::greater<>());
+    }
+    std::sort(keys.begin(), keys.begin() + kept, std::greater<>());
     for (int64_t i = 0; i < kept; ++i) {
         ids[i] = id_of(keys[i]);
         scores[i] = score_of(keys[i]);

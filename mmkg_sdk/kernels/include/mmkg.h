@@ -50,11 +50,18 @@ typedef enum mmkg_status {
 typedef enum mmkg_score { MMKG_INNER_PRODUCT = 0, MMKG_COMPLEX_DISTANCE = 1 } mmkg_score;
 
 typedef enum mmkg_instruction_set {
-    MMKG_BEST = -1, /* the best of this processor, or what MMKG_INSTRUCTION_SET names ("portable", "avx2", "avx512") */
+    MMKG_BEST = -1, /* the best of this processor, or what the variable MMKG_INSTRUCTION_SET names: "portable", "avx2", ... */
     MMKG_PORTABLE = 0,
     MMKG_AVX2 = 1,  /* with FMA */
-    MMKG_AVX512 = 2 /* F, BW, DQ, VL */
+    MMKG_AVX512 = 2,     /* F, BW, DQ, VL */
+    MMKG_AVX512_BF16 = 3 /* and BF16 */
 } mmkg_instruction_set;
+
+/* What the first pass over the table reads. It changes the time and the memory, never an answer. */
+typedef enum mmkg_storage {
+    MMKG_FLOAT32 = 0, /* the table itself */
+    MMKG_BFLOAT16 = 1 /* a copy of half its size, made by mmkg_scan_open; inner product with MMKG_AVX512_BF16 only */
+} mmkg_storage;
 
 typedef struct mmkg_pool mmkg_pool; /* threads that sleep between calls */
 typedef struct mmkg_scan mmkg_scan; /* a table and how it is scored */
@@ -82,9 +89,10 @@ MMKG_API void mmkg_pool_close(mmkg_pool *pool); /* NULL is allowed */
  *
  *   margin            of the distance, finite; ignored by the inner product.
  *   instruction_set   MMKG_BEST, or one that mmkg_has_instruction_set has (for tests and measurements).
+ *   storage           one of mmkg_storage.
  */
 MMKG_API mmkg_status mmkg_scan_open(const float *table, int64_t rows, int64_t width, int32_t score, float margin,
-                                    int32_t instruction_set, mmkg_pool *pool, mmkg_scan **scan);
+                                    int32_t instruction_set, int32_t storage, mmkg_pool *pool, mmkg_scan **scan);
 MMKG_API void mmkg_scan_close(mmkg_scan *scan); /* NULL is allowed */
 MMKG_API int32_t mmkg_scan_instruction_set(const mmkg_scan *scan);
 

@@ -33,9 +33,6 @@ extern "C" {
 #define MMKG_MAX_FEEDFORWARD_WIDTH ((int64_t)1 << 16)
 #define MMKG_MAX_TOKENS ((int64_t)1 << 20)
 
-/* How the values of tokens are kept: as they are, or rounded to bfloat16 (8 bits of mantissa, half the memory). */
-typedef enum mmkg_storage { MMKG_STORE_FLOAT32 = 0, MMKG_STORE_BFLOAT16 = 1 } mmkg_storage;
-
 /* Sizes and weights, float32, finite, C-contiguous; matrices are [in, out]. Read while opening, and no longer. */
 typedef struct mmkg_token_table_weights {
     int64_t width;             /* of a vector, a multiple of heads */
@@ -62,8 +59,9 @@ typedef struct mmkg_token_table mmkg_token_table;
 /*
  * Copies and packs the weights. The pool must stay until the encoder is closed.
  *
- *   storage           mmkg_storage
- *   instruction_set   as in mmkg_scan_open
+ *   storage           how values of tokens are kept: MMKG_FLOAT32, as they are, or MMKG_BFLOAT16, rounded to 8 bits of
+ *                     mantissa in half the memory, on any instruction set; that changes the vectors
+ *   instruction_set   as in mmkg_scan_open; MMKG_AVX512_BF16 stands for MMKG_AVX512
  */
 MMKG_API mmkg_status mmkg_token_table_open(const mmkg_token_table_weights *weights, int32_t storage,
                                            int32_t instruction_set, mmkg_pool *pool, mmkg_token_table **encoder);
