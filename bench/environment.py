@@ -14,6 +14,7 @@ from typing import Any
 
 import mmkg_sdk
 from mmkg_sdk.bundle import MANIFEST
+from mmkg_sdk.kernels import instruction_sets, library
 
 PACKAGES = ("numpy", "safetensors", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt")
 # Instruction sets that decide which kernels run.
@@ -42,6 +43,7 @@ def environment(bundle: str | Path | None = None, threads: int | None = None) ->
         "os": platform.platform(),
         "python": platform.python_version(),
         "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {package: _version(package) for package in PACKAGES},
+        "kernels": kernels(),
         "threads": threads,
         "load_average": load_average(),
         **_checkout(Path(__file__).resolve().parents[1]),
@@ -49,6 +51,12 @@ def environment(bundle: str | Path | None = None, threads: int | None = None) ->
     if bundle is not None:
         found["bundle_sha256"] = hashlib.sha256((Path(bundle) / MANIFEST).read_bytes()).hexdigest()
     return found
+
+
+def kernels() -> str:
+    """The instruction sets of the compiled kernels, best last, or why numpy ranks instead of them."""
+    found = library()
+    return f"numpy ({found})" if isinstance(found, str) else ", ".join(instruction_sets())
 
 
 def usable_cores() -> int:

@@ -59,6 +59,11 @@ class AnswerLists:
         """The query that each id belongs to, int64 [len(ids)]."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
+    def part(self, start: int, stop: int) -> AnswerLists:
+        """The answers of the queries from start up to stop."""
+        offsets = self.offsets[start : stop + 1]
+        return AnswerLists(offsets - offsets[0], self.ids[offsets[0] : offsets[-1]])
+
 
 class KnownTriples:
     """An index from query to known answers, in both directions.

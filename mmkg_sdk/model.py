@@ -1,7 +1,7 @@
 """Model: labels in, ranked labels out.
 
 One query, from label to answer: `to_ids` (ids.py) -> query vector (the query graph, on a backend) -> `top_k` over the
-entity table (ranking.py) -> `Predictions` (predictions.py).
+entity table (table_ranking.py) -> `Predictions` (predictions.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ from .labels import Labels
 from .opened import Opened, reopened
 from .predictions import Predictions
 from .query_batches import QUERY_CHUNK
-from .ranking import TopK, check_scores, top_k
+from .ranking import RankingProtocol, Ranks, TopK, check_scores
+from .scores import CandidateScore
+from .table_ranking import TableRanking, rank_table
 
 # Entities per run of an encoder: what it holds per token is best kept within the L2 cache (1 MiB). Of 512 to 8,192
 # tokens at d = 256, 2,048 is within 3 % of the best for either MyGO encoder from 8 to 128 tokens an entity and within
@@ -38,21 +40,21 @@ _MAX_K = 3840
 
 @dataclass(frozen=True)
 class _Entities:
-    """Labels and what the encoder gave for each, which grow together and are replaced as one."""
+    """Labels, what the encoder gave for each, and what ranks them, which grow together and are replaced as one."""
 
     labels: Labels
     encoded: dict[str, NDArray[np.float32]]
+    ranking: TableRanking
+
+    @classmethod
+    def of(
+        cls, labels: Labels, encoded: dict[str, NDArray[np.float32]], score: CandidateScore, threads: int | None
+    ) -> _Entities:
+        return cls(labels, encoded, rank_table(encoded["vectors"], score, threads))
 
     @property
     def table(self) -> NDArray[np.float32]:
         return self.encoded["vectors"]
-
-    def grown(self, labels: Sequence[str], encoded: dict[str, NDArray[np.float32]]) -> _Entities:
-        try:
-            longer = Labels([*self.labels, *labels])
-        except DataError as err:
-            raise QueryError(str(err)) from err
-        return _Entities(longer, {n: np.concatenate([array, encoded[n]]) for n, array in self.encoded.items()})
 
 
 class Model(Opened):
@@ -69,7 +71,7 @@ class Model(Opened):
         self.relations = bundle.relations
         self._score = bundle.config.candidate_score
         self._runtime = family_part(bundle.family, "runtime")
-        self._entities = _Entities(bundle.entities, bundle.encoded)
+        self._entities = _Entities.of(bundle.entities, bundle.encoded, self._score, backend.threads)
         self._lock = threading.Lock()
 
     @property
@@ -159,6 +161,21 @@ class Model(Opened):
         check_scores(scores)
         return scores
 
+    def rank_answers(
+        self, queries: Queries, targets: NDArray[np.int64], known: AnswerLists, protocol: RankingProtocol
+    ) -> Ranks:
+        """Filtered ranks of the right answers among all entities, without a matrix of scores.
+
+        Args:
+            targets: int64 [batch], the right answers.
+            known: all known answers of each query; the target may be among them.
+            protocol: the rule for equal scores and known answers.
+
+        Raises:
+            BackendError: the graph failed or gave NaN.
+        """
+        return self._entities.ranking.ranks(self.query_vectors(queries), targets, known, protocol)
+
     def encode_entities(self, **modalities: Any) -> NDArray[np.float32]:
         """Encode entities; no new export, no torch.
 
@@ -217,7 +234,7 @@ class Model(Opened):
                     raise QueryError(f"entity label is {label!r:.60} ({type(label).__name__}); expected a string.")
                 if label in before.labels:
                     raise QueryError(f"entity {label!r:.120} exists already. Choose another label.")
-            self._entities = before.grown(labels, encoded)
+            self._grow(labels, encoded)
         return np.arange(len(before.labels), len(before.labels) + len(labels))
 
     def explain_entity(self, entity: str | int) -> dict[str, float]:
@@ -249,6 +266,15 @@ class Model(Opened):
             f"Model({bundle.family} {bundle.precision}: {len(self.entities):,} entities, {len(self.relations):,} "
             f"relations, width {self.table.shape[1]}, {self.backend.name} on {self.backend.device}, {bundle.path})"
         )
+
+    def _grow(self, labels: Sequence[str], encoded: dict[str, NDArray[np.float32]]) -> None:
+        before = self._entities
+        try:
+            longer = Labels([*before.labels, *labels])
+        except DataError as err:
+            raise QueryError(str(err)) from err
+        grown = {name: np.concatenate([array, encoded[name]]) for name, array in before.encoded.items()}
+        self._entities = _Entities.of(longer, grown, self._score, self.backend.threads)
 
     def _entity_batch(self, modalities: dict[str, Any]) -> EntityBatch:
         check = getattr(self._runtime, "entity_batch", None)
@@ -291,31 +317,16 @@ class Model(Opened):
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= _MAX_K:
             raise QueryError(f"k is {k!r}; expected a whole number from 1 to {_MAX_K:,}.")
         chosen = None if candidates is None else np.unique(to_ids(candidates, entities.labels))
-        table = entities.table if chosen is None else entities.table[chosen]
-        k = min(int(k), len(table))
+        k = min(int(k), len(entities.table) if chosen is None else len(chosen))
         parts = []
         for start in range(0, len(queries), QUERY_CHUNK):
             chunk = queries[start : start + QUERY_CHUNK]
-            excluded = self._excluded(chunk, chosen) if filter_known else None
-            parts.append(
-                top_k(self.query_vectors(chunk), table, k, excluded, self._score) if k else _nothing(len(chunk))
-            )
+            known = self.bundle.known_triples.answers(chunk) if filter_known else None
+            found = entities.ranking.top_k(self.query_vectors(chunk), k, known, chosen) if k else _nothing(len(chunk))
+            parts.append(found)
         top = _joined(parts)
-        if chosen is not None:
-            top = TopK(top.offsets, chosen[top.ids], top.scores)
         questions = [self._question(queries, i, entities.labels) for i in range(len(queries))]
         return Predictions(top, entities.labels, questions, k)
-
-    def _excluded(self, queries: Queries, chosen: NDArray[np.int64] | None) -> AnswerLists:
-        """Known answers as rows of the candidate table."""
-        known = self.bundle.known_triples.answers(queries)
-        if chosen is None:
-            return known
-        rows = np.searchsorted(chosen, known.ids)
-        inside = rows < len(chosen)
-        inside[inside] = chosen[rows[inside]] == known.ids[inside]
-        kept = np.concatenate([[0], np.cumsum(inside)])
-        return AnswerLists(kept[known.offsets], rows[inside])
 
     def _question(self, queries: Queries, i: int, labels: Labels) -> str:
         entity, relation = labels[int(queries.entity[i])], self.relations[int(queries.relation[i])]
@@ -333,7 +344,7 @@ def _load_grown(
     """What unpickling a model does: open the bundle again and put back the entities that were added."""
     model: Model = reopened(Model, path, backend, device, threads)
     if labels:
-        model._entities = model._entities.grown(labels, encoded)
+        model._grow(labels, encoded)
     return model
 
 

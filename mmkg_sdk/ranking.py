@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,24 +126,43 @@ def filtered_ranks(
     for values, sign in ((filtered, -1), (left, 1)):
         better = better + sign * np.bincount(rows, values > target_scores[rows], batch)
         equal = equal + sign * np.bincount(rows, values == target_scores[rows], batch)
+    before = np.zeros(batch)
+    if protocol.ties == "stable":
+        lower = np.arange(scores.shape[1]) < targets[:, None]
+        before = before + np.count_nonzero((scores == target_scores[:, None]) & lower, axis=1)
+        before -= np.bincount(rows, (filtered == target_scores[rows]) & (ids < targets[rows]), batch)
+        before += np.bincount(rows, (left == target_scores[rows]) & (ids < targets[rows]), batch)
+    return ranks_of_counts(better, equal, before, protocol)
+
+
+def ranks_of_counts(
+    better: NDArray[Any], equal: NDArray[Any], equal_lower: NDArray[Any], protocol: RankingProtocol
+) -> Ranks:
+    """Ranks from how many other candidates score better, equal, and equal with a lower id; each [batch].
+
+    Args:
+        equal_lower: counts for the "stable" rule only.
+    """
     published = 1.0 + better
     if protocol.ties == "floor":
         published += equal // 2
     elif protocol.ties == "stable":
-        lower = np.arange(scores.shape[1]) < targets[:, None]
-        before = np.count_nonzero((scores == target_scores[:, None]) & lower, axis=1)
-        before = before - np.bincount(rows, (filtered == target_scores[rows]) & (ids < targets[rows]), batch)
-        published += before + np.bincount(rows, (left == target_scores[rows]) & (ids < targets[rows]), batch)
+        published += equal_lower
     return Ranks(published, 1.0 + better + equal / 2)
+
+
+def nan_score() -> BackendError:
+    """The error for a score that is NaN."""
+    return BackendError(
+        "a score is NaN: a weight, a table row or a half-precision product went out of range. "
+        "Export again with precision fp32, and check the model with `mmkg-sdk verify`."
+    )
 
 
 def check_scores(scores: NDArray[np.float32]) -> None:
     """Refuse NaN. One pass: a maximum is NaN if any element is."""
     if scores.size and np.isnan(scores.max(axis=1)).any():
-        raise BackendError(
-            "a score is NaN: a weight, a table row or a half-precision product went out of range. "
-            "Export again with precision fp32, and check the model with `mmkg-sdk verify`."
-        )
+        raise nan_score()
 
 
 def _best(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

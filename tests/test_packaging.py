@@ -20,7 +20,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     for name in ("mmkg_sdk", "export", "bench"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "results"))
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "results", "*.so"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(source)]
@@ -39,6 +39,7 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     }
     assert here <= names
     assert "mmkg_sdk/py.typed" in names
+    assert "mmkg_sdk/kernels/include/mmkg.h" in names
     assert "mmkg_sdk/data/atlas/countries.json" in names
     assert not [name for name in names if name.startswith(("tests/", "export/", "bench/"))]
     assert wheel.stat().st_size < 1 << 20

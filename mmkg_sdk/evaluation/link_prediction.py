@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..known_triples import HEAD, TAIL, KnownTriples, Queries
+from ..known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from ..labels import Labels
-from ..ranking import RankingProtocol, filtered_ranks
+from ..ranking import RankingProtocol, Ranks, filtered_ranks
+from ..scores import CandidateScore
+from ..table_ranking import rank_table
 
 if TYPE_CHECKING:
+    from ..families.link_prediction import LinkScorer
     from ..model import Model
     from ..run import Run
 
@@ -22,6 +25,8 @@ SELECTED = "mrr"
 Ties = Literal["published", "realistic"]
 # Scores all entities for a chunk of queries: float32 [batch, num_entities].
 Scorer = Callable[[Queries], NDArray[np.float32]]
+# Ranks the right answers int64 [batch] of a chunk of queries, given all known ones.
+Ranker = Callable[[Queries, NDArray[np.int64], AnswerLists, RankingProtocol], Ranks]
 QUERY_CHUNK = 512
 
 
@@ -66,7 +71,7 @@ def evaluate_run(run: Run, model: Any, split: str, *, answer_pictured: bool = Fa
     Args:
         model: on its device; left in eval mode.
         split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training triples.
-        answer_pictured: see `evaluate_link_prediction`.
+        answer_pictured: see `rank_triples`.
     """
     from ..families import family_part
 
@@ -76,7 +81,8 @@ def evaluate_run(run: Run, model: Any, split: str, *, answer_pictured: bool = Fa
         triples = graph.train[:1000]
     known, protocol = KnownTriples(graph.triples), model.config.protocol
     scorer = family_part(run.family, "model").scorer(model, run)
-    return evaluate_link_prediction(scorer, triples, known, protocol, graph.relations, answer_pictured=answer_pictured)
+    rank = _by_scores(scorer) if scorer.table is None else _by_table(scorer, model.config.candidate_score)
+    return rank_triples(rank, triples, known, protocol, graph.relations, answer_pictured=answer_pictured)
 
 
 def evaluate_bundle(
@@ -85,7 +91,7 @@ def evaluate_bundle(
     """Rank a split with an opened bundle, which holds the triples.
 
     Args:
-        answer_pictured: see `evaluate_link_prediction`.
+        answer_pictured: see `rank_triples`.
 
     Raises:
         DataError: other data are given.
@@ -93,8 +99,8 @@ def evaluate_bundle(
     if data is not None:
         raise DataError("a link prediction bundle holds its triples; leave --data out.")
     bundle = model.bundle
-    return evaluate_link_prediction(
-        model.score_queries,
+    return rank_triples(
+        model.rank_answers,
         bundle.triples[split],
         bundle.known_triples,
         bundle.config.protocol,
@@ -109,13 +115,24 @@ def evaluate_link_prediction(
     known: KnownTriples,
     protocol: RankingProtocol,
     relations: Labels | None = None,
+) -> LinkPredictionReport:
+    """`rank_triples` by the scores of all entities for a chunk of queries."""
+    return rank_triples(_by_scores(scorer), triples, known, protocol, relations)
+
+
+def rank_triples(
+    ranker: Ranker,
+    triples: NDArray[np.int64],
+    known: KnownTriples,
+    protocol: RankingProtocol,
+    relations: Labels | None = None,
     *,
     answer_pictured: bool = False,
 ) -> LinkPredictionReport:
     """Ask for the head and the tail of every triple and rank the right answer among all entities.
 
     Args:
-        scorer: gives the scores of all entities for a chunk of queries.
+        ranker: ranks the right answers of a chunk of queries.
         triples: int64 [n, 3], for example the test split.
         known: train, valid and test together; known answers other than the right one do not count.
         protocol: the family's rule for equal scores and known answers.
@@ -133,11 +150,27 @@ def evaluate_link_prediction(
         queries = Queries.for_triples(triples, direction, answer_pictured=answer_pictured)
         for start in range(0, len(triples), QUERY_CHUNK):
             chunk = slice(start, start + QUERY_CHUNK)
-            scores, answers = scorer(queries[chunk]), known.answers(queries[chunk])
-            found = filtered_ranks(scores, triples[chunk, answer], answers, protocol)
+            found = ranker(queries[chunk], triples[chunk, answer], known.answers(queries[chunk]), protocol)
             ranks["published"][chunk, column] = found.published
             ranks["realistic"][chunk, column] = found.realistic
     return LinkPredictionReport(triples, ranks, relations or Labels([], kind="relation"))
+
+
+def _by_scores(scorer: Scorer) -> Ranker:
+    def rank(queries: Queries, targets: NDArray[np.int64], answers: AnswerLists, protocol: RankingProtocol) -> Ranks:
+        return filtered_ranks(scorer(queries), targets, answers, protocol)
+
+    return rank
+
+
+def _by_table(scorer: LinkScorer, score: CandidateScore) -> Ranker:
+    assert scorer.table is not None
+    ranking = rank_table(scorer.table, score)
+
+    def rank(queries: Queries, targets: NDArray[np.int64], answers: AnswerLists, protocol: RankingProtocol) -> Ranks:
+        return ranking.ranks(scorer.query_vectors(queries), targets, answers, protocol)
+
+    return rank
 
 
 def rank_metrics(ranks: NDArray[np.float64]) -> dict[str, float]:

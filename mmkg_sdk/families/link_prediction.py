@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,39 @@ def check_graph_sizes(data: RunData, num_entities: int, num_relations: int) -> N
         )
 
 
-def link_scorer(model: Any) -> Callable[[Queries], NDArray[Any]]:
-    """Scores of all entities for a chunk of queries, in the model's own dtype; its tables are made once, now.
+@dataclass(frozen=True)
+class LinkScorer:
+    """How a torch model answers a chunk of queries; its tables were made once.
+
+    Attributes:
+        scores: of all entities, [batch, num_entities] in the model's own dtype.
+        query_vectors: what the family's `candidate_score` compares with the rows of `table`, [batch, width].
+        table: the encoded entities, float32 [num_entities, width]; None where the model runs on a GPU or in float64,
+            and had better score by itself.
+    """
+
+    scores: Callable[[Queries], NDArray[Any]]
+    query_vectors: Callable[[Queries], NDArray[Any]]
+    table: NDArray[Any] | None
+
+    def __call__(self, queries: Queries) -> NDArray[Any]:
+        return self.scores(queries)
+
+
+def host_table(table: Any) -> NDArray[Any] | None:
+    """A tensor of encoded entities as the `table` of a LinkScorer."""
+    import torch
+
+    return table.numpy() if table.device.type == "cpu" and table.dtype == torch.float32 else None
+
+
+def link_scorer(model: Any) -> LinkScorer:
+    """Scores of all entities for a chunk of queries; the model's tables are made once, now.
 
     Args:
-        model: a torch module with `entity_table()`, `relation_table()`, `scores(entities, relations, queries)` and
-            `config.num_entities`, which stands for the missing entity in queries int64 [B, 3]. Left in eval mode.
+        model: a torch module with `entity_table()`, `relation_table()`, `scores(entities, relations, queries)`,
+            `query_vectors(entities, relations, queries)` and `config.num_entities`, which stands for the missing entity
+            in queries int64 [B, 3]. Left in eval mode.
     """
     import torch
 
@@ -76,13 +104,20 @@ def link_scorer(model: Any) -> Callable[[Queries], NDArray[Any]]:
         model.eval()
         entities, relations = model.entity_table(), model.relation_table()
 
-    def scores(queries: Queries) -> NDArray[Any]:
+    def asked(queries: Queries) -> Any:
         missing = np.full(len(queries), model.config.num_entities)
         asks_head = queries.direction == HEAD
         head, tail = np.where(asks_head, missing, queries.entity), np.where(asks_head, queries.entity, missing)
-        triples = torch.as_tensor(np.stack([head, queries.relation, tail], axis=1), device=entities.device)
+        return torch.as_tensor(np.stack([head, queries.relation, tail], axis=1), device=entities.device)
+
+    def scores(queries: Queries) -> NDArray[Any]:
         with torch.inference_mode():
-            found: NDArray[Any] = model.scores(entities, relations, triples).cpu().numpy()
+            found: NDArray[Any] = model.scores(entities, relations, asked(queries)).cpu().numpy()
         return found
 
-    return scores
+    def query_vectors(queries: Queries) -> NDArray[Any]:
+        with torch.inference_mode():
+            found: NDArray[Any] = model.query_vectors(entities, relations, asked(queries)).cpu().numpy()
+        return found
+
+    return LinkScorer(scores, query_vectors, host_table(entities[: model.config.num_entities]))

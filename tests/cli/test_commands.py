@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mmkg_sdk
+from mmkg_sdk.kernels import instruction_sets
 from mmkg_sdk.run import Run
 from tests.golden_cases import GOLDEN
 
@@ -157,6 +158,7 @@ def test_unknown_setting_is_named(tmp_path: Path) -> None:
 def test_env_prints_json() -> None:
     found = json.loads(mmkg("env", "--json").stdout)
     assert "mmkg_sdk" in json.dumps(found)
+    assert found["kernels"] == ", ".join(instruction_sets()) or found["kernels"].startswith("numpy (")
 
 
 def test_a_closed_pipe_is_no_traceback(golden_bundle: Path) -> None:

@@ -9,7 +9,7 @@ real parts, then the imaginary ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...known_triples import Queries
 from ...run import Run
-from ..link_prediction import link_scorer
+from ..link_prediction import LinkScorer, link_scorer
 from .config import AdaMFConfig
 
 # Large enough that exp() gives exactly 0, small enough for every float32 kernel.
@@ -184,6 +183,6 @@ def _rows(table: Tensor, entities: Tensor | None) -> Tensor:
     return table if entities is None else F.embedding(entities, table)
 
 
-def scorer(model: AdaMF, run: Run) -> Callable[[Queries], NDArray[Any]]:
+def scorer(model: AdaMF, run: Run) -> LinkScorer:
     """Scores of all entities for a chunk of queries; what is asked about needs nothing of the run."""
     return link_scorer(model)

@@ -8,7 +8,7 @@ Shapes: B batch, T text tokens, D hidden_dim, V vocabulary_size, E num_entities,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,8 +24,8 @@ from .crf import CRF
 from .encoder import TEXT_EPS, HybridEncoder, Images, Texts, rows_at
 
 if TYPE_CHECKING:
-    from ...known_triples import Queries
     from ...run import Run
+    from ..link_prediction import LinkScorer
 
 _NOT_IN_BACKBONES = re.compile(r"fusion_dense|(aux|rcnn)_position|position_ids")
 
@@ -176,7 +176,7 @@ def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> MKGform
     return build_model(MKGformerConfig.from_json(config))
 
 
-def scorer(model: LinkPredictor, run: Run) -> Callable[[Queries], NDArray[Any]]:
+def scorer(model: LinkPredictor, run: Run) -> LinkScorer:
     """Scores of all entities for a chunk of queries; the model is left in eval mode."""
     from .scoring import link_scorer
 

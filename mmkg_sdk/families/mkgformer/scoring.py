@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from ...known_triples import Queries
 from ...run import Run
+from ..link_prediction import LinkScorer, host_table
 from .encoder import Images, Texts
 from .link_texts import queries_by_length, stored_texts
 from .model import LinkPredictor
 from .pictures import image_groups
 
 
-def link_scorer(model: LinkPredictor, run: Run) -> Callable[[Queries], NDArray[Any]]:
+def link_scorer(model: LinkPredictor, run: Run) -> LinkScorer:
     """Scores of all entities for a chunk of queries, in the model's own dtype, each query at its own length.
 
     Args:
@@ -29,15 +30,20 @@ def link_scorer(model: LinkPredictor, run: Run) -> Callable[[Queries], NDArray[A
     with torch.inference_mode():
         table = model.entity_table()
 
-    def scores(queries: Queries) -> NDArray[Any]:
-        found = np.empty((len(queries), len(table)), np.float64 if table.dtype == torch.float64 else np.float32)
+    def answers(queries: Queries, width: int, answer: Callable[[torch.Tensor], torch.Tensor]) -> NDArray[Any]:
+        """What `answer` makes of the query vectors, [batch, width]."""
+        found = np.empty((len(queries), width), np.float64 if table.dtype == torch.float64 else np.float32)
         for rows, tokens in queries_by_length(texts, queries, config.visual_tokens):
             input_ids = torch.as_tensor(tokens, device=table.device)
             shown = groups.images(torch.as_tensor(image_rows[queries.shown[rows]], device=table.device))
             shown = Images(*(None if group is None else group.to(table.dtype) for group in shown))
             with torch.inference_mode():
                 vectors = model.query_vectors(Texts(input_ids, torch.ones_like(input_ids)), shown)
-                found[rows] = (vectors @ table.T).cpu().numpy()
+                found[rows] = answer(vectors).cpu().numpy()
         return found
 
-    return scores
+    return LinkScorer(
+        lambda queries: answers(queries, len(table), lambda vectors: vectors @ table.T),
+        lambda queries: answers(queries, table.shape[1], lambda vectors: vectors),
+        host_table(table),
+    )

@@ -8,7 +8,7 @@ Shapes: N entities, R relations, d embedding_dim, H heads, S = 2 + visual tokens
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,9 +16,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...known_triples import Queries
 from ...run import Run
-from ..link_prediction import link_scorer
+from ..link_prediction import LinkScorer, link_scorer
 from .config import MyGOConfig
 
 INPUT_NAMES = ("visual_tokens", "visual_mask", "text_tokens", "text_mask")
@@ -258,6 +257,6 @@ def _rows(tensor: Tensor, entities: Tensor | None) -> Tensor:
     return tensor if entities is None else tensor[entities]
 
 
-def scorer(model: MyGO, run: Run) -> Callable[[Queries], NDArray[Any]]:
+def scorer(model: MyGO, run: Run) -> LinkScorer:
     """Scores of all entities for a chunk of queries; what is asked about needs nothing of the run."""
     return link_scorer(model)

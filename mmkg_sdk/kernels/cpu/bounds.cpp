@@ -1,0 +1,71 @@
+#include "bounds.h"
+
+#include <cmath>
+#include <limits>
+
+#include "../include/mmkg.h"
+
+namespace mmkg {
+
+namespace {
+
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+// Beyond this a norm counts as infinite: the product of two smaller ones is far from overflow.
+constexpr double kLargeNorm = 0x1p60;
+// More than the roundings of one score, of a bound to float, and of low - slope * norm in float.
+constexpr double kSlack = 0x1p-20;
+
+double gamma(double n) {
+    const double nu = n * 0x1p-24;
+    return nu / (1.0 - nu);
+}
+
+}  // namespace
+
+Bounds::Bounds(int score, int64_t width, float margin, double root_error) : score_(score), margin_(margin) {
+    const double d = static_cast<double>(score == MMKG_INNER_PRODUCT ? width : width / 2);
+    relative_ = gamma(2.0 * d + 8.0) + gamma(d / 16.0 + 16.0);
+    if (score == MMKG_INNER_PRODUCT) {
+        absolute_ = 0x1p-100;  // a sum of bfloat16 products loses what is below 2^-126 at every step
+    } else {
+        relative_ = (relative_ + root_error) * 1.25;  // products of the errors: each is below 0.14
+        absolute_ = d * 0x1p-62;                      // twice sqrt(2^-126) per modulus
+    }
+    relative_ *= 1.0 + kSlack;
+}
+
+float Bounds::norm(float square) const {
+    // The square has a relative error below 2^-7 and lost less than 2^-126 to underflow.
+    const double norm = std::sqrt(static_cast<double>(square) * 1.01) + 0x1p-62;
+    return norm < kLargeNorm ? static_cast<float>(norm * (1.0 + kSlack)) : std::numeric_limits<float>::infinity();
+}
+
+float Bounds::slope(float norm, double lost, double lost_share) const {
+    if (score_ == MMKG_COMPLEX_DISTANCE) return 0.0f;
+    if (!(norm < kLargeNorm)) return kNaN;
+    const double rounding = (lost + (norm + lost) * lost_share) * (1.0 + kSlack);
+    // Rounded numbers are at most 2^-8 larger, so is each of the two norms in the error of the products' sum.
+    return static_cast<float>((rounding + norm * relative_ * 1.01) * (1.0 + kSlack));
+}
+
+float Bounds::low(float score) const {
+    const double s = score;
+    if (std::isnan(s) || s == std::numeric_limits<double>::infinity()) return kNaN;
+    if (std::isinf(s)) return score_ == MMKG_INNER_PRODUCT ? score : kNaN;
+    if (score_ == MMKG_INNER_PRODUCT) return static_cast<float>(s - std::fabs(s) * kSlack - absolute_);
+    const double sum = std::fmax(0.0, margin_ - s + std::fabs(s) * kSlack);
+    const double most = sum * (1.0 + relative_) + absolute_;
+    return static_cast<float>(-most * (1.0 + kSlack));
+}
+
+float Bounds::high(float score) const {
+    const double s = score;
+    if (!std::isfinite(s)) return kNaN;
+    if (score_ == MMKG_INNER_PRODUCT) return static_cast<float>(s + std::fabs(s) * kSlack + absolute_);
+    const double sum = margin_ - s - std::fabs(s) * kSlack;
+    const double least = sum * (1.0 - relative_) - absolute_;
+    // No value is above 0.
+    return least > 0.0 ? static_cast<float>(-least * (1.0 - kSlack)) : 0.0f;
+}
+
+}  // namespace mmkg

@@ -1,0 +1,44 @@
+// How far a first pass can be from the canonical score, and the comparisons that are sure in spite of it.
+//
+// u = 2^-24, gamma(n) = n u / (1 - n u) (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1).
+//
+// Inner product. Both passes add d products in some order, the first one in at most 2 d roundings, the canonical one in
+// d / 16 + 5; each is within gamma(n) sum |q_i e_i| <= gamma(n) |q| |e| of the exact product, and denormal products lose
+// less than 2^-149 each. Hence slope = (gamma(2 d) + gamma(d / 16 + 5)) |q| per query, and |e| per row.
+//
+// Distance. Both passes round q - e to the same numbers; let M be the exact sum of their moduli. The first pass has a
+// relative error of root_error and a few u per modulus and gamma(d) for the sum, and adds at most sqrt(2^-126) per
+// modulus; the canonical one has less. The error is relative to M, which the value itself tells: no norms are needed.
+//
+// What is not finite or may overflow gets NaN as its bound, with which no comparison is sure: all is settled.
+#pragma once
+
+#include <cstdint>
+
+#include "instruction_set.h"
+
+namespace mmkg {
+
+class Bounds {
+public:
+    // score: of mmkg_score; width: numbers in a vector.
+    Bounds(int score, int64_t width, float margin, double root_error);
+
+    // At least the Euclidean norm of a vector, from its canonical inner product with itself; infinity if it is large.
+    float norm(float square) const;
+    // Of a query of this norm. With bfloat16: what rounding took from it (a norm), and at most which share of a row's norm
+    // it took from a row; |q e - q' e'| <= |q - q'| |e| + |q'| |e - e'|, so no worst case of the rounding is assumed.
+    float slope(float norm, double lost = 0.0, double lost_share = 0.0) const;
+    // Values below this (less slope * norm of the row) belong to canonical scores below `score`.
+    float low(float score) const;
+    // Values above this (plus slope * norm of the row) belong to canonical scores above `score`.
+    float high(float score) const;
+
+private:
+    const int score_;
+    const double margin_;
+    double relative_;  // of |q| |e|, or of the sum of moduli
+    double absolute_;  // what underflow may add
+};
+
+}  // namespace mmkg

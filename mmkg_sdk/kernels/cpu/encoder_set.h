@@ -1,0 +1,75 @@
+// What one instruction set offers to the encoders: products with packed weights, norms, attention by table.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mmkg {
+
+// Columns of products come in such groups; weights are padded with zeros. A multiple of every panel's width.
+constexpr int64_t kColumnGroup = 32;
+// Columns of one head come in such groups, and a row of weights (of the softmax) as well.
+constexpr int64_t kHeadGroup = 16;
+// So many tokens ahead values are fetched; a list of rows ends in as many more that can be fetched.
+constexpr int64_t kFetchAhead = 12;
+
+inline int64_t rounded_up(int64_t count, int64_t group) { return (count + group - 1) / group * group; }
+
+// out = left @ weights + start, each element a chain of multiply-adds over ascending `inner`, then `start`. (A chain
+// that begins with a large start rounds every product to its digits.)
+struct Product {
+    const float *left;  // [rows, inner], `left_stride` floats apart
+    ptrdiff_t left_stride;
+    const float *panels;  // [columns / panel, inner, panel], the panels `panel_stride` floats apart
+    ptrdiff_t panel_stride;
+    const float *start;  // [rows, columns]; stride 0: one row for all; may be `out`
+    ptrdiff_t start_stride;
+    float *out;  // [rows, columns]
+    ptrdiff_t out_stride;
+    int64_t rows, inner, columns;  // columns: a multiple of kColumnGroup
+    bool rectify;                  // max(out, 0)
+};
+
+// out = norm(in) * scale + shift, in rows; and sum = out + addend where there is one. `sum` may be `in`.
+struct Norm {
+    const float *in;
+    ptrdiff_t in_stride;
+    const float *scale, *shift;
+    float *out;
+    ptrdiff_t out_stride;
+    const float *addend;
+    float *sum;
+    ptrdiff_t sum_stride;
+    int64_t rows, width;
+    float epsilon;
+};
+
+// One entity: logits to weights, and the weighted sum of values.
+struct Attention {
+    const float *structure;     // structural token [width]
+    const float *logit_weight;  // [heads, width]
+    const void *values;         // [tokens, heads, head_columns], float or the upper half of one
+    const float *pooled_value;  // [heads, head_columns]
+    const int32_t *rows;        // of values, one a token, and kFetchAhead more
+    int64_t tokens;
+    float *weights;  // [heads], `weight_stride` apart: logits of pooled token, (own, computed here), tokens
+    ptrdiff_t weight_stride;
+    int64_t heads, head_columns, width;
+    float *context;  // [heads, head_columns]: the structural token's value comes in, the context goes out
+};
+
+struct EncoderSet {
+    int32_t id;
+    int panel;      // columns
+    int tile_rows;  // of a product
+    void (*multiply)(const Product &);
+    int64_t (*normalise)(const Norm &);  // the first row that is not finite, or -1
+    void (*attend[2])(const Attention &);  // [mmkg_storage]
+};
+
+const EncoderSet &portable_encoder_set();
+// Null where the build has no such code; whether the processor has it, mmkg_has_instruction_set says.
+const EncoderSet *avx2_encoder_set();
+const EncoderSet *avx512_encoder_set();
+
+}  // namespace mmkg

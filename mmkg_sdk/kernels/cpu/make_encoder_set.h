@@ -1,0 +1,21 @@
+// Puts the encoder templates of one Simd into a table of functions.
+#pragma once
+
+#include "attention.h"
+#include "gemm.h"
+#include "layer_norm.h"
+
+namespace mmkg {
+
+template <class Simd>
+EncoderSet make_encoder_set(int32_t id) {
+    static_assert(kColumnGroup % Simd::panel == 0 && kHeadGroup % Simd::width == 0, "padding");
+    return EncoderSet{id,
+                      Simd::panel,
+                      Simd::tile_rows,
+                      multiply<Simd>,
+                      normalise<Simd>,
+                      {attend<Simd, float>, attend<Simd, uint16_t>}};
+}
+
+}  // namespace mmkg

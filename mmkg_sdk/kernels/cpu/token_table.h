@@ -1,0 +1,80 @@
+// The token-table encoder of mmkg_encoder.h: its weights as the kernels want them, and the walk over blocks of entities.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "../include/mmkg_encoder.h"
+#include "aligned.h"
+#include "encoder_set.h"
+#include "pool.h"
+
+namespace mmkg {
+
+// A matrix [inner, columns] in panels, padded with zeros, and its bias.
+struct PackedMatrix {
+    int64_t inner = 0, columns = 0;  // columns: a multiple of kColumnGroup
+    Aligned<float> panels, bias;
+};
+
+struct Tokens {
+    const int64_t *ids;
+    const uint8_t *mask;
+    int64_t count, rows, first_row;
+};
+
+// What one thread works in: the activations of a block of entities, and the tokens of one.
+struct EncoderScratch {
+    // Rows are a cache line longer than a multiple of the column group: with powers of two, the rows of a tile would
+    // meet in the same few places of the first cache.
+    Aligned<float> vectors, context, hidden;
+    ptrdiff_t vectors_stride, context_stride, hidden_stride;
+    Aligned<float> weights;
+    ptrdiff_t weight_stride = 0;
+    Aligned<int32_t> rows;
+};
+
+}  // namespace mmkg
+
+struct mmkg_token_table {
+    mmkg_token_table(const mmkg_token_table_weights &weights, int32_t storage, const mmkg::EncoderSet &set,
+                     mmkg::Pool &pool);
+    ~mmkg_token_table();
+
+    // The first entity that cannot be encoded and why, in words for "entity N "; or a batch in full.
+    struct Batch {
+        int64_t size;
+        const float *structure;
+        mmkg::Tokens tokens[2];  // visual, text
+        float *vectors;
+    };
+    enum Fault { kNone, kStructure, kToken, kOverflow };
+    void encode(const Batch &batch) const;
+
+    const mmkg::EncoderSet &set;
+    const int64_t width, heads, feedforward_width, visual_rows, text_rows;
+
+private:
+    Fault encode_block(const Batch &batch, int64_t begin, int64_t count, mmkg::EncoderScratch &scratch,
+                       int64_t &entity) const;
+    bool attend(const Batch &batch, int64_t entity, const float *structure, float *context,
+                mmkg::EncoderScratch &scratch) const;
+    void multiply(const mmkg::PackedMatrix &matrix, const float *left, ptrdiff_t left_stride, float *out,
+                  ptrdiff_t out_stride, int64_t rows) const;
+    std::unique_ptr<mmkg::EncoderScratch> take_scratch(int64_t tokens) const;
+    void give_back(std::unique_ptr<mmkg::EncoderScratch> scratch) const;
+
+    mmkg::Pool &pool_;
+    const int32_t storage_;
+    const float epsilon_;
+    const int64_t head_columns_, attended_, block_;
+    mmkg::Aligned<float> structure_scale_, structure_shift_, logit_weight_, logits_, pooled_logits_, pooled_value_;
+    mmkg::Aligned<float> norm1_scale_, norm1_shift_, norm2_scale_, norm2_shift_;
+    mmkg::Aligned<float> values_;
+    mmkg::Aligned<uint16_t> rounded_values_;
+    mmkg::PackedMatrix value_, output_, hidden_, feedforward_;
+    // Kept between calls, so that the system need not give the pages anew; a fork cannot leave a lock behind.
+    mutable std::array<std::atomic<mmkg::EncoderScratch *>, 16> spare_{};
+};

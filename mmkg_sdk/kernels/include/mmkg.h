@@ -1,0 +1,145 @@
+/*
+ * mmkg.h: exact ranking of a table of vectors on a CPU. Plain C; needs neither Python nor C++ on the caller's side.
+ *
+ * The canonical score of a query and a row, both float32, depends on nothing but their numbers: every instruction set
+ * and every number of threads gives these very bits (round to nearest, denormals kept; -0 is given as +0).
+ *
+ *   Lanes: lane j of 16 takes coordinates j, j + 16, j + 32, ... in this order; coordinates past the end are zeros.
+ *   Tree:  lane j += lane j + 8 (j < 8), then + 4 (j < 4), + 2 (j < 2), + 1.
+ *
+ *   MMKG_INNER_PRODUCT      lane = fma(query, row, lane), from 0; score = tree + 0.
+ *   MMKG_COMPLEX_DISTANCE   over the d = width / 2 complex coordinates (d real, then d imaginary parts):
+ *                           re = query.re - row.re; im = query.im - row.im; lane += sqrt(fma(re, re, im * im)), each
+ *                           operation rounded once; score = (margin - tree) + 0.
+ *
+ * Higher is better. Equal scores are ordered by ascending id. Arrays are C-contiguous, numbers aligned as their
+ * type needs; nothing wider is asked for. All functions may be called from several threads at once with the same handles, except that closing one must come last.
+ */
+#ifndef MMKG_H
+#define MMKG_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define MMKG_API __declspec(dllexport)
+#else
+#define MMKG_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Changes when a function of this file changes its arguments or meaning. */
+#define MMKG_ABI_VERSION 1
+
+/* Largest sizes; a table of more rows is split by the caller. */
+#define MMKG_MAX_ROWS (((int64_t)1 << 31) - 1)
+#define MMKG_MAX_WIDTH ((int64_t)1 << 20)
+#define MMKG_MAX_K ((int64_t)1 << 20)
+#define MMKG_MAX_THREADS 1024
+
+typedef enum mmkg_status {
+    MMKG_OK = 0,
+    MMKG_BAD_ARGUMENT = 1, /* mmkg_last_error() names it */
+    MMKG_NAN = 2,          /* a score of a candidate, excluded ones included, is NaN */
+    MMKG_NO_MEMORY = 3,
+    MMKG_FAILED = 4        /* the system refused something, for example a thread */
+} mmkg_status;
+
+typedef enum mmkg_score { MMKG_INNER_PRODUCT = 0, MMKG_COMPLEX_DISTANCE = 1 } mmkg_score;
+
+typedef enum mmkg_instruction_set {
+    MMKG_BEST = -1, /* the best of this processor, or what the variable MMKG_INSTRUCTION_SET names: "portable", "avx2", ... */
+    MMKG_PORTABLE = 0,
+    MMKG_AVX2 = 1,  /* with FMA */
+    MMKG_AVX512 = 2,     /* F, BW, DQ, VL */
+    MMKG_AVX512_BF16 = 3 /* and BF16 */
+} mmkg_instruction_set;
+
+/* What the first pass over the table reads. It changes the time and the memory, never an answer. */
+typedef enum mmkg_storage {
+    MMKG_FLOAT32 = 0, /* the table itself */
+    MMKG_BFLOAT16 = 1 /* a copy of half its size, made by mmkg_scan_open; inner product with MMKG_AVX512_BF16 only */
+} mmkg_storage;
+
+typedef struct mmkg_pool mmkg_pool; /* threads that sleep between calls */
+typedef struct mmkg_scan mmkg_scan; /* a table and how it is scored */
+
+MMKG_API int32_t mmkg_abi_version(void);
+
+/* What the last call of this thread that did not give MMKG_OK found; empty before the first. Valid until the next. */
+MMKG_API const char *mmkg_last_error(void);
+
+/* Whether this build and this processor have an instruction set (1 or 0), and its name (NULL if there is none). */
+MMKG_API int32_t mmkg_has_instruction_set(int32_t instruction_set);
+MMKG_API const char *mmkg_instruction_set_name(int32_t instruction_set);
+
+/*
+ * Threads for scans, the calling one included (1 to MMKG_MAX_THREADS). They start with the first call that uses them
+ * and start anew in a forked child. A call that finds the pool at work for another thread does not wait: it runs on
+ * its own thread alone, with the same answer.
+ */
+MMKG_API mmkg_status mmkg_pool_open(int32_t threads, mmkg_pool **pool);
+MMKG_API void mmkg_pool_close(mmkg_pool *pool); /* NULL is allowed */
+
+/*
+ * A table, float32 [rows, width], that is read where it is: it must stay, unchanged, until the scan is closed. So must
+ * the pool. What is kept beside it: one float per row (inner product), nothing (distance).
+ *
+ *   margin            of the distance, finite; ignored by the inner product.
+ *   instruction_set   MMKG_BEST, or one that mmkg_has_instruction_set has (for tests and measurements).
+ *   storage           one of mmkg_storage.
+ */
+MMKG_API mmkg_status mmkg_scan_open(const float *table, int64_t rows, int64_t width, int32_t score, float margin,
+                                    int32_t instruction_set, int32_t storage, mmkg_pool *pool, mmkg_scan **scan);
+MMKG_API void mmkg_scan_close(mmkg_scan *scan); /* NULL is allowed */
+MMKG_API int32_t mmkg_scan_instruction_set(const mmkg_scan *scan);
+
+/*
+ * The canonical scores of pairs: query i with row ids[i].
+ *
+ *   queries   float32 [batch, width]
+ *   ids       int64 [batch]
+ *   scores    float32 [batch], written; NaN is no error here
+ */
+MMKG_API mmkg_status mmkg_pair_scores(const mmkg_scan *scan, const float *queries, int64_t batch, const int64_t *ids,
+                                      float *scores);
+
+/*
+ * The k best candidates of each query, best first. Scores of -inf are left out.
+ *
+ *   queries            float32 [batch, width]
+ *   k                  1 to MMKG_MAX_K
+ *   excluded_offsets   int64 [batch + 1] from 0, or NULL: rows that are no answer to query i are
+ *   excluded_ids       excluded_ids[excluded_offsets[i]] up to excluded_offsets[i + 1], strictly ascending
+ *   candidates         int64 [num_candidates] rows, strictly ascending; NULL: all rows (num_candidates is ignored)
+ *   ids, scores        int64, float32 [batch, k], written; counts[i] of them for query i, the rest is left as it was
+ *   counts             int64 [batch], written
+ */
+MMKG_API mmkg_status mmkg_top_k(const mmkg_scan *scan, const float *queries, int64_t batch, int64_t k,
+                                const int64_t *excluded_offsets, const int64_t *excluded_ids,
+                                const int64_t *candidates, int64_t num_candidates, int64_t *ids, float *scores,
+                                int64_t *counts);
+
+/*
+ * Where the right answer of each query stands among all other rows.
+ *
+ *   queries         float32 [batch, width]
+ *   targets         int64 [batch], the right answers
+ *   known_offsets   int64 [batch + 1] from 0, or NULL: other known answers, in the form of excluded_offsets;
+ *   known_ids       the target itself may be among them and counts as no other
+ *   known_penalty   what is taken off the score of another known answer, at least 0; infinity leaves it out
+ *   better          int64 [batch], written: rows with a higher score than the target
+ *   equal           int64 [batch], written: other rows with the same score
+ *   equal_lower     int64 [batch], written: those of them with a lower id
+ */
+MMKG_API mmkg_status mmkg_ranks(const mmkg_scan *scan, const float *queries, int64_t batch, const int64_t *targets,
+                                const int64_t *known_offsets, const int64_t *known_ids, float known_penalty,
+                                int64_t *better, int64_t *equal, int64_t *equal_lower);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,118 @@
+"""The compiled library beside this file, through ctypes: calls release the GIL, arrays are not copied."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+from ..errors import BackendError
+
+_ABI_VERSION = 1
+_OK, _NAN = 0, 2
+
+_pointer, _int32, _int64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
+# Name -> what it gives and takes; the headers in include/ say what it means.
+_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "mmkg_abi_version": (_int32, []),
+    "mmkg_last_error": (ctypes.c_char_p, []),
+    "mmkg_has_instruction_set": (_int32, [_int32]),
+    "mmkg_instruction_set_name": (ctypes.c_char_p, [_int32]),
+    "mmkg_pool_open": (_int32, [_int32, _pointer]),
+    "mmkg_pool_close": (None, [_pointer]),
+    "mmkg_scan_open": (_int32, [_pointer, _int64, _int64, _int32, ctypes.c_float, _int32, _int32, _pointer, _pointer]),
+    "mmkg_scan_close": (None, [_pointer]),
+    "mmkg_scan_instruction_set": (_int32, [_pointer]),
+    "mmkg_pair_scores": (_int32, [_pointer, _pointer, _int64, _pointer, _pointer]),
+    "mmkg_top_k": (
+        _int32,
+        [_pointer, _pointer, _int64, _int64, _pointer, _pointer, _pointer, _int64, _pointer, _pointer, _pointer],
+    ),
+    "mmkg_ranks": (
+        _int32,
+        [_pointer, _pointer, _int64, _pointer, _pointer, _pointer, ctypes.c_float, _pointer, _pointer, _pointer],
+    ),
+    "mmkg_token_table_open": (_int32, [_pointer, _int32, _int32, _pointer, _pointer]),
+    "mmkg_token_table_close": (None, [_pointer]),
+    "mmkg_token_table_instruction_set": (_int32, [_pointer]),
+    "mmkg_token_table_encode": (
+        _int32,
+        [_pointer, _int64, _pointer, _pointer, _pointer, _int64, _pointer, _pointer, _int64, _pointer],
+    ),
+}
+
+
+@cache
+def library() -> ctypes.CDLL | str:
+    """The compiled library, or why there is none."""
+    files = [path for suffix in EXTENSION_SUFFIXES for path in Path(__file__).parent.glob(f"_mmkg{suffix}")]
+    if not files:
+        return "not built: no C++17 compiler was found when mmkg_sdk was installed; install one and reinstall"
+    try:
+        loaded = ctypes.CDLL(str(files[0]))
+        for name, (result, arguments) in _FUNCTIONS.items():
+            function = getattr(loaded, name)
+            function.restype, function.argtypes = result, arguments
+    except (OSError, AttributeError) as err:
+        return f"{files[0].name} cannot be loaded: {err}; reinstall mmkg_sdk"
+    if loaded.mmkg_abi_version() != _ABI_VERSION:
+        return f"{files[0].name} is of another version of mmkg_sdk; reinstall it"
+    return loaded
+
+
+def loaded_library() -> ctypes.CDLL:
+    """The compiled library.
+
+    Raises:
+        BackendError: there is none.
+    """
+    found = library()
+    if isinstance(found, str):
+        raise BackendError(f"the compiled kernels are absent: {found}.")
+    return found
+
+
+def instruction_sets() -> list[str]:
+    """Names of what this processor and this build have, slowest first; empty without the library."""
+    found = library()
+    if isinstance(found, str):
+        return []
+    return [name for number, name in enumerate(_names(found)) if found.mmkg_has_instruction_set(number)]
+
+
+def instruction_set_number(name: str | None) -> int:
+    """The mmkg_instruction_set of a name; None takes the best."""
+    if name is None:
+        return -1
+    if name not in instruction_sets():
+        raise BackendError(f"instruction set {name!r} is not available; there are {instruction_sets()}.")
+    return _names(loaded_library()).index(name)
+
+
+def instruction_set_name(number: int) -> str:
+    """The name of an mmkg_instruction_set."""
+    return _names(loaded_library())[number]
+
+
+def check(status: int) -> None:
+    """Raise what a status means.
+
+    Raises:
+        BackendError: it is not MMKG_OK.
+    """
+    if status == _OK:
+        return
+    if status == _NAN:
+        from ..ranking import nan_score
+
+        raise nan_score()
+    raise BackendError(f"the kernel refused its arguments or failed: {loaded_library().mmkg_last_error().decode()}.")
+
+
+def _names(loaded: ctypes.CDLL) -> list[str]:
+    names: list[str] = []
+    while (name := loaded.mmkg_instruction_set_name(len(names))) is not None:
+        names.append(name.decode())
+    return names

@@ -1,0 +1,207 @@
+"""Scan: top-k and ranks over a table, by the compiled library."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import weakref
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError
+from ..known_triples import AnswerLists
+from ..ranking import RankingProtocol, Ranks, TopK, ranks_of_counts
+from ..scores import CandidateScore, ComplexDistance, InnerProduct
+from .library import check, instruction_set_name, instruction_set_number, library, loaded_library
+
+_INNER_PRODUCT, _COMPLEX_DISTANCE = 0, 1
+_STORAGES = ("float32", "bfloat16")  # in the order of mmkg_storage
+_MAX_ROWS, _MAX_WIDTH, _MAX_THREADS = 2**31 - 1, 2**20, 1024
+
+
+class Scan:
+    """A table that answers as `table_ranking.TableRanking` does, faster and in memory of batch x k.
+
+    Safe to call from several threads: of calls that meet, one has the threads, the others run on their own. A forked
+    child may go on using it.
+
+    Args:
+        table: float32 [rows, width]; read where it is if C-contiguous and aligned, so it must not change.
+        score: InnerProduct or ComplexDistance.
+        threads: of a call; None takes every core that this process may run on.
+        instruction_set: one of `instruction_sets()`; None takes the best.
+        storage: what the first pass reads: "float32", the table, or "bfloat16", a copy of half its size that makes it
+            about twice as fast (inner product on a processor with avx512_bf16 only). Answers are the same.
+
+    Raises:
+        BackendError: no library, an unknown score, a table that is not float32 or of a wrong shape.
+    """
+
+    def __init__(
+        self,
+        table: NDArray[np.float32],
+        score: CandidateScore,
+        threads: int | None = None,
+        instruction_set: str | None = None,
+        storage: Literal["float32", "bfloat16"] = "float32",
+    ) -> None:
+        self._library = loaded_library()
+        self._table = _matrix(table, "the table")
+        rows, self._width = self._table.shape
+        kind, margin = _kind(score, self._width)
+        self._pool = _pool(min(threads or _usable_cores(), _MAX_THREADS))
+        handle = ctypes.c_void_p()
+        number = instruction_set_number(instruction_set)
+        if storage not in _STORAGES:
+            raise BackendError(f"storage is {storage!r}; expected one of {_STORAGES}.")
+        stored = _STORAGES.index(storage)
+        arguments = (_address(self._table), rows, self._width, kind, margin, number, stored, self._pool)
+        check(self._library.mmkg_scan_open(*arguments, ctypes.byref(handle)))
+        self._handle = handle
+        # The finalizer holds the table as long as the library may read it.
+        weakref.finalize(self, _close, self._library, handle, self._table)
+
+    @staticmethod
+    def supports(table: NDArray[np.float32], score: CandidateScore) -> bool:
+        """Whether there is a library, and it has this score for such a table."""
+        rows, width = table.shape
+        fits = rows <= _MAX_ROWS and 1 <= width <= _MAX_WIDTH and table.dtype == np.float32
+        return fits and not isinstance(library(), str) and type(score) in (InnerProduct, ComplexDistance)
+
+    @property
+    def instruction_set(self) -> str:
+        """Name of what it runs on."""
+        return instruction_set_name(self._library.mmkg_scan_instruction_set(self._handle))
+
+    def top_k(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        excluded: AnswerLists | None = None,
+        candidates: NDArray[np.int64] | None = None,
+    ) -> TopK:
+        """The k best rows of the table for each query; see `table_ranking.TableRanking.top_k`."""
+        queries = self._queries(queries)
+        batch, rows = len(queries), len(self._table) if candidates is None else len(candidates)
+        if candidates is not None:
+            candidates = np.ascontiguousarray(candidates, np.int64)
+        k = max(1, min(k, rows))
+        ids, scores = np.empty((batch, k), np.int64), np.empty((batch, k), np.float32)
+        counts = np.zeros(batch, np.int64)
+        offsets, others = self._lists(excluded, batch)
+        check(
+            self._library.mmkg_top_k(
+                self._handle,
+                _address(queries),
+                batch,
+                k,
+                _address(offsets),
+                _address(others),
+                _address(candidates),
+                rows,
+                _address(ids),
+                _address(scores),
+                _address(counts),
+            )
+        )
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        if ends[-1] == ids.size:
+            return TopK(ends, ids.ravel(), scores.ravel())
+        found = np.arange(k) < counts[:, None]
+        return TopK(ends, ids[found], scores[found])
+
+    def ranks(
+        self,
+        queries: NDArray[np.float32],
+        targets: NDArray[np.int64],
+        known: AnswerLists,
+        protocol: RankingProtocol,
+    ) -> Ranks:
+        """Filtered ranks of the right answers; see `table_ranking.TableRanking.ranks`."""
+        queries = self._queries(queries)
+        batch = len(queries)
+        targets = np.ascontiguousarray(targets, np.int64)
+        if targets.shape != (batch,):
+            raise BackendError(f"{batch} queries and targets of shape {list(targets.shape)}; expected one a query.")
+        counts = np.zeros((3, batch), np.int64)
+        offsets, others = self._lists(known, batch)
+        check(
+            self._library.mmkg_ranks(
+                self._handle,
+                _address(queries),
+                batch,
+                _address(targets),
+                _address(offsets),
+                _address(others),
+                protocol.known_answer_penalty,
+                *(_address(row) for row in counts),
+            )
+        )
+        return ranks_of_counts(counts[0], counts[1], counts[2], protocol)
+
+    def pairs(self, queries: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The scores of query i and row ids[i], float32 [batch], as `top_k` gives them to the bit."""
+        queries, ids = self._queries(queries), np.ascontiguousarray(ids, np.int64)
+        if ids.shape != (len(queries),):
+            raise BackendError(f"{len(queries)} queries and ids of shape {list(ids.shape)}; expected one a query.")
+        scores = np.empty(len(queries), np.float32)
+        status = self._library.mmkg_pair_scores(
+            self._handle, _address(queries), len(queries), _address(ids), _address(scores)
+        )
+        check(status)
+        return scores
+
+    def _queries(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        queries = _matrix(queries, "queries")
+        if queries.shape[1] != self._width:
+            raise BackendError(f"queries have width {queries.shape[1]}, the table {self._width}; expected the same.")
+        return queries
+
+    def _lists(self, lists: AnswerLists | None, batch: int) -> tuple[NDArray[np.int64] | None, ...]:
+        if lists is None:
+            return None, None
+        offsets = np.ascontiguousarray(lists.offsets, np.int64)
+        ids = np.ascontiguousarray(lists.ids, np.int64)
+        if offsets.shape != (batch + 1,) or ids.ndim != 1 or offsets[-1] != len(ids):
+            raise BackendError(
+                f"answer lists of {len(offsets) - 1} queries and {len(ids)} ids do not fit {batch} queries."
+            )
+        return offsets, ids
+
+
+def _matrix(array: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    if array.ndim != 2 or array.dtype != np.float32:
+        raise BackendError(f"{name}: {array.dtype} {list(array.shape)}; expected float32 with two axes.")
+    return np.require(array, requirements=["C", "A"])
+
+
+def _kind(score: CandidateScore, width: int) -> tuple[int, float]:
+    if isinstance(score, InnerProduct):
+        return _INNER_PRODUCT, 0.0
+    if isinstance(score, ComplexDistance):
+        return _COMPLEX_DISTANCE, float(score.margin)
+    raise BackendError(f"there is no kernel for {score!r} on vectors of width {width}.")
+
+
+def _address(array: NDArray[Any] | None) -> int | None:
+    # An array without elements may have any address; NULL would mean that there are no lists.
+    return None if array is None else array.ctypes.data
+
+
+@cache
+def _pool(threads: int) -> ctypes.c_void_p:
+    """One pool per number of threads, for every table of this process; it sleeps when idle and is never closed."""
+    handle = ctypes.c_void_p()
+    check(loaded_library().mmkg_pool_open(threads, ctypes.byref(handle)))
+    return handle
+
+
+def _close(loaded: ctypes.CDLL, handle: ctypes.c_void_p, table: NDArray[np.float32]) -> None:
+    loaded.mmkg_scan_close(handle)
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,200 @@
+"""TokenTableEncoder: MyGO's one-layer entity encoder from tables, by the compiled library."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError
+from .library import check, instruction_set_name, instruction_set_number, loaded_library
+from .scan import _address, _pool, _usable_cores
+
+_NAN = 2  # mmkg_status
+_MAX_THREADS = 1024
+_STORAGES = ("float32", "bfloat16")  # in the order of mmkg_storage
+# That of torch's LayerNorm, with which the family's norms are made; a weight file does not hold it.
+_NORM_EPSILON = 1e-5
+
+# Field of mmkg_token_table_weights (include/mmkg_encoder.h) -> weight of the graph and its axes.
+_WIDTH, _HEADS, _ROWS, _HIDDEN = "width", "heads", "rows", "feedforward_width"
+_WEIGHTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "structure_norm_weight": ("structure.norm.weight", (_WIDTH,)),
+    "structure_norm_bias": ("structure.norm.bias", (_WIDTH,)),
+    "type_vector": ("structure.type_vector", (_WIDTH,)),
+    "logit_weight": ("logit_weight", (_WIDTH, _HEADS)),
+    "logits": ("logits", (_ROWS, _HEADS)),
+    "values": ("multiplied_values", (_ROWS, _WIDTH)),
+    "value_weight": ("value.multiplied_weight", (_WIDTH, _WIDTH)),
+    "value_bias": ("value.bias", (_WIDTH,)),
+    "pooled": ("pooled", (_WIDTH,)),
+    "pooled_logits": ("pooled_logits", (_HEADS,)),
+    "pooled_value": ("pooled_value", (_WIDTH,)),
+    "output_weight": ("rest.output.multiplied_weight", (_WIDTH, _WIDTH)),
+    "output_bias": ("rest.output.bias", (_WIDTH,)),
+    "norm1_weight": ("rest.norm1.weight", (_WIDTH,)),
+    "norm1_bias": ("rest.norm1.bias", (_WIDTH,)),
+    "hidden_weight": ("rest.hidden.multiplied_weight", (_WIDTH, _HIDDEN)),
+    "hidden_bias": ("rest.hidden.bias", (_HIDDEN,)),
+    "feedforward_weight": ("rest.feedforward.multiplied_weight", (_HIDDEN, _WIDTH)),
+    "feedforward_bias": ("rest.feedforward.bias", (_WIDTH,)),
+    "norm2_weight": ("rest.norm2.weight", (_WIDTH,)),
+    "norm2_bias": ("rest.norm2.bias", (_WIDTH,)),
+}
+
+
+class _Weights(ctypes.Structure):
+    """mmkg_token_table_weights."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in (_WIDTH, _HEADS, _HIDDEN, "visual_rows", "text_rows")),
+        ("norm_epsilon", ctypes.c_float),
+        *((name, ctypes.c_void_p) for name in _WEIGHTS),
+    )
+
+
+class TokenTableEncoder:
+    """The graph `entity_encoder_token_table` in float32, fused over blocks of entities.
+
+    The vector of an entity depends on nothing but its inputs, to the bit: not on the batch, threads or padding, and
+    AVX2 and AVX-512 agree. Safe to call from several threads; a forked child may go on using it. The weights are
+    copied, so the arrays may go.
+
+    Args:
+        weights: of the graph by name (without the graph's), float32.
+        visual_rows: rows of the visual codebook, which come first in the tables.
+        threads: of a call; None takes every core that this process may run on.
+        instruction_set: one of `instruction_sets()`; None takes the best. avx512_bf16 stands for avx512.
+        storage: how values of tokens are kept: "float32", or "bfloat16", half the memory, each rounded by up to 2^-9 of
+            itself. That changes the vectors, by about 1e-3 of their root mean square.
+
+    Raises:
+        BackendError: no library; a weight that is missing, unknown, misshapen or not finite.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, NDArray[Any]],
+        visual_rows: int,
+        threads: int | None = None,
+        instruction_set: str | None = None,
+        storage: Literal["float32", "bfloat16"] = "float32",
+    ) -> None:
+        self._library = loaded_library()
+        if storage not in _STORAGES:
+            raise BackendError(f"storage is {storage!r}; expected one of {_STORAGES}.")
+        sizes = _sizes(weights)
+        self.width = sizes[_WIDTH]
+        rows = sizes[_ROWS]
+        if not 0 <= visual_rows <= rows:
+            raise BackendError(f"visual_rows is {visual_rows}, the tables have {rows:,} rows.")
+        arrays = {field: _weight(weights, name, axes, sizes) for field, (name, axes) in _WEIGHTS.items()}
+        described = _Weights(
+            visual_rows=visual_rows,
+            text_rows=rows - visual_rows,
+            norm_epsilon=_NORM_EPSILON,
+            **{axis: sizes[axis] for axis in (_WIDTH, _HEADS, _HIDDEN)},
+            **{field: _address(array) for field, array in arrays.items()},
+        )
+        handle = ctypes.c_void_p()
+        status = self._library.mmkg_token_table_open(
+            ctypes.byref(described),
+            _STORAGES.index(storage),
+            instruction_set_number(instruction_set),
+            _pool(min(threads or _usable_cores(), _MAX_THREADS)),
+            ctypes.byref(handle),
+        )
+        check(status)
+        self._handle = handle
+        weakref.finalize(self, self._library.mmkg_token_table_close, handle)
+
+    @property
+    def instruction_set(self) -> str:
+        """Name of what it runs on."""
+        return instruction_set_name(self._library.mmkg_token_table_instruction_set(self._handle))
+
+    def encode(
+        self,
+        structure: NDArray[np.float32],
+        visual_tokens: NDArray[np.int64],
+        visual_mask: NDArray[np.bool_],
+        text_tokens: NDArray[np.int64],
+        text_mask: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        """The vectors of some entities, float32 [batch, width].
+
+        Args:
+            structure: float32 [batch, width], finite.
+            visual_tokens, text_tokens: int64 [batch, any number of tokens], rows of each codebook.
+            visual_mask, text_mask: bool of the same shapes, True = not attended to.
+
+        Raises:
+            BackendError: wrong shape or dtype, a structure that is not finite, a token that the codebook does not
+                have, a vector that float32 cannot hold.
+        """
+        batch = len(structure)
+        structure = _input("structure", structure, np.float32, (batch, self.width))
+        tokens: list[Any] = []
+        for name, ids, mask in (("visual", visual_tokens, visual_mask), ("text", text_tokens, text_mask)):
+            count = ids.shape[1] if ids.ndim == 2 else 0
+            ids = _input(f"{name}_tokens", ids, np.int64, (batch, count))
+            mask = _input(f"{name}_mask", mask, np.bool_, (batch, count))
+            tokens += [ids, mask, count]
+        vectors = np.empty((batch, self.width), np.float32)
+        # `tokens` keeps the arrays until the call has returned.
+        places = [part if isinstance(part, int) else _address(part) for part in tokens]
+        status = self._library.mmkg_token_table_encode(
+            self._handle, batch, _address(structure), *places, _address(vectors)
+        )
+        if status == _NAN:
+            raise BackendError(
+                "entity_encoder_token_table gave NaN or infinity: float32 cannot hold what the weights make of an "
+                "entity. Export from a sound run."
+            )
+        check(status)
+        return vectors
+
+
+def _sizes(weights: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """Sizes of the axes, from two of the weights."""
+    unknown = set(weights) - {name for name, _ in _WEIGHTS.values()} - {"head_of_column"}
+    missing = {name for name, _ in _WEIGHTS.values()} - set(weights)
+    if unknown or missing:
+        raise BackendError(
+            f"weights of another graph: missing {sorted(missing)!r:.200}, unknown {sorted(unknown)!r:.200}. "
+            "Export the bundle again."
+        )
+    logits, hidden = weights["logits"], weights["rest.hidden.multiplied_weight"]
+    if logits.ndim != 2 or hidden.ndim != 2:
+        raise BackendError(
+            f"logits are {list(logits.shape)} and rest.hidden.multiplied_weight {list(hidden.shape)}; expected two "
+            "axes each. Export the bundle again."
+        )
+    return dict(zip((_ROWS, _HEADS, _WIDTH, _HIDDEN), (*logits.shape, *hidden.shape), strict=True))
+
+
+def _weight(
+    weights: Mapping[str, NDArray[Any]], name: str, axes: tuple[str, ...], sizes: Mapping[str, int]
+) -> NDArray[np.float32]:
+    array = weights[name]
+    shape = tuple(sizes[axis] for axis in axes)
+    # A vector may come as a row, as the graph has it.
+    fits = array.shape == shape or (len(shape) == 1 and array.shape == (1, *shape))
+    if not fits or array.dtype != np.float32:
+        raise BackendError(
+            f"{name} is {array.dtype} {list(array.shape)}; expected float32 {list(shape)}. Export the bundle again."
+        )
+    return np.ascontiguousarray(array)
+
+
+def _input(name: str, array: NDArray[Any], dtype: type[np.generic], shape: tuple[int, int]) -> NDArray[Any]:
+    if array.shape != shape or array.dtype != dtype:
+        raise BackendError(
+            f"{name}: {array.dtype} {list(array.shape)}; expected {np.dtype(dtype)} {list(shape)} (entities, "
+            f"{'width' if name == 'structure' else 'tokens'})."
+        )
+    return np.ascontiguousarray(array)
