@@ -1,12 +1,23 @@
-"""Benchmark: entities per second against token count, query latency, and the conditions they were measured under.
+"""Benchmark: entities per second against token count, how fast questions are answered (one by one, in lists, arriving
+at random moments, in a fresh process), and the conditions all that was measured under.
 
 Contenders run one after the other, each in a process of its own, in turn at every point, so that what else happens on
 the machine meets all of them alike. Beside every time stands how far its vectors are from those of the plain graph.
 """
 
+from .compare import Comparison, compare_reports
 from .environment import environment
 from .inputs import random_entities
-from .report import BenchReport, Row
+from .report import BenchReport, Row, read_report
 from .sweep import run_benchmark
 
-__all__ = ["BenchReport", "Row", "environment", "random_entities", "run_benchmark"]
+__all__ = [
+    "BenchReport",
+    "Comparison",
+    "Row",
+    "compare_reports",
+    "environment",
+    "random_entities",
+    "read_report",
+    "run_benchmark",
+]

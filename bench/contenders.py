@@ -15,7 +15,7 @@ class Contender:
 
     Attributes:
         rewrite: what the name of a rewritten graph ends with; "" runs the graphs as they are.
-        answers: whether single queries are measured, too.
+        answers: whether questions are measured, too, and not the encoder only.
     """
 
     name: str

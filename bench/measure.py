@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmkg_sdk.entity_batch import EntityBatch
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.model import ENTITY_CHUNK_TOKENS, Model
 
+from .arrivals import Served, schedule, serve
 from .inputs import random_entities
-from .questions import questions
+from .questions import answers, questions, random_questions
 from .sized_graphs import SizedGraph
 
 COMPARED_ENTITIES = 64
@@ -32,25 +35,44 @@ _MAX_SAMPLE_TOKENS = 1 << 22
 
 @dataclass(frozen=True)
 class Rates:
-    """Items per second of every sample, and how many items a sample has."""
+    """Items per second of every sample, how many items a sample has, and how many of them go in at a time."""
 
     per_second: list[float]
     items_per_sample: int
+    batch: int
 
 
-def entity_rates(model: Model, graph: str, token_count: int, *, seconds: float, seed: int) -> Rates:
+def entity_rates(
+    model: Model, graph: str, token_count: int, batch: int | None = None, *, seconds: float, seed: int
+) -> Rates:
     """Encode random entities again and again for about `seconds`, at least three times, after a warm-up.
 
-    The chunks of a sample hold different entities, so table rows are met as cold as in real work.
+    The runs of a sample have different entities, so table rows are met as cold as in real work.
+
+    Args:
+        batch: entities per run of the graph; None leaves it to the SDK.
     """
-    count = max(1, ENTITY_CHUNK_TOKENS // token_count)
-    batch = random_entities(model.bundle, token_count, count, seed)
-    model.encode_batch(batch, graph)  # opens the session
-    once = min(_seconds(lambda: model.encode_batch(batch, graph)) for _ in range(2))
-    chunks = min(int(seconds * _SAMPLE_SHARE / once), _MAX_SAMPLE_TOKENS // (count * token_count))
-    count *= max(1, chunks)
-    batch = random_entities(model.bundle, token_count, count, seed)
-    return _rates(lambda: model.encode_batch(batch, graph), count, seconds)
+    size = batch or own_batch(token_count)
+
+    def encode(entities: EntityBatch) -> None:
+        if batch is None:
+            model.encode_batch(entities, graph)
+        else:
+            for start in range(0, len(entities), size):
+                model.backend.run(graph, entities.rows(slice(start, start + size)))
+
+    entities = random_entities(model.bundle, token_count, size, seed)
+    encode(entities)  # opens the session
+    once = min(_seconds(lambda: encode(entities)) for _ in range(2))
+    runs = min(int(seconds * _SAMPLE_SHARE / once), _MAX_SAMPLE_TOKENS // (size * token_count))
+    count = size * max(1, runs)
+    entities = random_entities(model.bundle, token_count, count, seed)
+    return _rates(lambda: encode(entities), count, size, seconds)
+
+
+def own_batch(token_count: int) -> int:
+    """Entities per run that the SDK chooses (`Model.encode_batch`)."""
+    return min(4096, max(1, ENTITY_CHUNK_TOKENS // token_count))
 
 
 def graph_rates(graph: SizedGraph, *, seconds: float) -> Rates:
@@ -58,7 +80,7 @@ def graph_rates(graph: SizedGraph, *, seconds: float) -> Rates:
     graph.run()
     once = _seconds(graph.run)
     runs = max(1, int(seconds * _SAMPLE_SHARE / once))
-    return _rates(lambda: [graph.run() for _ in range(runs)], runs * graph.items, seconds)
+    return _rates(lambda: [graph.run() for _ in range(runs)], runs * graph.items, graph.items, seconds)
 
 
 def compared_vectors(model: Model, graph: str, token_count: int, *, seed: int) -> NDArray[np.float32]:
@@ -102,12 +124,37 @@ def query_latencies_ms(opened: Any, *, seconds: float, seed: int) -> list[float]
     return latencies
 
 
-def _rates(call: Callable[[], object], items: int, seconds: float) -> Rates:
+def offline_rates(opened: Any, size: int, *, seconds: float, seed: int) -> Rates:
+    """Answer lists of `size` questions for about `seconds`, at least three, after one for warming up."""
+    lists = _lists(opened, size, seed)
+    answers(opened, lists[0])
+    turn = itertools.cycle(lists)
+    return _rates(lambda: answers(opened, next(turn)), size, size, seconds)
+
+
+def served(opened: Any, size: int, per_second: float, *, seconds: float, seed: int) -> Served:
+    """Answer questions that arrive at a rate (arrivals.py), at most `size` in one call, after one for warming up."""
+    asked = [question for questions in _lists(opened, size, seed) for question in questions]
+    answers(opened, asked[:1])
+
+    def answer(first: int, last: int) -> None:
+        answers(opened, [asked[i % len(asked)] for i in range(first, last)])
+
+    return serve(answer, schedule(per_second, seconds, seed), size)
+
+
+def _lists(opened: Any, size: int, seed: int) -> list[list[Any]]:
+    """Two lists of questions, so that a call does not meet those of the call before it; pictures take much room."""
+    found = random_questions(opened, seed)
+    return [list(islice(found, size)) for _ in range(2)]
+
+
+def _rates(call: Callable[[], object], items: int, batch: int, seconds: float) -> Rates:
     samples: list[float] = []
     began = time.perf_counter()
     while len(samples) < MIN_SAMPLES or time.perf_counter() - began < seconds:
         samples.append(items / _seconds(call))
-    return Rates(samples, items)
+    return Rates(samples, items, batch)
 
 
 def _finite(vectors: NDArray[np.float32], graph: str, precision: str) -> NDArray[np.float32]:

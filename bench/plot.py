@@ -12,32 +12,35 @@ from mmkg_sdk.files import write_atomically
 from .report import BenchReport
 
 # Distinct in shade as well as in hue (Okabe and Ito 2008).
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = "osD^vP"
-_AXES = {
+AXES = {
     "all": "tokens per entity, of all kinds together",
     "text": "text tokens",
     "visual": "visual tokens (patches and class token)",
 }
 
 
-def check_matplotlib() -> None:
-    """Raises BackendError if matplotlib is not installed; so before minutes of measuring, not after."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise missing_package("matplotlib", "all", "drawing the throughput plot")
+def check_plotting() -> None:
+    """Raises BackendError if matplotlib or plotly is not installed; so before minutes of measuring, not after."""
+    for package in ("matplotlib", "plotly"):
+        if importlib.util.find_spec(package) is None:
+            raise missing_package(package, "all", "drawing the results")
 
 
 def draw_throughput(report: BenchReport, path: Path) -> None:
-    """Write the plot; bands run from the lowest to the highest sample."""
+    """Write the plot, unless no throughput was measured; bands run from the lowest to the highest sample."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     panels = report.panels()
+    if not panels:
+        return
     figure = Figure(figsize=(7, 4.5) if len(panels) == 1 else (5.2 * len(panels), 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     for panel, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
-        unit, tokens = panel
+        unit, tokens, batch = panel
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         for i, name in enumerate(report.contenders()):
@@ -45,9 +48,9 @@ def draw_throughput(report: BenchReport, path: Path) -> None:
             if not rows:
                 continue
             counts = [float(row.token_count or 0) for row in rows]
-            colour = _COLOURS[i % len(_COLOURS)]
+            colour = COLOURS[i % len(COLOURS)]
             rates, lowest, highest = (
-                [float(getattr(row, f"per_second{suffix}")) for row in rows] for suffix in ("", "_min", "_max")
+                [float(row.numbers[f"per_second{suffix}"] or 0) for row in rows] for suffix in ("", "_min", "_max")
             )
             axes.plot(counts, rates, color=colour, marker=_MARKERS[i % len(_MARKERS)], markersize=4.5, label=name)
             axes.fill_between(counts, lowest, highest, color=colour, alpha=0.15, linewidth=0)
@@ -57,7 +60,7 @@ def draw_throughput(report: BenchReport, path: Path) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
-        axes.set_xlabel(_AXES[tokens])
+        axes.set_xlabel(AXES[tokens] + (f" (batches of {batch:,})" if batch else ""))
         axes.set_ylabel(f"{unit} per second")
         axes.grid(which="major", color="0.9", linewidth=0.8)
         axes.set_axisbelow(True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,18 @@ _SENTENCE_WORDS = 20
 _PICTURE = (320, 240)
 
 
-def questions(opened: Any, seed: int) -> Iterator[Callable[[], object]]:
-    """Questions without end, each a call that answers it.
+def questions(opened: Any, seed: int) -> Iterator[Callable[[], Any]]:
+    """Questions without end, each a call that answers it (see `random_questions`).
+
+    Raises:
+        QueryError: on the first question, if the bundle was made without a tokenizer.
+    """
+    for asked in random_questions(opened, seed):
+        yield lambda asked=asked: answers(opened, [asked])[0]  # type: ignore[misc]
+
+
+def random_questions(opened: Any, seed: int) -> Iterator[Any]:
+    """Questions without end, as `answers` takes them.
 
     Link prediction asks for the ten best tails of random (head, relation); entity linking for the ten entities that a
     label most likely means, in a sentence of labels with a picture of noise; the sentence tasks ask of sentences made
@@ -33,8 +43,31 @@ def questions(opened: Any, seed: int) -> Iterator[Callable[[], object]]:
     if task == LINK_PREDICTION:
         return _link_questions(opened, seed)
     if task == ENTITY_LINKING:
-        return _mention_questions(opened, random)
-    return _relation_questions(opened, random) if task == RELATION_EXTRACTION else _tag_questions(opened, random)
+        return _mentions(opened, random)
+    return _relation_mentions(opened, random) if task == RELATION_EXTRACTION else _sentences(opened, random)
+
+
+def answers(opened: Any, asked: Sequence[Any]) -> list[Any]:
+    """The answers to several questions, in one call of the SDK."""
+    task = opened.bundle.config.task
+    if task == LINK_PREDICTION:
+        heads, relations = zip(*asked, strict=True)
+        return [ranking.labels for ranking in opened.predict_tails(heads, relations, k=K)]
+    if task == ENTITY_LINKING:
+        return [link.labels for link in opened.link_mentions(asked, k=K)]
+    if task == RELATION_EXTRACTION:
+        return [relation.label for relation in opened.extract_relations(asked)]
+    return [sentence.entities for sentence in opened.tag(asked)]
+
+
+def list_size(task: str) -> int:
+    """How many questions a large batch has: enough that a call's own cost does not show."""
+    return 1024 if task == LINK_PREDICTION else 32
+
+
+def asked_things(task: str) -> str:
+    """What is counted per second when questions are answered."""
+    return {LINK_PREDICTION: "queries", ENTITY_LINKING: "mentions"}.get(task, "sentences")
 
 
 def random_queries(bundle: Bundle, count: int, seed: int) -> NDArray[np.int64]:
@@ -43,15 +76,14 @@ def random_queries(bundle: Bundle, count: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(sizes, size=(count, 2))
 
 
-def _link_questions(model: Any, seed: int) -> Iterator[Callable[[], object]]:
+def _link_questions(model: Any, seed: int) -> Iterator[tuple[str, str]]:
     while True:
         for head, relation in random_queries(model.bundle, 1000, seed).tolist():
-            asked = (model.entities[head], model.relations[relation])
-            yield lambda asked=asked: model.predict_tails(*asked, k=K)[0].labels  # type: ignore[misc]
+            yield model.entities[head], model.relations[relation]
         seed += 1
 
 
-def _mention_questions(linker: Any, random: np.random.Generator) -> Iterator[Callable[[], object]]:
+def _mentions(linker: Any, random: np.random.Generator) -> Iterator[Any]:
     from PIL import Image
 
     from mmkg_sdk.links import Mention
@@ -59,21 +91,14 @@ def _mention_questions(linker: Any, random: np.random.Generator) -> Iterator[Cal
     while True:
         names = [linker.entities[row] for row in random.integers(len(linker.entities), size=8).tolist()]
         picture = Image.fromarray(random.integers(256, size=(*_PICTURE, 3), dtype=np.uint8))
-        mention = Mention(names[0], " and ".join(names), picture)
-        yield lambda mention=mention: linker.link_mentions(mention, k=K)[0].labels  # type: ignore[misc]
+        yield Mention(names[0], " and ".join(names), picture)
 
 
-def _relation_questions(extractor: Any, random: np.random.Generator) -> Iterator[Callable[[], object]]:
+def _relation_mentions(extractor: Any, random: np.random.Generator) -> Iterator[Any]:
     from mmkg_sdk.extractor import RelationMention
 
     for words in _sentences(extractor, random):
-        mention = RelationMention(words, head=(0, 1), tail=(len(words) - 1, len(words)))
-        yield lambda mention=mention: extractor.extract_relations(mention)[0].label  # type: ignore[misc]
-
-
-def _tag_questions(tagger: Any, random: np.random.Generator) -> Iterator[Callable[[], object]]:
-    for words in _sentences(tagger, random):
-        yield lambda words=words: tagger.tag([words])[0].entities  # type: ignore[misc]
+        yield RelationMention(words, head=(0, 1), tail=(len(words) - 1, len(words)))
 
 
 def _sentences(opened: Any, random: np.random.Generator) -> Iterator[list[str]]:

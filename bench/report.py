@@ -1,60 +1,80 @@
-"""BenchReport: the rows of a benchmark, as table, JSON and CSV."""
+"""BenchReport: the rows of a benchmark, as JSON and CSV; tables.py, plot.py and page.py show them to people."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from mmkg_sdk.errors import DataError
 from mmkg_sdk.files import write_atomically
 
-from .curves import Tokens, axis_name
+from .curves import Tokens
+from .percentiles import Numbers
+from .places import Mode
 
 # What the width of a model is called in the configurations of the families, and in print.
 _WIDTHS = {"embedding_dim": "d", "hidden_dim": "d", "text_width": "text d", "image_width": "image d"}
 
-FORMAT_VERSION = 2
-RESULTS_JSON, RESULTS_CSV, THROUGHPUT_PNG = "results.json", "results.csv", "throughput.png"
+FORMAT_VERSION = 3
+RESULTS_JSON, RESULTS_CSV, THROUGHPUT_PNG, REPORT_HTML = "results.json", "results.csv", "throughput.png", "report.html"
+
+# Unit, kind of tokens, and the batch size where one was asked for.
+Panel = tuple[str, Tokens, int | None]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contender at one point; numbers that do not apply or were not measured are None.
+    """One contender at one place.
 
     Attributes:
-        mode: "throughput": `unit` per second at `token_count` of `tokens` (see Curve). "query": latency of single
-            questions (see `questions`).
-        status: "failed" points have no number, and `note` says why; so it does for what was "not measured".
-        per_second: median over `samples` of all rounds, with lowest and highest beside it.
-        latency_ms_p50: median over `samples` questions of all rounds, with p99 and extremes beside it.
+        mode: "throughput": `unit` per second at `token_count` of `tokens` (see Curve). "single-stream": latency of
+            questions, one after the other (questions.py). "offline": `unit` per second in large lists. "server":
+            latency when questions arrive at random moments (arrivals.py). "cold-start": see cold_start.py.
+        batch: what goes in at a time: entities per run of the graph, questions per call, or at most so many ("server").
+        own_batch: whether that is the SDK's own choice, rather than what was asked for.
+        load: share of the contender's offline rate at which questions arrive.
+        status: "failed" places have no number, and `note` says why; so it does for what was "not measured".
+        samples: how many times or rates the numbers stand for, of all rounds together.
         max_difference: largest absolute difference of the outputs from those of the reference contender.
+        sustained: whether the contender kept up with the arrivals in every round; None if too few came to say.
+        numbers: what was found, by name; None is what the samples do not carry or the system does not say. Times in
+            milliseconds, memory in MiB; percentiles.py says what _low and _high are.
+            "throughput" and "offline": per_second (median), per_second_low, _high, _min, _max.
+            "single-stream" and "server": latency_ms_p50, _p90, _p99, _p99.9, _min, _max, and _p50_low, _p50_high,
+            _p99_low, _p99_high; "server" also offered_per_second.
+            "cold-start": first_answer_ms (from the start of the process), of which import_ms, load_ms and answer_ms;
+            resident_mib, peak_mib; with _low and _high.
     """
 
-    mode: Literal["throughput", "query"]
+    mode: Mode
     contender: str
     backend: str
     device: str
     graph: str | None
     tokens: Tokens | None
     token_count: int | None
+    batch: int | None
+    own_batch: bool
+    load: float | None
     unit: str | None
     status: Literal["measured", "failed", "not measured"]
-    per_second: float | None = None
-    per_second_min: float | None = None
-    per_second_max: float | None = None
-    max_difference: float | None = None
-    latency_ms_p50: float | None = None
-    latency_ms_p99: float | None = None
-    latency_ms_min: float | None = None
-    latency_ms_max: float | None = None
     samples: int = 0
     rounds: int = 0
     items_per_sample: int | None = None
+    max_difference: float | None = None
+    sustained: bool | None = None
     note: str | None = None
+    numbers: Numbers = field(default_factory=dict)
+
+    @property
+    def panel(self) -> Panel | None:
+        """Where it is drawn and listed; None for what has no tokens."""
+        return (self.unit, self.tokens, None if self.own_batch else self.batch) if self.unit and self.tokens else None
 
 
 @dataclass(frozen=True)
@@ -64,7 +84,8 @@ class BenchReport:
     Attributes:
         complete: False while the sweep runs, and for ever if it was interrupted.
         bundle: family, precision and sizes of what was measured.
-        settings: token_counts, seconds, rounds, threads, omp_wait_policy, seed, reference.
+        settings: modes, token_counts, batch_sizes (null is the SDK's own), seconds, rounds, threads, omp_wait_policy,
+            seed, reference.
         environment: see `environment`; with the load before and after.
     """
 
@@ -88,25 +109,35 @@ class BenchReport:
         """Write results.json and results.csv, each the old one or the new one at any time."""
         text = json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         write_atomically(folder / RESULTS_JSON, text.encode("utf-8"))
+        write_atomically(folder / RESULTS_CSV, self.csv().encode("utf-8"))
+
+    def csv(self) -> str:
+        """One line per row, with a column for every number that any row has."""
+        names = [one.name for one in fields(Row) if one.name != "numbers"]
+        names += dict.fromkeys(name for row in self.rows for name in row.numbers)
         lines = io.StringIO()
-        writer = csv.DictWriter(lines, [field.name for field in fields(Row)], lineterminator="\n")
+        writer = csv.DictWriter(lines, names, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(asdict(row) for row in self.rows)
-        write_atomically(folder / RESULTS_CSV, lines.getvalue().encode("utf-8"))
+        writer.writerows(asdict(row) | row.numbers for row in self.rows)
+        return lines.getvalue()
 
     def table(self) -> str:
         """The results for people."""
-        sections = [f"Medians ({self.conditions()})", *map(self._throughput, self.panels())]
-        sections += [self._latency(), *self._remarks()]
-        return "\n\n".join(section for section in sections if section)
+        from .tables import report_table
 
-    def panels(self) -> list[tuple[str, Tokens]]:
-        """What was measured against what: unit and kind of tokens, in the order of the rows."""
-        return list(dict.fromkeys((row.unit, row.tokens) for row in self.rows if row.unit and row.tokens))
+        return report_table(self)
 
-    def curve(self, contender: str, panel: tuple[str, Tokens]) -> list[Row]:
+    def of_mode(self, *modes: Mode) -> list[Row]:
+        """The rows of some modes, in order."""
+        return [row for row in self.rows if row.mode in modes]
+
+    def panels(self) -> list[Panel]:
+        """What throughput was measured of, in the order of the rows."""
+        return list(dict.fromkeys(row.panel for row in self.rows if row.panel))
+
+    def curve(self, contender: str, panel: Panel) -> list[Row]:
         """A contender's measured points of one panel, by token count."""
-        rows = [row for row in self.rows if row.contender == contender and (row.unit, row.tokens) == panel]
+        rows = [row for row in self.rows if row.contender == contender and row.panel == panel]
         return sorted((row for row in rows if row.status == "measured"), key=lambda row: row.token_count or 0)
 
     def contenders(self) -> list[str]:
@@ -126,34 +157,9 @@ class BenchReport:
             ]
         )
 
-    def _throughput(self, panel: tuple[str, Tokens]) -> str:
-        unit, tokens = panel
-        points = {(row.contender, row.token_count): row for row in self.rows if (row.unit, row.tokens) == panel}
-        names = list(dict.fromkeys(name for name, _ in points))
-        reference = {row.token_count: row for row in self.curve(self.settings["reference"], panel)}
-        grid = [[axis_name(tokens), *names]]
-        for count in self.settings["token_counts"][tokens]:
-            rows = [points[name, count] for name in names]
-            grid.append([str(count), *(_cell(row, reference.get(count)) for row in rows)])
-        differences = [row.max_difference for row in points.values() if row.max_difference is not None]
-        lines = [f"{unit.capitalize()} per second ({rows[0].graph})", _aligned(grid)]
-        if reference:
-            lines.append(f"(x) times {self.settings['reference']}")
-        if differences:
-            lines.append(f"largest difference between outputs of contenders: {max(differences):.1e}")
-        return "\n".join(lines)
-
-    def _latency(self) -> str:
-        grid = [["one question", "p50 ms", "p99 ms", "questions"]]
-        for row in self.rows:
-            if row.mode == "query":
-                times = [_milliseconds(value) for value in (row.latency_ms_p50, row.latency_ms_p99)]
-                grid.append([row.contender, *times, f"{row.samples:,}"])
-        return _aligned(grid)
-
-    def _remarks(self) -> list[str]:
-        notes = dict.fromkeys(f"{row.contender}: {row.status}: {row.note}" for row in self.rows if row.note)
-        remarks = ["\n".join(notes)] if notes else []
+    def remarks(self) -> list[str]:
+        """What a reader must know beside the numbers: failed places, other load, an unfinished sweep."""
+        remarks = list(dict.fromkeys(f"{row.contender}: {row.status}: {row.note}" for row in self.rows if row.note))
         if self.environment.get("loaded_machine"):
             load = self.environment["other_load"]
             remarks.append(
@@ -165,26 +171,46 @@ class BenchReport:
         return remarks
 
 
-def _cell(row: Row, reference: Row | None) -> str:
-    if row.per_second is None:
-        return row.status
-    rate = f"{row.per_second:,.0f}" if row.per_second >= 100 else f"{row.per_second:.3g}"
-    if reference is None or reference.contender == row.contender or not reference.per_second:
-        return rate
-    return f"{rate} ({row.per_second / reference.per_second:.2g}x)"
+def read_report(path: str | Path) -> BenchReport:
+    """A report from its results.json.
+
+    Raises:
+        DataError: the file cannot be read, is no such report, or is one of another format version.
+    """
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as err:
+        raise DataError(
+            f"cannot read {path}: {err.strerror}. Expected a results.json of `mmkg-sdk bench run`."
+        ) from err
+    except ValueError as err:
+        raise DataError(f"{path} is not JSON ({err}). Expected a results.json of `mmkg-sdk bench run`.") from err
+    if not isinstance(found, dict) or "format_version" not in found:
+        raise DataError(f"{path} has no format_version. Expected a results.json of `mmkg-sdk bench run`.")
+    if found["format_version"] != FORMAT_VERSION:
+        raise DataError(
+            f"{path} is of format version {found['format_version']!r:.20}, this mmkg_sdk reads {FORMAT_VERSION}. "
+            "Measure again, or compare it with the version that wrote it."
+        )
+    try:
+        rows = tuple(_row(row) for row in found["rows"])
+        parts = {name: dict(found[name]) for name in ("bundle", "settings", "environment")}
+        return BenchReport(bool(found["complete"]), rows=rows, **parts)
+    except (KeyError, TypeError, ValueError) as err:
+        raise DataError(f"{path} is damaged ({type(err).__name__}: {err}). Measure again.") from err
 
 
-def _milliseconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _row(found: dict[str, Any]) -> Row:
+    row = Row(**found)
+    if any(not _is_number(value) for value in row.numbers.values()):
+        raise ValueError(f"a number of {row.mode}, {row.contender} is none")
+    return row
 
 
-def _aligned(grid: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell: the first to the left, the others to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*grid, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in grid
-    )
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def known(rows: Iterable[Row], name: str) -> list[tuple[Row, float]]:
+    """The rows that have a number, and it."""
+    return [(row, value) for row in rows if (value := row.numbers.get(name)) is not None]

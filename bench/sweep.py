@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,18 +14,18 @@ import numpy as np
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import QueryError
 
+from .cold_start import cold_start
 from .contenders import REFERENCE, Contender, contenders
-from .curves import Counts, Curve, Tokens, axis_name, chosen_counts, curves
+from .curves import Counts, chosen_counts
 from .environment import environment, is_loaded, load_average, other_load, usable_cores
-from .plot import check_matplotlib, draw_throughput
-from .report import THROUGHPUT_PNG, BenchReport, Row
+from .page import write_page
+from .percentiles import Numbers, latency_numbers, rate_numbers, start_numbers
+from .places import Place, chosen_batches, chosen_modes, places
+from .plot import check_plotting, draw_throughput
+from .report import REPORT_HTML, THROUGHPUT_PNG, BenchReport, Row
 from .worker_process import WAIT_POLICY, ContenderError, PointError, WorkerProcess
 
 SEED = 0
-
-
-# A curve and a number of tokens, or None: single queries.
-Place = tuple[Curve, int] | None
 
 
 @dataclass
@@ -34,12 +34,11 @@ class _Point:
 
     contender: Contender
     place: Place
-    samples: list[float] = field(default_factory=list)
-    rounds: int = 0
-    items_per_sample: int | None = None
+    replies: list[dict[str, Any]] = field(default_factory=list)
     max_difference: float | None = None
     note: str | None = None
     failed: bool = False
+    offered_per_second: float | None = None
 
     @property
     def open(self) -> bool:
@@ -47,30 +46,44 @@ class _Point:
         return self.note is None
 
     def row(self) -> Row:
-        curve, count = self.place or (None, None)
-        numbers: dict[str, Any] = {}
-        if self.samples:
-            names = ("_p50", "_min", "_max", "_p99") if curve is None else ("", "_min", "_max")
-            unit = "latency_ms" if curve is None else "per_second"
-            values = [float(value) for value in np.percentile(self.samples, [50, 0, 100, 99])]
-            numbers = {f"{unit}{suffix}": value for suffix, value in zip(names, values, strict=False)}
+        place, curve = self.place, self.place.curve
+        found = self.replies[-1] if self.replies else {}
         return Row(
-            mode="query" if curve is None else "throughput",
+            mode=place.mode,
             contender=self.contender.name,
             backend=self.contender.backend,
             device="cpu",
             graph=self.contender.graph(curve) if curve else None,
             tokens=curve.tokens if curve else None,
-            token_count=count,
-            unit=curve.unit if curve else None,
-            status="measured" if self.samples else "failed" if self.failed else "not measured",
-            samples=len(self.samples),
-            rounds=self.rounds,
-            items_per_sample=self.items_per_sample,
+            token_count=place.token_count,
+            batch=place.batch or found.get("batch"),
+            own_batch=place.mode == "throughput" and place.batch is None,
+            load=place.load,
+            unit=place.unit,
+            status="measured" if self.replies else "failed" if self.failed else "not measured",
+            samples=self._samples(),
+            rounds=len(self.replies),
+            items_per_sample=found.get("items_per_sample"),
             max_difference=self.max_difference,
+            sustained=self._sustained(),
             note=self.note,
-            **numbers,
+            numbers=self._numbers() if self.replies else {},
         )
+
+    def _samples(self) -> int:
+        return sum(len(reply.get("per_second") or reply.get("latency_ms") or [reply]) for reply in self.replies)
+
+    def _sustained(self) -> bool | None:
+        every = [reply.get("sustained") for reply in self.replies]
+        return False if False in every else None if None in every or not every else True
+
+    def _numbers(self) -> Numbers:
+        if self.place.mode == "cold-start":
+            return start_numbers(self.replies)
+        if self.place.mode in ("throughput", "offline"):
+            return rate_numbers([reply["per_second"] for reply in self.replies])
+        offered: Numbers = {"offered_per_second": self.offered_per_second} if self.place.load else {}
+        return offered | latency_numbers([reply["latency_ms"] for reply in self.replies])
 
 
 def run_benchmark(
@@ -78,13 +91,15 @@ def run_benchmark(
     out: str | Path,
     token_counts: Counts | None = None,
     *,
+    modes: Sequence[str] | None = None,
+    batch_sizes: Sequence[int | None] | None = None,
     threads: int | None = None,
     seconds: float = 1.0,
     rounds: int = 2,
     plot: bool = True,
     progress: Callable[[str], None] = lambda message: None,
 ) -> BenchReport:
-    """Measure a bundle on the CPU and write results.json, results.csv and throughput.png.
+    """Measure a bundle on the CPU and write results.json, results.csv, throughput.png and report.html.
 
     In every round each contender gets a fresh process; at every point they take turns, in alternating order.
     The files are rewritten after every point. A point that fails is a marked row, and the sweep goes on.
@@ -94,32 +109,49 @@ def run_benchmark(
         out: folder for the results; those of an earlier run in it are replaced.
         token_counts: what to measure throughput against, by kind: "all" for families that encode entities, "text" and
             "visual" for the others. None, and kinds that are not named: the family's own choice (curves.py).
+        modes: some of MODES (places.py); None = all.
+        batch_sizes: entities per run of an entity encoder, each another dimension of its throughput; None among them,
+            and by default, is what the SDK chooses.
         threads: CPU threads of every contender; None = all cores that this process may use.
         seconds: measuring time per contender, point and round.
         rounds: how often everything is repeated.
-        plot: draw throughput.png, which needs matplotlib.
+        plot: draw throughput.png and report.html, which need matplotlib and plotly.
         progress: is told what happens, one line at a time.
 
     Raises:
         BundleError: the bundle cannot be opened.
-        QueryError: token counts, threads, seconds or rounds out of range.
-        BackendError: matplotlib is not installed and `plot` is true.
+        QueryError: modes, token counts, batch sizes, threads, seconds or rounds out of range.
+        BackendError: matplotlib or plotly is not installed and `plot` is true.
     """
     opened = Bundle.open(bundle)
     counts = chosen_counts(opened, token_counts or {})
     threads = usable_cores() if threads is None else threads
+    chosen, batches = chosen_modes(modes), chosen_batches(opened, batch_sizes)
     _check(threads, seconds, rounds)
     if plot:
-        check_matplotlib()
+        check_plotting()
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / THROUGHPUT_PNG).unlink(missing_ok=True)
-    sweep = _Sweep(opened, folder, counts, threads, seconds, rounds, progress)
+    for name in (THROUGHPUT_PNG, REPORT_HTML):
+        (folder / name).unlink(missing_ok=True)
+    settings = {
+        "modes": list(chosen),
+        "token_counts": {kind: list(numbers) for kind, numbers in counts.items()},
+        "batch_sizes": list(batches),
+        "seconds": seconds,
+        "rounds": rounds,
+        "threads": threads,
+        "omp_wait_policy": WAIT_POLICY,
+        "seed": SEED,
+        "reference": REFERENCE.name,
+    }
+    sweep = _Sweep(opened, folder, places(opened, chosen, counts, batches), settings, progress)
     for number in range(rounds):
         sweep.round(number)
     report = sweep.finish()
     if plot:
         draw_throughput(report, folder / THROUGHPUT_PNG)
+        write_page(report, folder / REPORT_HTML)
     return report
 
 
@@ -130,34 +162,20 @@ class _Sweep:
         self,
         bundle: Bundle,
         folder: Path,
-        counts: dict[Tokens, tuple[int, ...]],
-        threads: int,
-        seconds: float,
-        rounds: int,
+        where: list[Place],
+        settings: dict[str, Any],
         progress: Callable[[str], None],
     ) -> None:
-        self.bundle, self.folder, self.progress = bundle, folder, progress
-        self.threads, self.seconds = threads, seconds
+        self.bundle, self.folder, self.places, self.progress = bundle, folder, where, progress
+        self.settings, self.threads = settings, settings["threads"]
         self.contenders = contenders(bundle)
-        # Queries first, then every curve.
-        self.places: list[Place] = [None]
-        self.places += [(curve, count) for curve in curves(bundle) for count in counts[curve.tokens]]
-        self.settings = {
-            "token_counts": {kind: list(numbers) for kind, numbers in counts.items()},
-            "seconds": seconds,
-            "rounds": rounds,
-            "threads": threads,
-            "omp_wait_policy": WAIT_POLICY,
-            "seed": SEED,
-            "reference": REFERENCE.name,
-        }
-        self.environment = environment(bundle.path, threads)
+        self.environment = environment(bundle.path, self.threads)
         self.environment["load_average_before"] = self.environment.pop("load_average")
         self.points = {
             (contender, place): _Point(contender, place)
             for contender in self.contenders
             for place in self.places
-            if place or contender.answers
+            if place.curve or contender.answers
         }
         for contender in self.contenders:
             if absence := contender.absence(bundle):
@@ -174,14 +192,13 @@ class _Sweep:
             }
             self._start(workers)
             for turn, place in enumerate(self.places):
-                where = f"{place[0].graph}, {place[1]} {axis_name(place[0].tokens)}" if place else "single queries"
-                self.progress(f"round {number + 1}: {where}")
+                self.progress(f"round {number + 1}: {place}")
                 files: dict[Contender, Path] = {}
                 for contender, worker in workers.items():
                     point = self.points.get((contender, place))
                     if point is not None and point.open:
                         files[contender] = Path(vectors) / f"{len(files)}-{turn}.npy"
-                        self._measure(point, worker, files[contender])
+                        self._measure(point, worker, files[contender], number)
                 self._compare(place, files)
                 self.report(complete=False).save(self.folder)
 
@@ -216,20 +233,37 @@ class _Sweep:
         report.save(self.folder)
         return report
 
-    def _measure(self, point: _Point, worker: WorkerProcess, outputs: Path) -> None:
-        request: dict[str, Any] = {"mode": "query", "seconds": self.seconds, "seed": SEED}
-        if point.place:
-            curve, count = point.place
-            request |= {"mode": "throughput", **asdict(curve), "token_count": count, "outputs": str(outputs)}
+    def _measure(self, point: _Point, worker: WorkerProcess, outputs: Path, number: int) -> None:
         try:
-            reply = worker.ask(request)
+            if point.place.mode == "cold-start":
+                point.replies.append(cold_start(self.bundle.path.absolute(), point.contender.backend, self.threads))
+            elif request := self._request(point, outputs, number):
+                point.replies.append(worker.ask(request))
         except (ContenderError, PointError) as err:
             point.note, point.failed = str(err), True
-        else:
-            point.samples += reply["per_second" if point.place else "latency_ms"]
-            point.items_per_sample = reply.get("items_per_sample")
-            point.rounds += 1
         self.report(complete=False).save(self.folder)
+
+    def _request(self, point: _Point, outputs: Path, number: int) -> dict[str, Any] | None:
+        """What the contender's process is asked; None if there is no rate to ask for, which the point then says."""
+        place = point.place
+        request = {"mode": place.mode, "batch": place.batch, "seconds": self.settings["seconds"], "seed": SEED}
+        if place.curve:
+            return {**request, **asdict(place.curve), "token_count": place.token_count, "outputs": str(outputs)}
+        if place.load:
+            if point.offered_per_second is None:
+                point.offered_per_second = self._offered(point)
+            if point.offered_per_second is None:
+                point.note = "the offline rate is not known, of which its rate is a share"
+                return None
+            # Other bursts in every round, the same ones for every contender.
+            request |= {"per_second": point.offered_per_second, "seed": SEED + number}
+        return request
+
+    def _offered(self, point: _Point) -> float | None:
+        """A share of what the contender did offline in the first round, so that all rounds have one rate."""
+        (offline,) = (place for place in self.places if place.mode == "offline")
+        replies = self.points[point.contender, offline].replies
+        return float(np.median(replies[0]["per_second"])) * (point.place.load or 0) if replies else None
 
     def _compare(self, place: Place, files: dict[Contender, Path]) -> None:
         """The largest difference of every contender's outputs from the reference's."""

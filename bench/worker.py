@@ -5,8 +5,10 @@ the reply, both JSON objects; the first line of stdout says {"ready": true}. A r
 or, as the first line, a contender that cannot run here.
 
     {"mode": "throughput", "graph": "entity_encoder", "tokens": "all", "unit": "entities", "token_count": 14,
-     "seconds": 1.0, "seed": 0, "outputs": "FILE.npy"}
-    {"mode": "query", "seconds": 1.0, "seed": 0}
+     "batch": null, "seconds": 1.0, "seed": 0, "outputs": "FILE.npy"}
+    {"mode": "single-stream", "seconds": 1.0, "seed": 0}
+    {"mode": "offline", "batch": 1024, "seconds": 1.0, "seed": 0}
+    {"mode": "server", "batch": 1024, "per_second": 500.0, "seconds": 1.0, "seed": 0}
 """
 
 from __future__ import annotations
@@ -24,7 +26,15 @@ from mmkg_sdk import load
 from mmkg_sdk.errors import MmkgError
 
 from .curves import Curve
-from .measure import compared_outputs, compared_vectors, entity_rates, graph_rates, query_latencies_ms
+from .measure import (
+    compared_outputs,
+    compared_vectors,
+    entity_rates,
+    graph_rates,
+    offline_rates,
+    query_latencies_ms,
+    served,
+)
 from .sized_graphs import open_sized
 
 
@@ -56,14 +66,23 @@ def main() -> None:
 
 
 def _answer(opened: Any, job: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+    mode, timing = request["mode"], {"seconds": request["seconds"], "seed": request["seed"]}
+    if mode == "single-stream":
+        return {"latency_ms": query_latencies_ms(opened, **timing)}
+    if mode == "offline":
+        return asdict(offline_rates(opened, request["batch"], **timing))
+    if mode == "server":
+        return asdict(served(opened, request["batch"], request["per_second"], **timing))
+    return _throughput(opened, job, request)
+
+
+def _throughput(opened: Any, job: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
     seconds, seed = request["seconds"], request["seed"]
-    if request["mode"] == "query":
-        return {"latency_ms": query_latencies_ms(opened, seconds=seconds, seed=seed)}
     curve, count = Curve(request["graph"], request["tokens"], request["unit"]), request["token_count"]
     if curve.tokens == "all":
         graph = curve.graph + job["rewrite"]
         np.save(request["outputs"], compared_vectors(opened, graph, count, seed=seed), allow_pickle=False)
-        return asdict(entity_rates(opened, graph, count, seconds=seconds, seed=seed))
+        return asdict(entity_rates(opened, graph, count, request["batch"], seconds=seconds, seed=seed))
     sized = open_sized(opened.bundle, curve, count, job["backend"], job["threads"])
     np.save(request["outputs"], compared_outputs(sized, curve.graph, opened.bundle.precision), allow_pickle=False)
     return asdict(graph_rates(sized, seconds=seconds))

@@ -13,14 +13,14 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import mmkg_sdk
 
 from .contenders import Contender
 
 # No point of a sweep takes longer unless something hangs.
-_DEADLINE_S = 900.0
+DEADLINE_S = 900.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Waiting threads sleep instead of spinning, as those of ONNX Runtime do here. With other work on the machine, torch's
 # spinning threads wait for ones that do not run: on two loaded cores it was 2 to 45 times slower. A set value counts.
@@ -57,7 +57,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._talk,
-            env=_environment(self._threads),
+            env=worker_environment(self._threads),
             encoding="utf-8",
         )
 
@@ -119,7 +119,7 @@ class WorkerProcess:
         process = self._process
         assert process is not None
         assert process.stdout is not None
-        deadline = threading.Timer(_DEADLINE_S, process.kill)
+        deadline = threading.Timer(DEADLINE_S, process.kill)
         deadline.start()
         try:
             line = process.stdout.readline()
@@ -129,21 +129,27 @@ class WorkerProcess:
         if line.endswith("\n"):
             reply: dict[str, Any] = json.loads(line)
             return reply
-        cause = f"no answer within {_DEADLINE_S:.0f} s" if late else self._cause_of_death(process)
+        cause = f"no answer within {DEADLINE_S:.0f} s" if late else cause_of_death(process.wait(), self._talk)
         self.close()
         raise PointError(cause)
 
-    def _cause_of_death(self, process: subprocess.Popen[str]) -> str:
-        code = process.wait()
-        self._talk.seek(0)
-        last = (self._talk.read().strip().splitlines() or ["it said nothing"])[-1]
-        if code == -signal.SIGKILL:
-            return "its process was killed (signal 9), as the system does when memory runs out"
-        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        return f"its process ended {how}: {last:.300}"
+
+def cause_of_death(code: int, talk: IO[str]) -> str:
+    """How a process ended that gave no answer.
+
+    Args:
+        code: its return code, as `subprocess` gives it.
+        talk: what it wrote to stderr.
+    """
+    talk.seek(0)
+    last = (talk.read().strip().splitlines() or ["it said nothing"])[-1]
+    if code == -signal.SIGKILL:
+        return "its process was killed (signal 9), as the system does when memory runs out"
+    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+    return f"its process ended {how}: {last:.300}"
 
 
-def _environment(threads: int) -> dict[str, str]:
+def worker_environment(threads: int) -> dict[str, str]:
     """Ours, with the thread count for libraries that read it there, and this very mmkg_sdk on the path."""
     environment = dict(os.environ) | dict.fromkeys(_THREAD_VARIABLES, str(threads))
     environment["OMP_WAIT_POLICY"] = WAIT_POLICY

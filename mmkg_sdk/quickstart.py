@@ -102,7 +102,15 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None]) 
         answers = sample_answers(opened, open_data(data))
     with clock.stage("bench", "Measuring throughput against token count, and latency"):
         counts = _TOKEN_COUNTS[family]
-        benchmark = run_benchmark(folder / "bundle", folder / "bench", counts, seconds=0.2, rounds=1, progress=say)
+        benchmark = run_benchmark(
+            folder / "bundle",
+            folder / "bench",
+            counts,
+            modes=("single-stream", "throughput"),
+            seconds=0.2,
+            rounds=1,
+            progress=say,
+        )
     return Lesson(source, folder, metrics, str(report), answers, benchmark.table(), clock.seconds)
 
 

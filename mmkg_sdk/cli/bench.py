@@ -1,4 +1,4 @@
-"""mmkg-sdk bench."""
+"""mmkg-sdk bench: run and compare."""
 
 from __future__ import annotations
 
@@ -10,20 +10,42 @@ import click
 from .options import json_option, print_json, say
 
 
-def _counts(context: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
-    if text is None:
-        return None
+def _whole(text: str) -> int:
     try:
-        counts = [int(part) for part in text.split(",")]
+        number = int(text)
     except ValueError as err:
-        raise click.BadParameter(f"{text!r} is no list of whole numbers such as 4,8,14,32.") from err
-    if min(counts) < 1:
-        raise click.BadParameter(f"{min(counts)} is too small; expected at least 1.")
-    return counts
+        raise click.BadParameter(f"{text!r} is not a whole number; expected some with commas between.") from err
+    if number < 1:
+        raise click.BadParameter(f"{number} is too small; expected at least 1.")
+    return number
 
 
-@click.command()
+def _counts(context: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
+    return None if text is None else [_whole(part) for part in text.split(",")]
+
+
+def _batches(context: click.Context, option: click.Parameter, text: str | None) -> list[int | None] | None:
+    return None if text is None else [None if part.strip() == "own" else _whole(part) for part in text.split(",")]
+
+
+def _modes(context: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
+    return None if text is None else [part.strip() for part in text.split(",")]
+
+
+@click.group()
+def bench() -> None:
+    """Measure a bundle, or compare two measurements."""
+
+
+@bench.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--modes",
+    callback=_modes,
+    help="What to measure, with commas between; default: all. cold-start: a fresh process up to its first answer. "
+    "single-stream: questions one after the other. offline: large lists. server: questions that arrive at random "
+    "moments, at shares of the offline rate. throughput: the encoders against token count.",
+)
 @click.option(
     "--token-counts",
     callback=_counts,
@@ -41,6 +63,12 @@ def _counts(context: click.Context, option: click.Parameter, text: str | None) -
     help="Tokens of a picture, class token included. MIMIC and MKGformer; default: 5,17,50,101,197, and its own.",
 )
 @click.option(
+    "--batch-sizes",
+    callback=_batches,
+    help="Entities per run of the encoder: whole numbers with commas between, and the word own for the SDK's choice. "
+    "MyGO and AdaMF-MAT; default: own.",
+)
+@click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for the results. Default: bench-DATE-TIME in this folder."
 )
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads of each contender. Default: all cores.")
@@ -52,13 +80,17 @@ def _counts(context: click.Context, option: click.Parameter, text: str | None) -
     help="Measuring time in seconds per contender, point and round.",
 )
 @click.option("--rounds", type=click.IntRange(1, 100), default=2, show_default=True, help="Repetitions of it all.")
-@click.option("--no-plot", is_flag=True, help="Leave throughput.png out; it needs matplotlib.")
+@click.option(
+    "--no-plot", is_flag=True, help="Leave throughput.png and report.html out; they need matplotlib and plotly."
+)
 @json_option
-def bench(
+def run(
     bundle: Path,
+    modes: list[str] | None,
     token_counts: list[int] | None,
     text_tokens: list[int] | None,
     visual_tokens: list[int] | None,
+    batch_sizes: list[int | None] | None,
     out: Path | None,
     threads: int | None,
     seconds: float,
@@ -66,7 +98,7 @@ def bench(
     no_plot: bool,
     as_json: bool,
 ) -> None:
-    """Measure BUNDLE: throughput of its encoders against token count, and latency of single questions."""
+    """Measure BUNDLE: throughput of its encoders against token count, and how questions are answered."""
     from ..bench import run_benchmark
     from ..bench.curves import Tokens
 
@@ -77,6 +109,8 @@ def bench(
         bundle,
         folder,
         {kind: counts for kind, counts in asked.items() if counts is not None},
+        modes=modes,
+        batch_sizes=batch_sizes,
         threads=threads,
         seconds=seconds,
         rounds=rounds,
@@ -88,3 +122,18 @@ def bench(
     else:
         click.echo(report.table())
     say(f"results in {folder}")
+
+
+@bench.command()
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@json_option
+def compare(before: Path, after: Path, as_json: bool) -> None:
+    """What changed from BEFORE to AFTER, two results.json of `bench run`; changes within the noise are none."""
+    from ..bench import compare_reports, read_report
+
+    found = compare_reports(read_report(before), read_report(after))
+    if as_json:
+        print_json(found.to_json())
+    else:
+        click.echo(found.table())

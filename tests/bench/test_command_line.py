@@ -1,4 +1,4 @@
-"""mmkg-sdk bench."""
+"""mmkg-sdk bench run; test_compare.py has the other half."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 
 def bench(*arguments: str | Path, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mmkg_sdk.cli.main", "bench", *map(str, arguments)]
+    command = [sys.executable, "-m", "mmkg_sdk.cli.main", "bench", "run", *map(str, arguments)]
     root = str(Path(__file__).parents[2])
     # The command may run in another folder, so it is told where the checkout is.
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
@@ -25,7 +25,18 @@ def bench(*arguments: str | Path, code: int = 0, cwd: Path | None = None) -> sub
 
 def test_answers_go_to_stdout_and_talk_to_stderr(golden_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "results"
-    options = ("--token-counts", "4, 6", "--seconds", "0.02", "--rounds", "1", "--threads", "1")
+    options = (
+        "--token-counts",
+        "4, 6",
+        "--seconds",
+        "0.02",
+        "--rounds",
+        "1",
+        "--threads",
+        "1",
+        "--modes",
+        "throughput",
+    )
     done = bench(golden_bundle, *options, "--out", out, "--no-plot", "--json")
     assert json.loads(done.stdout) == json.loads((out / "results.json").read_text())
     assert json.loads(done.stdout)["settings"]["token_counts"] == {"all": [4, 6]}
@@ -34,23 +45,47 @@ def test_answers_go_to_stdout_and_talk_to_stderr(golden_bundle: Path, tmp_path: 
 
 
 def test_results_have_a_folder_of_their_own_unless_told(golden_bundle: Path, tmp_path: Path) -> None:
-    done = bench(golden_bundle, "--token-counts", "4", "--seconds", "0.02", "--rounds", "1", cwd=tmp_path)
+    options = ("--token-counts", "4", "--batch-sizes", "own,3", "--seconds", "0.02", "--rounds", "1")
+    done = bench(golden_bundle, *options, "--modes", "single-stream,throughput", cwd=tmp_path)
     (folder,) = tmp_path.glob("bench-*")
-    assert sorted(path.name for path in folder.iterdir()) == ["results.csv", "results.json", "throughput.png"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "report.html",
+        "results.csv",
+        "results.json",
+        "throughput.png",
+    ]
     assert done.stdout.startswith("Medians (")
-    assert "Entities per second" in done.stdout
+    assert "Entities per second (entity_encoder, batches of 3)" in done.stdout
     assert folder.name in done.stderr
 
 
 @pytest.mark.parametrize(
     ("counts", "said"),
-    [("0", "too small"), ("-1", "too small"), ("a", "whole numbers"), ("", "whole numbers"), ("4,,8", "whole numbers")],
+    [("0", "too small"), ("-1", "too small"), ("a", "whole number"), ("", "whole number"), ("4,,8", "whole number")],
 )
 def test_bad_token_counts_are_wrong_usage(golden_bundle: Path, tmp_path: Path, counts: str, said: str) -> None:
     done = bench(golden_bundle, f"--token-counts={counts}", "--out", tmp_path / "out", code=2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "said"),
+    [
+        ("--modes=offline,online", 1, "unknown mode 'online'; expected some of cold-start, single-stream"),
+        ("--modes=server", 1, "shares of what 'offline' finds; name both"),
+        ("--batch-sizes=0", 2, "too small"),
+        ("--batch-sizes=mine", 2, "not a whole number"),
+        ("--batch-sizes=65537", 1, "from 1 to 65,536"),
+    ],
+)
+def test_bad_modes_and_batch_sizes_are_refused(
+    golden_bundle: Path, tmp_path: Path, option: str, code: int, said: str
+) -> None:
+    done = bench(golden_bundle, option, "--out", tmp_path / "out", code=code)
+    assert said in " ".join(done.stderr.split())
     assert not (tmp_path / "out").exists()
 
 
@@ -64,15 +99,18 @@ def test_what_is_no_bundle_is_said(tmp_path: Path) -> None:
     assert "bundle.json" in bench(tmp_path, "--out", tmp_path / "out", code=1).stderr
 
 
-def test_a_missing_matplotlib_is_said_before_anything_is_measured(golden_bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("package", ["matplotlib", "plotly"])
+def test_a_missing_package_for_plots_is_said_before_anything_is_measured(
+    package: str, golden_bundle: Path, tmp_path: Path
+) -> None:
     code = """
 import sys
-sys.modules["matplotlib"] = None  # what Python itself does to make an import fail
+sys.modules[sys.argv[3]] = None  # what Python itself does to make an import fail
 from mmkg_sdk.cli.main import main
-sys.argv = ["mmkg-sdk", "bench", sys.argv[1], "--out", sys.argv[2]]
+sys.argv = ["mmkg-sdk", "bench", "run", sys.argv[1], "--out", sys.argv[2]]
 main()
 """
-    arguments = [sys.executable, "-c", code, str(golden_bundle), str(tmp_path / "out")]
+    arguments = [sys.executable, "-c", code, str(golden_bundle), str(tmp_path / "out"), package]
     root = Path(__file__).parents[2]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False, cwd=root)
     assert done.returncode == 1

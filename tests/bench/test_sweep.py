@@ -15,7 +15,10 @@ import pytest
 from mmkg_sdk import QueryError
 from mmkg_sdk.bench import BenchReport, run_benchmark
 from mmkg_sdk.bench.curves import Counts, Tokens
+from mmkg_sdk.bench.places import LOADS
+from mmkg_sdk.linker import PAIRS
 
+ENCODERS = ("single-stream", "throughput")
 PLAIN, TABLE, TORCH = "ONNX Runtime", "ONNX Runtime, token table", "torch"
 COUNTS: Counts = {"all": [4, 9]}
 
@@ -36,21 +39,44 @@ def report(golden_bundle: Path, folder: Path) -> BenchReport:
 
 
 def test_every_contender_is_measured_at_every_point_in_every_round(report: BenchReport) -> None:
-    points = {(row.contender, row.token_count) for row in report.rows}
-    encoders = {(name, count) for name in (PLAIN, TABLE, TORCH) for count in (4, 9)}
-    assert points == encoders | {(TORCH, None), (PLAIN, None)}
+    points = {(row.mode, row.contender, row.token_count, row.load) for row in report.rows}
+    answering = [
+        ("cold-start", None),
+        ("single-stream", None),
+        ("offline", None),
+        *(("server", load) for load in LOADS),
+    ]
+    encoders = {("throughput", name, count, None) for name in (PLAIN, TABLE, TORCH) for count in (4, 9)}
+    assert points == encoders | {(mode, name, None, load) for name in (PLAIN, TORCH) for mode, load in answering}
     assert len(report.rows) == len(points)
     for row in report.rows:
         assert (row.status, row.rounds, row.note) == ("measured", 2, None)
-        if row.mode == "query":
-            assert row.samples >= 600
-            values = [row.latency_ms_min, row.latency_ms_p50, row.latency_ms_p99, row.latency_ms_max]
+
+
+def test_numbers_of_a_row_are_in_order_and_of_its_mode(report: BenchReport) -> None:
+    for row in report.rows:
+        values = ascending(row.numbers, {"single-stream": "latency_ms", "server": "latency_ms"}.get(row.mode, "rate"))
+        if row.mode == "cold-start":
+            stages = [row.numbers[name] or 0 for name in ("import_ms", "load_ms", "answer_ms")]
+            assert (row.samples, 0 < sum(stages) < values[1]) == (2, True)
+            assert (row.numbers["resident_mib"] or 0) <= (row.numbers["peak_mib"] or 0)
         else:
             assert row.samples >= 6
-            values = [row.per_second_min, row.per_second, row.per_second_max]
-        assert None not in values
         assert values == sorted(values)
         assert values[0] > 0
+
+
+def test_every_row_says_how_much_went_in_at_a_time(report: BenchReport) -> None:
+    """The SDK encodes 2,048 tokens in a run; questions are asked in lists of 1,024."""
+    for row in report.rows:
+        expected = {"throughput": 2048 // (row.token_count or 1), "offline": 1024, "server": 1024}.get(row.mode)
+        assert (row.batch, row.own_batch) == (expected, row.mode == "throughput")
+
+
+def test_arrivals_come_at_a_share_of_the_rate_found_offline(report: BenchReport) -> None:
+    for name in (PLAIN, TORCH):
+        rates = [row.numbers["offered_per_second"] or 0 for row in report.of_mode("server") if row.contender == name]
+        assert [rate / rates[0] for rate in rates] == pytest.approx([load / LOADS[0] for load in LOADS])
 
 
 def test_contenders_agree_with_the_plain_graph(report: BenchReport) -> None:
@@ -67,12 +93,17 @@ def test_csv_says_what_json_says(report: BenchReport, folder: Path) -> None:
     assert written["complete"] is True
     with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert rows == [{k: "" if v is None else str(v) for k, v in row.items()} for row in written["rows"]]
+    for line, row in zip(rows, written["rows"], strict=True):
+        values = {**row, **row["numbers"]}
+        del values["numbers"]
+        assert {k: v for k, v in line.items() if v} == {k: str(v) for k, v in values.items() if v is not None}
 
 
 def test_conditions_are_recorded(report: BenchReport, golden_bundle: Path) -> None:
     assert report.settings == {
+        "modes": ["cold-start", "single-stream", "offline", "server", "throughput"],
         "token_counts": COUNTS,
+        "batch_sizes": [None],
         "seconds": 0.02,
         "rounds": 2,
         "threads": 1,
@@ -95,12 +126,19 @@ def test_plot_is_a_picture_with_something_drawn(report: BenchReport, folder: Pat
 
 
 def test_table_has_a_line_per_token_count_and_backend(report: BenchReport) -> None:
-    lines = report.table().splitlines()
-    assert lines[2] == "Entities per second (entity_encoder)"
-    assert [line.split()[0] for line in lines[4:6]] == ["4", "9"]
-    assert "x)" in lines[4]
-    assert any(line.startswith("torch ") for line in lines[6:])
-    assert any(line.startswith("ONNX Runtime ") for line in lines[6:])
+    sections = {text.splitlines()[0]: text.splitlines()[1:] for text in report.table().split("\n\n")}
+    lines = sections["Entities per second (entity_encoder)"]
+    assert [line.split()[0] for line in lines[1:3]] == ["4", "9"]
+    assert "x)" in lines[1]
+    assert [line.split("  ")[0] for line in sections["Latency of single questions, one after the other"][1:3]] == [
+        TORCH,
+        PLAIN,
+    ]
+    assert len(sections["Queries per second in large lists"]) == 3
+    (server,) = [lines for title, lines in sections.items() if "from the scheduled arrival" in title]
+    assert [line.split()[-8] for line in server[1:] if line.startswith(PLAIN)] == ["25%", "50%", "75%", "90%"]
+    (starts,) = [lines for title, lines in sections.items() if title.startswith("Cold start")]
+    assert [line.split()[-1] for line in starts[1:]] == ["2", "2"]
 
 
 def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(golden_bundle: Path, tmp_path: Path) -> None:
@@ -114,19 +152,27 @@ def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(golden_bundle:
             os.kill(worker[0], signal.SIGKILL)
 
     report = run_benchmark(
-        golden_bundle, tmp_path, {"all": [4, 9, 16]}, threads=1, seconds=0.02, rounds=1, plot=False, progress=kill_one
+        golden_bundle,
+        tmp_path,
+        {"all": [4, 9, 16]},
+        threads=1,
+        seconds=0.02,
+        rounds=1,
+        plot=False,
+        progress=kill_one,
+        modes=ENCODERS,
     )
     status = {(row.contender, row.token_count): row.status for row in report.rows}
     assert [point for point, value in status.items() if value != "measured"] == [(TABLE, 9)]
     (failed,) = [row for row in report.rows if row.status == "failed"]
     assert failed.note is not None
     assert "killed (signal 9)" in failed.note
-    assert failed.per_second is None
+    assert failed.numbers == {}
     assert "failed" in report.table()
     # What lay on the disk at that moment: the earlier points measured, the later ones said to be not.
     (partial,) = seen
     assert partial["complete"] is False
-    before = {(r["contender"], r["token_count"]): r["status"] for r in partial["rows"] if r["mode"] != "query"}
+    before = {(r["contender"], r["token_count"]): r["status"] for r in partial["rows"] if r["mode"] == "throughput"}
     assert before == {
         (name, count): "measured" if count == 4 else "not measured"
         for name in (PLAIN, TABLE, TORCH)
@@ -141,7 +187,15 @@ def test_an_interrupted_sweep_leaves_its_finished_rows_and_no_process(golden_bun
 
     with pytest.raises(KeyboardInterrupt):
         run_benchmark(
-            golden_bundle, tmp_path, COUNTS, threads=1, seconds=0.02, rounds=1, plot=False, progress=interrupt
+            golden_bundle,
+            tmp_path,
+            COUNTS,
+            threads=1,
+            seconds=0.02,
+            rounds=1,
+            plot=False,
+            progress=interrupt,
+            modes=ENCODERS,
         )
     rows = saved(tmp_path)["rows"]
     assert {row["token_count"] for row in rows if row["status"] == "measured"} == {None, 4}
@@ -155,7 +209,7 @@ def test_a_missing_package_is_said_and_the_others_are_measured(
     (tmp_path / "onnxruntime").mkdir()
     (tmp_path / "onnxruntime" / "__init__.py").write_text("raise ModuleNotFoundError('gone', name='onnxruntime')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    report = run_benchmark(golden_bundle, tmp_path, {"all": [4]}, threads=1, seconds=0.02, rounds=1)
+    report = run_benchmark(golden_bundle, tmp_path, {"all": [4]}, threads=1, seconds=0.02, rounds=1, modes=ENCODERS)
     for row in report.rows:
         if row.backend == "torch":
             assert row.status == "measured"
@@ -171,7 +225,13 @@ def test_a_deep_model_has_no_token_table_and_the_report_says_so(
     golden_bundles: Callable[..., Path], tmp_path: Path
 ) -> None:
     report = run_benchmark(
-        golden_bundles("deep_more_rel", "fp32"), tmp_path, {"all": [5]}, threads=1, seconds=0.02, rounds=1
+        golden_bundles("deep_more_rel", "fp32"),
+        tmp_path,
+        {"all": [5]},
+        threads=1,
+        seconds=0.02,
+        rounds=1,
+        modes=ENCODERS,
     )
     (row,) = [row for row in report.rows if row.contender == TABLE]
     assert row.status == "not measured"
@@ -181,39 +241,49 @@ def test_a_deep_model_has_no_token_table_and_the_report_says_so(
 
 
 @pytest.mark.parametrize(
-    ("family", "case", "panels"),
+    ("family", "case", "counts", "panels"),
     [
         (
             "mimic",
             "base",
-            {("texts", "text"): (6, 8), ("images", "visual"): (5, 10), ("pairs", "text"): (6, 8)},
+            {"text": (6,), "visual": (10,)},
+            [("texts", "text"), ("images", "visual"), ("pairs", "text")],
         ),
-        ("mkgformer", "lp_pretrain_small", {("queries", "text"): (6, 8), ("queries", "visual"): (5, 10)}),
-        ("mkgformer", "mre_small", {("sentences", "text"): (6, 8), ("sentences", "visual"): (5, 10)}),
+        (
+            "mkgformer",
+            "lp_pretrain_small",
+            {"text": (8,), "visual": (5,)},
+            [("queries", "text"), ("queries", "visual")],
+        ),
+        ("mkgformer", "mre_small", {"text": (8, 6), "visual": (10,)}, [("sentences", "text"), ("sentences", "visual")]),
     ],
     ids=["mimic", "links", "relations"],
 )
 def test_encoders_of_one_length_are_made_anew_for_each_number_of_tokens(
     family: str,
     case: str,
-    panels: dict[tuple[str, Tokens], tuple[int, int]],
+    counts: Counts,
+    panels: list[tuple[str, Tokens]],
     golden_bundles: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
-    counts: Counts = {"text": (8, 6), "visual": (5, 10)}
-    report = run_benchmark(golden_bundles(case, "fp32", family), tmp_path, counts, threads=1, seconds=0.02, rounds=1)
-    assert report.panels() == list(panels)
-    for panel, expected in panels.items():
+    report = run_benchmark(
+        golden_bundles(case, "fp32", family), tmp_path, counts, threads=1, seconds=0.02, rounds=1, modes=ENCODERS
+    )
+    assert report.panels() == [(*panel, None) for panel in panels]
+    for panel in panels:
         for name in (TORCH, PLAIN):
-            assert tuple(row.token_count for row in report.curve(name, panel)) == expected
+            expected = sorted(counts[panel[1]])
+            assert [row.token_count for row in report.curve(name, (*panel, None))] == expected
         assert f"{panel[0].capitalize()} per second" in report.table()
     for row in report.rows:
         if row.mode == "throughput":
             assert row.max_difference is not None
             assert row.max_difference < 1e-4  # both runtimes answer the same questions with the same weights
             assert row.items_per_sample
+            assert row.batch == (8 if row.unit != "pairs" else PAIRS["cpu"])
         elif case == "lp_pretrain_small":
-            assert row.latency_ms_p50 is not None
+            assert row.numbers["latency_ms_p50"] is not None
         else:  # made of token ids
             assert row.status == "failed"
             assert row.note is not None
@@ -229,6 +299,21 @@ def test_settings_out_of_range_are_refused_before_anything_is_written(
     with pytest.raises(QueryError, match=name):
         run_benchmark(golden_bundle, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def ascending(numbers: dict[str, float | None], kind: str) -> list[float]:
+    """What must be in order, least first; percentiles that the samples do not carry left out."""
+    if "first_answer_ms" in numbers:
+        names = ["first_answer_ms_low", "first_answer_ms", "first_answer_ms_high"]
+    elif kind == "rate":
+        names = [f"per_second{end}" for end in ("_min", "_low", "", "_high", "_max")]
+    else:
+        names = [f"latency_ms_{name}" for name in ("min", "p50_low", "p50", "p50_high", "max")]
+        tail = [f"latency_ms_{name}" for name in ("p50", "p90", "p99", "p99.9", "max")]
+        assert [numbers[name] for name in tail if numbers[name] is not None] == sorted(
+            value for name in tail if (value := numbers[name]) is not None
+        )
+    return [value for name in names if (value := numbers[name]) is not None]
 
 
 def children() -> list[tuple[int, str]]:

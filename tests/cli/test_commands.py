@@ -111,7 +111,7 @@ def test_inspect_and_verify_describe_the_bundle(golden_bundle: Path) -> None:
         ),
         (("tag", "--sentence", "a"), "`mmkg-sdk tag` needs a bundle for entity-recognition"),
         (
-            ("bench", "--token-counts", "4", "--out", "results"),
+            ("bench run", "--token-counts", "4", "--out", "results"),
             "mimic bundles are measured by numbers of text tokens",
         ),
     ],
@@ -121,7 +121,7 @@ def test_a_bundle_of_another_task_is_one_clear_error(
     command: tuple[str, ...], message: str, golden_bundles: Callable[..., Path]
 ) -> None:
     name, *options = command
-    found = mmkg(name, golden_bundles("base", "fp32", "mimic"), *options, code=1).stderr
+    found = mmkg(*name.split(), golden_bundles("base", "fp32", "mimic"), *options, code=1).stderr
     assert message in found
     assert "Traceback" not in found
 
