@@ -33,8 +33,8 @@ class Scan:
         score: InnerProduct or ComplexDistance.
         threads: of a call; None takes every core that this process may run on.
         instruction_set: one of `instruction_sets()`; None takes the best.
-        storage: what the first pass reads: "float32", the table, or "bfloat16", a copy of half its size that makes it
-            about twice as fast (inner product on a processor with avx512_bf16 only). Answers are the same.
+        storage: what the first pass of `top_k` reads: "float32", the table, or "bfloat16", a copy of half its size that
+            is faster (inner product on a processor with avx512_bf16 only). Answers are the same.
 
     Raises:
         BackendError: no library, an unknown score, a table that is not float32 or of a wrong shape.

@@ -3,8 +3,8 @@
 // u = 2^-24, gamma(n) = n u / (1 - n u) (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1).
 //
 // Inner product. Both passes add d products in some order, the first one in at most 2 d roundings, the canonical one in
-// d / 16 + 5; each is within gamma(n) sum |q_i e_i| <= gamma(n) |q| |e| of the exact product, and denormal products lose
-// less than 2^-149 each. Hence slope = (gamma(2 d) + gamma(d / 16 + 5)) |q| per query, and |e| per row.
+// d / 16 + 5; each is within gamma(n) sum |q_i e_i| <= gamma(n) |q| |e| of the exact product, and denormal products
+// lose less than 2^-149 each. Hence slope = (gamma(2 d) + gamma(d / 16 + 5)) |q| per query, and |e| per row.
 //
 // Distance. Both passes round q - e to the same numbers; let M be the exact sum of their moduli. The first pass has a
 // relative error of root_error and a few u per modulus and gamma(d) for the sum, and adds at most sqrt(2^-126) per
@@ -26,8 +26,8 @@ public:
 
     // At least the Euclidean norm of a vector, from its canonical inner product with itself; infinity if it is large.
     float norm(float square) const;
-    // Of a query of this norm. With bfloat16: what rounding took from it (a norm), and at most which share of a row's norm
-    // it took from a row; |q e - q' e'| <= |q - q'| |e| + |q'| |e - e'|, so no worst case of the rounding is assumed.
+    // Of a query of this norm. With bfloat16: what rounding took from it (a norm), and at most which share of its norm
+    // a row lost; |q e - q' e'| <= |q - q'| |e| + |q'| |e - e'|, so no worst case of the rounding is assumed.
     float slope(float norm, double lost = 0.0, double lost_share = 0.0) const;
     // Values below this (less slope * norm of the row) belong to canonical scores below `score`.
     float low(float score) const;

@@ -110,14 +110,16 @@ mmkg_status mmkg_ranks(const mmkg_scan *scan, const float *queries, int64_t batc
         }
         require(known_penalty >= 0.0f, "known_penalty is negative or NaN");
         const AnswerLists known{known_offsets, known_ids};
-        known.check(batch, scan->rows, "known ids are not ascending, or out of range, or their offsets are wrong");
+        known.check(batch, scan->rows, "known ids are not ascending or out of range, or their offsets are wrong");
         if (!batch) return;
 
         const FloatMode mode;
-        const Panels panels(*scan, queries, batch);
+        // Never in bfloat16: too many rows lie within its bound of a target in the middle, and all would be settled.
+        const Panels panels(*scan, scan->table_pass, queries, batch);
         const Targets right = targets_of(*scan, panels, queries, batch, targets);
         Pool::Lease lease(scan->pool);
-        const int64_t tile = scan->set.tile_rows[scan->score], block = Walk<CountsOfPart>::block_rows(*scan);
+        const int64_t tile = scan->set.tile_rows[scan->score];
+        const int64_t block = Walk<CountsOfPart>::block_rows(*scan, scan->table_pass);
         const int count = parts_of(*scan, lease, scan->rows * batch, (scan->rows + tile - 1) / tile);
         std::vector<CountsOfPart> parts(count, CountsOfPart(panels, right));
         lease.run(count, [&](int part) {

@@ -87,13 +87,14 @@ mmkg_scan::mmkg_scan(const float *table_, int64_t rows_, int64_t width_, int sco
       set(set_),
       pool(pool_),
       bounds(score_, width_, margin_, set_.root_error),
-      places(width_),
-      coordinates(score_ == MMKG_INNER_PRODUCT ? width_ : width_ / 2) {
+      table_pass{table_, width_, score_ == MMKG_INNER_PRODUCT ? width_ : width_ / 2, set_.panels[score_], false, 0.0},
+      storage_pass(table_pass) {
     if (score != MMKG_INNER_PRODUCT) return;
     norms.resize(rows);
     if (storage == MMKG_BFLOAT16) {
-        places = coordinates = mmkg::bfloat_pairs(width);
-        bfloat_copy.reset(new float[rows * places]);
+        const int64_t pairs = mmkg::bfloat_pairs(width);
+        bfloat_copy_.reset(new float[rows * pairs]);
+        storage_pass = {bfloat_copy_.get(), pairs, pairs, set.bfloat_panels, true, 0.0};
     }
     mmkg::Pool::Lease lease(pool);
     const int parts = mmkg::parts_of(*this, lease, rows, rows);
@@ -102,9 +103,9 @@ mmkg_scan::mmkg_scan(const float *table_, int64_t rows_, int64_t width_, int sco
         const mmkg::FloatMode mode;
         const int64_t first = mmkg::part_start(rows, 1, part, parts), end = mmkg::part_start(rows, 1, part + 1, parts);
         measure(first, end);
-        if (bfloat_copy) shares[part] = round(first, end);
+        if (bfloat_copy_) shares[part] = round(first, end);
     });
-    lost_share = *std::max_element(shares.begin(), shares.end());
+    storage_pass.lost_share = *std::max_element(shares.begin(), shares.end());
 }
 
 // The norms of rows.
@@ -116,7 +117,8 @@ void mmkg_scan::measure(int64_t first, int64_t end) {
 double mmkg_scan::round(int64_t first, int64_t end) {
     double share = 0.0;
     for (int64_t id = first; id < end; ++id) {
-        const double lost = mmkg::pack_bfloat(table + id * width, width, bfloat_copy.get() + id * places, 1);
+        float *pairs = bfloat_copy_.get() + id * storage_pass.places;
+        const double lost = mmkg::pack_bfloat(table + id * width, width, pairs, 1);
         if (std::isfinite(norms[id])) share = std::max(share, std::sqrt(lost) / norms[id]);
     }
     return share;

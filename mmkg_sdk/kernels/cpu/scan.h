@@ -10,6 +10,20 @@
 #include "pool.h"
 #include "status.h"
 
+namespace mmkg {
+
+// What the first pass reads.
+struct FirstPass {
+    const float *rows;
+    int64_t places;             // floats from row to row
+    int64_t coordinates;        // see Tile
+    const PanelKernel *panels;  // kPanels of them
+    bool bfloat;
+    double lost_share;          // see Bounds::slope
+};
+
+}  // namespace mmkg
+
 struct mmkg_pool {
     explicit mmkg_pool(int threads) : pool(threads) {}
     mmkg::Pool pool;
@@ -43,16 +57,14 @@ struct mmkg_scan {
     const mmkg::Bounds bounds;
     std::vector<float> norms;  // at least that of each row; empty for distances
 
-    // What the first pass reads: rows of `places` floats, kPanels kinds of panels, `coordinates` per lane.
-    const float *first_pass() const { return bfloat_copy ? bfloat_copy.get() : table; }
-    const mmkg::PanelKernel *panels() const { return bfloat_copy ? set.bfloat_panels : set.panels[score]; }
-    int64_t places, coordinates;
-    std::unique_ptr<float[]> bfloat_copy;  // null: the table itself
-    double lost_share = 0.0;               // see Bounds::slope
+    // The table itself as what a first pass reads, and the bfloat16 copy where there is one, else the same.
+    mmkg::FirstPass table_pass, storage_pass;
 
 private:
     void measure(int64_t first, int64_t end);
     double round(int64_t first, int64_t end);
+
+    std::unique_ptr<float[]> bfloat_copy_;
 };
 
 namespace mmkg {

@@ -138,20 +138,22 @@ mmkg_status mmkg_top_k(const mmkg_scan *scan, const float *queries, int64_t batc
         require(k >= 1 && k <= MMKG_MAX_K, "k is not from 1 to 2^20");
         require((ids && scores && counts) || batch == 0, "ids, scores or counts is NULL");
         const AnswerLists excluded{excluded_offsets, excluded_ids};
-        excluded.check(batch, scan->rows, "excluded ids are not ascending, or out of range, or their offsets are wrong");
+        excluded.check(batch, scan->rows, "excluded ids are not ascending or out of range, or their offsets are wrong");
         const Candidates rows{candidates, candidates ? num_candidates : scan->rows};
         require(rows.count >= 0, "num_candidates is negative");
         for (int64_t i = 0; candidates && i < rows.count; ++i) {
             const int64_t before = i ? candidates[i - 1] : -1;
-            require(candidates[i] > before && candidates[i] < scan->rows, "candidates are not ascending or out of range");
+            const bool fits = candidates[i] > before && candidates[i] < scan->rows;
+            require(fits, "candidates are not ascending or out of range");
         }
         std::fill(counts, counts + batch, 0);
         if (!batch || !rows.count) return;
 
         const FloatMode mode;
-        const Panels panels(*scan, queries, batch);
+        const Panels panels(*scan, scan->storage_pass, queries, batch);
         Pool::Lease lease(scan->pool);
-        const int64_t tile = scan->set.tile_rows[scan->score], block = Walk<BestOfPart>::block_rows(*scan);
+        const int64_t tile = scan->set.tile_rows[scan->score];
+        const int64_t block = Walk<BestOfPart>::block_rows(*scan, scan->storage_pass);
         const int count = parts_of(*scan, lease, rows.count * batch, (rows.count + tile - 1) / tile);
         Parts parts(count);
         const int64_t kept = std::min(k, rows.count);

@@ -32,20 +32,25 @@ template <class Task>
 class Walk {
 public:
     Walk(const mmkg_scan &scan, const Panels &panels, const float *queries, Candidates candidates, Task &task)
-        : scan_(scan), panels_(panels), queries_(queries), candidates_(candidates), task_(task) {}
+        : scan_(scan),
+          panels_(panels),
+          pass_(panels.pass()),
+          queries_(queries),
+          candidates_(candidates),
+          task_(task) {}
 
-    static int64_t block_rows(const mmkg_scan &scan) {
+    static int64_t block_rows(const mmkg_scan &scan, const FirstPass &pass) {
         const int64_t step = scan.set.tile_rows[scan.score];
-        return std::max<int64_t>(2, kBlockBytes / (scan.places * int64_t{sizeof(float)} * step)) * step;
+        return std::max<int64_t>(2, kBlockBytes / (pass.places * int64_t{sizeof(float)} * step)) * step;
     }
 
     // Candidates from first up to end, at most a block.
     void rows(int64_t first, int64_t end) {
         if (first >= end) return;
-        const float *data = scan_.table + first * scan_.width, *tiled = scan_.first_pass() + first * scan_.places;
+        const float *data = scan_.table + first * scan_.width, *tiled = pass_.rows + first * pass_.places;
         if (candidates_.ids) {
             data = gathered(scan_.table, scan_.width, first, end, rows_);
-            tiled = scan_.bfloat_copy ? gathered(scan_.first_pass(), scan_.places, first, end, tiled_rows_) : data;
+            tiled = pass_.bfloat ? gathered(pass_.rows, pass_.places, first, end, tiled_rows_) : data;
         }
         for (const Panel &panel : panels_) {
             if (panel.kernel) {
@@ -58,7 +63,7 @@ public:
 
 private:
     const float *gathered(const float *from, int64_t places, int64_t first, int64_t end, std::vector<float> &to) {
-        to.resize(block_rows(scan_) * places);
+        to.resize(block_rows(scan_, pass_) * places);
         for (int64_t i = first; i < end; ++i) {
             const float *row = from + candidates_.id(i) * places;
             std::memcpy(to.data() + (i - first) * places, row, places * sizeof(float));
@@ -73,15 +78,15 @@ private:
             const bool more = first + 2 * step <= end;
             Tile tile{};
             tile.rows = tiled;
-            tile.stride = static_cast<ptrdiff_t>(scan_.places);
-            tile.upcoming = more ? tiled + step * scan_.places : tiled;
+            tile.stride = static_cast<ptrdiff_t>(pass_.places);
+            tile.upcoming = more ? tiled + step * pass_.places : tiled;
             tile.panel = panel.packed;
-            tile.coordinates = scan_.coordinates;
+            tile.coordinates = pass_.coordinates;
             tile.norm = largest_norm(first, step);
             tile.slope = panels_.slopes() + panel.first_lane;
             settle(panel, data, first, hits, task_.tile(panel, tile, hits));
             data += step * scan_.width;
-            tiled += step * scan_.places;
+            tiled += step * pass_.places;
         }
         exact(panel, data, first, end);
     }
@@ -129,6 +134,7 @@ private:
 
     const mmkg_scan &scan_;
     const Panels &panels_;
+    const FirstPass &pass_;
     const float *const queries_;
     const Candidates candidates_;
     Task &task_;

@@ -13,7 +13,8 @@
  *                           operation rounded once; score = (margin - tree) + 0.
  *
  * Higher is better. Equal scores are ordered by ascending id. Arrays are C-contiguous, numbers aligned as their
- * type needs; nothing wider is asked for. All functions may be called from several threads at once with the same handles, except that closing one must come last.
+ * type needs; nothing wider is asked for. All functions may be called from several threads at once with the same
+ * handles, except that closing one must come last.
  */
 #ifndef MMKG_H
 #define MMKG_H
@@ -50,14 +51,14 @@ typedef enum mmkg_status {
 typedef enum mmkg_score { MMKG_INNER_PRODUCT = 0, MMKG_COMPLEX_DISTANCE = 1 } mmkg_score;
 
 typedef enum mmkg_instruction_set {
-    MMKG_BEST = -1, /* the best of this processor, or what the variable MMKG_INSTRUCTION_SET names: "portable", "avx2", ... */
+    MMKG_BEST = -1, /* of this processor, or what the variable MMKG_INSTRUCTION_SET names: "portable", "avx2", ... */
     MMKG_PORTABLE = 0,
     MMKG_AVX2 = 1,  /* with FMA */
     MMKG_AVX512 = 2,     /* F, BW, DQ, VL */
     MMKG_AVX512_BF16 = 3 /* and BF16 */
 } mmkg_instruction_set;
 
-/* What the first pass over the table reads. It changes the time and the memory, never an answer. */
+/* What the first pass of mmkg_top_k over the table reads. It changes the time and the memory, never an answer. */
 typedef enum mmkg_storage {
     MMKG_FLOAT32 = 0, /* the table itself */
     MMKG_BFLOAT16 = 1 /* a copy of half its size, made by mmkg_scan_open; inner product with MMKG_AVX512_BF16 only */
