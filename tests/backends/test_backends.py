@@ -355,7 +355,8 @@ from mmkg_sdk.labels import Labels
 from mmkg_sdk.model import _Entities
 model = mmkg_sdk.load({str(golden_bundle)!r}, "onnxruntime", "cpu", threads=1)
 table = np.random.default_rng(0).standard_normal((20_000, 32), dtype=np.float32)
-model._entities = _Entities(Labels([*model.entities, *map(str, range(40, 20_000))]), dict(vectors=table))
+labels = Labels([*model.entities, *map(str, range(40, 20_000))])
+model._entities = _Entities.of(labels, dict(vectors=table), model._score, 1)
 model.predict_tails(np.zeros(300, np.int64), 0, k=10)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = model.predict_tails(np.arange(20_000), np.arange(20_000) % 7, k=10)
