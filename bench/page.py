@@ -107,7 +107,8 @@ def _conditions(report: BenchReport) -> str:
 
 
 def _plot(figure: Any, name: str, legend: str) -> str:
-    options = {"displaylogo": False, "responsive": True}
+    # plotly 7 would offer to upload the plot.
+    options = {"displaylogo": False, "responsive": True, "showSendToCloud": False}
     drawn = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config=options)
     return f'{drawn}\n<p class="note">{escape(legend)}</p>'
 

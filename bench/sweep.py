@@ -35,6 +35,7 @@ class _Point:
     contender: Contender
     place: Place
     replies: list[dict[str, Any]] = field(default_factory=list)
+    numbers: Numbers = field(default_factory=dict)
     max_difference: float | None = None
     note: str | None = None
     failed: bool = False
@@ -44,6 +45,11 @@ class _Point:
     def open(self) -> bool:
         """Whether another round should try it: what failed once or cannot be is left alone."""
         return self.note is None
+
+    def add(self, reply: dict[str, Any]) -> None:
+        """What a round found. The row is asked for much more often, and the samples may be a million."""
+        self.replies.append(reply)
+        self.numbers = self._numbers()
 
     def row(self) -> Row:
         place, curve = self.place, self.place.curve
@@ -67,7 +73,7 @@ class _Point:
             max_difference=self.max_difference,
             sustained=self._sustained(),
             note=self.note,
-            numbers=self._numbers() if self.replies else {},
+            numbers=self.numbers,
         )
 
     def _samples(self) -> int:
@@ -236,9 +242,9 @@ class _Sweep:
     def _measure(self, point: _Point, worker: WorkerProcess, outputs: Path, number: int) -> None:
         try:
             if point.place.mode == "cold-start":
-                point.replies.append(cold_start(self.bundle.path.absolute(), point.contender.backend, self.threads))
+                point.add(cold_start(self.bundle.path.absolute(), point.contender.backend, self.threads))
             elif request := self._request(point, outputs, number):
-                point.replies.append(worker.ask(request))
+                point.add(worker.ask(request))
         except (ContenderError, PointError) as err:
             point.note, point.failed = str(err), True
         self.report(complete=False).save(self.folder)

@@ -89,4 +89,4 @@ def test_what_a_text_or_a_picture_cannot_have_is_refused(
 
 
 def test_mkgformer_takes_any_number_of_visual_tokens(golden_bundles: Callable[..., Path]) -> None:
-    check_count(Bundle.open(golden_bundles("mre_small", "fp32", "mkgformer")), "visual", 6)
+    check_count(Bundle.open(golden_bundles("lp_pretrain_small", "fp32", "mkgformer")), "visual", 6)

@@ -120,6 +120,11 @@ def test_plots_are_drawn_and_nothing_is_fetched(page: Path, tmp_path: Path) -> N
     points = re.findall(r'<path class="point"[^>]* d="M', drawn)
     assert len(points) == (3 + 2) + 4 * len(LOADS)
     assert len(re.findall(r'class="yerror', drawn)) == 3 + 2
+    # Nor does it offer to send anything anywhere.
+    buttons = set(re.findall(r'data-title="([^"]*)"', drawn))
+    assert "Zoom" in buttons
+    assert not [title for title in buttons if re.search("share|cloud|edit", title, re.IGNORECASE)]
+    assert "plotly.com" not in drawn
     text = unescape(re.sub(r"<[^>]+>", " ", drawn))
     for axis in (
         "tokens per entity, of all kinds together",

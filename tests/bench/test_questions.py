@@ -1,4 +1,4 @@
-"""Every task: questions one by one, in lists, as they arrive, and the first one of a fresh process."""
+"""Questions one by one, in lists, as they arrive, and the first one of a fresh process; tests/families has tagging."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmkg_sdk.bench.questions import answers, asked_things, random_questions
 from mmkg_sdk.bench.worker_process import PointError
 
 
-@pytest.fixture(scope="module", params=["queries", "mentions", "mre", "mner"])
+@pytest.fixture(scope="module", params=["queries", "mentions", "mre"])
 def bundle(
     request: pytest.FixtureRequest, golden_bundle: Path, small_bundle: Path, toys: Callable[[str], Path]
 ) -> Path:

@@ -252,12 +252,11 @@ def test_a_deep_model_has_no_token_table_and_the_report_says_so(
         (
             "mkgformer",
             "lp_pretrain_small",
-            {"text": (8,), "visual": (5,)},
+            {"text": (8, 6), "visual": (5,)},
             [("queries", "text"), ("queries", "visual")],
         ),
-        ("mkgformer", "mre_small", {"text": (8, 6), "visual": (10,)}, [("sentences", "text"), ("sentences", "visual")]),
     ],
-    ids=["mimic", "links", "relations"],
+    ids=["mimic", "links"],
 )
 def test_encoders_of_one_length_are_made_anew_for_each_number_of_tokens(
     family: str,
