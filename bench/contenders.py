@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.compiled_encoder import absence
 
+from .compiled import KERNELS
 from .curves import Curve
 
 
@@ -14,6 +16,7 @@ class Contender:
     """One way to run the graphs.
 
     Attributes:
+        backend: that of `mmkg_sdk.load`, or KERNELS: the compiled encoder.
         rewrite: what the name of a rewritten graph ends with; "" runs the graphs as they are.
         answers: whether questions are measured, too, and not the encoder only.
     """
@@ -33,15 +36,16 @@ class Contender:
             return (
                 f"this bundle has no graph entity_encoder{self.rewrite}: it is exact for one entity encoder layer only"
             )
-        return None
+        return absence(bundle) if self.backend == KERNELS else None
 
 
 # The others' outputs are compared with this one's.
 REFERENCE = Contender("ONNX Runtime", "onnxruntime")
 _TORCH = Contender("torch", "torch")
 _TOKEN_TABLE = Contender("ONNX Runtime, token table", "onnxruntime", "_token_table", answers=False)
+_COMPILED = Contender("compiled kernel, token table", KERNELS, "_token_table", answers=False)
 
 
 def contenders(bundle: Bundle) -> tuple[Contender, ...]:
     """Those that a bundle of this family may have."""
-    return (_TORCH, REFERENCE, _TOKEN_TABLE) if bundle.family == "mygo" else (_TORCH, REFERENCE)
+    return (_TORCH, REFERENCE, *((_TOKEN_TABLE, _COMPILED) if bundle.family == "mygo" else ()))

@@ -17,6 +17,7 @@ from mmkg_sdk.errors import BackendError
 from mmkg_sdk.model import ENTITY_CHUNK_TOKENS, Model
 
 from .arrivals import Served, schedule, serve
+from .compiled import ENTITIES_AT_ONCE, CompiledContender
 from .inputs import random_entities
 from .questions import answers, questions, random_questions
 from .sized_graphs import SizedGraph
@@ -43,7 +44,13 @@ class Rates:
 
 
 def entity_rates(
-    model: Model, graph: str, token_count: int, batch: int | None = None, *, seconds: float, seed: int
+    model: Model | CompiledContender,
+    graph: str,
+    token_count: int,
+    batch: int | None = None,
+    *,
+    seconds: float,
+    seed: int,
 ) -> Rates:
     """Encode random entities again and again for about `seconds`, at least three times, after a warm-up.
 
@@ -52,7 +59,7 @@ def entity_rates(
     Args:
         batch: entities per run of the graph; None leaves it to the SDK.
     """
-    size = batch or own_batch(token_count)
+    size = batch or (own_batch(token_count) if isinstance(model, Model) else ENTITIES_AT_ONCE)
 
     def encode(entities: EntityBatch) -> None:
         if batch is None:
@@ -83,7 +90,9 @@ def graph_rates(graph: SizedGraph, *, seconds: float) -> Rates:
     return _rates(lambda: [graph.run() for _ in range(runs)], runs * graph.items, graph.items, seconds)
 
 
-def compared_vectors(model: Model, graph: str, token_count: int, *, seed: int) -> NDArray[np.float32]:
+def compared_vectors(
+    model: Model | CompiledContender, graph: str, token_count: int, *, seed: int
+) -> NDArray[np.float32]:
     """The vectors of a few random entities, float32 [64, d]; the same entities for every contender.
 
     Raises:

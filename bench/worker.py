@@ -25,6 +25,7 @@ import numpy as np
 from mmkg_sdk import load
 from mmkg_sdk.errors import MmkgError
 
+from .compiled import KERNELS, CompiledContender
 from .curves import Curve
 from .measure import (
     compared_outputs,
@@ -50,7 +51,7 @@ def main() -> None:
 
     job = json.loads(sys.argv[1])
     try:
-        opened = load(job["bundle"], job["backend"], "cpu", threads=job["threads"])
+        opened = _opened(job)
     except MmkgError as err:
         reply({"error": str(err)})
         return
@@ -63,6 +64,12 @@ def main() -> None:
                 reply({"error": str(err)})
             except Exception as err:  # whatever it is, it is one failed point, and the sweep goes on
                 reply({"error": f"{type(err).__name__}: {err}"})
+
+
+def _opened(job: Mapping[str, Any]) -> Any:
+    if job["backend"] == KERNELS:
+        return CompiledContender.open(job["bundle"], job["threads"])
+    return load(job["bundle"], job["backend"], "cpu", threads=job["threads"])
 
 
 def _answer(opened: Any, job: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,8 @@ class Opened:
     def __reduce__(self) -> tuple[Any, ...]:
         # Sessions and memory maps cannot travel to another process; the path can.
         backend = self.backend
-        return reopened, (type(self), self.bundle.path.absolute(), backend.name, backend.device, backend.threads)
+        name = "auto" if backend.automatic else backend.name
+        return reopened, (type(self), self.bundle.path.absolute(), name, backend.device, backend.threads)
 
 
 def reopened(kind: type[Opened], path: Path, backend: str, device: str, threads: int | None) -> Any:

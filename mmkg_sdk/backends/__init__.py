@@ -3,6 +3,9 @@
 auto         ONNX Runtime where it is installed and can run the bundle's precision, else torch
 onnxruntime  the exported graphs, on the CPU or with the CUDA provider
 torch        the same modules that were exported, on any torch device
+
+With "auto" on the CPU, compiled kernels encode MyGO's entities where they can (compiled_encoder.py); a backend that is
+named runs the graph. Rankings are no graph: the compiled kernels do them on any backend (table_ranking.py).
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ class Backend(Protocol):
     name: str
     device: str
     threads: int | None
+    # Nobody asked for this backend by name, so compiled kernels may do a graph's work (compiled_encoder.py).
+    automatic: bool
 
     def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Outputs by name. Inputs have the names, dtypes and shapes of the graph's spec."""
@@ -50,17 +55,31 @@ def open_backend(bundle: Bundle, backend: str = "auto", device: str = "auto", th
     """
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise BackendError(f"threads is {threads!r}; expected a whole number of at least 1, or None.")
-    if backend == "auto":
+    automatic = backend == "auto"
+    if automatic:
         backend = _first_choice(bundle.precision, device)
+    opened: Backend
     if backend == "onnxruntime":
         from .onnxruntime import OnnxRuntimeBackend
 
-        return OnnxRuntimeBackend.open(bundle, device, threads)
-    if backend == "torch":
+        opened = OnnxRuntimeBackend.open(bundle, device, threads)
+    elif backend == "torch":
         from .torch import TorchBackend
 
-        return TorchBackend.open(bundle, device, threads)
-    raise BackendError(f"unknown backend {backend!r}; expected 'auto' or one of {', '.join(BACKENDS)}.")
+        opened = TorchBackend.open(bundle, device, threads)
+    else:
+        raise BackendError(f"unknown backend {backend!r}; expected 'auto' or one of {', '.join(BACKENDS)}.")
+    opened.automatic = automatic
+    return opened
+
+
+def weights_identity(bundle: Bundle) -> tuple[int, ...] | None:
+    """Which weights lie in the folder of a bundle: another export puts another file there."""
+    try:
+        status = os.stat(bundle.path / "weights.safetensors")
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def check_process(process: int) -> None:

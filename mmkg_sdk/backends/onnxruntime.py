@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..bundle import Bundle
 from ..errors import BackendError, missing_package
-from . import check_process, parse_device
+from . import check_process, parse_device, weights_identity
 
 
 def session_options(threads: int | None) -> Any:
@@ -31,13 +31,14 @@ class OnnxRuntimeBackend:
     """Sessions are shared by all threads. That of the first graph is opened at once, the others when first run."""
 
     name = "onnxruntime"
+    automatic = False
 
     def __init__(self, bundle: Bundle, device: str, threads: int | None) -> None:
         self.device = device
         self._bundle = bundle
         self.threads = threads
         self._process = os.getpid()
-        self._weights = _identity(bundle)
+        self._weights = weights_identity(bundle)
         self._sessions: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -110,7 +111,7 @@ class OnnxRuntimeBackend:
             session = onnxruntime.InferenceSession(self._bundle.path / f"{graph}.onnx", options, providers=[provider])
         except Exception as err:  # ONNX Runtime raises its own types, which are not exported
             raise BackendError(f"{graph}.onnx could not be opened on {self.device}: {err}") from err
-        if _identity(self._bundle) != self._weights:
+        if weights_identity(self._bundle) != self._weights:
             raise BackendError(
                 f"{self._bundle.path} was replaced since this model was loaded, so {graph}.onnx may not belong to its "
                 "table. Load the bundle again."
@@ -127,15 +128,6 @@ class OnnxRuntimeBackend:
         except UnicodeDecodeError as err:
             raise BackendError(f"{graph}.onnx has a tensor name that is not UTF-8 ({err}). Export again.") from err
         return session
-
-
-def _identity(bundle: Bundle) -> tuple[int, ...] | None:
-    """Which weights lie in the folder: another export puts another file there."""
-    try:
-        status = os.stat(bundle.path / "weights.safetensors")
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _check_signature(graph: str, session: Any, spec: dict[str, Any]) -> None:

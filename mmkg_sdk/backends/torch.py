@@ -19,6 +19,7 @@ class TorchBackend:
     """All graphs of one bundle as torch modules."""
 
     name = "torch"
+    automatic = False
 
     def __init__(self, bundle: Bundle, device: str, threads: int | None, modules: dict[str, Any]) -> None:
         self.device = device

@@ -20,6 +20,7 @@ from mmkg_sdk.linker import PAIRS
 
 ENCODERS = ("single-stream", "throughput")
 PLAIN, TABLE, TORCH = "ONNX Runtime", "ONNX Runtime, token table", "torch"
+COMPILED = "compiled kernel, token table"
 COUNTS: Counts = {"all": [4, 9]}
 
 
@@ -46,7 +47,7 @@ def test_every_contender_is_measured_at_every_point_in_every_round(report: Bench
         ("offline", None),
         *(("server", load) for load in LOADS),
     ]
-    encoders = {("throughput", name, count, None) for name in (PLAIN, TABLE, TORCH) for count in (4, 9)}
+    encoders = {("throughput", name, count, None) for name in (PLAIN, TABLE, COMPILED, TORCH) for count in (4, 9)}
     assert points == encoders | {(mode, name, None, load) for name in (PLAIN, TORCH) for mode, load in answering}
     assert len(report.rows) == len(points)
     for row in report.rows:
@@ -67,9 +68,10 @@ def test_numbers_of_a_row_are_in_order_and_of_its_mode(report: BenchReport) -> N
 
 
 def test_every_row_says_how_much_went_in_at_a_time(report: BenchReport) -> None:
-    """The SDK encodes 2,048 tokens in a run; questions are asked in lists of 1,024."""
+    """The SDK encodes 2,048 tokens in a run, the compiled kernel 4,096 entities; questions come in lists of 1,024."""
     for row in report.rows:
-        expected = {"throughput": 2048 // (row.token_count or 1), "offline": 1024, "server": 1024}.get(row.mode)
+        entities = 4096 if row.contender == COMPILED else 2048 // (row.token_count or 1)
+        expected = {"throughput": entities, "offline": 1024, "server": 1024}.get(row.mode)
         assert (row.batch, row.own_batch) == (expected, row.mode == "throughput")
 
 
@@ -148,7 +150,7 @@ def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(golden_bundle:
     def kill_one(message: str) -> None:
         if message.endswith(", 9 tokens"):
             seen.append(saved(tmp_path))
-            (worker,) = [child for child in children() if "_token_table" in child[1]]
+            (worker,) = [child for child in children() if "_token_table" in child[1] and "kernels" not in child[1]]
             os.kill(worker[0], signal.SIGKILL)
 
     report = run_benchmark(
@@ -175,7 +177,7 @@ def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(golden_bundle:
     before = {(r["contender"], r["token_count"]): r["status"] for r in partial["rows"] if r["mode"] == "throughput"}
     assert before == {
         (name, count): "measured" if count == 4 else "not measured"
-        for name in (PLAIN, TABLE, TORCH)
+        for name in (PLAIN, TABLE, COMPILED, TORCH)
         for count in (4, 9, 16)
     }
 
@@ -211,7 +213,7 @@ def test_a_missing_package_is_said_and_the_others_are_measured(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     report = run_benchmark(golden_bundle, tmp_path, {"all": [4]}, threads=1, seconds=0.02, rounds=1, modes=ENCODERS)
     for row in report.rows:
-        if row.backend == "torch":
+        if row.backend in ("torch", "kernels"):
             assert row.status == "measured"
             assert row.max_difference is None  # there was nothing to compare with
         else:
@@ -233,11 +235,13 @@ def test_a_deep_model_has_no_token_table_and_the_report_says_so(
         rounds=1,
         modes=ENCODERS,
     )
-    (row,) = [row for row in report.rows if row.contender == TABLE]
-    assert row.status == "not measured"
-    assert row.note is not None
-    assert "exact for one entity encoder layer only" in row.note
-    assert [r.status for r in report.rows if r.contender != TABLE] == ["measured"] * 4
+    rewritten = [row for row in report.rows if row.contender in (TABLE, COMPILED)]
+    assert len(rewritten) == 2
+    for row in rewritten:
+        assert row.status == "not measured"
+        assert row.note is not None
+        assert "exact for one entity encoder layer only" in row.note
+    assert [row.status for row in report.rows if row not in rewritten] == ["measured"] * 4
 
 
 @pytest.mark.parametrize(

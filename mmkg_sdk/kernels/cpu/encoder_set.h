@@ -11,7 +11,7 @@ constexpr int64_t kColumnGroup = 32;
 // Columns of one head come in such groups, and a row of weights (of the softmax) as well.
 constexpr int64_t kHeadGroup = 16;
 // So many tokens ahead values are fetched; a list of rows ends in as many more that can be fetched.
-constexpr int64_t kFetchAhead = 12;
+constexpr int64_t kFetchAhead = 8;
 
 inline int64_t rounded_up(int64_t count, int64_t group) { return (count + group - 1) / group * group; }
 
