@@ -17,13 +17,16 @@ from .entity_batch import EntityBatch
 from .errors import BackendError, BundleError
 from .kernels import TokenTableEncoder, library
 
-GRAPH = "entity_encoder_token_table"
+TOKEN_TABLE_GRAPH = "entity_encoder_token_table"
 
 
 def absence(bundle: Bundle) -> str | None:
     """Why the compiled kernels cannot encode the entities of a bundle; None if they can."""
-    if GRAPH not in bundle.graphs:
-        return f"this bundle has no graph {GRAPH}: the rewrite is MyGO's, and exact for one entity encoder layer only"
+    if TOKEN_TABLE_GRAPH not in bundle.graphs:
+        return (
+            f"this bundle has no graph {TOKEN_TABLE_GRAPH}: the rewrite is MyGO's, and exact for one entity encoder "
+            "layer only"
+        )
     if bundle.precision != "fp32":
         return f"the compiled encoder multiplies float32 weights, and this bundle is {bundle.precision}"
     found = library()
@@ -70,7 +73,7 @@ class CompiledEncoder:
         from safetensors import SafetensorError, safe_open
 
         path = self.bundle.path / "weights.safetensors"
-        prefix = f"{GRAPH}."
+        prefix = f"{TOKEN_TABLE_GRAPH}."
         try:
             with safe_open(path, framework="np") as file:
                 names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118

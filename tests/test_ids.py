@@ -103,7 +103,7 @@ def test_a_read_only_array_is_taken_and_left_as_it_is() -> None:
         (torch.tensor([1.0], dtype=torch.bfloat16), "bfloat16"),
         (torch.tensor([1]).to_sparse(), "no array form"),
     ],
-    ids=lambda value: f"{type(value).__name__} {value!r}"[:40],
+    ids=lambda value: f"{type(value).__name__} {value!r}".split(" at 0x")[0][:40],
 )
 def test_anything_else_is_an_error_that_names_it(names: Any, message: str) -> None:
     with pytest.raises(QueryError, match=message) as caught:
