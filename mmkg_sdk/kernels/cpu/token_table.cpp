@@ -41,7 +41,8 @@ const EncoderSet &chosen_encoder_set(int32_t id) {
 
 ptrdiff_t stride_of(int64_t columns) { return rounded_up(columns, kColumnGroup) + kHeadGroup; }
 
-// The lowest entity that failed, among blocks that are handed out in ascending order: the first of the batch.
+// The lowest entity that failed. Blocks are handed out in ascending order and begun ones end, so of faults of one kind
+// it is the first of the batch, whatever the threads.
 class FirstFault {
 public:
     void report(int64_t entity, mmkg_token_table::Fault fault) {

@@ -43,13 +43,13 @@ struct mmkg_token_table {
                      mmkg::Pool &pool);
     ~mmkg_token_table();
 
-    // The first entity that cannot be encoded and why, in words for "entity N "; or a batch in full.
     struct Batch {
         int64_t size;
         const float *structure;
         mmkg::Tokens tokens[2];  // visual, text
         float *vectors;
     };
+    // Why an entity has no vector.
     enum Fault { kNone, kStructure, kToken, kOverflow };
     void encode(const Batch &batch) const;
 

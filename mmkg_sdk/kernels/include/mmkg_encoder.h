@@ -78,8 +78,8 @@ MMKG_API int32_t mmkg_token_table_instruction_set(const mmkg_token_table *encode
  *   num_visual_tokens, num_text_tokens   0 to MMKG_MAX_TOKENS
  *   vectors                        float32 [batch, width], written; in part, if it fails
  *
- * MMKG_BAD_ARGUMENT names the first entity whose structure is not finite or whose token is no row; MMKG_NAN means that
- * float32 was too small for what the weights make of an entity.
+ * MMKG_BAD_ARGUMENT names an entity whose structure is not finite or whose token is no row; MMKG_NAN means that float32
+ * was too small for what the weights make of an entity.
  */
 MMKG_API mmkg_status mmkg_token_table_encode(const mmkg_token_table *encoder, int64_t batch, const float *structure,
                                              const int64_t *visual_tokens, const uint8_t *visual_mask,
