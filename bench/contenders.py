@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.compiled_encoder import absence
@@ -29,6 +30,11 @@ class Contender:
     def graph(self, curve: Curve) -> str:
         """The graph that it runs."""
         return curve.graph + self.rewrite
+
+    def job(self, bundle: Bundle, threads: int) -> dict[str, Any]:
+        """What its process is told."""
+        path = str(bundle.path.absolute())
+        return {"bundle": path, "backend": self.backend, "rewrite": self.rewrite, "threads": threads}
 
     def absence(self, bundle: Bundle) -> str | None:
         """Why this bundle cannot have the contender; None if it can."""

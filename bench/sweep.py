@@ -192,7 +192,9 @@ class _Sweep:
         order = self.contenders[:: -1 if number % 2 else 1]
         with ExitStack() as stack, tempfile.TemporaryDirectory() as vectors:
             workers = {
-                contender: stack.enter_context(WorkerProcess(self.bundle.path.absolute(), contender, self.threads))
+                contender: stack.enter_context(
+                    WorkerProcess("worker", contender.job(self.bundle, self.threads), self.threads)
+                )
                 for contender in order
                 if contender.absence(self.bundle) is None
             }

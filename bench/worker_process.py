@@ -17,8 +17,6 @@ from typing import IO, Any
 
 import mmkg_sdk
 
-from .contenders import Contender
-
 # No point of a sweep takes longer unless something hangs.
 DEADLINE_S = 900.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -36,12 +34,17 @@ class ContenderError(Exception):
 
 
 class WorkerProcess:
-    """One contender in a process of its own. A process that died is started anew when it is asked again."""
+    """One contender in a process of its own. A process that died is started anew when it is asked again.
 
-    def __init__(self, bundle: Path, contender: Contender, threads: int) -> None:
-        job = {"bundle": str(bundle), "backend": contender.backend, "rewrite": contender.rewrite, "threads": threads}
+    Args:
+        module: of this package, run as a program.
+        job: its argument.
+        threads: for libraries that read them from the environment.
+    """
+
+    def __init__(self, module: str, job: Mapping[str, Any], threads: int) -> None:
         # -P keeps files of the current folder from being taken for packages.
-        self._command = [sys.executable, "-P", "-m", "mmkg_sdk.bench.worker", json.dumps(job)]
+        self._command = [sys.executable, "-P", "-m", f"mmkg_sdk.bench.{module}", json.dumps(job)]
         self._threads = threads
         self._process: subprocess.Popen[str] | None = None
         self._ready = False

@@ -1,9 +1,10 @@
-"""mmkg-sdk bench: run and compare."""
+"""mmkg-sdk bench: run, compare and race."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -34,7 +35,7 @@ def _modes(context: click.Context, option: click.Parameter, text: str | None) ->
 
 @click.group()
 def bench() -> None:
-    """Measure a bundle, or compare two measurements."""
+    """Measure a bundle, compare two measurements, or race the kernels."""
 
 
 @bench.command()
@@ -137,3 +138,39 @@ def compare(before: Path, after: Path, as_json: bool) -> None:
         print_json(found.to_json())
     else:
         click.echo(found.table())
+
+
+@bench.command()
+@click.option("--score", type=click.Choice(["inner-product", "distance"]), default="inner-product", show_default=True)
+@click.option("--rows", callback=_counts, default="15000,200000", show_default=True, help="Entities of the tables.")
+@click.option("--width", type=click.IntRange(1), default=256, show_default=True, help="Numbers in a vector.")
+@click.option("--batches", callback=_counts, default="1,32,256", show_default=True, help="Queries at once.")
+@click.option("-k", "counts", callback=_counts, default="10", show_default=True, help="Answers per query.")
+@click.option("--out", type=click.Path(path_type=Path), help="File for the results. Default: race-DATE-TIME.json.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads of each ranker. Default: all cores.")
+@click.option("--seconds", type=click.FloatRange(0, 3600, min_open=True), default=1.0, show_default=True)
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Turns of each ranker.")
+@json_option
+def race(
+    score: Literal["inner-product", "distance"],
+    rows: list[int],
+    width: int,
+    batches: list[int],
+    counts: list[int],
+    out: Path | None,
+    threads: int | None,
+    seconds: float,
+    rounds: int,
+    as_json: bool,
+) -> None:
+    """Race the compiled ranking kernels against their peers on random tables."""
+    from ..bench.race import Point, race_table, run_race
+
+    points = [Point(score, size, width, batch, k) for size in rows for batch in batches for k in counts]
+    path = out or Path(f"race-{datetime.now():%Y%m%d-%H%M%S}.json")
+    result = run_race(points, path, threads=threads, seconds=seconds, rounds=rounds, progress=say)
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(race_table(result))
+    say(f"results in {path}")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from ..errors import BackendError
 
 _ABI_VERSION = 1
 _OK, _NAN = 0, 2
+_MAX_THREADS = 1024
 
 _pointer, _int32, _int64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 # Name -> what it gives and takes; the headers in include/ say what it means.
@@ -109,6 +113,32 @@ def check(status: int) -> None:
 
         raise nan_score()
     raise BackendError(f"the kernel refused its arguments or failed: {loaded_library().mmkg_last_error().decode()}.")
+
+
+def address(array: NDArray[Any] | None) -> int | None:
+    """Where an array lies; None is NULL."""
+    # An array without elements may have any address; NULL would mean that there are no lists.
+    return None if array is None else array.ctypes.data
+
+
+def pool(threads: int | None) -> ctypes.c_void_p:
+    """One pool per number of threads, for every table of this process; it sleeps when idle and is never closed.
+
+    Args:
+        threads: None takes every core that this process may run on.
+    """
+    return _pool(min(threads or _usable_cores(), _MAX_THREADS))
+
+
+@cache
+def _pool(threads: int) -> ctypes.c_void_p:
+    handle = ctypes.c_void_p()
+    check(loaded_library().mmkg_pool_open(threads, ctypes.byref(handle)))
+    return handle
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _names(loaded: ctypes.CDLL) -> list[str]:

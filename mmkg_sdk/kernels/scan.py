@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import weakref
-from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +13,11 @@ from ..errors import BackendError
 from ..known_triples import AnswerLists
 from ..ranking import RankingProtocol, Ranks, TopK, ranks_of_counts
 from ..scores import CandidateScore, ComplexDistance, InnerProduct
-from .library import check, instruction_set_name, instruction_set_number, library, loaded_library
+from .library import address, check, instruction_set_name, instruction_set_number, library, loaded_library, pool
 
 _INNER_PRODUCT, _COMPLEX_DISTANCE = 0, 1
 _STORAGES = ("float32", "bfloat16")  # in the order of mmkg_storage
-_MAX_ROWS, _MAX_WIDTH, _MAX_THREADS = 2**31 - 1, 2**20, 1024
+_MAX_ROWS, _MAX_WIDTH = 2**31 - 1, 2**20
 
 
 class Scan:
@@ -52,13 +50,13 @@ class Scan:
         self._table = _matrix(table, "the table")
         rows, self._width = self._table.shape
         kind, margin = _kind(score, self._width)
-        self._pool = _pool(min(threads or _usable_cores(), _MAX_THREADS))
+        self._pool = pool(threads)
         handle = ctypes.c_void_p()
         number = instruction_set_number(instruction_set)
         if storage not in _STORAGES:
             raise BackendError(f"storage is {storage!r}; expected one of {_STORAGES}.")
         stored = _STORAGES.index(storage)
-        arguments = (_address(self._table), rows, self._width, kind, margin, number, stored, self._pool)
+        arguments = (address(self._table), rows, self._width, kind, margin, number, stored, self._pool)
         check(self._library.mmkg_scan_open(*arguments, ctypes.byref(handle)))
         self._handle = handle
         # The finalizer holds the table as long as the library may read it.
@@ -95,16 +93,16 @@ class Scan:
         check(
             self._library.mmkg_top_k(
                 self._handle,
-                _address(queries),
+                address(queries),
                 batch,
                 k,
-                _address(offsets),
-                _address(others),
-                _address(candidates),
+                address(offsets),
+                address(others),
+                address(candidates),
                 rows,
-                _address(ids),
-                _address(scores),
-                _address(counts),
+                address(ids),
+                address(scores),
+                address(counts),
             )
         )
         ends = np.concatenate([[0], np.cumsum(counts)])
@@ -131,13 +129,13 @@ class Scan:
         check(
             self._library.mmkg_ranks(
                 self._handle,
-                _address(queries),
+                address(queries),
                 batch,
-                _address(targets),
-                _address(offsets),
-                _address(others),
+                address(targets),
+                address(offsets),
+                address(others),
                 protocol.known_answer_penalty,
-                *(_address(row) for row in counts),
+                *(address(row) for row in counts),
             )
         )
         return ranks_of_counts(counts[0], counts[1], counts[2], protocol)
@@ -149,7 +147,7 @@ class Scan:
             raise BackendError(f"{len(queries)} queries and ids of shape {list(ids.shape)}; expected one a query.")
         scores = np.empty(len(queries), np.float32)
         status = self._library.mmkg_pair_scores(
-            self._handle, _address(queries), len(queries), _address(ids), _address(scores)
+            self._handle, address(queries), len(queries), address(ids), address(scores)
         )
         check(status)
         return scores
@@ -186,22 +184,5 @@ def _kind(score: CandidateScore, width: int) -> tuple[int, float]:
     raise BackendError(f"there is no kernel for {score!r} on vectors of width {width}.")
 
 
-def _address(array: NDArray[Any] | None) -> int | None:
-    # An array without elements may have any address; NULL would mean that there are no lists.
-    return None if array is None else array.ctypes.data
-
-
-@cache
-def _pool(threads: int) -> ctypes.c_void_p:
-    """One pool per number of threads, for every table of this process; it sleeps when idle and is never closed."""
-    handle = ctypes.c_void_p()
-    check(loaded_library().mmkg_pool_open(threads, ctypes.byref(handle)))
-    return handle
-
-
 def _close(loaded: ctypes.CDLL, handle: ctypes.c_void_p, table: NDArray[np.float32]) -> None:
     loaded.mmkg_scan_close(handle)
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

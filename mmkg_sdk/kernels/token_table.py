@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
-from .library import check, instruction_set_name, instruction_set_number, loaded_library
-from .scan import _address, _pool, _usable_cores
+from .library import address, check, instruction_set_name, instruction_set_number, loaded_library, pool
 
 _NAN = 2  # mmkg_status
 _MAX_THREADS = 1024
@@ -98,14 +97,14 @@ class TokenTableEncoder:
             text_rows=rows - visual_rows,
             norm_epsilon=_NORM_EPSILON,
             **{axis: sizes[axis] for axis in (_WIDTH, _HEADS, _HIDDEN)},
-            **{field: _address(array) for field, array in arrays.items()},
+            **{field: address(array) for field, array in arrays.items()},
         )
         handle = ctypes.c_void_p()
         status = self._library.mmkg_token_table_open(
             ctypes.byref(described),
             _STORAGES.index(storage),
             instruction_set_number(instruction_set),
-            _pool(min(threads or _usable_cores(), _MAX_THREADS)),
+            pool(threads),
             ctypes.byref(handle),
         )
         check(status)
@@ -146,9 +145,9 @@ class TokenTableEncoder:
             tokens += [ids, mask, count]
         vectors = np.empty((batch, self.width), np.float32)
         # `tokens` keeps the arrays until the call has returned.
-        places = [part if isinstance(part, int) else _address(part) for part in tokens]
+        places = [part if isinstance(part, int) else address(part) for part in tokens]
         status = self._library.mmkg_token_table_encode(
-            self._handle, batch, _address(structure), *places, _address(vectors)
+            self._handle, batch, address(structure), *places, address(vectors)
         )
         if status == _NAN:
             raise BackendError(
