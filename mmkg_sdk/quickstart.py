@@ -68,11 +68,11 @@ def run_quickstart(
     Raises:
         DataError: the folder is there and not empty, and `overwrite` is false.
     """
-    from .bench.plot import check_matplotlib
+    from .bench.plot import check_plotting
 
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise DataError(f"{folder} is not empty. Pass --overwrite, or another folder with --out.")
-    check_matplotlib()
+    check_plotting()
     sources = SOURCES[family]
     return [_lesson(family, name, folder if len(sources) == 1 else folder / name, say) for name in sources]
 

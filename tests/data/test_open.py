@@ -82,6 +82,13 @@ def test_the_cache_follows_the_environment(tmp_path, monkeypatch):
     assert cache_folder().parts[-2:] == (".cache", "mmkg_sdk")
 
 
+KINDS = {
+    LinkingData: "mentions and entities",
+    RelationData: "sentences with relations",
+    TaggingData: "sentences with tags",
+}
+
+
 @pytest.mark.parametrize(
     ("make", "kind"),
     [
@@ -100,7 +107,7 @@ def test_a_folder_is_opened_as_what_it_holds(tmp_path, make, kind):
     if kind is DataSet:
         assert same_dataset(open_dataset(folder), open_data(folder))
     else:
-        with pytest.raises(DataError, match=f"set holds {kind.__name__}, expected a knowledge graph"):
+        with pytest.raises(DataError, match=f"set holds {KINDS[kind]}, expected a knowledge graph"):
             open_dataset(folder)
 
 
