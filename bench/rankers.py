@@ -1,7 +1,7 @@
 """Who ranks: the compiled kernels and their peers, each made for one table, the k best rows of a batch as its answer.
 
-A peer gets what makes it fast: ONNX Runtime its table as a constant, so that it is packed once; torch and numpy the
-block of rows that a first try finds fastest.
+A peer gets what makes it fast: ONNX Runtime its table as a constant, so that it is packed once; torch the block of rows
+that a first try finds fastest. numpy is what the SDK itself falls back to.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ Table = NDArray[np.float32]
 # Ids of the k best rows of each query, int64 [batch, k].
 Answer = Callable[[Table], NDArray[np.int64]]
 
-_BLOCKS = (512, 2048, 8192, 65536)
+_PRODUCT_BLOCKS = (2048, 8192, 65536)
+# A difference of every query, row and coordinate should stay in a cache.
+_DISTANCE_BLOCKS = (8, 32, 128, 512)
 
 
 def open_ranker(name: str, table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
@@ -97,8 +99,7 @@ def _torch(table: Table, score: CandidateScore, k: int, threads: int, queries: T
 
         return answer
 
-    whole = [in_blocks(len(rows))] if isinstance(score, InnerProduct) else []
-    return _fastest([*whole, *map(in_blocks, _blocks(table, queries, score))], queries)
+    return _fastest([in_blocks(block) for block in _blocks(len(table), score)], queries)
 
 
 def _numpy(table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
@@ -131,10 +132,11 @@ def takes_part(name: str, score: CandidateScore) -> str | None:
     return "inner products only" if isinstance(score, ComplexDistance) and name in _PRODUCTS_ONLY else None
 
 
-def _blocks(table: Table, queries: Table, score: CandidateScore) -> list[int]:
-    """Blocks whose intermediate result stays below a GiB."""
-    each = len(queries) * (table.shape[1] if isinstance(score, ComplexDistance) else 1) * 4
-    return [block for block in _BLOCKS if block == _BLOCKS[0] or (block < len(table) and block * each < 1 << 30)]
+def _blocks(rows: int, score: CandidateScore) -> list[int]:
+    """Blocks of rows to try."""
+    if isinstance(score, InnerProduct):
+        return [rows, *(block for block in _PRODUCT_BLOCKS if block < rows)]
+    return [block for block in _DISTANCE_BLOCKS if block < rows] or [rows]
 
 
 def _fastest(ways: list[Answer], queries: Table) -> Answer:

@@ -47,7 +47,8 @@ def _show(lesson: Lesson) -> None:
     values = "\n".join(f"{name:<16} {value:.4f}" for name, value in lesson.metrics.items())
     click.echo(f"\nTest split of {lesson.source}\n{values}")
     click.echo(f"\nAnswers to test questions\n{lesson.answers}")
-    click.echo(f"\n{lesson.throughput}")
+    if lesson.throughput:
+        click.echo(f"\n{lesson.throughput}")
     stages = ", ".join(f"{name} {seconds} s" for name, seconds in lesson.seconds.items())
     bundle = lesson.folder / "bundle"
     click.echo(f"\n{lesson.source}: {stages}. In {lesson.folder}: the trained run, the bundle to deploy. Go on with:")
