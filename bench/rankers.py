@@ -82,18 +82,19 @@ def _torch(table: Table, score: CandidateScore, k: int, threads: int, queries: T
 
     torch.set_num_threads(threads)
     rows = torch.from_numpy(table)
+    halves = [half.contiguous() for half in rows.chunk(2, dim=1)] if isinstance(score, ComplexDistance) else []
 
-    def scores(asked: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
-        if isinstance(score, InnerProduct):
-            return asked @ part.T
-        real, imaginary = (asked[:, None] - part[None]).chunk(2, dim=-1)
-        return -torch.sqrt(real * real + imaginary * imaginary).sum(dim=-1)
+    def scores(asked: torch.Tensor, block: slice) -> torch.Tensor:
+        if not halves:
+            return asked @ rows[block].T
+        real, imaginary = (q[:, None] - half[block] for q, half in zip(asked.chunk(2, dim=1), halves, strict=True))
+        return real.mul_(real).addcmul_(imaginary, imaginary).sqrt_().sum(dim=-1).neg_()
 
     def in_blocks(block: int) -> Answer:
         def answer(asked: Table) -> NDArray[np.int64]:
             with torch.inference_mode():
                 given = torch.from_numpy(asked)
-                blocks = [rows[start : start + block] for start in range(0, len(rows), block)]
+                blocks = [slice(start, start + block) for start in range(0, len(rows), block)]
                 found = torch.cat([scores(given, part) for part in blocks], dim=1)
                 return found.topk(min(k, found.shape[1]), dim=1).indices.numpy()
 
