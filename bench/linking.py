@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend, session_options
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.data.mentions import LinkingData
-from mmkg_sdk.data.open import kind_of, open_data
-from mmkg_sdk.errors import DataError
+from mmkg_sdk.data.open import open_kind
 from mmkg_sdk.evaluation.entity_linking import evaluate_linking
 from mmkg_sdk.families.mimic.config import MimicConfig
 from mmkg_sdk.files import write_atomically
@@ -71,9 +70,7 @@ def measure_linking(
     Returns:
         What was written: conditions, "ranking" and "unshortened".
     """
-    found = open_data(data)
-    if not isinstance(found, LinkingData):
-        raise DataError(f"{data} holds {kind_of(found)}; expected mentions and entities.")
+    found = open_kind(data, LinkingData)
     with tempfile.TemporaryDirectory(prefix="mmkg-linking-") as folder:
         before, bundle = load_average(), Path(folder) / "bundle"
         encoding = _in_own_process(_export, found, config, Path(folder), precision, threads)

@@ -79,10 +79,12 @@ def run_race(
         "environment".
 
     Raises:
-        QueryError: a size or setting out of range, or an unknown ranker.
+        QueryError: a size or setting out of range, an unknown ranker, or `out` is a folder.
     """
     threads = usable_cores() if threads is None else threads
     _check(points, rankers, threads, seconds, rounds)
+    if Path(out).is_dir():
+        raise QueryError(f"{out} is a folder; expected a file to write, such as {Path(out) / 'race.json'}.")
     before = load_average()
     result: dict[str, Any] = {
         "complete": False,

@@ -88,7 +88,7 @@ def _torch(table: Table, score: CandidateScore, k: int, threads: int, queries: T
         if not halves:
             return asked @ rows[block].T
         real, imaginary = (q[:, None] - half[block] for q, half in zip(asked.chunk(2, dim=1), halves, strict=True))
-        return real.mul_(real).addcmul_(imaginary, imaginary).sqrt_().sum(dim=-1).neg_()
+        return torch.hypot(real, imaginary).sum(dim=-1).neg_()  # faster than squares and a root
 
     def in_blocks(block: int) -> Answer:
         def answer(asked: Table) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import DataError
 from ..tasks import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION
@@ -29,13 +30,30 @@ ATLAS_SENTENCES = {
 AnyData = DataSet | LinkingData | RelationData | TaggingData
 
 
+_KINDS: dict[type, str] = {
+    DataSet: "a knowledge graph",
+    LinkingData: "mentions and entities",
+    RelationData: "sentences with relations",
+    TaggingData: "sentences with tags",
+}
+Kind = TypeVar("Kind", DataSet, LinkingData, RelationData, TaggingData)
+
+
 def kind_of(data: AnyData) -> str:
     """What data are, in words, for messages."""
-    if isinstance(data, DataSet):
-        return "a knowledge graph"
-    if isinstance(data, LinkingData):
-        return "mentions and entities"
-    return "sentences with relations" if isinstance(data, RelationData) else "sentences with tags"
+    return _KINDS[type(data)]
+
+
+def open_kind(source: str | Path, kind: type[Kind]) -> Kind:
+    """`open_data`, of one kind.
+
+    Raises:
+        DataError: what `open_data` raises; or it holds something else.
+    """
+    found = open_data(source)
+    if not isinstance(found, kind):
+        raise DataError(f"{source} holds {kind_of(found)}; expected {_KINDS[kind]}. Name other data.")
+    return found
 
 
 def open_data(

@@ -82,14 +82,12 @@ def evaluate_bundle(linker: Linker, split: str, data: str | None) -> LinkingRepo
         DataError: no data, of another kind, or an answer that is no entity of the bundle.
     """
     from ..data.mentions import LinkingData
-    from ..data.open import kind_of, open_data
+    from ..data.open import open_kind
     from ..linker import Mention
 
     if data is None:
         raise DataError("an entity linking bundle holds no mentions; name the data set with --data.")
-    found = open_data(data)
-    if not isinstance(found, LinkingData):
-        raise DataError(f"{data} holds {kind_of(found)}; expected mentions and entities.")
+    found = open_kind(data, LinkingData)
     answers = _answer_rows(linker, found, split)
     mentions = [Mention(one.text, one.sentence, one.image) for one in found.split(split)]
     return evaluate_linking(lambda rows: linker.score_mentions(mentions[rows], unreadable="none"), answers)

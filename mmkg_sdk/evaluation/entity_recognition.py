@@ -78,15 +78,13 @@ def evaluate_bundle(tagger: Tagger, split: str, data: str | None) -> EntityRepor
     Raises:
         DataError: no data, or of another kind.
     """
-    from ..data.open import kind_of, open_data
+    from ..data.open import open_kind
     from ..data.sentences import TaggingData
     from ..families import family_part
 
     if data is None:
         raise DataError("an entity recognition bundle holds no sentences; name the data set with --data.")
-    found = open_data(data)
-    if not isinstance(found, TaggingData):
-        raise DataError(f"{data} holds {kind_of(found)}; expected sentences with tags.")
+    found = open_kind(data, TaggingData)
     sentences = found.split(split)
     images = [tagger.seen_images(one.images) for one in sentences]
     pieces, tags = tagger.tag_words([one.words for one in sentences], images, unreadable="none")

@@ -82,15 +82,13 @@ def evaluate_bundle(extractor: Extractor, split: str, data: str | None) -> Relat
     Raises:
         DataError: no data, of another kind, or with a relation that the bundle does not have.
     """
-    from ..data.open import kind_of, open_data
+    from ..data.open import open_kind
     from ..data.sentences import RelationData
     from ..extractor import RelationMention
 
     if data is None:
         raise DataError("a relation extraction bundle holds no sentences; name the data set with --data.")
-    found = open_data(data)
-    if not isinstance(found, RelationData):
-        raise DataError(f"{data} holds {kind_of(found)}; expected sentences with relations.")
+    found = open_kind(data, RelationData)
     sentences, relations = found.split(split), extractor.relations
     if unknown := {one.relation for one in sentences} - set(relations):
         raise DataError(

@@ -14,7 +14,6 @@ from ..errors import BackendError
 from .library import address, check, instruction_set_name, instruction_set_number, loaded_library, pool
 
 _NAN = 2  # mmkg_status
-_MAX_THREADS = 1024
 _STORAGES = ("float32", "bfloat16")  # in the order of mmkg_storage
 # That of torch's LayerNorm, with which the family's norms are made; a weight file does not hold it.
 _NORM_EPSILON = 1e-5

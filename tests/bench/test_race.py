@@ -72,4 +72,6 @@ def test_what_cannot_be_raced_is_refused_before_anything_runs(point: Point, mess
         run_race([point], tmp_path / "race.json")
     with pytest.raises(QueryError, match="unknown ranker 'fastest'"):
         run_race([Point("distance", 5, 8, 1, 1)], tmp_path / "race.json", rankers=["fastest"])
-    assert not (tmp_path / "race.json").exists()
+    with pytest.raises(QueryError, match=r"is a folder; expected a file to write, such as .*race\.json"):
+        run_race([Point("distance", 5, 8, 1, 1)], tmp_path)
+    assert not any(tmp_path.iterdir())

@@ -6,7 +6,7 @@ import json
 import pickle
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,23 +16,22 @@ import numpy as np
 import pytest
 
 import mmkg_sdk
-from mmkg_sdk import BundleError, DataError, ExportError, QueryError, RelationMention
+from mmkg_sdk import BundleError, DataError, ExportError, QueryError
 from mmkg_sdk.bench.measure import query_latencies_ms
 from mmkg_sdk.bench.questions import questions
 from mmkg_sdk.data.sentences import RelationData, SentenceImages
 from mmkg_sdk.errors import BackendError
-from mmkg_sdk.evaluation.entity_recognition import evaluate_bundle as evaluate_tags
 from mmkg_sdk.evaluation.relation_extraction import evaluate_bundle as evaluate_relations
 from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.export import export_bundle, import_checkpoint
-from mmkg_sdk.extractor import Extractor, show_relations
+from mmkg_sdk.extractor import Extractor
 from mmkg_sdk.families.mkgformer.config import NO_TOKENIZER
 from mmkg_sdk.families.mkgformer.inputs import check_data, config_for, run_data
 from mmkg_sdk.families.mkgformer.model import build
 from mmkg_sdk.families.mkgformer.sentence_inputs import stored_data
 from mmkg_sdk.families.mkgformer.sentence_scoring import relation_scores, tag_scores
 from mmkg_sdk.run import Run
-from mmkg_sdk.tagger import Tagger, show_entities
+from mmkg_sdk.tagger import Tagger
 from mmkg_sdk.verification import verify_bundle
 from tests.attacks.reseal import change_manifest, reseal
 from tests.families.mkgformer.cases import GOLDEN, MNER_CASES, MRE_CASES, Case, golden
@@ -56,18 +55,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]
         return folders[name, precision]
 
     return folder
-
-
-@pytest.fixture(scope="module")
-def extractor(toys: Callable[[str], Path]) -> Iterator[Extractor]:
-    with mmkg_sdk.load(toys("mre") / "bundle", device="cpu") as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def tagger(toys: Callable[[str], Path]) -> Iterator[Tagger]:
-    with mmkg_sdk.load(toys("mner") / "bundle", device="cpu") as opened:
-        yield opened
 
 
 def outputs(opened: Extractor | Tagger, case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -170,252 +157,6 @@ def test_texts_become_the_tokens_of_the_authors_pipeline(toys: Callable[[str], P
             np.testing.assert_array_equal(sentences[name], [item[name] for item in items])
         labels = [item["label" if task == "mre" else "labels"] for item in items]
         np.testing.assert_array_equal(sentences["labels"], labels)
-
-
-def test_from_words_to_relations_run_and_bundle_agree(extractor: Extractor, toys: Callable[[str], Path]) -> None:
-    folder = toys("mre")
-    data = toy_data("mre", folder / "data")
-    assert isinstance(data, RelationData)
-    run = Run.open(folder / "run")
-    model = build(run.config, run.inputs)
-    model.load_state_dict(run.weights())
-    scores = relation_scores(model, run, "test", len(data.test))
-    mentions = [RelationMention(one.words, one.head, one.tail) for one in data.test]
-    np.testing.assert_allclose(extractor.score_relations(mentions), scores, rtol=1e-4, atol=1e-5)
-    answers = extractor.extract_relations(mentions)
-    assert [one.label for one in answers] == [data.relations[int(row)] for row in scores.argmax(axis=1)]
-    for answer, mention in zip(answers, data.test, strict=True):
-        assert answer.head == " ".join(mention.words[slice(*mention.head)])
-        assert sum(score for _, score in answer.ranked()) == pytest.approx(1)
-        assert answer.ranked()[0] == (answer.label, answer.score)
-        assert set(answer.to_json()["relations"]) == set(data.relations)
-    found = evaluate_relations(extractor, "test", str(folder / "data"))
-    assert found.to_json() == evaluate_path(folder / "run", "test", device="cpu").to_json()
-    assert show_relations(extractor, data, 3).count("<- ") == 3
-
-
-def test_a_text_and_its_words_are_one_question(extractor: Extractor) -> None:
-    words = ["the", "actor", "wrote", "a", "song", ",", "the", "film", "from", "germany", "."]
-    text = "the actor wrote a song, the film from germany."
-    expected_scores = extractor.score_relations(RelationMention(words, (1, 2), (9, 10)))
-    for mention in [
-        RelationMention(words, "actor", "germany"),
-        RelationMention(text, "actor", "germany"),
-        RelationMention(text, (4, 9), (text.index("germany"), len(text) - 1)),
-        RelationMention(text, (3, 10), " germany "),
-        RelationMention(tuple(words), [1, 2], "germany"),
-    ]:
-        np.testing.assert_array_equal(extractor.score_relations(mention), expected_scores)
-    assert repr(extractor.extract_relations(RelationMention(text, "actor", "germany"))[0]).startswith("(actor, ")
-
-
-HOSTILE: list[tuple[Any, str]] = [
-    (RelationMention("", "a", "b"), "head 'a' stands 0 times"),
-    (RelationMention([], (0, 1), (0, 1)), r"head is \(0, 1\) in a sentence of 0 words"),
-    (RelationMention("the film", "film", ""), "tail is ''; expected words"),
-    (RelationMention("the film", "film", "song"), "tail 'song' stands 0 times in the sentence 'the film'"),
-    (RelationMention("the film the", "the", "film"), r"head 'the' stands 2 times .*Pass its place \(start, end\)"),
-    (RelationMention(["the", "the"], "the", (0, 1)), "stands 2 times among the 2 words"),
-    (RelationMention("the film", (0, 99), "film"), "in a sentence of 8 characters; expected 0 <= start < end <= 8"),
-    (RelationMention("the film", (True, 3), "film"), "expected words of the sentence, or"),
-    (RelationMention("the film", 3, "film"), "head is 3; expected words"),  # type: ignore[arg-type]
-    (RelationMention("the  film", (3, 5), "film"), "blanks only"),
-    (RelationMention(None, "a", "b"), "sentence is None; expected a text"),  # type: ignore[arg-type]
-    (RelationMention(["a", 3], "a", "b"), r"sentence is \['a', 3\]"),  # type: ignore[list-item]
-    (RelationMention("a \ud800 film", "a", "film"), "half of a surrogate pair"),
-    (RelationMention("film " * 10_000 + "song", "song", (0, 4)), "marker <s> 0 times .* Shorten the sentence"),
-    (RelationMention("a <s> film", "a", "film"), "marker <s> 2 times"),
-    (RelationMention("a film", "a", "film", "x.png"), "pictures are 'x.png'; expected a Path"),  # type: ignore[arg-type]
-    (RelationMention("a film", "a", "film", Path("/none.png")), "/none.png cannot be read: .* Pass another picture"),
-    (RelationMention("a film", "a", "film", SentenceImages(aux=(Path("a\0b"),))), "cannot be read"),
-    ("a film", "mention 0 of 6 is 'a'"),
-    (None, "mentions is NoneType; expected a RelationMention"),
-]
-
-
-@pytest.mark.parametrize(("mentions", "message"), HOSTILE)
-def test_a_question_that_makes_no_sense_is_told_so(mentions: Any, message: str, extractor: Extractor) -> None:
-    with pytest.raises(QueryError, match=message):
-        extractor.extract_relations(mentions)
-
-
-def test_odd_but_sound_questions_are_answered(extractor: Extractor) -> None:
-    assert extractor.extract_relations([]) == []
-    mentions = [
-        RelationMention("😀 und 🇳🇴", "😀", "🇳🇴"),
-        RelationMention("ירושלים היא בירה", "ירושלים", "בירה"),
-        RelationMention("東京は日本の首都", "東京", "日本"),
-        RelationMention("a film", (0, 6), (0, 6)),
-        RelationMention("film \0 song \u200b", "film", "song"),
-        RelationMention("the film [SEP] [MASK] </s> song " + "film " * 9_000, "the", "song"),
-        RelationMention("overlap here now", (0, 12), (8, 16)),
-    ]
-    found = extractor.extract_relations(mentions)
-    assert all(0 < one.score <= 1 for one in found)
-    assert found[2].head == "東京"
-
-
-def test_many_mentions_are_answered_as_each_alone(extractor: Extractor) -> None:
-    mentions = [RelationMention(f"the film {'very ' * (row % 5)} song", "film", "song") for row in range(150)]
-    together = extractor.score_relations(mentions)
-    alone = np.concatenate([extractor.score_relations(mention) for mention in mentions[:5]])
-    np.testing.assert_allclose(together[:5], alone, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(together[5:10], alone, rtol=1e-4, atol=1e-5)
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    from PIL import Image
-
-    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "picture.png")
-    return tmp_path / "picture.png"
-
-
-def test_pictures_change_the_answer_and_are_encoded_once(
-    toys: Callable[[str], Path], picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with mmkg_sdk.load(toys("mre") / "bundle", device="cpu") as extractor:
-        calls: list[str] = []
-        run = extractor.backend.run
-        monkeypatch.setattr(extractor.backend, "run", lambda graph, inputs: calls.append(graph) or run(graph, inputs))
-
-        def scores(images: Any) -> np.ndarray:
-            return extractor.score_relations([RelationMention("a film here", "a", "film", images)] * 2)
-
-        none, whole = scores(None), scores(picture)
-        crops = scores(SentenceImages(aux=(picture,), rcnn=(picture,)))
-        assert calls.count("image_encoder") == 2
-        scores(None), scores(picture)
-        assert calls.count("image_encoder") == 2
-        np.testing.assert_array_equal(whole, crops)
-        assert np.abs(none - whole).max() > 1e-6
-        assert np.abs(scores(SentenceImages(aux=(picture,))) - whole).max() > 1e-6
-        picture.write_bytes(b"something else")
-        with pytest.raises(QueryError, match=r"mention 0 of 2: .*picture.png cannot be read"):
-            scores(picture)
-        with pytest.warns(UserWarning, match="picture.png is read as zeros"):
-            lenient = extractor.score_relations(RelationMention("a film here", "a", "film", picture), unreadable="none")
-        np.testing.assert_allclose(lenient, none[:1], rtol=1e-5, atol=1e-6)
-
-
-def test_a_whole_picture_is_refused_by_a_model_that_would_ignore_it(
-    toys: Callable[[str], Path], picture: Path, tmp_path: Path
-) -> None:
-    shutil.copytree(toys("mner") / "bundle", tmp_path / "bundle")
-    change_manifest(tmp_path / "bundle", lambda manifest: manifest["config"].update(whole_as_crop=False))
-    with mmkg_sdk.load(tmp_path / "bundle", device="cpu") as tagger:
-        with pytest.raises(QueryError, match=r"does not look at whole pictures .* Pass SentenceImages"):
-            tagger.tag("a film", [picture])
-        assert tagger.tag("a film", [SentenceImages(picture, (picture,))])
-
-
-def test_from_text_to_entities_run_and_bundle_agree(tagger: Tagger, toys: Callable[[str], Path]) -> None:
-    folder = toys("mner")
-    data: Any = toy_data("mner", folder / "data")
-    run = Run.open(folder / "run")
-    model = build(run.config, run.inputs)
-    model.load_state_dict(run.weights())
-    _, tags = tagger.tag_words([one.words for one in data.test])
-    np.testing.assert_array_equal(tags, tag_scores(model, run, "test", len(data.test)))
-    found = evaluate_tags(tagger, "test", str(folder / "data"))
-    assert found.to_json() == evaluate_path(folder / "run", "test", device="cpu").to_json()
-    assert show_entities(tagger, data, 3)
-
-
-def test_entities_are_spans_of_words_and_characters(tagger: Tagger) -> None:
-    text = "  The film, from Germany: a song (😀)!\nof "
-    (found,) = tagger.tag(text)
-    assert (found.sentence, found.words[:4], found.words_read) == (text, ("The", "film", ",", "from"), len(found.words))
-    for entity in found:
-        assert text[slice(*entity.characters)] == entity.text
-        assert found.words[entity.words[0]] == entity.text.split()[0].strip("(:,") or entity.words[1] > entity.words[0]
-    (of_words,) = tagger.tag([list(found.words)])
-    assert of_words.sentence == " ".join(found.words)
-    assert [(entity.kind, entity.words) for entity in of_words] == [(entity.kind, entity.words) for entity in found]
-    assert all(of_words.sentence[slice(*entity.characters)] == entity.text for entity in of_words)
-
-
-def with_tags(tagger: Tagger, monkeypatch: pytest.MonkeyPatch, *tags: str) -> None:
-    """From now on the graph finds these tags behind [CLS], and O then."""
-
-    def run(graph: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        if graph == "image_encoder":
-            return original(graph, inputs)
-        rows, length = inputs["input_ids"].shape
-        found = np.full((rows, length), tagger.tags.find("O"))
-        found[:, 1 : len(tags) + 1] = [tagger.tags.find(tag) for tag in tags]
-        found[inputs["attention_mask"] == 0] = -1
-        return {"tags": found, "emissions": np.zeros((rows, length, len(tagger.tags)), np.float32)}
-
-    original = tagger.backend.run
-    monkeypatch.setattr(tagger.backend, "run", run)
-
-
-# Each word of the sentence is one piece of the toy vocabulary.
-@pytest.mark.parametrize(
-    ("tags", "expected_entities"),
-    [
-        (["B-PER", "I-PER", "O", "B-LOC"], [("PER", "the film"), ("LOC", "song")]),
-        (["I-PER", "I-PER", "I-LOC", "O"], [("PER", "the film"), ("LOC", "a")]),
-        (["B-PER", "B-PER", "I-ORG", "B-ORG"], [("PER", "the"), ("PER", "film"), ("ORG", "a"), ("ORG", "song")]),
-        (["X", "[CLS]", "[SEP]", "PAD"], []),
-        (["B-PER", "X", "I-PER", "PAD"], [("PER", "the"), ("PER", "a")]),
-    ],
-)
-def test_broken_sequences_of_tags_have_an_answer(
-    tags: list[str], expected_entities: list[tuple[str, str]], tagger: Tagger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with_tags(tagger, monkeypatch, *tags)
-    (found,) = tagger.tag("the film a song")
-    assert [(entity.kind, entity.text) for entity in found] == expected_entities
-
-
-def test_words_without_a_piece_are_passed_over(tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_tags(tagger, monkeypatch, "B-PER", "I-PER", "O")
-    (found,) = tagger.tag([["the", "\u200b", "film", "\0", "song"]])
-    assert [(entity.text, entity.words) for entity in found] == [("the \u200b film", (0, 3))]
-
-
-def test_a_long_sentence_is_cut_and_says_so(tagger: Tagger) -> None:
-    (found,) = tagger.tag("film " * 10_000)
-    assert (len(found.words), found.words_read) == (10_000, 16)
-    assert "only the first 16 of 10,000 words were read" in repr(found)
-    (fits,) = tagger.tag("film " * 16)
-    assert fits.words_read == len(fits.words) == 16
-    (words,) = tagger.tag([["film"] * 17])
-    assert words.words_read == 16
-    assert found.to_json()["words_read"] == 16
-
-
-def test_nothing_to_tag_is_answered_with_nothing(tagger: Tagger) -> None:
-    assert tagger.tag([]) == []
-    for empty in ("", " \n\t", "\0", []):
-        (found,) = tagger.tag([empty])
-        assert list(found) == []
-        assert found[:] == ()
-    assert [len(found.words) for found in tagger.tag(["😀 אבג ", "東京", "[SEP] [CLS]", "e\u0301 \U0010ffff"])]
-
-
-@pytest.mark.parametrize(
-    ("sentences", "images", "message"),
-    [
-        (None, None, "sentences is NoneType"),
-        (3, None, "sentences is int"),
-        ([None], None, "sentence 0 of 1 is None"),
-        ([["a", 3]], None, r"sentence 0 of 1 is \['a', 3\]"),
-        ([[["a"]]], None, "expected a text or a list of words"),
-        (["a\ud800b"], None, "half of a surrogate pair"),
-        ("a film", [], "one for each of the 1 sentences"),
-        ("a film", Path("x.png"), "one for each of the 1 sentences"),
-        ("a film", ["x.png"], "pictures are 'x.png'"),
-        ("a film", [SentenceImages(aux=("x",))], "expected a Path"),
-        ("a film", [SentenceImages(rcnn=None)], "expected a Path"),
-    ],
-)
-def test_what_is_no_sentence_is_told_so(sentences: Any, images: Any, message: str, tagger: Tagger) -> None:
-    with pytest.raises(QueryError, match=message):
-        tagger.tag(sentences, images)
 
 
 def test_wrong_arrays_are_told_so(extractor: Extractor) -> None:
