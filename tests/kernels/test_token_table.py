@@ -89,6 +89,18 @@ def test_many_tokens_and_a_missing_modality(instruction_set: str) -> None:
     np.testing.assert_allclose(encoder.encode(**batch), encoded(weights, ROWS[0], batch), rtol=0, atol=TOLERANCE)
 
 
+def test_long_sequences_are_encoded_in_chunks_of_several_blocks_and_slices(instruction_set: str) -> None:
+    rng = np.random.default_rng(6)
+    weights = random_weights(rng, 144, 1, 24, *ROWS)  # slices of 64, 64 and 16 columns
+    encoder = TokenTableEncoder(weights, ROWS[0], 1, instruction_set=instruction_set)
+    batch = random_batch(rng, 900, 144, (ROWS[0], 100), (ROWS[1], 60))
+    expected = encoded(weights, ROWS[0], batch)
+    np.testing.assert_allclose(encoder.encode(**batch), expected, rtol=0, atol=TOLERANCE)
+    batch["text_tokens"][899, 7] = ROWS[1]
+    with pytest.raises(BackendError, match="entity 899: a token is no row"):
+        encoder.encode(**batch)
+
+
 def test_logits_far_apart_leave_one_token(instruction_set: str) -> None:
     rng = np.random.default_rng(3)
     weights = random_weights(rng, 16, 2, 16, *ROWS)

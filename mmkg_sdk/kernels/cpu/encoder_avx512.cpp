@@ -24,7 +24,7 @@ namespace {
 
 struct EncoderAvx512 : Avx512 {
     // 24 of 32 registers hold sums.
-    static constexpr int panel = 32, tile_rows = 12, value_vectors = 8;
+    static constexpr int panel = 32, tile_rows = 12, value_vectors = 4;
 
     static Float load_value(const float *from) { return load(from); }
     static Float load_value(const uint16_t *from) {

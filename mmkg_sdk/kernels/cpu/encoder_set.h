@@ -10,8 +10,11 @@ namespace mmkg {
 constexpr int64_t kColumnGroup = 32;
 // Columns of one head come in such groups, and a row of weights (of the softmax) as well.
 constexpr int64_t kHeadGroup = 16;
+// Columns of values that lie together: a slice of all rows, 10 MB of 40,000, stays in a third-level cache that the whole
+// table does not fit, while all entities of a chunk take their sums from it.
+constexpr int64_t kSliceColumns = 64;
 // So many tokens ahead values are fetched; a list of rows ends in as many more that can be fetched.
-constexpr int64_t kFetchAhead = 8;
+constexpr int64_t kFetchAhead = 16;
 
 inline int64_t rounded_up(int64_t count, int64_t group) { return (count + group - 1) / group * group; }
 
@@ -44,18 +47,24 @@ struct Norm {
     float epsilon;
 };
 
-// One entity: logits to weights, and the weighted sum of values.
-struct Attention {
+// One entity: logits to weights, in place.
+struct AttentionWeights {
     const float *structure;     // structural token [width]
     const float *logit_weight;  // [heads, width]
-    const void *values;         // [tokens, heads, head_columns], float or the upper half of one
-    const float *pooled_value;  // [heads, head_columns]
-    const int32_t *rows;        // of values, one a token, and kFetchAhead more
-    int64_t tokens;
     float *weights;  // [heads], `weight_stride` apart: logits of pooled token, (own, computed here), tokens
     ptrdiff_t weight_stride;
-    int64_t heads, head_columns, width;
-    float *context;  // [heads, head_columns]: the structural token's value comes in, the context goes out
+    int64_t heads, width, tokens;
+};
+
+// One entity and one slice of the columns: the weighted sum of values.
+struct WeightedSum {
+    const void *values;  // [rows, columns], float or the upper half of one
+    int64_t columns;     // a multiple of kHeadGroup, kSliceColumns at most
+    const float *pooled_value;  // [columns]
+    const int32_t *rows;        // of values, one a token, and kFetchAhead more
+    int64_t tokens;
+    const float *weights;  // of the head: pooled token, structural token, tokens
+    float *context;        // [columns]: the structural token's value comes in, the sum goes out
 };
 
 struct EncoderSet {
@@ -64,7 +73,8 @@ struct EncoderSet {
     int tile_rows;  // of a product
     void (*multiply)(const Product &);
     int64_t (*normalise)(const Norm &);  // the first row that is not finite, or -1
-    void (*attend[2])(const Attention &);  // [mmkg_storage]
+    void (*attention_weights)(const AttentionWeights &);
+    void (*weigh[2])(const WeightedSum &);  // [mmkg_storage]
 };
 
 const EncoderSet &portable_encoder_set();

@@ -15,7 +15,8 @@ EncoderSet make_encoder_set(int32_t id) {
                       Simd::tile_rows,
                       multiply<Simd>,
                       normalise<Simd>,
-                      {attend<Simd, float>, attend<Simd, uint16_t>}};
+                      attention_weights<Simd>,
+                      {weigh<Simd, float>, weigh<Simd, uint16_t>}};
 }
 
 }  // namespace mmkg

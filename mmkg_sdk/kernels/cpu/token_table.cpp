@@ -14,6 +14,9 @@ namespace mmkg {
 
 namespace {
 
+// The more tokens, the more a slice of values is worth that many entities take from while it is in the cache: chunks
+// grow by a block with every so many tokens, up to some 3 MiB of weights a thread at 512.
+constexpr int64_t kTokensPerBlock = 32, kMostBlocks = 5;
 // Hidden columns at a time: both weight strips fit the second-level cache beside a block at width 256.
 constexpr int64_t kHiddenStrip = 256;
 
@@ -40,6 +43,11 @@ const EncoderSet &chosen_encoder_set(int32_t id) {
 }
 
 ptrdiff_t stride_of(int64_t columns) { return rounded_up(columns, kColumnGroup) + kHeadGroup; }
+
+template <class Value>
+void hold(Aligned<Value> &values, int64_t count) {
+    if (values.size() < count) values = Aligned<Value>(count);
+}
 
 // The lowest entity that failed. Blocks are handed out in ascending order and begun ones end, so of faults of one kind
 // it is the first of the batch, whatever the threads.
@@ -77,19 +85,21 @@ using mmkg::EncoderScratch;
 
 void mmkg_token_table::encode(const Batch &batch) const {
     mmkg::Pool::Lease lease(pool_);
-    // Two blocks a thread or more, where there are so many tiles: entities differ in their number of tokens.
+    const int64_t tokens = batch.tokens[0].count + batch.tokens[1].count;
+    // Two chunks a thread or more, where there are so many tiles: entities differ in their number of tokens.
     const int64_t share = mmkg::rounded_up((batch.size + 2 * lease.threads() - 1) / (2 * lease.threads()), set.tile_rows);
-    const int64_t block = std::min(share, block_), blocks = (batch.size + block - 1) / block;
+    const int64_t blocks = std::clamp<int64_t>(tokens / mmkg::kTokensPerBlock, 1, mmkg::kMostBlocks);
+    const int64_t chunk = std::min(share, blocks * block_), chunks = (batch.size + chunk - 1) / chunk;
     std::atomic<int64_t> next{0};
     mmkg::FirstFault fault;
-    lease.run(static_cast<int>(std::min<int64_t>(blocks, lease.threads())), [&](int) {
+    lease.run(static_cast<int>(std::min<int64_t>(chunks, lease.threads())), [&](int) {
         const mmkg::FloatMode mode;
-        auto scratch = take_scratch(batch.tokens[0].count + batch.tokens[1].count);
-        for (int64_t i; !fault.any() && (i = next++) < blocks;) {
+        auto scratch = take_scratch(chunk, tokens);
+        for (int64_t i; !fault.any() && (i = next++) < chunks;) {
             int64_t entity = 0;
-            const int64_t begin = i * block, count = std::min(block, batch.size - begin);
-            const Fault found = encode_block(batch, begin, count, *scratch, entity);
-            if (found != kNone) fault.report(begin + entity, found);
+            const int64_t begin = i * chunk, count = std::min(chunk, batch.size - begin);
+            const Fault found = encode_chunk(batch, begin, count, *scratch, entity);
+            if (found != kNone) fault.report(entity, found);
         }
         give_back(std::move(scratch));
     });
@@ -97,23 +107,94 @@ void mmkg_token_table::encode(const Batch &batch) const {
 }
 
 // `entity` is set where something is wrong.
-mmkg_token_table::Fault mmkg_token_table::encode_block(const Batch &batch, int64_t begin, int64_t count,
+mmkg_token_table::Fault mmkg_token_table::encode_chunk(const Batch &batch, int64_t begin, int64_t count,
                                                        EncoderScratch &s, int64_t &entity) const {
-    float *const structure = s.vectors.data(), *const context = s.context.data();
-    const ptrdiff_t stride = s.vectors_stride, context_stride = s.context_stride;
+    Fault fault = kNone;
+    for (int64_t at = 0; at < count && fault == kNone; at += block_) {
+        fault = attend(batch, begin + at, std::min(block_, count - at), at, s, entity);
+    }
+    if (fault != kNone) return fault;
+    weigh(count, s);
+    for (int64_t at = 0; at < count && fault == kNone; at += block_) {
+        float *const vectors = batch.vectors + (begin + at) * width;
+        fault = finish(s.context.data() + at * s.context_stride, vectors, std::min(block_, count - at), s, entity);
+        if (fault != kNone) entity += begin + at;
+    }
+    return fault;
+}
+
+// Weights of a block's tokens, and the value of its structural tokens as contexts; it has place `place` in its chunk.
+mmkg_token_table::Fault mmkg_token_table::attend(const Batch &batch, int64_t begin, int64_t count, int64_t place,
+                                                 EncoderScratch &s, int64_t &entity) const {
     const auto wide = static_cast<ptrdiff_t>(width);
-    entity = set.normalise({batch.structure + begin * width, wide, structure_scale_.data(), structure_shift_.data(),
-                            structure, stride, nullptr, nullptr, 0, count, width, epsilon_});
-    if (entity >= 0) return kStructure;
-    multiply(value_, structure, stride, context, context_stride, count);
-    for (entity = 0; entity < count; ++entity) {
-        if (!attend(batch, begin + entity, structure + entity * stride, context + entity * context_stride, s)) {
-            return kToken;
+    const int64_t wrong =
+        set.normalise({batch.structure + begin * width, wide, structure_scale_.data(), structure_shift_.data(),
+                       s.vectors.data(), s.vectors_stride, nullptr, nullptr, 0, count, width, epsilon_});
+    entity = begin + wrong;
+    if (wrong >= 0) return kStructure;
+    multiply(value_, s.vectors.data(), s.vectors_stride, s.context.data() + place * s.context_stride,
+             s.context_stride, count);
+    for (int64_t i = 0; i < count; ++i) {
+        entity = begin + i;
+        if (!gather(batch, entity, place + i, s)) return kToken;
+        set.attention_weights({s.vectors.data() + i * s.vectors_stride, logit_weight_.data(),
+                               s.weights.data() + (place + i) * heads * s.weight_stride, s.weight_stride, heads, width,
+                               s.counts[place + i]});
+    }
+    return kNone;
+}
+
+// The rows of an entity's tokens and their logits. False where a token is no row.
+bool mmkg_token_table::gather(const Batch &batch, int64_t entity, int64_t place, EncoderScratch &s) const {
+    float *const weights = s.weights.data() + place * heads * s.weight_stride;
+    int32_t *const rows = s.rows.data() + place * s.row_stride;
+    int64_t count = 0;
+    for (const mmkg::Tokens &tokens : batch.tokens) {
+        const int64_t *ids = tokens.ids + entity * tokens.count;
+        const uint8_t *mask = tokens.mask ? tokens.mask + entity * tokens.count : nullptr;
+        for (int64_t i = 0; i < tokens.count; ++i) {
+            if (static_cast<uint64_t>(ids[i]) >= static_cast<uint64_t>(tokens.rows)) return false;
+            rows[count] = static_cast<int32_t>(ids[i] + tokens.first_row);
+            count += !(mask && mask[i]);
         }
     }
-    multiply(output_, context, context_stride, structure, stride, count);
-    // From here on `context` holds the attended vectors, and `structure` these plus the feed-forward part.
-    float *const attended = context, *const sum = structure;
+    s.counts[place] = count;
+    for (int64_t i = 0; i < mmkg::kFetchAhead; ++i) rows[count + i] = count ? rows[count - 1] : 0;
+    for (int64_t head = 0; head < heads; ++head) {
+        float *const logits = weights + head * s.weight_stride;
+        logits[0] = pooled_logits_[head];
+        for (int64_t i = 0; i < count; ++i) logits[2 + i] = logits_[rows[i] * heads + head];
+    }
+    return true;
+}
+
+// The weighted sums of a chunk, slice by slice.
+void mmkg_token_table::weigh(int64_t count, EncoderScratch &s) const {
+    const int64_t table_rows = visual_rows + text_rows;
+    for (int64_t head = 0; head < heads; ++head) {
+        for (int64_t from = 0; from < head_columns_; from += mmkg::kSliceColumns) {
+            const int64_t columns = std::min(mmkg::kSliceColumns, head_columns_ - from);
+            const int64_t column = head * head_columns_ + from;
+            const void *values = storage_ == MMKG_FLOAT32
+                                     ? static_cast<const void *>(values_.data() + table_rows * column)
+                                     : static_cast<const void *>(rounded_values_.data() + table_rows * column);
+            for (int64_t i = 0; i < count; ++i) {
+                set.weigh[storage_]({values, columns, pooled_value_.data() + column, s.rows.data() + i * s.row_stride,
+                                     s.counts[i], s.weights.data() + (i * heads + head) * s.weight_stride,
+                                     s.context.data() + i * s.context_stride + column});
+            }
+        }
+    }
+}
+
+// What follows the attention, for a block.
+mmkg_token_table::Fault mmkg_token_table::finish(float *context, float *vectors, int64_t count, EncoderScratch &s,
+                                                 int64_t &entity) const {
+    float *const sum = s.vectors.data();
+    const ptrdiff_t stride = s.vectors_stride, context_stride = s.context_stride;
+    multiply(output_, context, context_stride, sum, stride, count);
+    // From here on `context` holds the attended vectors, and `sum` these plus the feed-forward part.
+    float *const attended = context;
     entity = set.normalise({sum, stride, norm1_scale_.data(), norm1_shift_.data(), attended, context_stride,
                             feedforward_.bias.data(), sum, stride, count, width, epsilon_});
     if (entity >= 0) return kOverflow;
@@ -128,37 +209,9 @@ mmkg_token_table::Fault mmkg_token_table::encode_block(const Batch &batch, int64
                       static_cast<ptrdiff_t>(feedforward_width * panel), sum, stride, sum, stride, count, inner,
                       feedforward_.columns, false});
     }
-    entity = set.normalise({sum, stride, norm2_scale_.data(), norm2_shift_.data(), batch.vectors + begin * width, wide,
-                            nullptr, nullptr, 0, count, width, epsilon_});
+    entity = set.normalise({sum, stride, norm2_scale_.data(), norm2_shift_.data(), vectors,
+                            static_cast<ptrdiff_t>(width), nullptr, nullptr, 0, count, width, epsilon_});
     return entity >= 0 ? kOverflow : kNone;
-}
-
-// False where a token is no row.
-bool mmkg_token_table::attend(const Batch &batch, int64_t entity, const float *structure, float *context,
-                              EncoderScratch &s) const {
-    float *const weights = s.weights.data();
-    int32_t *const rows = s.rows.data();
-    int64_t count = 0;
-    for (const mmkg::Tokens &tokens : batch.tokens) {
-        const int64_t *ids = tokens.ids + entity * tokens.count;
-        const uint8_t *mask = tokens.mask ? tokens.mask + entity * tokens.count : nullptr;
-        for (int64_t i = 0; i < tokens.count; ++i) {
-            if (static_cast<uint64_t>(ids[i]) >= static_cast<uint64_t>(tokens.rows)) return false;
-            rows[count] = static_cast<int32_t>(ids[i] + tokens.first_row);
-            count += !(mask && mask[i]);
-        }
-    }
-    for (int64_t i = 0; i < mmkg::kFetchAhead; ++i) rows[count + i] = count ? rows[count - 1] : 0;
-    for (int64_t head = 0; head < heads; ++head) {
-        float *const logits = weights + head * s.weight_stride;
-        logits[0] = pooled_logits_[head];
-        for (int64_t i = 0; i < count; ++i) logits[2 + i] = logits_[rows[i] * heads + head];
-    }
-    const void *values = storage_ == MMKG_FLOAT32 ? static_cast<const void *>(values_.data())
-                                                        : static_cast<const void *>(rounded_values_.data());
-    set.attend[storage_]({structure, logit_weight_.data(), values, pooled_value_.data(), rows, count, weights,
-                          s.weight_stride, heads, head_columns_, width, context});
-    return true;
 }
 
 void mmkg_token_table::multiply(const mmkg::PackedMatrix &matrix, const float *left, ptrdiff_t left_stride, float *out,
@@ -167,7 +220,7 @@ void mmkg_token_table::multiply(const mmkg::PackedMatrix &matrix, const float *l
                   matrix.bias.data(), 0, out, out_stride, rows, matrix.inner, matrix.columns, false});
 }
 
-std::unique_ptr<EncoderScratch> mmkg_token_table::take_scratch(int64_t tokens) const {
+std::unique_ptr<EncoderScratch> mmkg_token_table::take_scratch(int64_t chunk, int64_t tokens) const {
     std::unique_ptr<EncoderScratch> scratch;
     for (auto &spare : spare_) {
         scratch.reset(spare.exchange(nullptr));
@@ -179,16 +232,15 @@ std::unique_ptr<EncoderScratch> mmkg_token_table::take_scratch(int64_t tokens) c
         scratch->context_stride = mmkg::stride_of(std::max(attended_, width));
         scratch->hidden_stride = mmkg::stride_of(std::min(mmkg::kHiddenStrip, feedforward_width));
         scratch->vectors = mmkg::Aligned<float>(block_ * scratch->vectors_stride);
-        scratch->context = mmkg::Aligned<float>(block_ * scratch->context_stride);
         scratch->hidden = mmkg::Aligned<float>(block_ * scratch->hidden_stride);
     }
     // Stores go up to a whole group of lanes past the last token.
-    const int64_t padded = mmkg::rounded_up(tokens + 2, mmkg::kHeadGroup);
-    if (scratch->weight_stride < padded) {
-        scratch->weight_stride = padded;
-        scratch->weights = mmkg::Aligned<float>(padded * heads);
-        scratch->rows = mmkg::Aligned<int32_t>(padded + mmkg::kFetchAhead);
-    }
+    scratch->weight_stride = mmkg::rounded_up(tokens + 2, mmkg::kHeadGroup);
+    scratch->row_stride = tokens + 1 + mmkg::kFetchAhead;
+    mmkg::hold(scratch->weights, chunk * heads * scratch->weight_stride);
+    mmkg::hold(scratch->rows, chunk * scratch->row_stride);
+    mmkg::hold(scratch->context, chunk * scratch->context_stride);
+    mmkg::hold(scratch->counts, chunk);
     return scratch;
 }
 

@@ -25,15 +25,16 @@ struct Tokens {
     int64_t count, rows, first_row;
 };
 
-// What one thread works in: the activations of a block of entities, and the tokens of one.
+// What one thread works in: the activations of a block of entities; contexts and tokens of a chunk, which is some blocks.
 struct EncoderScratch {
     // Rows are a cache line longer than a multiple of the column group: with powers of two, the rows of a tile would
     // meet in the same few places of the first cache.
-    Aligned<float> vectors, context, hidden;
-    ptrdiff_t vectors_stride, context_stride, hidden_stride;
-    Aligned<float> weights;
-    ptrdiff_t weight_stride = 0;
-    Aligned<int32_t> rows;
+    Aligned<float> vectors, hidden, context;
+    ptrdiff_t vectors_stride, hidden_stride, context_stride;
+    Aligned<float> weights;  // [chunk, heads, weight_stride]
+    Aligned<int32_t> rows;   // [chunk, row_stride]
+    Aligned<int64_t> counts;  // [chunk], tokens that are not masked
+    ptrdiff_t weight_stride, row_stride;
 };
 
 }  // namespace mmkg
@@ -57,13 +58,16 @@ struct mmkg_token_table {
     const int64_t width, heads, feedforward_width, visual_rows, text_rows;
 
 private:
-    Fault encode_block(const Batch &batch, int64_t begin, int64_t count, mmkg::EncoderScratch &scratch,
+    Fault encode_chunk(const Batch &batch, int64_t begin, int64_t count, mmkg::EncoderScratch &scratch,
                        int64_t &entity) const;
-    bool attend(const Batch &batch, int64_t entity, const float *structure, float *context,
-                mmkg::EncoderScratch &scratch) const;
+    Fault attend(const Batch &batch, int64_t begin, int64_t count, int64_t place, mmkg::EncoderScratch &scratch,
+                 int64_t &entity) const;
+    bool gather(const Batch &batch, int64_t entity, int64_t place, mmkg::EncoderScratch &scratch) const;
+    void weigh(int64_t count, mmkg::EncoderScratch &scratch) const;
+    Fault finish(float *context, float *vectors, int64_t count, mmkg::EncoderScratch &scratch, int64_t &entity) const;
     void multiply(const mmkg::PackedMatrix &matrix, const float *left, ptrdiff_t left_stride, float *out,
                   ptrdiff_t out_stride, int64_t rows) const;
-    std::unique_ptr<mmkg::EncoderScratch> take_scratch(int64_t tokens) const;
+    std::unique_ptr<mmkg::EncoderScratch> take_scratch(int64_t chunk, int64_t tokens) const;
     void give_back(std::unique_ptr<mmkg::EncoderScratch> scratch) const;
 
     mmkg::Pool &pool_;
@@ -72,6 +76,7 @@ private:
     const int64_t head_columns_, attended_, block_;
     mmkg::Aligned<float> structure_scale_, structure_shift_, logit_weight_, logits_, pooled_logits_, pooled_value_;
     mmkg::Aligned<float> norm1_scale_, norm1_shift_, norm2_scale_, norm2_shift_;
+    // Slices of columns one after the other, each [rows, columns of the slice].
     mmkg::Aligned<float> values_;
     mmkg::Aligned<uint16_t> rounded_values_;
     mmkg::PackedMatrix value_, output_, hidden_, feedforward_;

@@ -1,4 +1,5 @@
 // Opening a token-table encoder: weights are checked, and laid out as the kernels read them.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -40,6 +41,17 @@ struct HeadColumns {
     int64_t head_width, head_columns;
     int64_t operator()(int64_t column) const {
         return column / head_width * head_columns + column % head_width;
+    }
+};
+
+// Where a value of [rows, width] lies among slices.
+struct Slices {
+    HeadColumns by_head;
+    int64_t rows;
+    int64_t operator()(int64_t row, int64_t column) const {
+        const int64_t within = column % by_head.head_width, from = within / kSliceColumns * kSliceColumns;
+        const int64_t columns = std::min(kSliceColumns, by_head.head_columns - from);
+        return (by_head(column) - within + from) * rows + row * columns + within - from;
     }
 };
 
@@ -125,10 +137,11 @@ mmkg_token_table::mmkg_token_table(const mmkg_token_table_weights &w, int32_t st
         rounded_values_ = Aligned<uint16_t>(rows * attended_);
         if (rows) std::memset(rounded_values_.data(), 0, static_cast<size_t>(rows * attended_) * sizeof(uint16_t));
     }
+    const Slices by_slice{by_head, rows};
     for (int64_t row = 0; row < rows; ++row) {
         for (int64_t column = 0; column < width; ++column) {
             const float value = w.values[row * width + column];
-            const int64_t place = row * attended_ + by_head(column);
+            const int64_t place = by_slice(row, column);
             if (storage == MMKG_FLOAT32) {
                 values_[place] = value;
             } else {

@@ -69,8 +69,8 @@ MMKG_API void mmkg_token_table_close(mmkg_token_table *encoder); /* NULL is allo
 MMKG_API int32_t mmkg_token_table_instruction_set(const mmkg_token_table *encoder);
 
 /*
- * The vectors of some entities. Memory beside the arguments: under 1 MiB a thread at the usual widths, whatever the
- * batch.
+ * The vectors of some entities. Memory beside the arguments, at the usual widths: 1 MiB a thread for few tokens, 5 MiB
+ * for 512, whatever the batch.
  *
  *   structure                      float32 [batch, width], finite
  *   visual_tokens, text_tokens     int64 [batch, num_..._tokens], rows of each codebook, masked ones included
