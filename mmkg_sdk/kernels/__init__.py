@@ -1,5 +1,5 @@
-"""Compiled kernels for the CPU, behind the C functions of include/: exact ranking of a table of vectors (Scan), and
-encoding of entities from token tables (TokenTableEncoder).
+"""Compiled kernels for the CPU, behind the C functions of include/: exact ranking of a table of vectors (Scan),
+encoding of entities from token tables (TokenTableEncoder), and the Tucker product of queries (TuckerCore).
 
 Ranking: bound first, settle exactly. The score of a query and a row has one definition, to the bit: 16 partial sums and
 a fixed tree (include/mmkg.h). A first pass goes over tiles of rows and queries in whatever order and precision is fast,
@@ -15,5 +15,6 @@ from __future__ import annotations
 from .library import instruction_sets, library
 from .scan import Scan
 from .token_table import TokenTableEncoder
+from .tucker import TuckerCore
 
-__all__ = ["Scan", "TokenTableEncoder", "instruction_sets", "library"]
+__all__ = ["Scan", "TokenTableEncoder", "TuckerCore", "instruction_sets", "library"]

@@ -67,6 +67,20 @@ struct WeightedSum {
     float *context;        // [columns]: the structural token's value comes in, the sum goes out
 };
 
+// sums += scale * (left @ weights), row by row: each product a chain of multiply-adds over ascending `width`, then one
+// more to the sum.
+struct Slice {
+    const float *left;  // [rows, width], `left_stride` floats apart
+    ptrdiff_t left_stride;
+    const float *scale;  // one a row, `scale_stride` floats apart
+    ptrdiff_t scale_stride;
+    const void *weights;   // [width, width], and kColumnGroup numbers more that can be read
+    const void *upcoming;  // as many numbers, to be fetched meanwhile
+    float *sums;           // [rows, width], `sums_stride` floats apart; what lies past `width` up to a whole
+    ptrdiff_t sums_stride; // kColumnGroup is written with anything
+    int64_t rows, width;
+};
+
 struct EncoderSet {
     int32_t id;
     int panel;      // columns
@@ -75,11 +89,15 @@ struct EncoderSet {
     int64_t (*normalise)(const Norm &);  // the first row that is not finite, or -1
     void (*attention_weights)(const AttentionWeights &);
     void (*weigh[2])(const WeightedSum &);  // [mmkg_storage]
+    void (*add_slice[3])(const Slice &);   // [mmkg_precision]
 };
 
 const EncoderSet &portable_encoder_set();
 // Null where the build has no such code; whether the processor has it, mmkg_has_instruction_set says.
 const EncoderSet *avx2_encoder_set();
 const EncoderSet *avx512_encoder_set();
+
+// That of an mmkg_instruction_set; MMKG_BEST is what mmkg.h says. Throws where the processor has no such thing.
+const EncoderSet &chosen_encoder_set(int32_t id);
 
 }  // namespace mmkg

@@ -4,6 +4,7 @@
 #include "attention.h"
 #include "gemm.h"
 #include "layer_norm.h"
+#include "slice.h"
 
 namespace mmkg {
 
@@ -16,7 +17,8 @@ EncoderSet make_encoder_set(int32_t id) {
                       multiply<Simd>,
                       normalise<Simd>,
                       attention_weights<Simd>,
-                      {weigh<Simd, float>, weigh<Simd, uint16_t>}};
+                      {weigh<Simd, float>, weigh<Simd, uint16_t>},
+                      {add_slice<Simd, float>, add_slice<Simd, uint16_t>, add_slice<Simd, Half>}};
 }
 
 }  // namespace mmkg

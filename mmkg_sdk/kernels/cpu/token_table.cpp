@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 
 #include "float_mode.h"
@@ -19,28 +17,6 @@ namespace {
 constexpr int64_t kTokensPerBlock = 32, kMostBlocks = 5;
 // Hidden columns at a time: both weight strips fit the second-level cache beside a block at width 256.
 constexpr int64_t kHiddenStrip = 256;
-
-const EncoderSet *encoder_set(int32_t id) {
-    if (!mmkg_has_instruction_set(id)) return nullptr;
-    if (id == MMKG_PORTABLE) return &portable_encoder_set();
-    if (id == MMKG_AVX2) return avx2_encoder_set();
-    if (id == MMKG_AVX512 || id == MMKG_AVX512_BF16) return avx512_encoder_set();
-    return nullptr;
-}
-
-const EncoderSet &chosen_encoder_set(int32_t id) {
-    if (id != MMKG_BEST) {
-        const EncoderSet *set = encoder_set(id);
-        require(set, "instruction_set is none of this build and processor");
-        return *set;
-    }
-    const char *wanted = std::getenv("MMKG_INSTRUCTION_SET");
-    for (int32_t best = MMKG_AVX512_BF16; best >= MMKG_PORTABLE; --best) {
-        const EncoderSet *set = encoder_set(best);
-        if (set && (!wanted || !*wanted || std::strcmp(wanted, mmkg_instruction_set_name(best)) == 0)) return *set;
-    }
-    throw BadArgument("MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx512 or avx512_bf16");
-}
 
 ptrdiff_t stride_of(int64_t columns) { return rounded_up(columns, kColumnGroup) + kHeadGroup; }
 
