@@ -9,7 +9,7 @@ from typing import Any
 
 from mmkg_sdk.files import write_atomically
 
-from .plot import AXES, COLOURS
+from .plot import AXES, COLOURS, ceiling_lines
 from .report import BenchReport, Panel, known
 from .tables import (
     Cells,
@@ -19,6 +19,7 @@ from .tables import (
     server_table,
     start_table,
     throughput_table,
+    work_table,
 )
 
 # Nothing may be fetched, whatever the script would like.
@@ -55,8 +56,9 @@ def _sections(report: BenchReport) -> Iterable[str]:
     number = 0
     for panel in report.panels():
         number += 1
-        plot = _plot(_throughput(report, panel), f"plot-{number}", "Bars run from the lowest to the highest sample.")
-        yield _section(throughput_table(report, panel), plot)
+        legend = "Bars run from the lowest to the highest sample. Dashed: the machine's ceiling for the graph's work."
+        yield _section(throughput_table(report, panel), _plot(_throughput(report, panel), f"plot-{number}", legend))
+        yield _section(work_table(report, panel))
     for table in (latency_table(report), offline_table(report)):
         yield _section(table)
     if report.of_mode("server"):
@@ -95,15 +97,23 @@ def _conditions(report: BenchReport) -> str:
         "when": found["date"],
         "how long": f"{settings['rounds']} rounds of {settings['seconds']:g} s per contender and point",
         "other work": None if load is None else f"{load:g} of {found['usable_cores']} cores",
+        "ceilings": report.ceilings.words().removeprefix("ceilings: "),
         "memory": found["memory_mib"] and f"{found['memory_mib']:,} MiB",
         "instruction sets": ", ".join(found["cpu_flags"]),
         "graphics processors": ", ".join(found["gpus"]),
         "system": f"{found['os']}, Python {found['python']}",
         "versions": ", ".join(versions),
         "commit": commit,
+        "bundle": _bundle(report.bundle),
         "bundle.json": found.get("bundle_sha256") and f"SHA-256 {found['bundle_sha256']}",
     }
     return _table([[name, str(value)] for name, value in lines.items() if value], "conditions")
+
+
+def _bundle(bundle: dict[str, Any]) -> str:
+    seconds = bundle["export_seconds"]
+    exported = "" if seconds is None else f", exported in {seconds:g} s where it was made"
+    return f"{bundle['bytes'] / 1e6:,.1f} MB{exported}"
 
 
 def _plot(figure: Any, name: str, legend: str) -> str:
@@ -155,6 +165,15 @@ def _throughput(report: BenchReport, panel: Panel) -> Any:
             mode="lines+markers",
             line={"color": COLOURS[i % len(COLOURS)]},
             marker={"symbol": _SYMBOLS[i % len(_SYMBOLS)], "size": 8},
+            hovertemplate="%{y:,.4g} at %{x} tokens",
+        )
+    for i, (name, points) in enumerate(ceiling_lines(report, panel).items()):
+        figure.add_scatter(
+            x=[count for count, _ in points],
+            y=[rate for _, rate in points],
+            name=name,
+            mode="lines",
+            line={"color": "#555555", "dash": ("dash", "dot")[i % 2], "width": 1.5},
             hovertemplate="%{y:,.4g} at %{x} tokens",
         )
     return figure
