@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -28,12 +28,15 @@ _CPU_FLAGS = (
 _LOADED_SHARE = 0.25
 
 
-def environment(bundle: str | Path | None = None, threads: int | None = None) -> dict[str, Any]:
+def environment(
+    bundle: str | Path | None = None, threads: int | None = None, packages: Sequence[str] = ()
+) -> dict[str, Any]:
     """This machine and what is installed; what cannot be found out is None.
 
     Args:
         bundle: its bundle.json is hashed, which stands for every file of the bundle.
         threads: recorded as given.
+        packages: whose versions are recorded beside those of PACKAGES.
     """
     processor = _processor()
     found: dict[str, Any] = {
@@ -47,7 +50,7 @@ def environment(bundle: str | Path | None = None, threads: int | None = None) ->
         "gpus": _gpus(),
         "os": platform.platform(),
         "python": platform.python_version(),
-        "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {package: _version(package) for package in PACKAGES},
+        "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {name: _version(name) for name in (*PACKAGES, *packages)},
         "kernels": kernels(),
         "threads": threads,
         "load_average": load_average(),

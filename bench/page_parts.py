@@ -20,7 +20,8 @@ h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2.5rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .15rem .8rem; text-align: right; border-bottom: 1px solid #ddd }
 th { border-color: #888 } th:first-child, td:first-child { text-align: left; padding-left: 0 }
-.conditions td { text-align: left; overflow-wrap: anywhere } .scroll { overflow-x: auto }
+.conditions td { text-align: left; overflow-wrap: anywhere } .conditions td:first-child { white-space: nowrap }
+.scroll { overflow-x: auto }
 .remarks { border-left: .3rem solid #D55E00; padding-left: 1rem } .note { color: #555; font-size: .9rem }
 """
 

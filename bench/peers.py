@@ -16,6 +16,8 @@ from mmkg_sdk.scores import CandidateScore, ComplexDistance
 
 from .rankers import OWN_RANKERS, Answer, Found, Ranker, Table
 
+# Names of distributions.
+PACKAGES = ("faiss-cpu", "usearch", "numkong")
 # numkong gives all products; those of so many rows are kept at a time by each thread.
 _ROWS_AT_ONCE = 8192
 

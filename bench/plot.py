@@ -72,7 +72,7 @@ def draw_throughput(report: BenchReport, path: Path) -> None:
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
         axes.set_xlabel(AXES[tokens] + (f" (batches of {batch:,})" if batch else ""))
         axes.set_ylabel(f"{unit} per second")
         axes.grid(which="major", color="0.9", linewidth=0.8)

@@ -21,7 +21,7 @@ from mmkg_sdk.scores import CandidateScore, ComplexDistance, InnerProduct
 from .ceilings import Ceilings, measure_ceilings
 from .environment import environment, is_loaded, load_average, moment, other_load, usable_cores
 from .exact_answers import COMPARED_QUERIES, exact_answers
-from .peers import RANKERS, takes_part
+from .peers import PACKAGES, RANKERS, takes_part
 from .tucker import TUCKER_WAYS, TuckerPoint
 from .turns import take_turns
 from .work import Work
@@ -92,7 +92,7 @@ def run_race(
         raise QueryError(f"{out} is a folder; expected a file to write, such as {Path(out) / 'race.json'}.")
     if ceilings is None:
         progress("measuring what the machine can do")
-        ceilings = measure_ceilings(threads)
+        ceilings = measure_ceilings(threads, seconds)
     result: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "race": "tucker" if known is TUCKER_WAYS else "ranking",
@@ -100,7 +100,7 @@ def run_race(
         "settings": {"threads": threads, "seconds": seconds, "rounds": rounds, "limit_s": limit_s},
         "ceilings": ceilings.to_json(),
         "rows": [],
-        "environment": environment(threads=threads) | {"load_average_before": load_average()},
+        "environment": environment(threads=threads, packages=PACKAGES) | {"load_average_before": load_average()},
     }
     began = moment()
     turns = {"threads": threads, "seconds": seconds, "rounds": rounds}

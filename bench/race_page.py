@@ -9,7 +9,7 @@ from typing import Any
 from .ceilings import Ceilings
 from .page_parts import conditions_html, log_figure, plot_html, remarks_html, section_html, write_html
 from .race import point_name
-from .race_plot import ceiling_line, colour, race_lines
+from .race_plot import ceiling_line, colour, is_own, race_lines
 from .race_table import RIGHTNESS, by_point, race_cells, race_remarks
 from .tables import Table
 
@@ -39,7 +39,7 @@ def _figure(lines: dict[str, list[tuple[int, float]]], limit: list[tuple[int, fl
     batches = sorted({batch for points in lines.values() for batch, _ in points})
     figure = log_figure("batch", "ms per batch", tickmode="array", tickvals=batches)
     for i, (name, points) in enumerate(lines.items()):
-        dash = "solid" if name.startswith("compiled kernel") else "dash"
+        dash = "solid" if is_own(name) else "dash"
         figure.add_scatter(
             x=[batch for batch, _ in points],
             y=[ms for _, ms in points],

@@ -71,7 +71,7 @@ def throughput_table(report: BenchReport, panel: Panel) -> Table:
 def work_table(report: BenchReport, panel: Panel) -> Table:
     """A line per contender and token count: what an item costs, and how near the machine's ceilings that runs."""
     unit, tokens, _ = panel
-    cells = [[axis_name(tokens), "contender", "MFLOP", "kB", "GFLOP/s", "GB/s", "of the ceiling", "bound"]]
+    cells = [["contender", axis_name(tokens), "MFLOP", "kB", "GFLOP/s", "GB/s", "of the ceiling", "bound"]]
     for name in report.contenders():
         for row in report.curve(name, panel):
             found = row.numbers
@@ -81,8 +81,8 @@ def work_table(report: BenchReport, panel: Panel) -> Table:
             numbers += [found["gflop_per_second"] or 0.0, found["gb_per_second"] or 0.0]
             percent = found["percent_of_ceiling"]
             share = "-" if percent is None else f"{percent:.0f} %"
-            cells.append([str(row.token_count), name, *map(_number, numbers), share, row.bound or "-"])
-    note = "MFLOP and kB: of one of the " + f"{unit} at the least, weights once a batch; see bench/work.py"
+            cells.append([name, str(row.token_count), *map(_number, numbers), share, row.bound or "-"])
+    note = f"MFLOP and kB: of each of the {unit} at the least, weights once a batch (bench/work.py)"
     return Table(f"Work and share of the machine's ceilings ({unit})", cells, (note,))
 
 
@@ -142,7 +142,7 @@ def _rate(row: Row, reference: Row | None = None) -> str:
     if rate is None:
         return row.status
     base = reference.numbers.get("per_second") if reference and reference.contender != row.contender else None
-    return f"{_number(rate)} ({rate / base:.2g}x)" if base else _number(rate)
+    return f"{_number(rate)} ({_number(rate / base)}x)" if base else _number(rate)
 
 
 def _latencies(row: Row) -> list[str]:
