@@ -7,6 +7,8 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,23 +20,29 @@ from mmkg_sdk.kernels import instruction_sets, library
 
 PACKAGES = ("numpy", "safetensors", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt")
 # Instruction sets that decide which kernels run.
-_CPU_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "sve", "bf16")
+_CPU_FLAGS = (
+    *("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"),
+    *("asimd", "asimddp", "sve", "bf16", "i8mm"),
+)
 # Other work on this share of the cores disturbs a measurement.
 _LOADED_SHARE = 0.25
 
 
-def environment(bundle: str | Path | None = None, threads: int | None = None) -> dict[str, Any]:
+def environment(
+    bundle: str | Path | None = None, threads: int | None = None, packages: Sequence[str] = ()
+) -> dict[str, Any]:
     """This machine and what is installed; what cannot be found out is None.
 
     Args:
         bundle: its bundle.json is hashed, which stands for every file of the bundle.
         threads: recorded as given.
+        packages: whose versions are recorded beside those of PACKAGES.
     """
     processor = _processor()
     found: dict[str, Any] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": processor.get("model name") or platform.processor() or platform.machine(),
-        "cpu_flags": [flag for flag in _CPU_FLAGS if flag in processor.get("flags", "").split()],
+        "cpu_flags": cpu_flags(),
         "cpu_governor": _line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
         "cores": os.cpu_count(),
         "usable_cores": usable_cores(),
@@ -42,7 +50,7 @@ def environment(bundle: str | Path | None = None, threads: int | None = None) ->
         "gpus": _gpus(),
         "os": platform.platform(),
         "python": platform.python_version(),
-        "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {package: _version(package) for package in PACKAGES},
+        "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {name: _version(name) for name in (*PACKAGES, *packages)},
         "kernels": kernels(),
         "threads": threads,
         "load_average": load_average(),
@@ -51,6 +59,12 @@ def environment(bundle: str | Path | None = None, threads: int | None = None) ->
     if bundle is not None:
         found["bundle_sha256"] = hashlib.sha256((Path(bundle) / MANIFEST).read_bytes()).hexdigest()
     return found
+
+
+def cpu_flags() -> list[str]:
+    """Those of the processor's instruction sets that decide which kernels run."""
+    flags = _processor().get("flags", "").split()
+    return [flag for flag in _CPU_FLAGS if flag in flags]
 
 
 def kernels() -> str:
@@ -71,11 +85,44 @@ def load_average() -> list[float] | None:
     return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None
 
 
-def other_load(before: list[float] | None, after: list[float] | None, own_threads: int) -> float | None:
-    """Cores' worth of other work: the 1-minute load before, or what the one after has beyond our own threads."""
-    if before is None or after is None:
+@dataclass(frozen=True)
+class Moment:
+    """Seconds at one moment: the clock, processor time that the usable cores spent, and that of this process and of
+    those that it started and waited for."""
+
+    clock: float
+    busy: float
+    own: float
+
+
+def moment() -> Moment | None:
+    """Now; None where the system does not count."""
+    try:
+        text = Path("/proc/stat").read_text()
+    except OSError:
         return None
-    return round(max(before[0], after[0] - own_threads, 0.0), 2)
+    times = os.times()
+    busy = busy_ticks(text, os.sched_getaffinity(0)) / os.sysconf("SC_CLK_TCK")
+    return Moment(times.elapsed, busy, times.user + times.system + times.children_user + times.children_system)
+
+
+def busy_ticks(stat: str, cores: Iterable[int]) -> int:
+    """What some cores worked by the text of /proc/stat, time that the host took from a virtual machine included."""
+    wanted = {f"cpu{core}" for core in cores}
+    found = (line.split() for line in stat.splitlines())
+    # user, nice, system, (idle, iowait,) irq, softirq, steal; what follows is part of these.
+    return sum(sum(map(int, [*fields[1:4], *fields[6:9]])) for fields in found if fields and fields[0] in wanted)
+
+
+def other_load(before: Moment | None, after: Moment | None) -> float | None:
+    """Cores' worth of work between two moments that was not ours, whatever ran before; None if it is not known.
+
+    Processes of ours that still run count as others: wait for them first.
+    """
+    if before is None or after is None or after.clock <= before.clock:
+        return None
+    others = (after.busy - before.busy) - (after.own - before.own)
+    return round(max(0.0, others) / (after.clock - before.clock), 2)
 
 
 def is_loaded(load: float | None, cores: int) -> bool | None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from mmkg_sdk.errors import missing_package
 from mmkg_sdk.files import write_atomically
 
-from .report import BenchReport
+from .report import BenchReport, Panel, known
 
 # Distinct in shade as well as in hue (Okabe and Ito 2008).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = "osD^vP"
+_CEILING_STYLES = ("--", ":", "-.")
 AXES = {
     "all": "tokens per entity, of all kinds together",
     "text": "text tokens",
@@ -26,6 +27,16 @@ def check_plotting() -> None:
     for package in ("matplotlib", "plotly"):
         if importlib.util.find_spec(package) is None:
             raise missing_package(package, "all", "drawing the results")
+
+
+def ceiling_lines(report: BenchReport, panel: Panel) -> dict[str, list[tuple[float, float]]]:
+    """What the machine's ceilings allow by token count: label of a graph -> (token count, items per second)."""
+    best: dict[str, dict[float, float]] = {}
+    for row, rate in known((row for row in report.rows if row.panel == panel), "ceiling_per_second"):
+        points = best.setdefault(row.graph or "", {})
+        count = float(row.token_count or 0)
+        points[count] = max(rate, points.get(count, 0.0))  # larger batches share the weights among more
+    return {f"ceiling, {graph}": sorted(points.items()) for graph, points in best.items()}
 
 
 def draw_throughput(report: BenchReport, path: Path) -> None:
@@ -54,12 +65,14 @@ def draw_throughput(report: BenchReport, path: Path) -> None:
             )
             axes.plot(counts, rates, color=colour, marker=_MARKERS[i % len(_MARKERS)], markersize=4.5, label=name)
             axes.fill_between(counts, lowest, highest, color=colour, alpha=0.15, linewidth=0)
+        for style, (name, points) in zip(_CEILING_STYLES, ceiling_lines(report, panel).items(), strict=False):
+            axes.plot(*zip(*points, strict=True), color="0.35", linestyle=style, linewidth=1.2, label=name)
         axes.set_xticks([float(count) for count in report.settings["token_counts"][tokens]])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
         axes.set_xlabel(AXES[tokens] + (f" (batches of {batch:,})" if batch else ""))
         axes.set_ylabel(f"{unit} per second")
         axes.grid(which="major", color="0.9", linewidth=0.8)

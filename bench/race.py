@@ -1,34 +1,35 @@
-"""A race of rankers: the k best rows of a table, by the compiled kernels and by their peers, side by side.
+"""Races: the compiled kernels and their peers at the same work on random numbers, side by side.
 
-Every ranker has a process of its own; at every point all are open at once and take turns over several rounds, so that
-what else the machine does meets all of them alike. Vectors are random numbers. Beside every time stands how many of the
-ids agree with the kernel's, the work done per second, and how that compares with what the machine was seen to do in
-the same run.
+Every contender has a process of its own, and those that fit in memory together take turns (turns.py). Beside every
+time stands how right the answers are, by float64; the work, the bytes read, and what the machine's ceilings, measured
+in the same run, make of them (work.py).
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Literal
 
-import numpy as np
-
-from mmkg_sdk.errors import QueryError
+from mmkg_sdk.errors import DataError, QueryError
 from mmkg_sdk.files import write_atomically
 from mmkg_sdk.scores import CandidateScore, ComplexDistance, InnerProduct
 
-from .environment import environment, is_loaded, load_average, other_load, usable_cores
-from .rankers import RANKERS, takes_part
-from .worker_process import ContenderError, PointError, WorkerProcess
+from .ceilings import Ceilings, measure_ceilings
+from .environment import environment, is_loaded, load_average, moment, other_load, usable_cores
+from .exact_answers import COMPARED_QUERIES, exact_answers
+from .peers import PACKAGES, RANKERS, takes_part
+from .tucker import TUCKER_WAYS, TuckerPoint
+from .turns import take_turns
+from .work import Work
 
+FORMAT_VERSION = 1
 _LIMITS = {"rows": 1 << 27, "width": 1 << 16, "batch": 1 << 16, "k": 1 << 16}
+# The core of a wider one has more numbers than a process should make.
+_WIDEST_CORE = 1024
 
 
 @dataclass(frozen=True)
@@ -46,193 +47,196 @@ class Point:
     def candidate_score(self) -> CandidateScore:
         return InnerProduct() if self.score == "inner-product" else ComplexDistance(0.0)
 
-    @property
-    def gflop(self) -> float:
-        """Multiplications and additions of all scores; a modulus counts as eight with its root."""
-        return self.batch * self.rows * self.width * (2 if self.score == "inner-product" else 4) / 1e9
-
-    @property
-    def table_gb(self) -> float:
-        return self.rows * self.width * 4 / 1e9
+    def work(self, number_bytes: int, arithmetic: str) -> Work:
+        """Of one batch: all products, or four operations for each coordinate of a distance (a modulus counts as eight
+        with its root); the table read once in the precision that it is kept in."""
+        flop = self.batch * self.rows * self.width * (2 if self.score == "inner-product" else 4)
+        return Work(flop, self.rows * self.width * number_bytes, arithmetic)
 
 
 def run_race(
-    points: Sequence[Point],
+    points: Sequence[Point] | Sequence[TuckerPoint],
     out: str | Path,
     *,
-    rankers: Sequence[str] = tuple(RANKERS),
+    contenders: Sequence[str] | None = None,
     threads: int | None = None,
     seconds: float = 1.0,
     rounds: int = 3,
+    limit_s: float = 60.0,
+    ceilings: Ceilings | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Race the rankers and write a JSON file, anew after every point.
+    """Race at every point and write a JSON file, anew after each.
 
     Args:
+        points: of one kind, rankings or Tucker products.
         out: the file.
-        rankers: names from RANKERS; one that cannot run is a row that says why.
+        contenders: names from RANKERS or TUCKER_WAYS; None takes all. One that cannot run is a row that says why.
         threads: of each; None = all cores that this process may use.
-        seconds: measuring time per ranker, point and round.
+        seconds: measuring time per contender, point and round.
+        limit_s: a ranking that is expected to take longer for one batch is a row without a time.
+        ceilings: of this machine, where the caller measured them just now; None measures them.
 
     Returns:
-        What was written: "rows", one per point and ranker, with ms_p50, ms_min and ms_max; the machine's "ceilings";
-        "environment".
+        What was written: "rows", one per point and contender, with ms_p50, ms_min, ms_max and what turns.py adds; the
+        machine's "ceilings"; "settings"; "environment".
 
     Raises:
-        QueryError: a size or setting out of range, an unknown ranker, or `out` is a folder.
+        QueryError: a size or setting out of range, an unknown contender, or `out` is a folder.
     """
     threads = usable_cores() if threads is None else threads
-    _check(points, rankers, threads, seconds, rounds)
+    known = TUCKER_WAYS if points and isinstance(points[0], TuckerPoint) else RANKERS
+    chosen = list(known) if contenders is None else list(contenders)
+    _check(points, chosen, known, threads, seconds, rounds, limit_s)
     if Path(out).is_dir():
         raise QueryError(f"{out} is a folder; expected a file to write, such as {Path(out) / 'race.json'}.")
-    before = load_average()
+    if ceilings is None:
+        progress("measuring what the machine can do")
+        ceilings = measure_ceilings(threads, seconds)
     result: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "race": "tucker" if known is TUCKER_WAYS else "ranking",
         "complete": False,
-        "settings": {"threads": threads, "seconds": seconds, "rounds": rounds},
-        "ceilings": ceilings(threads),
+        "settings": {"threads": threads, "seconds": seconds, "rounds": rounds, "limit_s": limit_s},
+        "ceilings": ceilings.to_json(),
         "rows": [],
-        "environment": environment(threads=threads) | {"load_average_before": before},
+        "environment": environment(threads=threads, packages=PACKAGES) | {"load_average_before": load_average()},
     }
-    for point in points:
-        progress(f"{point.score}: {point.rows:,} rows of {point.width}, batch {point.batch}, k={point.k}")
-        result["rows"] += _race_point(point, rankers, threads, seconds, rounds, result["ceilings"])
-        _write(Path(out), result)
-    load = other_load(before, load_average(), threads)
+    began = moment()
+    turns = {"threads": threads, "seconds": seconds, "rounds": rounds}
+    with tempfile.TemporaryDirectory() as folder:
+        exact = _ExactFiles(Path(folder), points)
+        for point in points:
+            progress(point_name(asdict(point)))
+            if isinstance(point, TuckerPoint):
+                result["rows"] += _race_tucker(point, chosen, ceilings, turns)
+            else:
+                result["rows"] += _race_ranking(point, chosen, exact.file(point), ceilings, turns, limit_s)
+            _write(Path(out), result)
+    load = other_load(began, moment())
     result["complete"] = True
     result["environment"] |= {"other_load": load, "loaded_machine": is_loaded(load, usable_cores())}
     _write(Path(out), result)
     return result
 
 
-def ceilings(threads: int) -> dict[str, float]:
-    """What this machine does now: GB/s of reading memory with all threads, and GFLOP/s of numpy's float32 product.
+def read_race(path: str | Path) -> dict[str, Any]:
+    """A race from its file.
 
-    The product is a library's, not the processor's limit: a kernel may be above it.
+    Raises:
+        DataError: it cannot be read, or is none of this format.
     """
-    parts = np.array_split(np.ones(1 << 27, np.float32), threads)
-    square = np.random.default_rng(0).standard_normal((2048, 2048), np.float32)
-    reading, multiplying = [], []
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(5):
-            began = perf_counter()
-            list(pool.map(np.max, parts))
-            reading.append(perf_counter() - began)
-            began = perf_counter()
-            square @ square
-            multiplying.append(perf_counter() - began)
-    return {
-        "read_gb_per_second": round(4 * (1 << 27) / min(reading) / 1e9, 1),
-        "numpy_gflop_per_second": round(2 * 2048**3 / min(multiplying) / 1e9, 1),
-    }
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        if found["format_version"] != FORMAT_VERSION:
+            raise ValueError(f"format version {found['format_version']!r:.20}, this mmkg_sdk reads {FORMAT_VERSION}")
+        Ceilings.from_json(found["ceilings"])
+        if not all({"point", "contender", "status", "ms_p50", "note"} <= set(row) for row in found["rows"]):
+            raise ValueError("a row is not complete")
+    except (OSError, KeyError, TypeError, ValueError) as err:
+        raise DataError(
+            f"{path} is no result of `mmkg-sdk bench race` ({type(err).__name__}: {err}). Race again."
+        ) from err
+    result: dict[str, Any] = found
+    return result
 
 
-def race_table(result: dict[str, Any]) -> str:
-    """The rows for people: milliseconds, and how often the kernel is as fast as each peer."""
-    lines = []
-    for point in dict.fromkeys(tuple(sorted(row["point"].items())) for row in result["rows"]):
-        rows = [row for row in result["rows"] if tuple(sorted(row["point"].items())) == point]
-        size = dict(point)
-        lines.append(f"{size['score']}, {size['rows']:,} x {size['width']}, batch {size['batch']}, k={size['k']}")
-        own = rows[0].get("ms_p50")
-        for row in rows:
-            if row["ms_p50"] is None:
-                lines.append(f"  {row['ranker']:<38} {row['status']}: {row['note']}")
-                continue
-            ratio = f"  {row['ms_p50'] / own:5.2f}x" if own else ""
-            lines.append(
-                f"  {row['ranker']:<38} {row['ms_p50']:10.3f} ms{ratio}  {row['gflop_per_second']:7.1f} GFLOP/s  "
-                f"{row['table_gb_per_second']:6.1f} GB/s  agrees {row['agreement']:.4f}"
-            )
-    found = result["ceilings"]
-    lines.append(
-        f"this machine: reads {found['read_gb_per_second']} GB/s, numpy multiplies at "
-        f"{found['numpy_gflop_per_second']} GFLOP/s"
-    )
-    if result["environment"].get("loaded_machine"):
-        lines.append("Other work took cores meanwhile: compare these numbers with each other only.")
-    return "\n".join(lines)
+def point_name(point: dict[str, Any]) -> str:
+    """In words."""
+    if "rows" not in point:
+        return f"Tucker product, width {point['width']}, batch {point['batch']:,}"
+    return f"{point['score']}, {point['rows']:,} x {point['width']}, batch {point['batch']:,}, k={point['k']}"
 
 
-def _race_point(
-    point: Point, rankers: Sequence[str], threads: int, seconds: float, rounds: int, limits: dict[str, float]
+class _ExactFiles:
+    """The exact answers of every table, calculated when first asked for, with the largest k and batch of its points."""
+
+    def __init__(self, folder: Path, points: Iterable[Point | TuckerPoint]) -> None:
+        self._folder = folder
+        self._points = [point for point in points if isinstance(point, Point)]
+
+    def file(self, point: Point) -> Path:
+        same = [one for one in self._points if _table(one) == _table(point)]
+        path = self._folder / f"{self._points.index(same[0])}.npz"
+        if not path.is_file():
+            k, batch = max(one.k for one in same), max(one.batch for one in same)
+            exact_answers(point.rows, point.width, point.seed, point.candidate_score, batch, k).save(path)
+        return path
+
+
+def _table(point: Point) -> tuple[Any, ...]:
+    return point.score, point.rows, point.width, point.seed
+
+
+def _race_ranking(
+    point: Point, names: Sequence[str], exact: Path, ceilings: Ceilings, turns: dict[str, Any], limit_s: float
 ) -> list[dict[str, Any]]:
-    samples: dict[str, list[float]] = {name: [] for name in rankers}
-    notes = {name: note for name in rankers if (note := takes_part(name, point.candidate_score))}
-    with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
-        files = {name: Path(folder) / f"{i}.npy" for i, name in enumerate(rankers)}
-        workers = {}
-        for name in rankers:
-            if name not in notes:
-                job = {"name": name, "point": asdict(point), "threads": threads, "ids": str(files[name])}
-                workers[name] = stack.enter_context(WorkerProcess("race_worker", job, threads))
-                # One after the other: choosing a block is a measurement, too.
-                try:
-                    workers[name].wait_until_ready()
-                except (PointError, ContenderError) as err:
-                    notes[name] = str(err)
-        for number in range(rounds):
-            for name in list(workers)[:: -1 if number % 2 else 1]:
-                if name not in notes:
-                    try:
-                        samples[name] += workers[name].ask({"seconds": seconds})["ms"]
-                    except (PointError, ContenderError) as err:
-                        notes[name] = str(err)
-        ids = {name: np.sort(np.load(files[name])) for name in rankers if files[name].is_file()}
-    return [_row(point, name, samples[name], notes.get(name), ids, rankers[0], limits) for name in rankers]
+    absent = {name: note for name in names if (note := takes_part(name, point.candidate_score))}
+    common = {"race": "ranking", "point": asdict(point), "threads": turns["threads"], "limit_s": limit_s}
+    jobs = {name: {"name": name, "exact": str(exact), **common} for name in names if name not in absent}
+    needed = {name: RANKERS[name].needed_bytes(point.rows, point.width, point.batch) for name in jobs}
+    found = take_turns(jobs, needed, **turns)
+    rows = []
+    for name in names:
+        ranker = RANKERS[name]
+        row = {"point": asdict(point), "contender": name, "approximate": ranker.approximate}
+        if name in absent:
+            row |= {"status": "not measured", "note": absent[name], "samples": 0, "ms_p50": None}
+        else:
+            row |= found[name].row(point.work(ranker.number_bytes, ranker.arithmetic), ceilings)
+            row["compared_queries"] = min(point.batch, COMPARED_QUERIES)
+        rows.append(row)
+    return rows
 
 
-def _row(
-    point: Point,
-    name: str,
-    samples: list[float],
-    note: str | None,
-    ids: dict[str, Any],
-    reference: str,
-    limits: dict[str, float],
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"point": asdict(point), "ranker": name, "samples": len(samples), "note": note}
-    if not samples or note:
-        status = "not measured" if note and not samples else "failed"
-        return row | {"status": status, "ms_p50": None}
-    p50, least, most = (round(float(value), 4) for value in np.percentile(samples, [50, 0, 100]))
-    agreement = None
-    if reference in ids:
-        agreement = float(np.mean([np.isin(a, b).mean() for a, b in zip(ids[name], ids[reference], strict=True)]))
-    gflop, read = point.gflop / p50 * 1e3, point.table_gb / p50 * 1e3
-    return row | {
-        "status": "measured",
-        "ms_p50": p50,
-        "ms_min": least,
-        "ms_max": most,
-        "agreement": agreement,
-        "gflop_per_second": round(gflop, 2),
-        # Of the float32 table read once; what lies in a cache is read faster than memory.
-        "table_gb_per_second": round(read, 2),
-        "share_of_reading": round(read / limits["read_gb_per_second"], 3),
-        "share_of_numpy_product": round(gflop / limits["numpy_gflop_per_second"], 3),
+def _race_tucker(
+    point: TuckerPoint, names: Sequence[str], ceilings: Ceilings, turns: dict[str, Any]
+) -> list[dict[str, Any]]:
+    jobs = {
+        name: {"race": "tucker", "name": name, "point": asdict(point), "threads": turns["threads"]} for name in names
     }
+    found = take_turns(jobs, {name: TUCKER_WAYS[name].needed_bytes(point) for name in names}, **turns)
+    rows = []
+    for name in names:
+        way = TUCKER_WAYS[name]
+        work = point.work(way.number_bytes, way.arithmetic)
+        rows.append({"point": asdict(point), "contender": name, **found[name].row(work, ceilings)})
+    return rows
 
 
 def _write(path: Path, result: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(result, indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
 
 
-def _check(points: Sequence[Point], rankers: Sequence[str], threads: int, seconds: float, rounds: int) -> None:
+def _check(
+    points: Sequence[Point] | Sequence[TuckerPoint],
+    chosen: Sequence[str],
+    known: Iterable[str],
+    threads: int,
+    seconds: float,
+    rounds: int,
+    limit_s: float,
+) -> None:
     for point in points:
         for name, most in _LIMITS.items():
-            if not 1 <= getattr(point, name) <= most:
+            if hasattr(point, name) and not 1 <= getattr(point, name) <= most:
                 raise QueryError(f"{name} is {getattr(point, name)}; expected 1 to {most:,}.")
+        if isinstance(point, TuckerPoint):
+            if point.width > _WIDEST_CORE:
+                raise QueryError(f"width is {point.width}; a core is raced up to {_WIDEST_CORE:,}.")
+            continue
         if point.k > point.rows:
             raise QueryError(f"k is {point.k}, but there are {point.rows} rows; expected at most as many.")
         if point.score == "distance" and point.width % 2:
             raise QueryError(f"width is {point.width}; a distance needs real and imaginary parts, so an even number.")
-    for name in rankers:
-        if name not in RANKERS:
-            raise QueryError(f"unknown ranker {name!r}; expected some of {', '.join(RANKERS)}.")
-    if not points or not rankers:
-        raise QueryError("nothing to race: expected at least one point and one ranker.")
-    if not 1 <= threads <= 1024 or not 0 < seconds <= 3600 or not 1 <= rounds <= 100:
+    for name in chosen:
+        if name not in known:
+            raise QueryError(f"unknown contender {name!r}; expected some of {', '.join(known)}.")
+    if not points or not chosen:
+        raise QueryError("nothing to race: expected at least one point and one contender.")
+    if not 1 <= threads <= 1024 or not 0 < seconds <= 3600 or not 1 <= rounds <= 100 or not 0 < limit_s <= 600:
         raise QueryError(
-            f"threads {threads}, seconds {seconds}, rounds {rounds}; expected 1 to 1,024, up to 3,600, and 1 to 100."
+            f"threads {threads}, seconds {seconds}, rounds {rounds}, limit_s {limit_s}; expected 1 to 1,024, up to "
+            "3,600, 1 to 100, and up to 600."
         )

@@ -1,8 +1,9 @@
-"""One ranker at one point of a race, in a process of its own: `python -m mmkg_sdk.bench.race_worker JOB`.
+"""One contender at one point of a race, in a process of its own: `python -m mmkg_sdk.bench.race_worker JOB`.
 
-JOB is a JSON object with name (of a ranker), point, threads and ids (a file to write). Every line of
-stdin is a request, {"seconds": 1.0}; the reply is one line, {"ms": [...]}, and {"ready": true} before the first.
-{"error": ...} in its place says why there is none.
+JOB is a JSON object with race ("ranking" or "tucker"), name, point, threads, limit_s and, for rankings, exact (a file
+of ExactAnswers). Every line of stdin is a request, {"seconds": 1.0}; the reply is one line, {"ms": [...],
+"agreement": 1.0, "max_score_error": 1e-6, "details": {...}}, and {"ready": true} before the first. {"error": ...} in
+its place says why there is none.
 """
 
 from __future__ import annotations
@@ -11,18 +12,23 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from mmkg_sdk.errors import BackendError, MmkgError
 
-from mmkg_sdk.errors import MmkgError
-
+from .exact_answers import COMPARED_QUERIES, ExactAnswers
+from .peers import RANKERS
 from .race import Point
-from .rankers import open_ranker
+from .random_table import random_batch, whole_table
+from .tucker import TUCKER_WAYS, TuckerPoint, tucker_errors, tucker_inputs, tucker_weights
 
 _MIN_SAMPLES = 3
 # Batches that take turns, so that no answer is at hand from the call before.
 _BATCHES = 4
+
+# Answers batch number i, and what is known of the answers before the clock runs.
+Opened = tuple[Callable[[int], Any], dict[str, Any]]
 
 
 def main() -> None:
@@ -35,33 +41,68 @@ def main() -> None:
         channel.flush()
 
     job = json.loads(sys.argv[1])
-    point = Point(**job["point"])
     try:
-        table = _vectors(point, 0, point.rows)
-        batches = [_vectors(point, 1 + number, point.batch) for number in range(_BATCHES)]
-        answer = open_ranker(job["name"], table, point.candidate_score, point.k, job["threads"], batches[0])
-        np.save(job["ids"], answer(batches[0]), allow_pickle=False)
-    except (MmkgError, ImportError, MemoryError) as err:
-        reply({"error": f"{type(err).__name__}: {err}"})
+        call, found = _ranking(job) if job["race"] == "ranking" else _tucker(job)
+    except ImportError as err:
+        reply({"error": f"not installed: {err}. The peers come with: pip install 'mmkg_sdk[peers]'"})
         return
-    for queries in batches[1:]:
-        answer(queries)
+    except MemoryError:
+        reply({"error": "out of memory"})
+        return
+    except Exception as err:  # whatever a peer raises, it is one row without a time, and the race goes on
+        reply({"error": f"{'' if isinstance(err, MmkgError) else f'{type(err).__name__}: '}{err}"})
+        return
     reply({"ready": True})
     for line in sys.stdin:
         samples: list[float] = []
         seconds = json.loads(line)["seconds"]
         began = time.perf_counter()
         while len(samples) < _MIN_SAMPLES or time.perf_counter() - began < seconds:
-            queries = batches[len(samples) % _BATCHES]
             start = time.perf_counter()
-            answer(queries)
+            call(len(samples) % _BATCHES)
             samples.append(1e3 * (time.perf_counter() - start))
-        reply({"ms": samples})
+        reply({"ms": samples, **found})
 
 
-def _vectors(point: Point, stream: int, count: int) -> NDArray[np.float32]:
-    """Normal numbers, as trained vectors nearly are; equal in every process."""
-    return np.random.default_rng([point.seed, stream]).standard_normal((count, point.width), np.float32)
+def _ranking(job: dict[str, Any]) -> Opened:
+    point = Point(**job["point"])
+    table = whole_table(point.rows, point.width, point.seed)
+    batches = [random_batch(number, point.batch, point.width, point.seed) for number in range(_BATCHES)]
+    answer = RANKERS[job["name"]].open(table, point.candidate_score, point.k, job["threads"], batches[0])
+    del table  # one that made a copy needs it no more
+    few = batches[0][:COMPARED_QUERIES]
+    answer(few)
+    began = time.perf_counter()
+    answer(few)
+    _check_patience((time.perf_counter() - began) * point.batch / len(few), job["limit_s"])
+    for queries in batches[1:]:
+        answer(queries)
+    found = answer(batches[0])
+    agreement, error = ExactAnswers.read(job["exact"]).compared(found.ids, found.scores)
+    return lambda number: answer(batches[number]), {
+        "agreement": agreement,
+        "max_score_error": error,
+        "details": found.details,
+    }
+
+
+def _tucker(job: dict[str, Any]) -> Opened:
+    point = TuckerPoint(**job["point"])
+    weights = tucker_weights(point)
+    batches = [tucker_inputs(point, number) for number in range(_BATCHES)]
+    way = TUCKER_WAYS[job["name"]].open(*weights, job["threads"])
+    for context, relation in batches[1:]:
+        way(context, relation)
+    errors = tucker_errors(weights, batches[0], way(*batches[0]))
+    return lambda number: way(*batches[number]), errors
+
+
+def _check_patience(expected_s: float, limit_s: float) -> None:
+    if expected_s > limit_s:
+        raise BackendError(
+            f"a batch would take about {expected_s:,.0f} s, by the time of its first {COMPARED_QUERIES} queries; the "
+            f"limit is {limit_s:g} s"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Who ranks: the compiled kernels and their peers, each made for one table, the k best rows of a batch as its answer.
+"""Who ranks: the compiled kernels and what the SDK itself may fall back to, each made for one table, the k best rows of
+a batch as its answer. peers.py has the others.
 
 A peer gets what makes it fast: ONNX Runtime its table as a constant, so that it is packed once; torch the block of rows
 that a first try finds fastest. numpy is what the SDK itself falls back to.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,32 +21,70 @@ from mmkg_sdk.ranking import top_k
 from mmkg_sdk.scores import CandidateScore, ComplexDistance, InnerProduct
 
 Table = NDArray[np.float32]
-# Ids of the k best rows of each query, int64 [batch, k].
-Answer = Callable[[Table], NDArray[np.int64]]
 
 _PRODUCT_BLOCKS = (2048, 8192, 65536)
 # A difference of every query, row and coordinate should stay in a cache.
 _DISTANCE_BLOCKS = (8, 32, 128, 512)
+# A block is chosen with at most so many queries.
+_TRIED_QUERIES = 256
 
 
-def open_ranker(name: str, table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
-    """One of RANKERS.
+@dataclass(frozen=True)
+class Found:
+    """One answer.
 
-    Args:
-        table: float32 [rows, width].
-        queries: float32 [batch, width], of the kind that will be asked; to choose a block with.
-
-    Raises:
-        ImportError: its package is not installed.
-        BackendError: the kernels are absent.
+    Attributes:
+        ids: int64 [batch, k], best first.
+        scores: floats [batch, k], higher is better.
+        details: what else the ranker says of this call, such as rows that it settled per query.
     """
-    return RANKERS[name](table, score, k, threads, queries)
+
+    ids: NDArray[np.int64]
+    scores: NDArray[np.floating]
+    details: dict[str, float] = field(default_factory=dict)
+
+
+Answer = Callable[[Table], Found]
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """One way to rank.
+
+    Attributes:
+        open: from table float32 [rows, width], score, k, threads, and queries float32 [batch, width] of the kind that
+            will be asked, to choose a block with. Raises ImportError: its package is not installed; BackendError: the
+            kernels are absent, or have no such storage here.
+        arithmetic: the ceiling (ceilings.py) that its first pass is held against.
+        number_bytes: of a number of the table as it reads it.
+        copy_bytes: of memory for every number of the table, beside the float32 one.
+        score_bytes: of memory for every query and row; 0 where scores are not kept.
+        distances: whether it has complex distances, too.
+        approximate: whether its answers are not meant to be exact.
+    """
+
+    open: Callable[[Table, CandidateScore, int, int, Table], Answer]
+    arithmetic: str = "float32"
+    number_bytes: int = 4
+    copy_bytes: int = 0
+    score_bytes: int = 0
+    distances: bool = False
+    approximate: bool = False
+
+    def needed_bytes(self, rows: int, width: int, batch: int) -> float:
+        """Of memory, at the most."""
+        return float(rows) * (width * (4 + self.copy_bytes) + batch * self.score_bytes)
 
 
 def _compiled(storage: Any) -> Callable[..., Answer]:
     def made(table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
         scan = Scan(table, score, threads, storage=storage)
-        return lambda asked: scan.top_k(asked, k).ids.reshape(len(asked), k)
+
+        def answer(asked: Table) -> Found:
+            found = scan.top_k(asked, k)
+            return Found(found.ids.reshape(len(asked), k), found.scores.reshape(len(asked), k))
+
+        return answer
 
     return made
 
@@ -56,25 +96,26 @@ def _onnxruntime(table: Table, score: CandidateScore, k: int, threads: int, quer
 
     width = table.shape[1]
     nodes = [
-        helper.make_node("MatMul", ["queries", "table"], ["scores"]),
-        helper.make_node("TopK", ["scores", "k"], ["values", "ids"], largest=1, sorted=1),
+        helper.make_node("MatMul", ["queries", "table"], ["all"]),
+        helper.make_node("TopK", ["all", "k"], ["scores", "ids"], largest=1, sorted=1),
     ]
     constants = [
         helper.make_tensor("table", TensorProto.FLOAT, (width, len(table)), table.T.tobytes(), raw=True),
         helper.make_tensor("k", TensorProto.INT64, (1,), [k]),
     ]
+    outputs = {"ids": TensorProto.INT64, "scores": TensorProto.FLOAT}
     graph = helper.make_graph(
         nodes,
         "rank",
         [helper.make_tensor_value_info("queries", TensorProto.FLOAT, ("batch", width))],
-        [helper.make_tensor_value_info("ids", TensorProto.INT64, ("batch", k))],
+        [helper.make_tensor_value_info(name, kind, ("batch", k)) for name, kind in outputs.items()],
         constants,
     )
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
     )
-    return lambda asked: np.asarray(session.run(["ids"], {"queries": asked})[0])
+    return lambda asked: Found(*session.run(list(outputs), {"queries": asked}))
 
 
 def _torch(table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
@@ -91,46 +132,38 @@ def _torch(table: Table, score: CandidateScore, k: int, threads: int, queries: T
         return torch.hypot(real, imaginary).sum(dim=-1).neg_()  # faster than squares and a root
 
     def in_blocks(block: int) -> Answer:
-        def answer(asked: Table) -> NDArray[np.int64]:
+        def answer(asked: Table) -> Found:
             with torch.inference_mode():
                 given = torch.from_numpy(asked)
                 blocks = [slice(start, start + block) for start in range(0, len(rows), block)]
                 found = torch.cat([scores(given, part) for part in blocks], dim=1)
-                return found.topk(min(k, found.shape[1]), dim=1).indices.numpy()
+                best = found.topk(min(k, found.shape[1]), dim=1)
+                return Found(best.indices.numpy(), best.values.numpy())
 
         return answer
 
-    return _fastest([in_blocks(block) for block in _blocks(len(table), score)], queries)
+    return _fastest([in_blocks(block) for block in _blocks(len(table), score)], queries[:_TRIED_QUERIES])
 
 
 def _numpy(table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
-    return lambda asked: top_k(asked, table, k, None, score).ids.reshape(len(asked), k)
+    def answer(asked: Table) -> Found:
+        found = top_k(asked, table, k, None, score)
+        return Found(found.ids.reshape(len(asked), k), found.scores.reshape(len(asked), k))
+
+    return answer
 
 
-def _faiss(table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
-    import faiss
-
-    faiss.omp_set_num_threads(threads)
-    index = faiss.IndexFlatIP(table.shape[1])
-    index.add(table)
-    return lambda asked: index.search(asked, k)[1]
-
-
-_PRODUCTS_ONLY = ("compiled kernel, bfloat16 first pass", "ONNX Runtime, prepacked", "faiss flat")
 # The first one is what the others are compared with.
-RANKERS: dict[str, Callable[..., Answer]] = {
-    "compiled kernel": _compiled("float32"),
-    "compiled kernel, bfloat16 first pass": _compiled("bfloat16"),
-    "ONNX Runtime, prepacked": _onnxruntime,
-    "torch": _torch,
-    "numpy": _numpy,
-    "faiss flat": _faiss,
+OWN_RANKERS: dict[str, Ranker] = {
+    "compiled kernel": Ranker(_compiled("float32"), distances=True),
+    "compiled kernel, bfloat16 first pass": Ranker(_compiled("bfloat16"), "bfloat16", number_bytes=2, copy_bytes=2),
+    "compiled kernel, int8 first pass": Ranker(_compiled("int8"), "int8", number_bytes=1, copy_bytes=1),
+    # The table transposed, in the model, in the model's bytes, in the session, and packed.
+    "ONNX Runtime, prepacked": Ranker(_onnxruntime, copy_bytes=16, score_bytes=8),
+    # A block's scores, and all of them joined; the halves of complex rows are a copy.
+    "torch": Ranker(_torch, copy_bytes=4, score_bytes=8, distances=True),
+    "numpy": Ranker(_numpy, distances=True),
 }
-
-
-def takes_part(name: str, score: CandidateScore) -> str | None:
-    """Why a ranker has no such score; None if it has."""
-    return "inner products only" if isinstance(score, ComplexDistance) and name in _PRODUCTS_ONLY else None
 
 
 def _blocks(rows: int, score: CandidateScore) -> list[int]:

@@ -13,14 +13,16 @@ from typing import Any, Literal
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.files import write_atomically
 
+from .ceilings import Ceilings
 from .curves import Tokens
 from .percentiles import Numbers
 from .places import Mode
+from .work import Bound
 
 # What the width of a model is called in the configurations of the families, and in print.
 _WIDTHS = {"embedding_dim": "d", "hidden_dim": "d", "text_width": "text d", "image_width": "image d"}
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 RESULTS_JSON, RESULTS_CSV, THROUGHPUT_PNG, REPORT_HTML = "results.json", "results.csv", "throughput.png", "report.html"
 
 # Unit, kind of tokens, and the batch size where one was asked for.
@@ -41,10 +43,14 @@ class Row:
         status: "failed" places have no number, and `note` says why; so it does for what was "not measured".
         samples: how many times or rates the numbers stand for, of all rounds together.
         max_difference: largest absolute difference of the outputs from those of the reference contender.
+        bound: the ceiling that binds, of arithmetic or of reading memory.
+        no_work: why operations and bytes, or their share of a ceiling, are not known.
         sustained: whether the contender kept up with the arrivals in every round; None if too few came to say.
         numbers: what was found, by name; None is what the samples do not carry or the system does not say. Times in
             milliseconds, memory in MiB; percentiles.py says what _low and _high are.
-            "throughput" and "offline": per_second (median), per_second_low, _high, _min, _max.
+            "throughput" and "offline": per_second (median), per_second_low, _high, _min, _max. "throughput" also
+            flop_per_item, bytes_per_item (work.py), gflop_per_second, gb_per_second, ceiling_per_second (items), and
+            percent_of_ceiling; `no_work` says why not.
             "single-stream" and "server": latency_ms_p50, _p90, _p99, _p99.9, _min, _max, and _p50_low, _p50_high,
             _p99_low, _p99_high; "server" also offered_per_second.
             "cold-start": first_answer_ms (from the start of the process), of which import_ms, load_ms and answer_ms;
@@ -67,6 +73,8 @@ class Row:
     rounds: int = 0
     items_per_sample: int | None = None
     max_difference: float | None = None
+    bound: Bound | None = None
+    no_work: str | None = None
     sustained: bool | None = None
     note: str | None = None
     numbers: Numbers = field(default_factory=dict)
@@ -83,16 +91,20 @@ class BenchReport:
 
     Attributes:
         complete: False while the sweep runs, and for ever if it was interrupted.
-        bundle: family, precision and sizes of what was measured.
+        bundle: name, family, precision and config of what was measured, its size in bytes, and the seconds that its
+            export took on the machine that made it (None: an older bundle).
         settings: modes, token_counts, batch_sizes (null is the SDK's own), seconds, rounds, threads, omp_wait_policy,
             seed, reference.
-        environment: see `environment`; with the load before and after.
+        environment: see `environment`; with the load before and after, and `other_load`, the cores that other work took
+            meanwhile.
+        ceilings: what the machine can do, measured in the same run.
     """
 
     complete: bool
     bundle: dict[str, Any]
     settings: dict[str, Any]
     environment: dict[str, Any]
+    ceilings: Ceilings
     rows: tuple[Row, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -102,6 +114,7 @@ class BenchReport:
             "bundle": self.bundle,
             "settings": self.settings,
             "environment": self.environment,
+            "ceilings": self.ceilings.to_json(),
             "rows": [asdict(row) for row in self.rows],
         }
 
@@ -160,6 +173,7 @@ class BenchReport:
     def remarks(self) -> list[str]:
         """What a reader must know beside the numbers: failed places, other load, an unfinished sweep."""
         remarks = list(dict.fromkeys(f"{row.contender}: {row.status}: {row.note}" for row in self.rows if row.note))
+        remarks += dict.fromkeys(f"No share of a ceiling: {row.no_work}." for row in self.rows if row.no_work)
         if self.environment.get("loaded_machine"):
             load = self.environment["other_load"]
             remarks.append(
@@ -195,7 +209,8 @@ def read_report(path: str | Path) -> BenchReport:
     try:
         rows = tuple(_row(row) for row in found["rows"])
         parts = {name: dict(found[name]) for name in ("bundle", "settings", "environment")}
-        return BenchReport(bool(found["complete"]), rows=rows, **parts)
+        ceilings = Ceilings.from_json(found["ceilings"])
+        return BenchReport(bool(found["complete"]), rows=rows, ceilings=ceilings, **parts)
     except (KeyError, TypeError, ValueError) as err:
         raise DataError(f"{path} is damaged ({type(err).__name__}: {err}). Measure again.") from err
 

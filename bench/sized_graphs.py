@@ -25,6 +25,8 @@ from .curves import Curve, resized
 # Texts, images or questions in one run.
 _BATCH = 8
 _SEED = 0
+# Weights of which every run reads all (families/exported.py).
+_MULTIPLIED = ("multiplied_weight", "multiplied_patches")
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -37,11 +39,16 @@ class SizedGraph:
         inputs: random ones, equal for every runtime.
         items: what a run answers, in the unit of the curve.
         run: one run of `inputs`: the outputs by name.
+        flop: of a run: the products of the module, as torch counts them.
+        bytes: of a run at the least: weights that are multiplied, inputs and outputs, each once; no tables of which a
+            few rows are read.
     """
 
     inputs: Arrays
     items: int
     run: Callable[[], Arrays]
+    flop: int
+    bytes: int
 
 
 def open_sized(bundle: Bundle, curve: Curve, count: int, backend: str, threads: int) -> SizedGraph:
@@ -57,6 +64,8 @@ def open_sized(bundle: Bundle, curve: Curve, count: int, backend: str, threads: 
         import torch
     except ModuleNotFoundError as err:
         raise missing_package("torch", "train", f"measuring {bundle.family} by its number of tokens") from err
+    from torch.utils.flop_counter import FlopCounterMode
+
     from mmkg_sdk.families.exported import DTYPES
 
     config = resized(bundle, curve.tokens, count)
@@ -72,8 +81,15 @@ def open_sized(bundle: Bundle, curve: Curve, count: int, backend: str, threads: 
     torch.manual_seed(_SEED)
     model = family_part(bundle.family, "model").build(config.to_json(), {})
     module = family_part(bundle.family, "graphs").graph_modules(model, DTYPES[bundle.precision])[curve.graph]
-    run = _in_torch(module, spec, inputs) if backend == "torch" else _in_onnxruntime(module, spec, inputs, threads)
-    return SizedGraph(inputs, sizes["candidates"] if curve.unit == "pairs" else _BATCH, run)
+    in_torch = _in_torch(module, spec, inputs)
+    with FlopCounterMode(display=False) as counter:
+        outputs = in_torch()
+    weights = (buffer for name, buffer in module.named_buffers() if name.endswith(_MULTIPLIED))
+    read = sum(buffer.nbytes for buffer in weights)
+    read += sum(array.nbytes for array in (*inputs.values(), *outputs.values()))
+    run = in_torch if backend == "torch" else _in_onnxruntime(module, spec, inputs, threads)
+    items = sizes["candidates"] if curve.unit == "pairs" else _BATCH
+    return SizedGraph(inputs, items, run, counter.get_total_flops(), read)
 
 
 def _spec(bundle: Bundle, config: Any, curve: Curve, count: int) -> GraphSpec:

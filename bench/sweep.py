@@ -14,15 +14,17 @@ import numpy as np
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import QueryError
 
+from .ceilings import Ceilings, measure_ceilings
 from .cold_start import cold_start
 from .contenders import REFERENCE, Contender, contenders
 from .curves import Counts, chosen_counts
-from .environment import environment, is_loaded, load_average, other_load, usable_cores
+from .environment import environment, is_loaded, load_average, moment, other_load, usable_cores
 from .page import write_page
 from .percentiles import Numbers, latency_numbers, rate_numbers, start_numbers
 from .places import Place, chosen_batches, chosen_modes, places
 from .plot import check_plotting, draw_throughput
 from .report import REPORT_HTML, THROUGHPUT_PNG, BenchReport, Row
+from .work import Share, Work, arithmetic_of, entity_work, share_of_ceiling
 from .worker_process import WAIT_POLICY, ContenderError, PointError, WorkerProcess
 
 SEED = 0
@@ -34,12 +36,15 @@ class _Point:
 
     contender: Contender
     place: Place
+    bundle: Bundle
+    ceilings: Ceilings
     replies: list[dict[str, Any]] = field(default_factory=list)
     numbers: Numbers = field(default_factory=dict)
     max_difference: float | None = None
     note: str | None = None
     failed: bool = False
     offered_per_second: float | None = None
+    share: Share | None = None
 
     @property
     def open(self) -> bool:
@@ -71,6 +76,8 @@ class _Point:
             rounds=len(self.replies),
             items_per_sample=found.get("items_per_sample"),
             max_difference=self.max_difference,
+            bound=self.share.bound if self.share else None,
+            no_work=self._no_work(),
             sustained=self._sustained(),
             note=self.note,
             numbers=self.numbers,
@@ -87,9 +94,43 @@ class _Point:
         if self.place.mode == "cold-start":
             return start_numbers(self.replies)
         if self.place.mode in ("throughput", "offline"):
-            return rate_numbers([reply["per_second"] for reply in self.replies])
+            rates = rate_numbers([reply["per_second"] for reply in self.replies])
+            return rates | self._work_numbers(rates["per_second"] or 0.0)
         offered: Numbers = {"offered_per_second": self.offered_per_second} if self.place.load else {}
         return offered | latency_numbers([reply["latency_ms"] for reply in self.replies])
+
+    def _work_numbers(self, per_second: float) -> Numbers:
+        """What an item costs, and where its rate stands beside the ceilings; none for questions."""
+        work = self._work()
+        if work is None:
+            return {}
+        self.share = share_of_ceiling(work, per_second, self.ceilings)
+        return {
+            "flop_per_item": work.flop,
+            "bytes_per_item": work.bytes,
+            "gflop_per_second": self.share.gflop_per_second,
+            "gb_per_second": self.share.gb_per_second,
+            "ceiling_per_second": self.share.ceiling_per_second,
+            "percent_of_ceiling": self.share.percent,
+        }
+
+    def _work(self) -> Work | None:
+        curve, count, found = self.place.curve, self.place.token_count, self.replies[-1]
+        arithmetic = arithmetic_of(self.bundle)
+        if curve is None or count is None or arithmetic is None:
+            return None
+        if curve.tokens == "all":
+            return entity_work(self.bundle, self.contender.graph(curve), count, found["batch"])
+        return Work(**found["work"], arithmetic=arithmetic)
+
+    def _no_work(self) -> str | None:
+        if not self.place.curve or not self.replies or (self.share and self.share.bound):
+            return None
+        arithmetic = arithmetic_of(self.bundle)
+        if arithmetic is None:
+            return f"no ceiling of {self.bundle.precision} arithmetic is measured"
+        rates = (self.ceilings.read, self.ceilings.arithmetic[arithmetic])
+        return "; ".join(rate.by for rate in rates if rate.per_second is None)
 
 
 def run_benchmark(
@@ -103,6 +144,7 @@ def run_benchmark(
     seconds: float = 1.0,
     rounds: int = 2,
     plot: bool = True,
+    ceilings: Ceilings | None = None,
     progress: Callable[[str], None] = lambda message: None,
 ) -> BenchReport:
     """Measure a bundle on the CPU and write results.json, results.csv, throughput.png and report.html.
@@ -122,6 +164,7 @@ def run_benchmark(
         seconds: measuring time per contender, point and round.
         rounds: how often everything is repeated.
         plot: draw throughput.png and report.html, which need matplotlib and plotly.
+        ceilings: of this machine, where the caller measured them just now; None measures them.
         progress: is told what happens, one line at a time.
 
     Raises:
@@ -151,7 +194,10 @@ def run_benchmark(
         "seed": SEED,
         "reference": REFERENCE.name,
     }
-    sweep = _Sweep(opened, folder, places(opened, chosen, counts, batches), settings, progress)
+    if ceilings is None:
+        progress("measuring what the machine can do")
+        ceilings = measure_ceilings(threads, seconds)
+    sweep = _Sweep(opened, folder, places(opened, chosen, counts, batches), settings, ceilings, progress)
     for number in range(rounds):
         sweep.round(number)
     report = sweep.finish()
@@ -170,15 +216,17 @@ class _Sweep:
         folder: Path,
         where: list[Place],
         settings: dict[str, Any],
+        ceilings: Ceilings,
         progress: Callable[[str], None],
     ) -> None:
         self.bundle, self.folder, self.places, self.progress = bundle, folder, where, progress
+        self.ceilings, self.began = ceilings, moment()
         self.settings, self.threads = settings, settings["threads"]
         self.contenders = contenders(bundle)
         self.environment = environment(bundle.path, self.threads)
         self.environment["load_average_before"] = self.environment.pop("load_average")
         self.points = {
-            (contender, place): _Point(contender, place)
+            (contender, place): _Point(contender, place, bundle, ceilings)
             for contender in self.contenders
             for place in self.places
             if place.curve or contender.answers
@@ -227,14 +275,15 @@ class _Sweep:
         manifest = self.bundle.manifest
         described = {"name": self.bundle.path.name}
         described |= {name: manifest[name] for name in ("family", "precision", "config")}
+        described["bytes"] = sum(entry["bytes"] for entry in manifest["files"].values())
+        described["export_seconds"] = manifest["provenance"].get("export_seconds")
         rows = tuple(point.row() for point in self.points.values())
-        return BenchReport(complete, described, self.settings, dict(self.environment), rows)
+        return BenchReport(complete, described, self.settings, dict(self.environment), self.ceilings, rows)
 
     def finish(self) -> BenchReport:
         """Add the conditions after the sweep and write everything."""
-        before, after = self.environment["load_average_before"], load_average()
-        load = other_load(before, after, self.threads)
-        self.environment["load_average_after"] = after
+        load = other_load(self.began, moment())
+        self.environment["load_average_after"] = load_average()
         self.environment["other_load"] = load
         self.environment["loaded_machine"] = is_loaded(load, usable_cores())
         report = self.report(complete=True)

@@ -38,13 +38,14 @@ class Table:
 
 def report_table(report: BenchReport) -> str:
     """All tables as text."""
-    sections = [f"Medians ({report.conditions()})", *map(str, tables(report)), "\n".join(report.remarks())]
+    head = f"Medians ({report.conditions()})\n{report.ceilings.words()}"
+    sections = [head, *map(str, tables(report)), "\n".join(report.remarks())]
     return "\n\n".join(section for section in sections if section)
 
 
 def tables(report: BenchReport) -> list[Table]:
     """Those that have rows."""
-    found = [throughput_table(report, panel) for panel in report.panels()]
+    found = [make(report, panel) for panel in report.panels() for make in (throughput_table, work_table)]
     found += [latency_table(report), offline_table(report), server_table(report), start_table(report)]
     return [table for table in found if len(table.cells) > 1]
 
@@ -65,6 +66,24 @@ def throughput_table(report: BenchReport, panel: Panel) -> Table:
         footnotes.append(f"largest difference between outputs of contenders: {max(differences):.1e}")
     sized = f", batches of {batch:,}" if batch else ""
     return Table(f"{unit.capitalize()} per second ({rows[0].graph}{sized})", cells, tuple(footnotes))
+
+
+def work_table(report: BenchReport, panel: Panel) -> Table:
+    """A line per contender and token count: what an item costs, and how near the machine's ceilings that runs."""
+    unit, tokens, _ = panel
+    cells = [["contender", axis_name(tokens), "MFLOP", "kB", "GFLOP/s", "GB/s", "of the ceiling", "bound"]]
+    for name in report.contenders():
+        for row in report.curve(name, panel):
+            found = row.numbers
+            if found.get("flop_per_item") is None:
+                continue
+            numbers = [(found["flop_per_item"] or 0.0) / 1e6, (found["bytes_per_item"] or 0.0) / 1e3]
+            numbers += [found["gflop_per_second"] or 0.0, found["gb_per_second"] or 0.0]
+            percent = found["percent_of_ceiling"]
+            share = "-" if percent is None else f"{percent:.0f} %"
+            cells.append([name, str(row.token_count), *map(_number, numbers), share, row.bound or "-"])
+    note = f"MFLOP and kB: of each of the {unit} at the least, weights once a batch (bench/work.py)"
+    return Table(f"Work and share of the machine's ceilings ({unit})", cells, (note,))
 
 
 def latency_table(report: BenchReport) -> Table:
@@ -123,7 +142,7 @@ def _rate(row: Row, reference: Row | None = None) -> str:
     if rate is None:
         return row.status
     base = reference.numbers.get("per_second") if reference and reference.contender != row.contender else None
-    return f"{_number(rate)} ({rate / base:.2g}x)" if base else _number(rate)
+    return f"{_number(rate)} ({_number(rate / base)}x)" if base else _number(rate)
 
 
 def _latencies(row: Row) -> list[str]:

@@ -92,7 +92,8 @@ def _throughput(opened: Any, job: Mapping[str, Any], request: Mapping[str, Any])
         return asdict(entity_rates(opened, graph, count, request["batch"], seconds=seconds, seed=seed))
     sized = open_sized(opened.bundle, curve, count, job["backend"], job["threads"])
     np.save(request["outputs"], compared_outputs(sized, curve.graph, opened.bundle.precision), allow_pickle=False)
-    return asdict(graph_rates(sized, seconds=seconds))
+    work = {"flop": sized.flop / sized.items, "bytes": sized.bytes / sized.items}
+    return asdict(graph_rates(sized, seconds=seconds)) | {"work": work}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -56,6 +57,7 @@ def export_bundle(
         ExportError: no weights, unknown precision, target taken, disk full, or parity beyond tolerance; then
             nothing is written, and the message holds the table of differences.
     """
+    began = time.perf_counter()
     run = run if isinstance(run, Run) else Run.open(run)
     if precision not in PRECISIONS:
         raise ExportError(f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}.")
@@ -92,6 +94,8 @@ def export_bundle(
         _write_json(folder / "parity.json", report.to_json())
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, report), encoding="utf-8")
         files = {path.name: _entry(path) for path in sorted(folder.iterdir())}
+        # All of it: encoding, tracing, parity, probes.
+        manifest["provenance"]["export_seconds"] = round(time.perf_counter() - began, 2)
         _write_json(folder / MANIFEST, manifest | {"files": files})
     return report
 

@@ -141,34 +141,89 @@ def compare(before: Path, after: Path, as_json: bool) -> None:
 
 
 @bench.command()
-@click.option("--score", type=click.Choice(["inner-product", "distance"]), default="inner-product", show_default=True)
-@click.option("--rows", callback=_counts, default="15000,200000", show_default=True, help="Entities of the tables.")
+@click.option(
+    "--score",
+    type=click.Choice(["inner-product", "distance", "tucker"]),
+    default="inner-product",
+    show_default=True,
+    help="What is raced: ranking by products or by rotated distances, or the Tucker product of queries.",
+)
+@click.option(
+    "--rows",
+    callback=_counts,
+    default="15000,200000",
+    show_default=True,
+    help="Entities of the tables, whole numbers with commas between; up to 10000000 fits 24 GB. Not of tucker.",
+)
 @click.option("--width", type=click.IntRange(1), default=256, show_default=True, help="Numbers in a vector.")
 @click.option("--batches", callback=_counts, default="1,32,256", show_default=True, help="Queries at once.")
 @click.option("-k", "counts", callback=_counts, default="10", show_default=True, help="Answers per query.")
+@click.option(
+    "--contender",
+    "contenders",
+    multiple=True,
+    help="Who takes part; more than one by repeating the option. Default: all.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="File for the results. Default: race-DATE-TIME.json.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads of each ranker. Default: all cores.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads of each contender. Default: all cores.")
 @click.option("--seconds", type=click.FloatRange(0, 3600, min_open=True), default=1.0, show_default=True)
-@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Turns of each ranker.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Turns of each contender.")
+@click.option(
+    "--limit",
+    "limit_s",
+    type=click.FloatRange(0, 600, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds that a batch may be expected to take; slower contenders are rows without a time.",
+)
+@click.option(
+    "--no-plot", is_flag=True, help="Draw no .png and .html beside the file; they need matplotlib and plotly."
+)
 @json_option
 def race(
-    score: Literal["inner-product", "distance"],
+    score: Literal["inner-product", "distance", "tucker"],
     rows: list[int],
     width: int,
     batches: list[int],
     counts: list[int],
+    contenders: tuple[str, ...],
     out: Path | None,
     threads: int | None,
     seconds: float,
     rounds: int,
+    limit_s: float,
+    no_plot: bool,
     as_json: bool,
 ) -> None:
-    """Race the compiled ranking kernels against their peers on random tables."""
-    from ..bench.race import Point, race_table, run_race
+    """Race the compiled kernels against their peers on random numbers."""
+    from ..bench.plot import check_plotting
+    from ..bench.race import Point, run_race
+    from ..bench.race_page import write_race_page
+    from ..bench.race_plot import draw_race
+    from ..bench.race_table import race_table
+    from ..bench.tucker import TuckerPoint
 
-    points = [Point(score, size, width, batch, k) for size in rows for batch in batches for k in counts]
+    points: list[Point] | list[TuckerPoint]
+    if score == "tucker":
+        points = [TuckerPoint(width, batch) for batch in batches]
+    else:
+        points = [Point(score, size, width, batch, k) for size in rows for batch in batches for k in counts]
     path = out or Path(f"race-{datetime.now():%Y%m%d-%H%M%S}.json")
-    result = run_race(points, path, threads=threads, seconds=seconds, rounds=rounds, progress=say)
+    if not no_plot:
+        check_plotting()
+    result = run_race(
+        points,
+        path,
+        contenders=contenders or None,
+        threads=threads,
+        seconds=seconds,
+        rounds=rounds,
+        limit_s=limit_s,
+        progress=say,
+    )
+    if not no_plot:
+        draw_race(result, path.with_suffix(".png"))
+        write_race_page(result, path.with_suffix(".html"))
     if as_json:
         print_json(result)
     else:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from mmkg_sdk import DataError
 from mmkg_sdk.bench import BenchReport, Row, compare_reports, read_report
+from mmkg_sdk.bench.ceilings import Ceilings, Rate
 from mmkg_sdk.cli.main import cli
 
 CONDITIONS = {
@@ -24,6 +25,9 @@ CONDITIONS = {
     "other_load": 0.0,
     "loaded_machine": False,
 }
+
+
+CEILINGS = Ceilings(Rate(50.0, "reading"), {"float32": Rate(400.0, "a product"), "int8": Rate(None, "no such")})
 
 
 def row(value: float | None, low: float = 0.0, high: float = 0.0, **changes: Any) -> Row:
@@ -49,7 +53,7 @@ def row(value: float | None, low: float = 0.0, high: float = 0.0, **changes: Any
 
 def report(*rows: Row, **conditions: Any) -> BenchReport:
     settings = {"seconds": 1.0, "token_counts": {"all": [14]}}
-    return BenchReport(True, {"family": "mygo"}, settings, CONDITIONS | conditions, rows)
+    return BenchReport(True, {"family": "mygo"}, settings, CONDITIONS | conditions, CEILINGS, rows)
 
 
 def saved(found: BenchReport, folder: Path) -> Path:
@@ -155,10 +159,10 @@ def test_the_command_prints_table_or_json(tmp_path: Path) -> None:
         ("", "is not JSON"),
         ("[1]", "has no format_version"),
         ('{"rows": []}', "has no format_version"),
-        ('{"format_version": 2}', "is of format version 2, this mmkg_sdk reads 3"),
-        ('{"format_version": 3}', "is damaged"),
+        ('{"format_version": 3}', "is of format version 3, this mmkg_sdk reads 4"),
+        ('{"format_version": 4}', "is damaged"),
         (
-            '{"format_version": 3, "complete": true, "bundle": {}, "settings": {}, "environment": {}, "rows": [{}]}',
+            '{"format_version": 4, "complete": true, "bundle": {}, "settings": {}, "environment": {}, "rows": [{}]}',
             "dama",
         ),
         ("\xff\xfe", "is not JSON"),
@@ -177,6 +181,11 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
     found["rows"][0]["numbers"]["per_second"] = "fast"
     path.write_text(json.dumps(found))
     with pytest.raises(DataError, match="damaged"):
+        read_report(path)
+    found["rows"][0]["numbers"]["per_second"] = 100.0
+    found["ceilings"]["read"]["per_second"] = "much"
+    path.write_text(json.dumps(found))
+    with pytest.raises(DataError, match="a ceiling is no number"):
         read_report(path)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.bench import environment
-from mmkg_sdk.bench.environment import is_loaded, other_load
+from mmkg_sdk.bench.environment import Moment, busy_ticks, is_loaded, moment, other_load
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,16 +61,38 @@ def test_it_names_the_commit_of_the_checkout() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "threads", "load", "loaded"),
+    ("before", "after", "load"),
     [
-        ([0.1, 0, 0], [2.2, 0, 0], 2, 0.2, False),  # our own two threads are no other work
-        ([1.5, 0, 0], [2.0, 0, 0], 2, 1.5, True),
-        ([0.0, 0, 0], [4.0, 0, 0], 2, 2.0, True),
-        (None, None, 2, None, None),
+        # Ten seconds in which two cores worked 20 seconds, all of them ours, whatever had run before.
+        (Moment(100, 5000, 300), Moment(110, 5020, 320), 0.0),
+        (Moment(100, 5000, 300), Moment(110, 5020, 305), 1.5),
+        (Moment(100, 5000, 300), Moment(110, 5003, 304), 0.0),  # counted in ticks and to the microsecond
+        (Moment(100, 5000, 300), Moment(100, 5000, 300), None),
+        (None, Moment(110, 5020, 320), None),
     ],
 )
-def test_other_work_is_told_from_our_own(
-    before: list[float] | None, after: list[float] | None, threads: int, load: float | None, loaded: bool | None
-) -> None:
-    assert other_load(before, after, threads) == pytest.approx(load)
-    assert is_loaded(load, cores=4 if load == 0.2 else 2) is loaded
+def test_other_work_is_told_from_our_own(before: Moment | None, after: Moment | None, load: float | None) -> None:
+    assert other_load(before, after) == (None if load is None else pytest.approx(load))
+
+
+def test_a_quarter_of_the_cores_is_a_loaded_machine() -> None:
+    assert [is_loaded(load, cores=2) for load in (None, 0.0, 0.5, 0.51)] == [None, False, False, True]
+
+
+def test_work_is_counted_on_the_cores_that_we_may_use() -> None:
+    """Columns of proc(5): user nice system idle iowait irq softirq steal guest guest_nice."""
+    text = "cpu 999 999 999 999 999 999 999 999 0 0\ncpu0 1 2 4 900 900 8 16 32 1 0\ncpu1 100 0 0 0 0 0 0 0 0 0\n"
+    assert busy_ticks(text, [0]) == 63
+    assert busy_ticks(text, [0, 1, 7]) == 163
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="this system does not count processor time there")
+def test_moments_follow_each_other_and_count_children_once_they_ended() -> None:
+    before = moment()
+    subprocess.run([sys.executable, "-c", "sum(range(10**7))"], check=True)
+    after = moment()
+    assert before is not None
+    assert after is not None
+    assert after.clock > before.clock
+    assert after.busy >= before.busy
+    assert after.own > before.own + 0.02

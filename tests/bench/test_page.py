@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mmkg_sdk.bench import BenchReport, Row
+from mmkg_sdk.bench.ceilings import Ceilings, Rate
 from mmkg_sdk.bench.page import write_page
 from mmkg_sdk.bench.places import LOADS
 
@@ -41,8 +42,10 @@ def rows(contender: str, speed: float) -> list[Row]:
     found = []
     for count in COUNTS:
         numbers = {f"per_second{end}": speed * share / count for end, share in ends.items()}
+        numbers |= {"flop_per_item": 2e6 * count, "bytes_per_item": 4e3 * count, "ceiling_per_second": 2e4 / count}
+        numbers |= {"gflop_per_second": 2e-3 * speed, "gb_per_second": 4e-6 * speed, "percent_of_ceiling": speed / 200}
         place = {"graph": "entity_encoder", "tokens": "all", "token_count": count, "unit": "entities"}
-        found.append(row(contender, mode="throughput", own_batch=True, **place, numbers=numbers))
+        found.append(row(contender, mode="throughput", own_batch=True, bound="arithmetic", **place, numbers=numbers))
     latencies = {"p50": 1.5, "p90": 2.5, "p99": 4.5, "p99.9": None, "min": 1.0, "max": 9.0}
     numbers = {f"latency_ms_{name}": value for name, value in latencies.items()}
     found.append(row(contender, mode="single-stream", numbers=numbers))
@@ -72,12 +75,14 @@ def report() -> BenchReport:
     }
     settings = {"token_counts": {"all": COUNTS}, "seconds": 1.0, "rounds": 2, "threads": 2, "reference": "ONNX Runtime"}
     bundle = {"name": "a bundle", "family": "mygo", "precision": "fp32", "config": {"embedding_dim": 256}}
+    bundle |= {"bytes": 12_300_000, "export_seconds": 4.5}
+    ceilings = Ceilings(Rate(50.0, "reading"), {"float32": Rate(400.0, "a product"), "int8": Rate(None, "no <int8>")})
     place = {"tokens": "all", "token_count": 64, "unit": "entities"}
     torch = [one for one in rows("torch", 1e3) if one.token_count != 64]
     failed = row(
         "torch", mode="throughput", status="failed", note=NOTE, graph="entity_encoder", own_batch=True, **place
     )
-    return BenchReport(True, bundle, settings, environment, (*torch, failed, *rows("ONNX Runtime", 4e3)))
+    return BenchReport(True, bundle, settings, environment, ceilings, (*torch, failed, *rows("ONNX Runtime", 4e3)))
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +120,8 @@ def in_browser(html: str, folder: Path) -> str:
 def test_plots_are_drawn_and_nothing_is_fetched(page: Path, tmp_path: Path) -> None:
     drawn = in_browser(page.read_text(encoding="utf-8").replace("<style>", WITNESS + "<style>", 1), tmp_path)
     assert 'data-fetched=""' in drawn[:2000]
-    # Two lines of throughput; p50 and p99 of two contenders.
-    assert [len(re.findall(r'class="trace scatter', part)) for part in drawn.split('id="plot-')[1:]] == [2, 4]
+    # Two lines of throughput and the ceiling; p50 and p99 of two contenders.
+    assert [len(re.findall(r'class="trace scatter', part)) for part in drawn.split('id="plot-')[1:]] == [3, 4]
     points = re.findall(r'<path class="point"[^>]* d="M', drawn)
     assert len(points) == (3 + 2) + 4 * len(LOADS)
     assert len(re.findall(r'class="yerror', drawn)) == 3 + 2
@@ -143,6 +148,10 @@ def test_the_witness_sees_what_a_page_fetches(page: Path, tmp_path: Path) -> Non
 
 def test_every_number_can_be_read_without_a_mouse(page: Path) -> None:
     text = body(page)
+    assert "<td>12.3 MB, exported in 4.5 s where it was made</td>" in text
+    assert "reads 50 GB/s (reading); float32 400 GFLOP/s (a product); int8 none (no &lt;int8&gt;)" in text
+    for cell in ("20 %", "arithmetic"):
+        assert f"<td>{cell}</td>" in text
     for cell in ("16", "62.5 (0.25x)", "250", "1.50", "4.50", "75%", "3,000", "1,024", "yes", "no", "-"):
         assert f"<td>{cell}</td>" in text
     assert "- too few questions to say" in text

@@ -14,6 +14,7 @@ import pytest
 
 from mmkg_sdk import QueryError
 from mmkg_sdk.bench import BenchReport, run_benchmark
+from mmkg_sdk.bench.ceilings import Ceilings
 from mmkg_sdk.bench.curves import Counts, Tokens
 from mmkg_sdk.bench.places import LOADS
 from mmkg_sdk.linker import PAIRS
@@ -35,8 +36,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(golden_bundle: Path, folder: Path) -> BenchReport:
-    return run_benchmark(golden_bundle, folder, COUNTS, threads=1, seconds=0.02, rounds=2)
+def report(golden_bundle: Path, folder: Path, ceilings: Ceilings) -> BenchReport:
+    return run_benchmark(golden_bundle, folder, COUNTS, threads=1, seconds=0.02, rounds=2, ceilings=ceilings)
 
 
 def test_every_contender_is_measured_at_every_point_in_every_round(report: BenchReport) -> None:
@@ -143,7 +144,9 @@ def test_table_has_a_line_per_token_count_and_backend(report: BenchReport) -> No
     assert [line.split()[-1] for line in starts[1:]] == ["2", "2"]
 
 
-def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(golden_bundle: Path, tmp_path: Path) -> None:
+def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(
+    golden_bundle: Path, tmp_path: Path, ceilings: Ceilings
+) -> None:
     """As when the system ends a process for want of memory: its point fails, and the next one has a new process."""
     seen: list[dict[str, Any]] = []
 
@@ -163,6 +166,7 @@ def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(golden_bundle:
         plot=False,
         progress=kill_one,
         modes=ENCODERS,
+        ceilings=ceilings,
     )
     status = {(row.contender, row.token_count): row.status for row in report.rows}
     assert [point for point, value in status.items() if value != "measured"] == [(TABLE, 9)]
@@ -182,7 +186,9 @@ def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(golden_bundle:
     }
 
 
-def test_an_interrupted_sweep_leaves_its_finished_rows_and_no_process(golden_bundle: Path, tmp_path: Path) -> None:
+def test_an_interrupted_sweep_leaves_its_finished_rows_and_no_process(
+    golden_bundle: Path, tmp_path: Path, ceilings: Ceilings
+) -> None:
     def interrupt(message: str) -> None:
         if message.endswith(", 9 tokens"):
             raise KeyboardInterrupt
@@ -198,6 +204,7 @@ def test_an_interrupted_sweep_leaves_its_finished_rows_and_no_process(golden_bun
             plot=False,
             progress=interrupt,
             modes=ENCODERS,
+            ceilings=ceilings,
         )
     rows = saved(tmp_path)["rows"]
     assert {row["token_count"] for row in rows if row["status"] == "measured"} == {None, 4}
@@ -205,13 +212,15 @@ def test_an_interrupted_sweep_leaves_its_finished_rows_and_no_process(golden_bun
 
 
 def test_a_missing_package_is_said_and_the_others_are_measured(
-    golden_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    golden_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ceilings: Ceilings
 ) -> None:
     """A package of the same name that behaves as if it were not there, for the contenders' processes only."""
     (tmp_path / "onnxruntime").mkdir()
     (tmp_path / "onnxruntime" / "__init__.py").write_text("raise ModuleNotFoundError('gone', name='onnxruntime')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    report = run_benchmark(golden_bundle, tmp_path, {"all": [4]}, threads=1, seconds=0.02, rounds=1, modes=ENCODERS)
+    report = run_benchmark(
+        golden_bundle, tmp_path, {"all": [4]}, threads=1, seconds=0.02, rounds=1, modes=ENCODERS, ceilings=ceilings
+    )
     for row in report.rows:
         if row.backend in ("torch", "kernels"):
             assert row.status == "measured"
@@ -224,7 +233,7 @@ def test_a_missing_package_is_said_and_the_others_are_measured(
 
 
 def test_a_deep_model_has_no_token_table_and_the_report_says_so(
-    golden_bundles: Callable[..., Path], tmp_path: Path
+    golden_bundles: Callable[..., Path], tmp_path: Path, ceilings: Ceilings
 ) -> None:
     report = run_benchmark(
         golden_bundles("deep_more_rel", "fp32"),
@@ -234,6 +243,7 @@ def test_a_deep_model_has_no_token_table_and_the_report_says_so(
         seconds=0.02,
         rounds=1,
         modes=ENCODERS,
+        ceilings=ceilings,
     )
     rewritten = [row for row in report.rows if row.contender in (TABLE, COMPILED)]
     assert len(rewritten) == 2
@@ -269,9 +279,17 @@ def test_encoders_of_one_length_are_made_anew_for_each_number_of_tokens(
     panels: list[tuple[str, Tokens]],
     golden_bundles: Callable[..., Path],
     tmp_path: Path,
+    ceilings: Ceilings,
 ) -> None:
     report = run_benchmark(
-        golden_bundles(case, "fp32", family), tmp_path, counts, threads=1, seconds=0.02, rounds=1, modes=ENCODERS
+        golden_bundles(case, "fp32", family),
+        tmp_path,
+        counts,
+        threads=1,
+        seconds=0.02,
+        rounds=1,
+        modes=ENCODERS,
+        ceilings=ceilings,
     )
     assert report.panels() == [(*panel, None) for panel in panels]
     for panel in panels:

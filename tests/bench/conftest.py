@@ -1,0 +1,13 @@
+"""What the tests of the benchmark share."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmkg_sdk.bench.ceilings import Ceilings, measure_ceilings
+
+
+@pytest.fixture(scope="session")
+def ceilings() -> Ceilings:
+    """Of this machine, measured once and in a hurry."""
+    return measure_ceilings(1, 0.001)
