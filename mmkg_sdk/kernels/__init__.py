@@ -13,7 +13,7 @@ encodes entities.
 from __future__ import annotations
 
 from .library import instruction_sets, library
-from .scan import Scan
+from .scan import Scan, TopKReport
 from .token_table import TokenTableEncoder
 
-__all__ = ["Scan", "TokenTableEncoder", "instruction_sets", "library"]
+__all__ = ["Scan", "TokenTableEncoder", "TopKReport", "instruction_sets", "library"]
