@@ -23,6 +23,9 @@ public:
     int64_t places() const { return places_; }
     int storage() const { return storage_; }
     int64_t bytes() const;
+    int64_t tile_bytes() const { return kTileGroups * kGroupRows * places_ * int64_t{sizeof(uint32_t)}; }
+    // As mmkg_scan::cost: a word takes the time of a float.
+    double cost(int64_t pairs) const { return static_cast<double>(pairs) * static_cast<double>(places_); }
     // Groups from first up to end, with the table's own masks or those of a call.
     PackedGroups part(int64_t first, int64_t end, const uint16_t *masks) const;
 

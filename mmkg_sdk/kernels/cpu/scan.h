@@ -64,6 +64,7 @@ struct AnswerLists {
     const int64_t *begin(int64_t query) const { return offsets ? ids + offsets[query] : nullptr; }
     const int64_t *end(int64_t query) const { return offsets ? ids + offsets[query + 1] : nullptr; }
     bool hold(int64_t query, int64_t id) const;
+    AnswerLists from(int64_t query) const { return {offsets ? offsets + query : nullptr, ids}; }
 };
 
 void check_queries(const mmkg_scan *scan, const float *queries, int64_t batch);

@@ -30,17 +30,23 @@ public:
     // Scores groups from first up to end; masks as in PackedTable::part.
     void scan(const PackedTable &table, int64_t first, int64_t end, const uint16_t *masks);
 
-    // Settles what the lists of all parts leave open; gives the keys of the best k and maybe others.
-    static void settle(std::vector<std::unique_ptr<Shortlists>> &parts, int64_t query, std::vector<uint64_t> &keys);
-
-    int64_t settled(int64_t query) const { return settled_[query]; }
+    // Settles what the lists of all parts leave open and writes the keys of the best k, in no order; gives the number of
+    // rows that were settled in all.
+    static int64_t settle(std::vector<std::unique_ptr<Shortlists>> &parts, int64_t query, std::vector<uint64_t> &keys);
 
 private:
+    struct Open {
+        float upper;
+        uint32_t id;
+    };
+
     float &threshold(int64_t query) { return thresholds_[places_[query]]; }
     void tighten(int64_t query);
     void drop_excluded(int64_t query);
     void drop_below(int64_t query, float threshold);
-    void settle_list(int64_t query);
+    float settle_open(int64_t query, std::vector<Open> &open, std::vector<uint64_t> &keys);
+    void settle_rows(int64_t query, const Open *open, int64_t count, std::vector<uint64_t> &keys);
+    float cut(int64_t query, std::vector<uint64_t> &keys) const;
 
     const TopKTask &task_;
     const PackedBatch &batch_;
@@ -53,7 +59,6 @@ private:
     std::vector<float> units_;
     std::vector<std::vector<uint64_t>> keys_;  // of settled rows
     std::vector<int64_t> settled_;
-    std::vector<float> ranked_;
 };
 
 }  // namespace mmkg

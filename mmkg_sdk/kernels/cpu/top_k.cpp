@@ -18,6 +18,9 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // The packed copy is read from end to end; for fewer rows than one in so many the table itself is faster.
 constexpr int64_t kSparse = 4;
+// With so many queries a thread is busy long enough to read the whole copy; then threads share queries, not rows, and
+// every query has one list instead of several.
+constexpr int64_t kManyQueries = 24;
 
 // The best answers so far of one part of the rows: per query up to 2 k, cut to the k best whenever so many have come.
 // That costs a few comparisons an answer, a heap several mispredicted branches.
@@ -97,29 +100,40 @@ void sample_first(int64_t first, int64_t end, int64_t block, int64_t piece, Visi
     for (int64_t at = first; at < end; at += block) visit(std::min(at + piece, end), std::min(at + block, end));
 }
 
+// Where answers go: query i has places from i * stride.
 struct Answers {
     int64_t *ids;
     float *scores;
+    int64_t stride;
     int64_t *counts;
-    std::vector<int64_t> settled;
+    int64_t *settled;
+
+    Answers from(int64_t query) const {
+        return {ids + query * stride, scores + query * stride, stride, counts + query, settled + query};
+    }
 };
 
-// For each query: merge(query, keys) gives keys of the best and maybe others.
+// merge(query, keys) gives keys of the best and maybe others, and how many rows were settled for them.
 template <class Merge>
-void write_answers(const TopKTask &task, int64_t stride, Pool::Lease &lease, Answers &to, Merge merge) {
-    const int shares = task.k * task.batch > 4096 ? lease.threads() : 1;
-    lease.run(shares, [&](int part) {
+void write_answers(const TopKTask &task, Pool::Lease *lease, const Answers &to, Merge merge) {
+    const int shares = lease && task.k * task.batch > 4096 ? lease->threads() : 1;
+    const auto write = [&](int part) {
         const FloatMode here;
         std::vector<uint64_t> keys;
         const int64_t end = part_start(task.batch, 1, part + 1, shares);
         for (int64_t i = part_start(task.batch, 1, part, shares); i < end; ++i) {
             to.settled[i] = merge(i, keys);
-            to.counts[i] = write_best(keys, task.k, to.ids + i * stride, to.scores + i * stride);
+            to.counts[i] = write_best(keys, task.k, to.ids + i * to.stride, to.scores + i * to.stride);
         }
-    });
+    };
+    if (shares == 1) {
+        write(0);
+    } else {
+        lease->run(shares, write);
+    }
 }
 
-void top_k_of_table(const TopKTask &task, const Candidates &rows, int64_t stride, Answers &to) {
+void top_k_of_table(const TopKTask &task, const Candidates &rows, const Answers &to) {
     const mmkg_scan &scan = task.scan;
     const Panels panels(scan, task.queries, task.batch);
     Pool::Lease lease(scan.pool);
@@ -133,7 +147,7 @@ void top_k_of_table(const TopKTask &task, const Candidates &rows, int64_t stride
         sample_first(part_start(rows.count, tile, part, count), part_start(rows.count, tile, part + 1, count), block,
                      tile, [&](int64_t first, int64_t end) { walk.rows(first, end); });
     });
-    write_answers(task, stride, lease, to, [&](int64_t query, std::vector<uint64_t> &keys) {
+    write_answers(task, &lease, to, [&](int64_t query, std::vector<uint64_t> &keys) {
         keys.clear();
         int64_t settled = 0;
         for (const auto &part : parts) {
@@ -144,32 +158,44 @@ void top_k_of_table(const TopKTask &task, const Candidates &rows, int64_t stride
     });
 }
 
-void top_k_of_packed(const TopKTask &task, const Candidates &rows, int64_t stride, Answers &to) {
+// masks: see PackedTable::part; lease: null to stay on this thread.
+void top_k_of_packed(const TopKTask &task, const uint16_t *masks, Pool::Lease *lease, const Answers &to) {
     const mmkg_scan &scan = task.scan;
     const PackedTable &table = *scan.packed;
     const PackedBatch queries(scan, table, task.queries, task.batch);
-    std::vector<uint16_t> masks(rows.ids ? table.groups() : 0);
-    for (int64_t i = 0; rows.ids && i < rows.count; ++i) masks[rows.ids[i] / kGroupRows] |= 1u << rows.ids[i] % kGroupRows;
-    Pool::Lease lease(scan.pool);
-    const int64_t group_bytes = table.places() * kGroupRows * int64_t{sizeof(uint32_t)};
-    const int64_t block = std::max<int64_t>(2, kBlockBytes / (kTileGroups * group_bytes)) * kTileGroups;
-    const double cost = static_cast<double>(scan.rows * task.batch) * static_cast<double>(table.places());
-    const int count = parts_of(lease, cost, table.groups() / kTileGroups);
+    const int64_t block = std::max<int64_t>(2, kBlockBytes / table.tile_bytes()) * kTileGroups;
+    const double cost = table.cost(scan.rows * task.batch);
+    const int count = lease ? parts_of(*lease, cost, table.groups() / kTileGroups) : 1;
     std::vector<std::unique_ptr<Shortlists>> parts(count);
-    lease.run(count, [&](int part) {
+    const auto scan_part = [&](int part) {
         const FloatMode here;
         parts[part] = std::make_unique<Shortlists>(task, queries);
         sample_first(part_start(table.groups(), kTileGroups, part, count),
                      part_start(table.groups(), kTileGroups, part + 1, count), block, kTileGroups,
-                     [&](int64_t first, int64_t end) {
-                         parts[part]->scan(table, first, end, rows.ids ? masks.data() : nullptr);
-                     });
+                     [&](int64_t first, int64_t end) { parts[part]->scan(table, first, end, masks); });
+    };
+    if (count == 1) {
+        scan_part(0);
+    } else {
+        lease->run(count, scan_part);
+    }
+    write_answers(task, lease, to, [&](int64_t query, std::vector<uint64_t> &keys) {
+        return Shortlists::settle(parts, query, keys);
     });
-    write_answers(task, stride, lease, to, [&](int64_t query, std::vector<uint64_t> &keys) {
-        Shortlists::settle(parts, query, keys);
-        int64_t settled = 0;
-        for (const auto &part : parts) settled += part->settled(query);
-        return settled;
+}
+
+void top_k_of_packed(const TopKTask &task, const Candidates &rows, const Answers &to) {
+    std::vector<uint16_t> masks(rows.ids ? task.scan.packed->groups() : 0);
+    for (int64_t i = 0; rows.ids && i < rows.count; ++i) masks[rows.ids[i] / kGroupRows] |= 1u << rows.ids[i] % kGroupRows;
+    const uint16_t *asked = rows.ids ? masks.data() : nullptr;
+    Pool::Lease lease(task.scan.pool);
+    const int threads = parts_of(lease, task.scan.packed->cost(task.scan.rows * task.batch), task.batch / kManyQueries);
+    if (threads == 1) return top_k_of_packed(task, asked, &lease, to);
+    lease.run(threads, [&](int part) {
+        const FloatMode here;
+        const int64_t first = part_start(task.batch, 1, part, threads), end = part_start(task.batch, 1, part + 1, threads);
+        const TopKTask own{task.scan, task.query(first), end - first, task.k, task.excluded.from(first)};
+        top_k_of_packed(own, asked, nullptr, to.from(first));
     });
 }
 
@@ -201,17 +227,18 @@ mmkg_status mmkg_top_k(const mmkg_scan *scan, const float *queries, int64_t batc
 
         const FloatMode mode;
         const TopKTask task{*scan, queries, batch, std::min(k, rows.count), excluded};
-        Answers answers{ids, scores, counts, std::vector<int64_t>(batch)};
+        std::vector<int64_t> settled_rows(batch);
+        const Answers answers{ids, scores, k, counts, settled_rows.data()};
         const bool packed = scan->packed && rows.count >= scan->rows / kSparse;
         if (packed) {
-            top_k_of_packed(task, rows, k, answers);
+            top_k_of_packed(task, rows, answers);
         } else {
-            top_k_of_table(task, rows, k, answers);
+            top_k_of_table(task, rows, answers);
         }
         if (!report) return;
         const bool bounded = packed || batch > scan->set.small_batch[scan->score];
         report->bounded = bounded ? batch * rows.count : 0;
-        for (const int64_t settled : answers.settled) {
+        for (const int64_t settled : settled_rows) {
             report->settled += settled;
             report->most_settled = std::max(report->most_settled, settled);
             report->few_settled += settled <= MMKG_FEW_SETTLED * k;
