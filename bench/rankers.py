@@ -116,11 +116,17 @@ def _faiss(table: Table, score: CandidateScore, k: int, threads: int, queries: T
     return lambda asked: index.search(asked, k)[1]
 
 
-_PRODUCTS_ONLY = ("compiled kernel, bfloat16 first pass", "ONNX Runtime, prepacked", "faiss flat")
+_PRODUCTS_ONLY = (
+    "compiled kernel, bfloat16 first pass",
+    "compiled kernel, int8 first pass",
+    "ONNX Runtime, prepacked",
+    "faiss flat",
+)
 # The first one is what the others are compared with.
 RANKERS: dict[str, Callable[..., Answer]] = {
     "compiled kernel": _compiled("float32"),
     "compiled kernel, bfloat16 first pass": _compiled("bfloat16"),
+    "compiled kernel, int8 first pass": _compiled("int8"),
     "ONNX Runtime, prepacked": _onnxruntime,
     "torch": _torch,
     "numpy": _numpy,

@@ -59,9 +59,9 @@ class Scan:
         storage: what the first pass of `top_k` reads; answers are the same. "float32": the table itself. "bfloat16": a
             copy of half its size, about twice as fast. "int8": a copy of a quarter of its size, faster still; each row
             is rounded with a scale of its own. Copies need an inner product and avx512_bf16 or avx512_vnni. "auto"
-            takes int8 if it is there, unless rounding takes more than 2 % of the rows' norms (rows of a few large and
-            many small numbers; then so many rows have to be settled that the table's width no longer decides), else
-            bfloat16, else float32; always float32 below 1,000 rows, which a cache holds.
+            takes int8 if it is there and the bound of its error, on a sample of the rows, is at most 0.35 standard
+            deviations of a query's scores (not so with a few large and many small numbers in a row, or rows that have
+            much in common: too many have to be settled), else bfloat16, else float32; below 1,000 rows float32.
 
     Raises:
         BackendError: no library, an unknown score, a table that is not float32 or of a wrong shape.

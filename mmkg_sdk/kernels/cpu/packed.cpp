@@ -116,17 +116,27 @@ void PackedBatch::pack(const mmkg_scan &scan, int storage, const float *query, P
     panel.constant[lane] = slopes.constant;
 }
 
-double int8_lost_share(const float *table, const float *norms, int64_t rows, int64_t width) {
+double int8_error(const float *table, const float *norms, int64_t rows, int64_t width) {
     const int64_t step = std::max<int64_t>(1, rows / kSampleRows);
     std::vector<uint32_t> words((width + 3) / 4);
-    double lost = 0.0, all = 0.0;
+    std::vector<double> sums(width), squares(width);
+    double lost = 0.0, norm = 0.0, count = 0.0;
     for (int64_t id = 0; id < rows; id += step) {
         if (!std::isfinite(norms[id])) continue;
         const float *row = table + id * width;
+        for (int64_t c = 0; c < width; ++c) {
+            sums[c] += row[c];
+            squares[c] += static_cast<double>(row[c]) * row[c];
+        }
         lost += std::sqrt(pack_int8(row, width, int8_scale(row, width), 0, words.data(), 1).lost);
-        all += norms[id];
+        norm += norms[id];
+        count += 1.0;
     }
-    return all > 0.0 ? lost / all : 0.0;
+    if (count == 0.0 || norm == 0.0) return 0.0;
+    double variance = 0.0;
+    for (int64_t c = 0; c < width; ++c) variance += squares[c] / count - sums[c] / count * (sums[c] / count);
+    // |q| 2 lost bounds the error if the query loses the same share; scores have a variance of |q|^2 variance / width.
+    return 2.0 * lost / count * std::sqrt(static_cast<double>(width) / std::max(variance, 0x1p-1000));
 }
 
 }  // namespace mmkg

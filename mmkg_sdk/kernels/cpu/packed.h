@@ -55,7 +55,8 @@ private:
     Aligned<uint32_t> words_;
 };
 
-// Mean share of a row's norm that 8 bits take away, over a sample of the rows, the larger ones weighing more.
-double int8_lost_share(const float *table, const float *norms, int64_t rows, int64_t width);
+// The bound of a score's error with 8 bits, in standard deviations of the scores of a query: estimated from a sample of
+// the rows, for a query in a random direction that loses as much as a row.
+double int8_error(const float *table, const float *norms, int64_t rows, int64_t width);
 
 }  // namespace mmkg
