@@ -81,8 +81,9 @@ def _compiled(storage: Any) -> Callable[..., Answer]:
         scan = Scan(table, score, threads, storage=storage)
 
         def answer(asked: Table) -> Found:
-            found = scan.top_k(asked, k)
-            return Found(found.ids.reshape(len(asked), k), found.scores.reshape(len(asked), k))
+            found, report = scan.top_k_with_report(asked, k)
+            details = {"rows settled per query": report.settled / len(asked), "at most": report.most_settled}
+            return Found(found.ids.reshape(len(asked), k), found.scores.reshape(len(asked), k), details)
 
         return answer
 

@@ -13,8 +13,8 @@ encodes entities.
 from __future__ import annotations
 
 from .library import instruction_sets, library
-from .scan import Scan
+from .scan import Scan, TopKReport
 from .token_table import TokenTableEncoder
 from .tucker import TuckerCore
 
-__all__ = ["Scan", "TokenTableEncoder", "TuckerCore", "instruction_sets", "library"]
+__all__ = ["Scan", "TokenTableEncoder", "TopKReport", "TuckerCore", "instruction_sets", "library"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError
 
-_ABI_VERSION = 1
+_ABI_VERSION = 2
 _OK, _NAN = 0, 2
 _MAX_THREADS = 1024
 
@@ -29,10 +29,12 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "mmkg_scan_open": (_int32, [_pointer, _int64, _int64, _int32, ctypes.c_float, _int32, _int32, _pointer, _pointer]),
     "mmkg_scan_close": (None, [_pointer]),
     "mmkg_scan_instruction_set": (_int32, [_pointer]),
+    "mmkg_scan_storage": (_int32, [_pointer]),
+    "mmkg_scan_bytes": (_int64, [_pointer]),
     "mmkg_pair_scores": (_int32, [_pointer, _pointer, _int64, _pointer, _pointer]),
     "mmkg_top_k": (
         _int32,
-        [_pointer, _pointer, _int64, _int64, _pointer, _pointer, _pointer, _int64, _pointer, _pointer, _pointer],
+        [_pointer, _pointer, _int64, _int64, _pointer, _pointer, _pointer, _int64, *[_pointer] * 4],
     ),
     "mmkg_ranks": (
         _int32,

@@ -64,9 +64,12 @@ static void *ask(void *argument) {
     const size_t size = (size_t)(q->batch * q->k);
     int64_t *ids = malloc(size * sizeof *ids), *counts = malloc((size_t)q->batch * sizeof *counts);
     float *scores = malloc(size * sizeof *scores);
+    mmkg_top_k_report report;
     check(mmkg_top_k(q->scan, q->queries, q->batch, q->k, q->excluding ? offsets : NULL, q->excluding ? excluded : NULL,
-                     q->subset ? chosen : NULL, num_chosen, ids, scores, counts) == MMKG_OK,
+                     q->subset ? chosen : NULL, num_chosen, ids, scores, counts,
+                     &report) == MMKG_OK,
           "mmkg_top_k");
+    check(report.settled >= 0 && report.most_settled <= q->rows && report.few_settled <= q->batch, "report");
     int64_t *targets = malloc((size_t)q->batch * sizeof *targets), *ranks = malloc(3 * (size_t)q->batch * sizeof *ranks);
     for (int64_t i = 0; i < q->batch; ++i) targets[i] = i * 7 % q->rows;
     check(mmkg_ranks(q->scan, q->queries, q->batch, targets, offsets, excluded, INFINITY, ranks, ranks + q->batch,
@@ -118,7 +121,9 @@ int main(void) {
     for (int32_t set = MMKG_PORTABLE; set <= MMKG_AVX512_BF16; ++set) {
         if (!mmkg_has_instruction_set(set)) continue;
         for (int kind = 0; kind < 2; ++kind) {
-            const int32_t storage = set == MMKG_AVX512_BF16 && kind == 0 ? MMKG_BFLOAT16 : MMKG_FLOAT32;
+            int32_t storage = MMKG_FLOAT32;  /* the copy that the set adds, if it adds one */
+            if (set == MMKG_AVX512_VNNI && kind == 0) storage = MMKG_INT8;
+            if (set == MMKG_AVX512_BF16 && kind == 0) storage = MMKG_BFLOAT16;
             for (int i = 0; i < 56; ++i, ++cases) {
                 struct question q = {NULL, NULL, rows[i % 8], widths[i % 6], batches[i % 7], 1 + i % 9, i % 2, i % 3 == 0};
                 float *table = vectors(q.rows, q.width), *queries = vectors(q.batch, q.width);

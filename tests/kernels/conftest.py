@@ -8,10 +8,19 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.kernels import Scan, instruction_sets, library
+from mmkg_sdk.kernels.scan import Storage
 from mmkg_sdk.scores import CandidateScore, InnerProduct
 
 # Opens a table with a number of threads.
 OpenScan = Callable[[np.ndarray, CandidateScore, int], Scan]
+
+
+def storage_of(instruction_set: str, score: CandidateScore) -> Storage:
+    """What the first pass reads in these tests: a copy on the instruction set that it needs, else the table."""
+    if not isinstance(score, InnerProduct):
+        return "float32"
+    copies: dict[str, Storage] = {"avx512_vnni": "int8", "avx512_bf16": "bfloat16"}
+    return copies.get(instruction_set, "float32")
 
 
 @pytest.fixture(autouse=True)
@@ -23,11 +32,11 @@ def _built() -> None:
 
 @pytest.fixture(params=instruction_sets() or ["none"])
 def open_scan(request: pytest.FixtureRequest) -> OpenScan:
-    """On every instruction set; where it has bfloat16, the first pass of inner products uses it."""
+    """On every instruction set, with the storage that it adds to those before."""
     name: str = request.param
 
     def opened(table: np.ndarray, score: CandidateScore, threads: int) -> Scan:
-        half = name == "avx512_bf16" and isinstance(score, InnerProduct)
-        return Scan(table, score, threads, name, "bfloat16" if half else "float32")
+        storage = storage_of(name, score) if table.shape[1] <= 1 << 17 else "float32"  # 8 bits go no further
+        return Scan(table, score, threads, name, storage)
 
     return opened

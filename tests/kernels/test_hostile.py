@@ -194,6 +194,8 @@ def test_what_does_not_fit_is_named() -> None:
         Scan(table, InnerProduct(), 1, None, "int4")  # type: ignore[arg-type]
     with pytest.raises(BackendError, match="bfloat16 storage needs"):
         Scan(table, ComplexDistance(1.0), 1, None, "bfloat16")
+    with pytest.raises(BackendError, match="int8 storage needs"):
+        Scan(table, InnerProduct(), 1, "portable", "int8")
     with pytest.raises(BackendError, match="candidates are not ascending"):
         scan.top_k(queries, 1, None, np.array([3, 2]))
     with pytest.raises(BackendError, match="out of range"):
@@ -218,7 +220,7 @@ def test_null_pointers_are_refused_by_the_c_functions() -> None:
     assert loaded.mmkg_pool_open(1, None) == bad
     assert loaded.mmkg_scan_open(None, 1, 1, 0, 0.0, -1, 0, None, ctypes.byref(handle)) == bad
     assert b"pool is NULL" in loaded.mmkg_last_error()
-    assert loaded.mmkg_top_k(None, None, 1, 1, None, None, None, 0, None, None, None) == bad
+    assert loaded.mmkg_top_k(None, None, 1, 1, None, None, None, 0, None, None, None, None) == bad
     assert loaded.mmkg_ranks(None, None, 1, None, None, None, 0.0, None, None, None) == bad
     loaded.mmkg_scan_close(None)
     loaded.mmkg_pool_close(None)

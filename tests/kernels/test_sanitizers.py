@@ -25,7 +25,8 @@ def test_all_cases_run_clean(sanitizers: str, tmp_path: Path) -> None:
     empty.write_text("int main(void) { return 0; }\n")
     if subprocess.run([c, *flags, empty, "-o", tmp_path / "empty"], capture_output=True, check=False).returncode:
         pytest.skip(f"this compiler has no {sanitizers} sanitizer")
-    warnings = ["-Wall", "-Wextra", "-Werror", "-Wno-maybe-uninitialized"]
+    # GCC's own headers of AVX-512 leave vectors uninitialised on purpose.
+    warnings = ["-Wall", "-Wextra", "-Werror", "-Wno-maybe-uninitialized", "-Wno-uninitialized"]
     include = f"-I{SOURCES / 'include'}"
     sources = sorted((SOURCES / "cpu").glob("*.cpp"))
     run([cpp, "-std=c++17", *flags, *warnings, "-c", *map(str, sources)], tmp_path)

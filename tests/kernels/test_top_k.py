@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +13,7 @@ from mmkg_sdk.scores import CandidateScore, ComplexDistance, InnerProduct
 from mmkg_sdk.table_ranking import NumpyRanking
 
 from .canonical import answer_lists, as_lists, canonical, plain_top_k
-from .conftest import OpenScan
+from .conftest import OpenScan, storage_of
 
 SCORES = [InnerProduct(), ComplexDistance(6.0)]
 # One below, at and above: vectors of 8 and 16 queries, panels of 16 and 32, small batches of 2, 4 and 8.
@@ -75,9 +73,8 @@ def test_real_numbers_give_the_answers_of_float64_and_the_same_bits_everywhere(s
         wide = score(queries.astype(np.float64), table.astype(np.float64))  # type: ignore[arg-type]
         first = None
         for name in instruction_sets():
-            half = name == "avx512_bf16" and isinstance(score, InnerProduct)
             for threads in (1, 2, 3):
-                found = Scan(table, score, threads, name, "bfloat16" if half else "float32").top_k(queries, k)
+                found = Scan(table, score, threads, name, storage_of(name, score)).top_k(queries, k)
                 if first is None:
                     first = found
                     ids = found.ids.reshape(batch, -1)
@@ -124,8 +121,8 @@ def test_exclusions_subsets_and_ties_are_those_of_numpy(
     question: tuple[np.ndarray, np.ndarray, int, list[list[int]], np.ndarray | None], name: str, threads: int
 ) -> None:
     queries, table, k, excluded, candidates = question
-    storage: Literal["float32", "bfloat16"] = "bfloat16" if name == "avx512_bf16" else "float32"
-    found = Scan(table, InnerProduct(), threads, name, storage).top_k(queries, k, answer_lists(excluded), candidates)
+    scan = Scan(table, InnerProduct(), threads, name, storage_of(name, InnerProduct()))
+    found = scan.top_k(queries, k, answer_lists(excluded), candidates)
     expected = NumpyRanking(table, InnerProduct()).top_k(queries, k, answer_lists(excluded), candidates)
     np.testing.assert_array_equal(found.offsets, expected.offsets)
     np.testing.assert_array_equal(found.ids, expected.ids)

@@ -1,7 +1,10 @@
-// AVX-512 with products of bfloat16. As to the order of headers see avx2.cpp.
+// AVX-512 with VNNI and products of bfloat16. As to the order of headers see avx2.cpp.
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <utility>
 
+#include "../include/mmkg.h"
 #include "instruction_set.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -9,36 +12,33 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"))), \
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16"))), \
                              apply_to = function)
 #else
-#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
+#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16")
 #endif
 
-#include "make_set.h"
-#include "simd_avx512.h"
+#include "packed_tiles.h"
+#include "simd_packed.h"
 
 namespace mmkg {
 namespace {
 
-// A float's place holds two numbers; their products are added to the lane, denormals as zeros.
-struct Pairs : Avx512 {
-    static Float roughly_fma(Float a, Float b, Float c) {
-        return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+// A word holds two numbers; their products are added to the lane, denormals as zeros.
+struct Pairs : PackedAvx512 {
+    using Sum = __m512;
+    static Sum zero() { return _mm512_setzero_ps(); }
+    static Sum start(int32_t) { return zero(); }
+    // As the intrinsic; with that GCC 12 copies every sum and runs out of registers.
+    [[gnu::always_inline]] static inline void add_products(Sum &sum, Words row, Words query) {
+        asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(row), "v"(query));
     }
+    static Sum add_sums(Sum a, Sum b) { return _mm512_add_ps(a, b); }
+    static Float scales(const float *) { return zero(); }
+    static Float value(Sum sum, Float) { return sum; }
 };
 
-struct NarrowPairs : Avx2 {
-    static Float roughly_fma(Float a, Float b, Float c) {
-        return _mm256_dpbf16_ps(c, reinterpret_cast<__m256bh>(a), reinterpret_cast<__m256bh>(b));
-    }
-};
-
-const PanelKernel panels[kPanels] = {
-    panel_kernel<InnerProductTile<NarrowPairs, Avx512::product_rows, 1>>(),
-    panel_kernel<InnerProductTile<Pairs, Avx512::product_rows, 1>>(),
-    panel_kernel<InnerProductTile<Pairs, Avx512::product_rows, 2>>(),
-};
+constexpr PackedScans scans = packed_scans<Pairs>();
 
 }  // namespace
 }  // namespace mmkg
@@ -51,12 +51,12 @@ const PanelKernel panels[kPanels] = {
 
 namespace mmkg {
 const InstructionSet *avx512_bf16_set() {
-    if (!__builtin_cpu_supports("avx512bf16") || !avx512_set()) return nullptr;
+    if (!__builtin_cpu_supports("avx512bf16") || !avx512_vnni_set()) return nullptr;
     static const InstructionSet set = [] {
-        InstructionSet extended = *avx512_set();
-        extended.id = 3;
+        InstructionSet extended = *avx512_vnni_set();
+        extended.id = MMKG_AVX512_BF16;
         extended.name = "avx512_bf16";
-        extended.bfloat_panels = panels;
+        extended.packed[MMKG_BFLOAT16] = scans.of;
         return extended;
     }();
     return &set;

@@ -1,4 +1,4 @@
-// Numbers in bfloat16, two to a float's place: what VDPBF16PS takes, and half the memory.
+// Numbers in bfloat16, two to a word: what VDPBF16PS takes, and half the memory.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +21,9 @@ inline float from_bfloat(uint16_t value) {
     return wide;
 }
 
-inline int64_t bfloat_pairs(int64_t width) { return (width + 1) / 2; }
-
-// Packs a vector, each pair `step` places after the one before, and gives the square of the Euclidean norm of what
+// Packs a vector, each word `step` places after the one before, and gives the square of the Euclidean norm of what
 // rounding took away; denormals count as lost, because the instruction reads them as zeros.
-inline double pack_bfloat(const float *vector, int64_t width, float *pairs, int64_t step) {
+inline double pack_bfloat(const float *vector, int64_t width, uint32_t *words, int64_t step) {
     double lost = 0.0;
     for (int64_t c = 0; c < width; c += 2) {
         uint32_t pair = 0;
@@ -36,7 +34,7 @@ inline double pack_bfloat(const float *vector, int64_t width, float *pairs, int6
             lost += error * error;
             pair |= static_cast<uint32_t>(rounded) << (16 * (i - c));
         }
-        std::memcpy(pairs + c / 2 * step, &pair, sizeof pair);
+        words[c / 2 * step] = pair;
     }
     return lost;
 }

@@ -14,6 +14,8 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr double kLargeNorm = 0x1p60;
 // More than the roundings of one score, of a bound to float, and of low - slope * norm in float.
 constexpr double kSlack = 0x1p-20;
+// More than those of a packed score and of its bounds, as a share of |q| |e|.
+constexpr double kPackedSlack = 0x1p-18;
 
 double gamma(double n) {
     const double nu = n * 0x1p-24;
@@ -40,13 +42,27 @@ float Bounds::norm(float square) const {
     return norm < kLargeNorm ? static_cast<float>(norm * (1.0 + kSlack)) : std::numeric_limits<float>::infinity();
 }
 
-float Bounds::slope(float norm, double lost, double lost_share) const {
+float Bounds::slope(float norm) const {
     if (score_ == MMKG_COMPLEX_DISTANCE) return 0.0f;
     if (!(norm < kLargeNorm)) return kNaN;
-    const double rounding = (lost + (norm + lost) * lost_share) * (1.0 + kSlack);
-    // Rounded numbers are at most 2^-8 larger, so is each of the two norms in the error of the products' sum.
-    return static_cast<float>((rounding + norm * relative_ * 1.01) * (1.0 + kSlack));
+    return static_cast<float>(norm * relative_ * (1.0 + kSlack));
 }
+
+PackedSlopes Bounds::packed_slopes(float norm, double lost, float unit) const {
+    if (!(norm < kLargeNorm)) return {kNaN, kNaN, kNaN};
+    const double in_units = (1.0 + kPackedSlack) / unit;
+    // Numbers rounded to bfloat16 are at most 2^-8 larger, so is each of the two norms in the error of their products.
+    const double roundings = norm * (relative_ * 1.01 + kPackedSlack);
+    return {static_cast<float>((lost + roundings) * in_units), static_cast<float>((norm + lost) * in_units),
+            static_cast<float>(2.0 * absolute_ * in_units)};
+}
+
+float Bounds::packed_low(float score, float unit) const {
+    const double low = static_cast<double>(this->low(score)) / unit;
+    return static_cast<float>(low - std::fabs(low) * kSlack);
+}
+
+float Bounds::norm_above(double square) { return static_cast<float>(std::sqrt(square) * (1.0 + kSlack)); }
 
 float Bounds::low(float score) const {
     const double s = score;

@@ -10,6 +10,11 @@
 // relative error of root_error and a few u per modulus and gamma(d) for the sum, and adds at most sqrt(2^-126) per
 // modulus; the canonical one has less. The error is relative to M, which the value itself tells: no norms are needed.
 //
+// Packed inner products (packed_set.h), with q' and e' for what q and e are rounded to: |q e - q' e'| <= |q - q'| |e| +
+// |q'| |e - e'|, and |q'| <= |q| + |q - q'|. The norms of the differences are those found when packing, so no worst case
+// of the rounding is assumed. To this come the roundings of both scores: 8 bit products are added exactly, and scaled in
+// a few roundings of at most (|q| + |q - q'|) (|e| + |e - e'|) <= 4 |q| |e|.
+//
 // What is not finite or may overflow gets NaN as its bound, with which no comparison is sure: all is settled.
 #pragma once
 
@@ -19,6 +24,10 @@
 
 namespace mmkg {
 
+struct PackedSlopes {
+    float norm, lost, constant;
+};
+
 class Bounds {
 public:
     // score: of mmkg_score; width: numbers in a vector.
@@ -26,13 +35,19 @@ public:
 
     // At least the Euclidean norm of a vector, from its canonical inner product with itself; infinity if it is large.
     float norm(float square) const;
-    // Of a query of this norm. With bfloat16: what rounding took from it (a norm), and at most which share of its norm
-    // a row lost; |q e - q' e'| <= |q - q'| |e| + |q'| |e - e'|, so no worst case of the rounding is assumed.
-    float slope(float norm, double lost = 0.0, double lost_share = 0.0) const;
+    // Of a query of this norm.
+    float slope(float norm) const;
     // Values below this (less slope * norm of the row) belong to canonical scores below `score`.
     float low(float score) const;
     // Values above this (plus slope * norm of the row) belong to canonical scores above `score`.
     float high(float score) const;
+
+    // Of a query of this norm that lost a vector of norm `lost` when it was packed; see PackedQueries.
+    PackedSlopes packed_slopes(float norm, double lost, float unit) const;
+    // Values below this (less the error that the slopes give) belong to canonical scores below `score`.
+    float packed_low(float score, float unit) const;
+    // At least the root of a square.
+    static float norm_above(double square);
 
 private:
     const int score_;

@@ -14,7 +14,7 @@ const EncoderSet *encoder_set(int32_t id) {
     if (!mmkg_has_instruction_set(id)) return nullptr;
     if (id == MMKG_PORTABLE) return &portable_encoder_set();
     if (id == MMKG_AVX2) return avx2_encoder_set();
-    if (id == MMKG_AVX512 || id == MMKG_AVX512_BF16) return avx512_encoder_set();
+    if (id >= MMKG_AVX512 && id <= MMKG_AVX512_BF16) return avx512_encoder_set();
     return nullptr;
 }
 
@@ -31,7 +31,8 @@ const EncoderSet &chosen_encoder_set(int32_t id) {
         const EncoderSet *set = encoder_set(best);
         if (set && (!wanted || !*wanted || std::strcmp(wanted, mmkg_instruction_set_name(best)) == 0)) return *set;
     }
-    throw BadArgument("MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx512 or avx512_bf16");
+    throw BadArgument("MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx512, avx512_vnni or "
+                      "avx512_bf16");
 }
 
 }  // namespace mmkg

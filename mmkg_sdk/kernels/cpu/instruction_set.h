@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "packed_set.h"
+
 namespace mmkg {
 
 constexpr int kLanes = 16;          // of a canonical score
@@ -27,7 +29,7 @@ struct Tile {
     ptrdiff_t stride;
     const float *upcoming;  // where the next tile begins; may be `rows`
     const float *panel;     // one vector of queries per coordinate; for distances the real, then the imaginary parts
-    int64_t coordinates;    // width, or complex coordinates, or pairs of bfloat16
+    int64_t coordinates;    // width, or complex coordinates
     float norm;             // at least that of every row; 0 for distances
     const float *low;       // per lane: a value below low - slope * norm is that of a worse row,
     const float *high;      //           a value above high + slope * norm that of a better one (counting only)
@@ -70,14 +72,16 @@ struct InstructionSet {
     void (*exact_rows[2])(const ExactRows &, float *scores);
     void (*exact_pairs[2])(const ExactPairs &, float *scores);
     PanelKernel panels[2][kPanels];  // fewest lanes first
-    // Inner products of numbers in bfloat16, two to a float's place; null without such instructions.
-    const PanelKernel *bfloat_panels;
+    // Index is that of mmkg_storage: inner products with packed copies, of 1, 2, ... kMaxPackedQueries queries; null
+    // without instructions for them.
+    const PackedScan *packed[3];
 };
 
 const InstructionSet &portable_set();
 // Null where the build has no such code, or the processor cannot run it.
 const InstructionSet *avx2_set();
 const InstructionSet *avx512_set();
+const InstructionSet *avx512_vnni_set();
 const InstructionSet *avx512_bf16_set();
 
 }  // namespace mmkg

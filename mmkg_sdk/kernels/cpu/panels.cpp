@@ -1,10 +1,7 @@
 #include "panels.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-
-#include "bfloat.h"
 
 namespace mmkg {
 
@@ -18,11 +15,11 @@ float *aligned(float *storage) {
 
 // The largest panel that the queries (nearly) fill, for an empty lane costs as much as another; what does not fit goes
 // into a smaller one. Null where canonical scores of all rows cost less than any panel.
-const PanelKernel *kernel_for(const mmkg_scan &scan, const FirstPass &pass, int64_t queries) {
+const PanelKernel *kernel_for(const mmkg_scan &scan, int64_t queries) {
     if (queries <= scan.set.small_batch[scan.score]) return nullptr;
-    const PanelKernel *kernel = pass.panels;
+    const PanelKernel *panels = scan.set.panels[scan.score], *kernel = panels;
     for (int i = 1; i < kPanels; ++i) {
-        const PanelKernel &larger = pass.panels[i];
+        const PanelKernel &larger = panels[i];
         if (2 * queries >= larger.lanes + kernel->lanes) kernel = &larger;
     }
     return kernel;
@@ -30,11 +27,11 @@ const PanelKernel *kernel_for(const mmkg_scan &scan, const FirstPass &pass, int6
 
 }  // namespace
 
-Panels::Panels(const mmkg_scan &scan, const FirstPass &pass, const float *queries, int64_t batch) : pass_(pass) {
+Panels::Panels(const mmkg_scan &scan, const float *queries, int64_t batch) {
     int64_t lane = 0;
     for (int64_t first = 0; first < batch;) {
         const int64_t left = batch - first;
-        const PanelKernel *kernel = kernel_for(scan, pass, left);
+        const PanelKernel *kernel = kernel_for(scan, left);
         const int lanes = kernel ? kernel->lanes : 0;
         const int64_t count = kernel ? std::min<int64_t>(left, lanes) : left;
         list_.push_back(Panel{first, static_cast<int>(count), kernel, lane, nullptr});
@@ -43,13 +40,13 @@ Panels::Panels(const mmkg_scan &scan, const FirstPass &pass, const float *querie
     }
     slopes_.assign(lane, 0.0f);
     if (!lane) return;
-    storage_.reset(new float[lane * pass.places + 16]());
+    storage_.reset(new float[lane * scan.width + 16]());
     float *to = aligned(storage_.get());
     for (Panel &panel : list_) {
         if (!panel.kernel) continue;
         pack(scan, queries, panel, to);
         panel.packed = to;
-        to += panel.kernel->lanes * pass.places;
+        to += panel.kernel->lanes * scan.width;
     }
 }
 
@@ -66,14 +63,9 @@ void Panels::pack(const mmkg_scan &scan, const float *queries, const Panel &pane
             }
             continue;
         }
-        double lost = 0.0;
-        if (pass_.bfloat) {
-            lost = std::sqrt(pack_bfloat(query, scan.width, to + lane, lanes));
-        } else {
-            for (int64_t c = 0; c < scan.width; ++c) to[c * lanes + lane] = query[c];
-        }
+        for (int64_t c = 0; c < scan.width; ++c) to[c * lanes + lane] = query[c];
         const float norm = scan.bounds.norm(scan.exact_one(query, query));
-        slopes_[panel.first_lane + lane] = scan.bounds.slope(norm, lost, pass_.lost_share);
+        slopes_[panel.first_lane + lane] = scan.bounds.slope(norm);
     }
 }
 

@@ -20,9 +20,7 @@ struct Panel {
 
 class Panels {
 public:
-    Panels(const mmkg_scan &scan, const FirstPass &pass, const float *queries, int64_t batch);
-
-    const FirstPass &pass() const { return pass_; }
+    Panels(const mmkg_scan &scan, const float *queries, int64_t batch);
 
     auto begin() const { return list_.begin(); }
     auto end() const { return list_.end(); }
@@ -32,7 +30,6 @@ public:
 private:
     void pack(const mmkg_scan &scan, const float *queries, const Panel &panel, float *to);
 
-    const FirstPass &pass_;
     std::vector<Panel> list_;
     std::vector<float> slopes_;  // per lane; 0 where there is no query
     std::unique_ptr<float[]> storage_;

@@ -114,13 +114,13 @@ mmkg_status mmkg_ranks(const mmkg_scan *scan, const float *queries, int64_t batc
         if (!batch) return;
 
         const FloatMode mode;
-        // Never in bfloat16: too many rows lie within its bound of a target in the middle, and all would be settled.
-        const Panels panels(*scan, scan->table_pass, queries, batch);
+        // Never a packed copy: too many rows lie within its bound of a target in the middle, and all would be settled.
+        const Panels panels(*scan, queries, batch);
         const Targets right = targets_of(*scan, panels, queries, batch, targets);
         Pool::Lease lease(scan->pool);
         const int64_t tile = scan->set.tile_rows[scan->score];
-        const int64_t block = Walk<CountsOfPart>::block_rows(*scan, scan->table_pass);
-        const int count = parts_of(*scan, lease, scan->rows * batch, (scan->rows + tile - 1) / tile);
+        const int64_t block = Walk<CountsOfPart>::block_rows(*scan);
+        const int count = parts_of(lease, scan->cost(scan->rows * batch), (scan->rows + tile - 1) / tile);
         std::vector<CountsOfPart> parts(count, CountsOfPart(panels, right));
         lease.run(count, [&](int part) {
             const FloatMode here;
@@ -133,7 +133,7 @@ mmkg_status mmkg_ranks(const mmkg_scan *scan, const float *queries, int64_t batc
         std::vector<Counts> all(batch);
         for (const CountsOfPart &part : parts) part.add_to(all);
         const int64_t others = known_offsets ? known_offsets[batch] : 0;
-        const int shares = parts_of(*scan, lease, others, batch);
+        const int shares = parts_of(lease, scan->cost(others), batch);
         lease.run(shares, [&](int part) {
             const FloatMode here;
             const int64_t end = part_start(batch, 1, part + 1, shares);

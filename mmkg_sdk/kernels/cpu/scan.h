@@ -7,22 +7,9 @@
 
 #include "bounds.h"
 #include "instruction_set.h"
+#include "packed.h"
 #include "pool.h"
 #include "status.h"
-
-namespace mmkg {
-
-// What the first pass reads.
-struct FirstPass {
-    const float *rows;
-    int64_t places;             // floats from row to row
-    int64_t coordinates;        // see Tile
-    const PanelKernel *panels;  // kPanels of them
-    bool bfloat;
-    double lost_share;          // see Bounds::slope
-};
-
-}  // namespace mmkg
 
 struct mmkg_pool {
     explicit mmkg_pool(int threads) : pool(threads) {}
@@ -57,14 +44,14 @@ struct mmkg_scan {
     const mmkg::Bounds bounds;
     std::vector<float> norms;  // at least that of each row; empty for distances
 
-    // The table itself as what a first pass reads, and the bfloat16 copy where there is one, else the same.
-    mmkg::FirstPass table_pass, storage_pass;
+    // What the first pass of mmkg_top_k reads; null: the table itself.
+    std::unique_ptr<mmkg::PackedTable> packed;
+
+    // Of scoring pairs of a query and a row of the table, in coordinates of an inner product.
+    double cost(int64_t pairs) const;
 
 private:
-    void measure(int64_t first, int64_t end);
-    double round(int64_t first, int64_t end);
-
-    std::unique_ptr<float[]> bfloat_copy_;
+    int chosen_storage(int storage) const;
 };
 
 namespace mmkg {
@@ -77,12 +64,13 @@ struct AnswerLists {
     const int64_t *begin(int64_t query) const { return offsets ? ids + offsets[query] : nullptr; }
     const int64_t *end(int64_t query) const { return offsets ? ids + offsets[query + 1] : nullptr; }
     bool hold(int64_t query, int64_t id) const;
+    AnswerLists from(int64_t query) const { return {offsets ? offsets + query : nullptr, ids}; }
 };
 
 void check_queries(const mmkg_scan *scan, const float *queries, int64_t batch);
 
-// Into how many parts to split `amount` of row-times-query pairs: waking a thread must pay.
-int parts_of(const mmkg_scan &scan, const Pool::Lease &lease, int64_t pairs, int64_t items);
+// Into how many parts to split some items that cost so much (see mmkg_scan::cost): waking a thread must pay.
+int parts_of(const Pool::Lease &lease, double cost, int64_t items);
 
 // Item at which a part begins, on a multiple of `step`.
 inline int64_t part_start(int64_t items, int64_t step, int part, int parts) {

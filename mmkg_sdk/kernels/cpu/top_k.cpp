@@ -1,13 +1,14 @@
 // The k best of each query: every part of the rows keeps its own lists, which are merged at the end.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <limits>
 #include <memory>
 #include <vector>
 
 #include "float_mode.h"
+#include "keys.h"
+#include "shortlists.h"
 #include "walk.h"
 
 namespace mmkg {
@@ -15,24 +16,11 @@ namespace mmkg {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-// A whole number that orders answers: higher scores first, of equal ones the lower id. Scores are never -0.
-uint64_t key_of(float score, int64_t id) {
-    uint32_t bits;
-    std::memcpy(&bits, &score, sizeof bits);
-    bits ^= bits >> 31 ? 0xFFFFFFFFu : 0x80000000u;
-    return static_cast<uint64_t>(bits) << 32 | (0xFFFFFFFFu - static_cast<uint32_t>(id));
-}
-
-float score_of(uint64_t key) {
-    uint32_t bits = static_cast<uint32_t>(key >> 32);
-    bits ^= bits >> 31 ? 0x80000000u : 0xFFFFFFFFu;
-    float score;
-    std::memcpy(&score, &bits, sizeof score);
-    return score;
-}
-
-int64_t id_of(uint64_t key) { return 0xFFFFFFFFu - static_cast<uint32_t>(key); }
+// The packed copy is read from end to end; for fewer rows than one in so many the table itself is faster.
+constexpr int64_t kSparse = 4;
+// With so many queries a thread is busy long enough to read the whole copy; then threads share queries, not rows, and
+// every query has one list instead of several.
+constexpr int64_t kManyQueries = 24;
 
 // The best answers so far of one part of the rows: per query up to 2 k, cut to the k best whenever so many have come.
 // That costs a few comparisons an answer, a heap several mispredicted branches.
@@ -47,7 +35,8 @@ public:
           kth_(batch, 0),
           worst_(batch, -kInfinity),
           lane_(batch, -1),
-          low_(panels.lanes(), kInfinity) {
+          low_(panels.lanes(), kInfinity),
+          settled_(batch, 0) {
         for (const Panel &panel : panels) {
             if (!panel.kernel) continue;
             for (int lane = 0; lane < panel.count; ++lane) {
@@ -63,12 +52,14 @@ public:
     }
 
     void settle(int64_t query, int64_t id, float score) {
+        ++settled_[query];
         if (score < worst_[query]) return;
         offer(query, id, score);
     }
 
     const uint64_t *begin(int64_t query) const { return keys_.get() + 2 * query * k_; }
     const uint64_t *end(int64_t query) const { return begin(query) + sizes_[query]; }
+    int64_t settled(int64_t query) const { return settled_[query]; }
 
 private:
     void offer(int64_t query, int64_t id, float score) {
@@ -98,31 +89,114 @@ private:
     std::vector<float> worst_;   // its score; -inf before
     std::vector<int64_t> lane_;  // of each query; -1: not in a tile
     std::vector<float> low_;     // per lane, see Tile; lanes without a query never hit
+    std::vector<int64_t> settled_;
 };
 
-using Parts = std::vector<std::unique_ptr<BestOfPart>>;
-
-void scan_part(Walk<BestOfPart> &walk, int64_t block, int64_t tile, int64_t first, int64_t end) {
-    // The first tile of every block comes first: a sample from all over the part raises the thresholds before the rest
-    // is seen, in whatever order the rows are (some tables are sorted by how well-known an entity is).
-    for (int64_t at = first; at < end; at += block) walk.rows(at, std::min(at + tile, end));
-    for (int64_t at = first; at < end; at += block) walk.rows(std::min(at + tile, end), std::min(at + block, end));
+// The part's blocks, each after its first piece: a sample from all over the part raises the thresholds before the rest
+// is seen, in whatever order the rows are (some tables are sorted by how well-known an entity is).
+template <class Visit>
+void sample_first(int64_t first, int64_t end, int64_t block, int64_t piece, Visit visit) {
+    for (int64_t at = first; at < end; at += block) visit(at, std::min(at + piece, end));
+    for (int64_t at = first; at < end; at += block) visit(std::min(at + piece, end), std::min(at + block, end));
 }
 
-void merge(const Parts &parts, int64_t query, int64_t k, std::vector<uint64_t> &keys, int64_t *ids, float *scores,
-           int64_t *count) {
-    keys.clear();
-    for (const auto &part : parts) keys.insert(keys.end(), part->begin(query), part->end(query));
-    const auto kept = std::min<int64_t>(k, static_cast<int64_t>(keys.size()));
-    if (kept < static_cast<int64_t>(keys.size())) {
-        std::nth_element(keys.begin(), keys.begin() + kept, keys.end(), std::greater<>());
+// Where answers go: query i has places from i * stride.
+struct Answers {
+    int64_t *ids;
+    float *scores;
+    int64_t stride;
+    int64_t *counts;
+    int64_t *settled;
+
+    Answers from(int64_t query) const {
+        return {ids + query * stride, scores + query * stride, stride, counts + query, settled + query};
     }
-    std::sort(keys.begin(), keys.begin() + kept, std::greater<>());
-    for (int64_t i = 0; i < kept; ++i) {
-        ids[i] = id_of(keys[i]);
-        scores[i] = score_of(keys[i]);
+};
+
+// merge(query, keys) gives keys of the best and maybe others, and how many rows were settled for them.
+template <class Merge>
+void write_answers(const TopKTask &task, Pool::Lease *lease, const Answers &to, Merge merge) {
+    const int shares = lease && task.k * task.batch > 4096 ? lease->threads() : 1;
+    const auto write = [&](int part) {
+        const FloatMode here;
+        std::vector<uint64_t> keys;
+        const int64_t end = part_start(task.batch, 1, part + 1, shares);
+        for (int64_t i = part_start(task.batch, 1, part, shares); i < end; ++i) {
+            to.settled[i] = merge(i, keys);
+            to.counts[i] = write_best(keys, task.k, to.ids + i * to.stride, to.scores + i * to.stride);
+        }
+    };
+    if (shares == 1) {
+        write(0);
+    } else {
+        lease->run(shares, write);
     }
-    *count = kept;
+}
+
+void top_k_of_table(const TopKTask &task, const Candidates &rows, const Answers &to) {
+    const mmkg_scan &scan = task.scan;
+    const Panels panels(scan, task.queries, task.batch);
+    Pool::Lease lease(scan.pool);
+    const int64_t tile = scan.set.tile_rows[scan.score], block = Walk<BestOfPart>::block_rows(scan);
+    const int count = parts_of(lease, scan.cost(rows.count * task.batch), (rows.count + tile - 1) / tile);
+    std::vector<std::unique_ptr<BestOfPart>> parts(count);
+    lease.run(count, [&](int part) {
+        const FloatMode here;
+        parts[part] = std::make_unique<BestOfPart>(scan, panels, task.batch, task.k, task.excluded);
+        Walk<BestOfPart> walk(scan, panels, task.queries, rows, *parts[part]);
+        sample_first(part_start(rows.count, tile, part, count), part_start(rows.count, tile, part + 1, count), block,
+                     tile, [&](int64_t first, int64_t end) { walk.rows(first, end); });
+    });
+    write_answers(task, &lease, to, [&](int64_t query, std::vector<uint64_t> &keys) {
+        keys.clear();
+        int64_t settled = 0;
+        for (const auto &part : parts) {
+            keys.insert(keys.end(), part->begin(query), part->end(query));
+            settled += part->settled(query);
+        }
+        return settled;
+    });
+}
+
+// masks: see PackedTable::part; lease: null to stay on this thread.
+void top_k_of_packed(const TopKTask &task, const uint16_t *masks, Pool::Lease *lease, const Answers &to) {
+    const mmkg_scan &scan = task.scan;
+    const PackedTable &table = *scan.packed;
+    const PackedBatch queries(scan, table, task.queries, task.batch);
+    const int64_t block = std::max<int64_t>(2, kBlockBytes / table.tile_bytes()) * kTileGroups;
+    const double cost = table.cost(scan.rows * task.batch);
+    const int count = lease ? parts_of(*lease, cost, table.groups() / kTileGroups) : 1;
+    std::vector<std::unique_ptr<Shortlists>> parts(count);
+    const auto scan_part = [&](int part) {
+        const FloatMode here;
+        parts[part] = std::make_unique<Shortlists>(task, queries);
+        sample_first(part_start(table.groups(), kTileGroups, part, count),
+                     part_start(table.groups(), kTileGroups, part + 1, count), block, kTileGroups,
+                     [&](int64_t first, int64_t end) { parts[part]->scan(table, first, end, masks); });
+    };
+    if (count == 1) {
+        scan_part(0);
+    } else {
+        lease->run(count, scan_part);
+    }
+    write_answers(task, lease, to, [&](int64_t query, std::vector<uint64_t> &keys) {
+        return Shortlists::settle(parts, query, keys);
+    });
+}
+
+void top_k_of_packed(const TopKTask &task, const Candidates &rows, const Answers &to) {
+    std::vector<uint16_t> masks(rows.ids ? task.scan.packed->groups() : 0);
+    for (int64_t i = 0; rows.ids && i < rows.count; ++i) masks[rows.ids[i] / kGroupRows] |= 1u << rows.ids[i] % kGroupRows;
+    const uint16_t *asked = rows.ids ? masks.data() : nullptr;
+    Pool::Lease lease(task.scan.pool);
+    const int threads = parts_of(lease, task.scan.packed->cost(task.scan.rows * task.batch), task.batch / kManyQueries);
+    if (threads == 1) return top_k_of_packed(task, asked, &lease, to);
+    lease.run(threads, [&](int part) {
+        const FloatMode here;
+        const int64_t first = part_start(task.batch, 1, part, threads), end = part_start(task.batch, 1, part + 1, threads);
+        const TopKTask own{task.scan, task.query(first), end - first, task.k, task.excluded.from(first)};
+        top_k_of_packed(own, asked, nullptr, to.from(first));
+    });
 }
 
 }  // namespace
@@ -131,7 +205,8 @@ void merge(const Parts &parts, int64_t query, int64_t k, std::vector<uint64_t> &
 
 mmkg_status mmkg_top_k(const mmkg_scan *scan, const float *queries, int64_t batch, int64_t k,
                        const int64_t *excluded_offsets, const int64_t *excluded_ids, const int64_t *candidates,
-                       int64_t num_candidates, int64_t *ids, float *scores, int64_t *counts) {
+                       int64_t num_candidates, int64_t *ids, float *scores, int64_t *counts,
+                       mmkg_top_k_report *report) {
     using namespace mmkg;
     return guarded([&] {
         check_queries(scan, queries, batch);
@@ -147,30 +222,26 @@ mmkg_status mmkg_top_k(const mmkg_scan *scan, const float *queries, int64_t batc
             require(fits, "candidates are not ascending or out of range");
         }
         std::fill(counts, counts + batch, 0);
+        if (report) *report = {0, 0, 0, 0};
         if (!batch || !rows.count) return;
 
         const FloatMode mode;
-        const Panels panels(*scan, scan->storage_pass, queries, batch);
-        Pool::Lease lease(scan->pool);
-        const int64_t tile = scan->set.tile_rows[scan->score];
-        const int64_t block = Walk<BestOfPart>::block_rows(*scan, scan->storage_pass);
-        const int count = parts_of(*scan, lease, rows.count * batch, (rows.count + tile - 1) / tile);
-        Parts parts(count);
-        const int64_t kept = std::min(k, rows.count);
-        lease.run(count, [&](int part) {
-            const FloatMode here;
-            parts[part] = std::make_unique<BestOfPart>(*scan, panels, batch, kept, excluded);
-            Walk<BestOfPart> walk(*scan, panels, queries, rows, *parts[part]);
-            scan_part(walk, block, tile, part_start(rows.count, tile, part, count),
-                      part_start(rows.count, tile, part + 1, count));
-        });
-        lease.run(kept * batch > 4096 ? count : 1, [&](int part) {
-            const int shares = kept * batch > 4096 ? count : 1;
-            std::vector<uint64_t> keys;
-            const int64_t end = part_start(batch, 1, part + 1, shares);
-            for (int64_t i = part_start(batch, 1, part, shares); i < end; ++i) {
-                merge(parts, i, kept, keys, ids + i * k, scores + i * k, counts + i);
-            }
-        });
+        const TopKTask task{*scan, queries, batch, std::min(k, rows.count), excluded};
+        std::vector<int64_t> settled_rows(batch);
+        const Answers answers{ids, scores, k, counts, settled_rows.data()};
+        const bool packed = scan->packed && rows.count >= scan->rows / kSparse;
+        if (packed) {
+            top_k_of_packed(task, rows, answers);
+        } else {
+            top_k_of_table(task, rows, answers);
+        }
+        if (!report) return;
+        const bool bounded = packed || batch > scan->set.small_batch[scan->score];
+        report->bounded = bounded ? batch * rows.count : 0;
+        for (const int64_t settled : settled_rows) {
+            report->settled += settled;
+            report->most_settled = std::max(report->most_settled, settled);
+            report->few_settled += settled <= MMKG_FEW_SETTLED * k;
+        }
     });
 }

@@ -34,27 +34,22 @@ public:
     Walk(const mmkg_scan &scan, const Panels &panels, const float *queries, Candidates candidates, Task &task)
         : scan_(scan),
           panels_(panels),
-          pass_(panels.pass()),
           queries_(queries),
           candidates_(candidates),
           task_(task) {}
 
-    static int64_t block_rows(const mmkg_scan &scan, const FirstPass &pass) {
+    static int64_t block_rows(const mmkg_scan &scan) {
         const int64_t step = scan.set.tile_rows[scan.score];
-        return std::max<int64_t>(2, kBlockBytes / (pass.places * int64_t{sizeof(float)} * step)) * step;
+        return std::max<int64_t>(2, kBlockBytes / (scan.width * int64_t{sizeof(float)} * step)) * step;
     }
 
     // Candidates from first up to end, at most a block.
     void rows(int64_t first, int64_t end) {
         if (first >= end) return;
-        const float *data = scan_.table + first * scan_.width, *tiled = pass_.rows + first * pass_.places;
-        if (candidates_.ids) {
-            data = gathered(scan_.table, scan_.width, first, end, rows_);
-            tiled = pass_.bfloat ? gathered(pass_.rows, pass_.places, first, end, tiled_rows_) : data;
-        }
+        const float *data = candidates_.ids ? gathered(first, end) : scan_.table + first * scan_.width;
         for (const Panel &panel : panels_) {
             if (panel.kernel) {
-                tiles(panel, data, tiled, first, end);
+                tiles(panel, data, first, end);
             } else {
                 exact(panel, data, first, end);
             }
@@ -62,31 +57,29 @@ public:
     }
 
 private:
-    const float *gathered(const float *from, int64_t places, int64_t first, int64_t end, std::vector<float> &to) {
-        to.resize(block_rows(scan_, pass_) * places);
+    const float *gathered(int64_t first, int64_t end) {
+        rows_.resize(block_rows(scan_) * scan_.width);
         for (int64_t i = first; i < end; ++i) {
-            const float *row = from + candidates_.id(i) * places;
-            std::memcpy(to.data() + (i - first) * places, row, places * sizeof(float));
+            const float *row = scan_.table + candidates_.id(i) * scan_.width;
+            std::memcpy(rows_.data() + (i - first) * scan_.width, row, scan_.width * sizeof(float));
         }
-        return to.data();
+        return rows_.data();
     }
 
-    void tiles(const Panel &panel, const float *data, const float *tiled, int64_t first, int64_t end) {
+    void tiles(const Panel &panel, const float *data, int64_t first, int64_t end) {
         const int step = scan_.set.tile_rows[scan_.score];
         Hit hits[kMaxHits];
-        for (; first + step <= end; first += step) {
+        for (; first + step <= end; first += step, data += step * scan_.width) {
             const bool more = first + 2 * step <= end;
             Tile tile{};
-            tile.rows = tiled;
-            tile.stride = static_cast<ptrdiff_t>(pass_.places);
-            tile.upcoming = more ? tiled + step * pass_.places : tiled;
+            tile.rows = data;
+            tile.stride = static_cast<ptrdiff_t>(scan_.width);
+            tile.upcoming = more ? data + step * scan_.width : data;
             tile.panel = panel.packed;
-            tile.coordinates = pass_.coordinates;
+            tile.coordinates = scan_.score == MMKG_INNER_PRODUCT ? scan_.width : scan_.width / 2;
             tile.norm = largest_norm(first, step);
             tile.slope = panels_.slopes() + panel.first_lane;
             settle(panel, data, first, hits, task_.tile(panel, tile, hits));
-            data += step * scan_.width;
-            tiled += step * pass_.places;
         }
         exact(panel, data, first, end);
     }
@@ -134,11 +127,10 @@ private:
 
     const mmkg_scan &scan_;
     const Panels &panels_;
-    const FirstPass &pass_;
     const float *const queries_;
     const Candidates candidates_;
     Task &task_;
-    std::vector<float> rows_, tiled_rows_;  // gathered
+    std::vector<float> rows_;  // gathered
 };
 
 }  // namespace mmkg

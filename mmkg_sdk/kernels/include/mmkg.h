@@ -32,7 +32,7 @@ extern "C" {
 #endif
 
 /* Changes when a function of this file changes its arguments or meaning. */
-#define MMKG_ABI_VERSION 1
+#define MMKG_ABI_VERSION 2
 
 /* Largest sizes; a table of more rows is split by the caller. */
 #define MMKG_MAX_ROWS (((int64_t)1 << 31) - 1)
@@ -55,13 +55,21 @@ typedef enum mmkg_instruction_set {
     MMKG_PORTABLE = 0,
     MMKG_AVX2 = 1,       /* with FMA and F16C */
     MMKG_AVX512 = 2,     /* F, BW, DQ, VL */
-    MMKG_AVX512_BF16 = 3 /* and BF16 */
+    MMKG_AVX512_VNNI = 3, /* and VNNI */
+    MMKG_AVX512_BF16 = 4  /* and BF16 */
 } mmkg_instruction_set;
 
-/* What the first pass of mmkg_top_k over the table reads. It changes the time and the memory, never an answer. */
+/*
+ * What the first pass of mmkg_top_k over the table reads. It changes the time and the memory, never an answer. Copies are
+ * made by mmkg_scan_open, for inner products only.
+ */
 typedef enum mmkg_storage {
-    MMKG_FLOAT32 = 0, /* the table itself */
-    MMKG_BFLOAT16 = 1 /* a copy of half its size, made by mmkg_scan_open; inner product with MMKG_AVX512_BF16 only */
+    MMKG_BEST_STORAGE = -1, /* int8 if it is there and the rows suit it, else bfloat16, else float32 (small tables, too) */
+    MMKG_FLOAT32 = 0,  /* the table itself */
+    MMKG_BFLOAT16 = 1, /* a copy of half its size; with MMKG_AVX512_BF16 */
+    MMKG_INT8 = 2      /* a copy of a quarter of its size and 4.6 bytes a row, each row with a scale of its own; with
+                          MMKG_AVX512_VNNI or above, width at most 2^17. Rows of a few large and many small numbers suit
+                          it ill: the small ones are lost, and more rows have to be settled. */
 } mmkg_storage;
 
 typedef struct mmkg_pool mmkg_pool; /* threads that sleep between calls */
@@ -86,7 +94,7 @@ MMKG_API void mmkg_pool_close(mmkg_pool *pool); /* NULL is allowed */
 
 /*
  * A table, float32 [rows, width], that is read where it is: it must stay, unchanged, until the scan is closed. So must
- * the pool. What is kept beside it: one float per row (inner product), nothing (distance).
+ * the pool. What is kept beside it: one float per row (inner product), nothing (distance), and a copy if there is one.
  *
  *   margin            of the distance, finite; ignored by the inner product.
  *   instruction_set   MMKG_BEST, or one that mmkg_has_instruction_set has (for tests and measurements).
@@ -96,6 +104,8 @@ MMKG_API mmkg_status mmkg_scan_open(const float *table, int64_t rows, int64_t wi
                                     int32_t instruction_set, int32_t storage, mmkg_pool *pool, mmkg_scan **scan);
 MMKG_API void mmkg_scan_close(mmkg_scan *scan); /* NULL is allowed */
 MMKG_API int32_t mmkg_scan_instruction_set(const mmkg_scan *scan);
+MMKG_API int32_t mmkg_scan_storage(const mmkg_scan *scan); /* which of mmkg_storage was taken */
+MMKG_API int64_t mmkg_scan_bytes(const mmkg_scan *scan);   /* kept beside the table */
 
 /*
  * The canonical scores of pairs: query i with row ids[i].
@@ -107,6 +117,15 @@ MMKG_API int32_t mmkg_scan_instruction_set(const mmkg_scan *scan);
 MMKG_API mmkg_status mmkg_pair_scores(const mmkg_scan *scan, const float *queries, int64_t batch, const int64_t *ids,
                                       float *scores);
 
+/* What the answers of a mmkg_top_k took. */
+typedef struct mmkg_top_k_report {
+    int64_t bounded;       /* pairs of query and candidate that a first pass scored */
+    int64_t settled;       /* pairs whose canonical score was computed */
+    int64_t most_settled;  /* of one query */
+    int64_t few_settled;   /* queries that took at most MMKG_FEW_SETTLED * k canonical scores */
+} mmkg_top_k_report;
+#define MMKG_FEW_SETTLED 8
+
 /*
  * The k best candidates of each query, best first. Scores of -inf are left out.
  *
@@ -117,11 +136,12 @@ MMKG_API mmkg_status mmkg_pair_scores(const mmkg_scan *scan, const float *querie
  *   candidates         int64 [num_candidates] rows, strictly ascending; NULL: all rows (num_candidates is ignored)
  *   ids, scores        int64, float32 [batch, k], written; counts[i] of them for query i, the rest is left as it was
  *   counts             int64 [batch], written
+ *   report             written, or NULL
  */
 MMKG_API mmkg_status mmkg_top_k(const mmkg_scan *scan, const float *queries, int64_t batch, int64_t k,
                                 const int64_t *excluded_offsets, const int64_t *excluded_ids,
                                 const int64_t *candidates, int64_t num_candidates, int64_t *ids, float *scores,
-                                int64_t *counts);
+                                int64_t *counts, mmkg_top_k_report *report);
 
 /*
  * Where the right answer of each query stands among all other rows.

@@ -61,7 +61,7 @@ typedef struct mmkg_token_table mmkg_token_table;
  *
  *   storage           how values of tokens are kept: MMKG_FLOAT32, as they are, or MMKG_BFLOAT16, rounded to 8 bits of
  *                     mantissa in half the memory, on any instruction set; that changes the vectors
- *   instruction_set   as in mmkg_scan_open; MMKG_AVX512_BF16 stands for MMKG_AVX512
+ *   instruction_set   as in mmkg_scan_open; those above MMKG_AVX512 stand for it
  */
 MMKG_API mmkg_status mmkg_token_table_open(const mmkg_token_table_weights *weights, int32_t storage,
                                            int32_t instruction_set, mmkg_pool *pool, mmkg_token_table **encoder);

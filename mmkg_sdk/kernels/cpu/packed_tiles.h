@@ -1,0 +1,102 @@
+// The kernel of packed_set.h, for any Dot: what a word is and how products of words are added up.
+#pragma once
+
+#include <utility>
+
+#include "packed_set.h"
+
+namespace mmkg {
+
+// Puts the open rows of a group on a list. NaN means that nothing is known.
+template <class Dot>
+[[gnu::noinline]] void put(Shortlist &list, typename Dot::Float value, float bound, uint32_t open, uint32_t first_id) {
+    const auto wide = Dot::set(bound);
+    Dot::put_some(list.upper + list.size, open, Dot::min(Dot::add(value, wide), Dot::set(Dot::infinity)));
+    Dot::put_some(list.lower + list.size, open, Dot::max(Dot::sub(value, wide), Dot::set(-Dot::infinity)));
+    Dot::put_ids(list.ids + list.size, open, first_id);
+    list.size += __builtin_popcount(open);
+}
+
+// The scores of a tile have to be summed up in at least four chains, for an addition takes about four cycles.
+template <int Queries>
+constexpr int chains = Queries == 1 ? 2 : 1;
+
+template <class Dot, int Queries>
+int64_t scan_groups(const PackedGroups &in, const PackedQueries &queries, const float *thresholds, int64_t limit,
+                    Shortlist *lists) {
+    constexpr int Chains = chains<Queries>;
+    const int64_t group_words = in.places * kGroupRows;
+    for (int64_t g = 0; g < in.count; g += kTileGroups) {
+        const uint32_t *rows = in.words + g * group_words, *ahead = rows + kTileGroups * group_words;
+        const uint32_t *words = queries.words;
+        typename Dot::Sum sum[Queries][kTileGroups][Chains];
+#pragma GCC unroll 12
+        for (int q = 0; q < Queries; ++q) {
+#pragma GCC unroll 4
+            for (int i = 0; i < kTileGroups * Chains; ++i) {
+                sum[q][i / Chains][i % Chains] = i % Chains ? Dot::zero() : Dot::start(queries.start[q]);
+            }
+        }
+        for (int64_t p = 0; p < in.places; p += Chains) {
+#pragma GCC unroll 2
+            for (int c = 0; c < Chains; ++c, rows += kGroupRows, words += Queries) {
+                typename Dot::Words row[kTileGroups];
+#pragma GCC unroll 2
+                for (int t = 0; t < kTileGroups; ++t, ahead += kGroupRows) {
+                    __builtin_prefetch(ahead);
+                    row[t] = Dot::load(rows + t * group_words);
+                }
+#pragma GCC unroll 12
+                for (int q = 0; q < Queries; ++q) {
+                    const auto query = Dot::broadcast(words + q);
+#pragma GCC unroll 2
+                    for (int t = 0; t < kTileGroups; ++t) Dot::add_products(sum[q][t][c], row[t], query);
+                }
+            }
+        }
+        bool full = false;
+#pragma GCC unroll 2
+        for (int t = 0; t < kTileGroups; ++t) {
+            const GroupBound group = in.bounds[g + t];
+            const uint32_t asked = in.masks[g + t];
+            const uint32_t first_id = in.first_id + static_cast<uint32_t>((g + t) * kGroupRows);
+            const auto scale = Dot::scales(in.scales + (g + t) * kGroupRows);
+            alignas(64) float bounds[kGroupRows], cuts[kGroupRows];  // of the queries
+            const auto bound = Dot::fma(Dot::load_floats(queries.norm_slope), Dot::set(group.norm),
+                                        Dot::fma(Dot::load_floats(queries.lost_slope), Dot::set(group.lost),
+                                                 Dot::load_floats(queries.constant)));
+            Dot::store(bounds, bound);
+            Dot::store(cuts, Dot::sub(Dot::load_floats(thresholds), bound));
+#pragma GCC unroll 12
+            for (int q = 0; q < Queries; ++q) {
+                auto total = sum[q][t][0];
+                if constexpr (Chains == 2) total = Dot::add_sums(total, sum[q][t][1]);
+                const auto value = Dot::value(total, scale);
+                // Comparisons with NaN are false: such rows are put on the list.
+                const uint32_t open = ~Dot::less(value, Dot::set(cuts[q])) & asked;
+                if (__builtin_expect(open != 0, 0)) {
+                    put<Dot>(lists[q], value, bounds[q], open, first_id);
+                    full |= lists[q].size > limit;
+                }
+            }
+        }
+        if (__builtin_expect(full, 0)) return g + kTileGroups;
+    }
+    return in.count;
+}
+
+struct PackedScans {
+    PackedScan of[kMaxPackedQueries];  // of 1, 2, ... queries
+};
+
+template <class Dot, int... Less>
+constexpr PackedScans packed_scans(std::integer_sequence<int, Less...>) {
+    return {{scan_groups<Dot, Less + 1>...}};
+}
+
+template <class Dot>
+constexpr PackedScans packed_scans() {
+    return packed_scans<Dot>(std::make_integer_sequence<int, kMaxPackedQueries>());
+}
+
+}  // namespace mmkg
