@@ -13,7 +13,9 @@ encodes entities.
 from __future__ import annotations
 
 from .library import instruction_sets, library
+from .query_context import QueryContext
 from .scan import Scan
 from .token_table import TokenTableEncoder
+from .tucker import TuckerCore
 
-__all__ = ["Scan", "TokenTableEncoder", "instruction_sets", "library"]
+__all__ = ["QueryContext", "Scan", "TokenTableEncoder", "TuckerCore", "instruction_sets", "library"]

@@ -58,6 +58,17 @@ struct Attention {
     float *context;  // [heads, head_columns]: the structural token's value comes in, the context goes out
 };
 
+// One short sequence, attending to itself; rows of queries, keys and values are `stride` floats apart.
+struct SequenceAttention {
+    const float *query, *key, *value;  // [positions, heads, head_width]
+    ptrdiff_t stride;
+    float *out;  // likewise, `out_stride` apart
+    ptrdiff_t out_stride;
+    int64_t first, positions;  // queries from `first` on; positions: at most kHeadGroup
+    int64_t heads, head_width;
+    float scale;  // of the logits
+};
+
 struct EncoderSet {
     int32_t id;
     int panel;      // columns
@@ -65,11 +76,15 @@ struct EncoderSet {
     void (*multiply)(const Product &);
     int64_t (*normalise)(const Norm &);  // the first row that is not finite, or -1
     void (*attend[2])(const Attention &);  // [mmkg_storage]
+    void (*attend_sequence)(const SequenceAttention &);
 };
 
 const EncoderSet &portable_encoder_set();
 // Null where the build has no such code; whether the processor has it, mmkg_has_instruction_set says.
 const EncoderSet *avx2_encoder_set();
 const EncoderSet *avx512_encoder_set();
+
+// That of an mmkg_instruction_set; MMKG_BEST is what mmkg.h says. Throws where the processor has no such thing.
+const EncoderSet &chosen_encoder_set(int32_t id);
 
 }  // namespace mmkg

@@ -4,6 +4,7 @@
 #include "attention.h"
 #include "gemm.h"
 #include "layer_norm.h"
+#include "sequence_attention.h"
 
 namespace mmkg {
 
@@ -15,7 +16,8 @@ EncoderSet make_encoder_set(int32_t id) {
                       Simd::tile_rows,
                       multiply<Simd>,
                       normalise<Simd>,
-                      {attend<Simd, float>, attend<Simd, uint16_t>}};
+                      {attend<Simd, float>, attend<Simd, uint16_t>},
+                      attend_sequence<Simd>};
 }
 
 }  // namespace mmkg

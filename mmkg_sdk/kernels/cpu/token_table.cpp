@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
 #include <string>
 
 #include "float_mode.h"
@@ -16,30 +14,6 @@ namespace {
 
 // Hidden columns at a time: both weight strips fit the second-level cache beside a block at width 256.
 constexpr int64_t kHiddenStrip = 256;
-
-const EncoderSet *encoder_set(int32_t id) {
-    if (!mmkg_has_instruction_set(id)) return nullptr;
-    if (id == MMKG_PORTABLE) return &portable_encoder_set();
-    if (id == MMKG_AVX2) return avx2_encoder_set();
-    if (id == MMKG_AVX512 || id == MMKG_AVX512_BF16) return avx512_encoder_set();
-    return nullptr;
-}
-
-const EncoderSet &chosen_encoder_set(int32_t id) {
-    if (id != MMKG_BEST) {
-        const EncoderSet *set = encoder_set(id);
-        require(set, "instruction_set is none of this build and processor");
-        return *set;
-    }
-    const char *wanted = std::getenv("MMKG_INSTRUCTION_SET");
-    for (int32_t best = MMKG_AVX512_BF16; best >= MMKG_PORTABLE; --best) {
-        const EncoderSet *set = encoder_set(best);
-        if (set && (!wanted || !*wanted || std::strcmp(wanted, mmkg_instruction_set_name(best)) == 0)) return *set;
-    }
-    throw BadArgument("MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx512 or avx512_bf16");
-}
-
-ptrdiff_t stride_of(int64_t columns) { return rounded_up(columns, kColumnGroup) + kHeadGroup; }
 
 // The lowest entity that failed. Blocks are handed out in ascending order and begun ones end, so of faults of one kind
 // it is the first of the batch, whatever the threads.
@@ -91,7 +65,7 @@ void mmkg_token_table::encode(const Batch &batch) const {
             const Fault found = encode_block(batch, begin, count, *scratch, entity);
             if (found != kNone) fault.report(begin + entity, found);
         }
-        give_back(std::move(scratch));
+        spares_.give_back(std::move(scratch));
     });
     fault.raise();
 }
@@ -168,11 +142,7 @@ void mmkg_token_table::multiply(const mmkg::PackedMatrix &matrix, const float *l
 }
 
 std::unique_ptr<EncoderScratch> mmkg_token_table::take_scratch(int64_t tokens) const {
-    std::unique_ptr<EncoderScratch> scratch;
-    for (auto &spare : spare_) {
-        scratch.reset(spare.exchange(nullptr));
-        if (scratch) break;
-    }
+    std::unique_ptr<EncoderScratch> scratch = spares_.take();
     if (!scratch) {
         scratch = std::make_unique<EncoderScratch>();
         scratch->vectors_stride = mmkg::stride_of(width);
@@ -190,16 +160,6 @@ std::unique_ptr<EncoderScratch> mmkg_token_table::take_scratch(int64_t tokens) c
         scratch->rows = mmkg::Aligned<int32_t>(padded + mmkg::kFetchAhead);
     }
     return scratch;
-}
-
-void mmkg_token_table::give_back(std::unique_ptr<EncoderScratch> scratch) const {
-    for (auto &spare : spare_) {
-        EncoderScratch *none = nullptr;
-        if (spare.compare_exchange_strong(none, scratch.get())) {
-            scratch.release();
-            return;
-        }
-    }
 }
 
 mmkg_status mmkg_token_table_open(const mmkg_token_table_weights *weights, int32_t storage, int32_t instruction_set,
