@@ -36,7 +36,7 @@ class TorchBackend:
 
     @classmethod
     def open(cls, bundle: Bundle, device: str, threads: int | None) -> TorchBackend:
-        """Check that the package and the device are there; on a machine without a GPU torch itself is not loaded yet."""
+        """Check that package and device are there; on a machine without a GPU torch itself is not loaded yet."""
         if not find_spec("torch"):
             raise missing_package("torch", "train", "backend 'torch'")
         return cls(bundle, torch_device(device), threads)
@@ -130,7 +130,7 @@ def _loaded_torch() -> Any:
 
 
 def _has_no_gpu() -> bool:
-    """Whether this is a Linux without a device of any GPU driver, so that torch, which loads for a second, need not say.
+    """Whether this is a Linux without a device of any GPU driver, so that torch, which takes a second, need not say.
 
     The names are those of NVIDIA (also Tegra's and Windows Subsystem for Linux's) and of AMD.
     """

@@ -239,10 +239,10 @@ def test_a_weight_that_is_not_finite_or_misshapen_or_missing_is_named(name: str)
         with pytest.raises(BackendError, match=rf"{name} is float(64|16).*; expected float32"):
             QueryContext(weights | {name: misshapen}, 2)
     for misshapen in (np.repeat(weights[name], 3, axis=-1), weights[name][..., None], np.float32(1)):
-        with pytest.raises(BackendError, match="expected (float32|two axes)"):
+        with pytest.raises(BackendError, match=r"expected (float32|two axes)"):
             QueryContext(weights | {name: misshapen}, 2)
     del weights[name]
-    with pytest.raises(BackendError, match="weights of another graph|expected float32"):
+    with pytest.raises(BackendError, match=r"weights of another graph|expected float32"):
         QueryContext(weights, 2)
 
 

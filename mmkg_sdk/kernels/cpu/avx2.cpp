@@ -7,6 +7,7 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
+#include <cpuid.h>
 #include <immintrin.h>
 
 #if defined(__clang__)
@@ -37,7 +38,10 @@ const InstructionSet &table() {
 
 namespace mmkg {
 const InstructionSet *avx2_set() {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &table() : nullptr;
+    // Not every compiler in use knows F16C by name.
+    unsigned int a, b, c = 0, d;
+    const bool half = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && half ? &table() : nullptr;
 }
 }  // namespace mmkg
 

@@ -1,4 +1,4 @@
-// Encoders in AVX2 with FMA. As to the order of headers see avx2.cpp.
+// Encoders in AVX2 with FMA and F16C. As to the order of headers see avx2.cpp.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -10,9 +10,9 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
 #else
-#pragma GCC target("avx2,fma")
+#pragma GCC target("avx2,fma,f16c")
 #endif
 
 #include "make_encoder_set.h"
@@ -29,6 +29,9 @@ struct EncoderAvx2 : Avx2 {
     static Float load_value(const uint16_t *from) {
         const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i *>(from));
         return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+    }
+    static Float load_value(const Half *from) {
+        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from)));
     }
     static Float load_first(const float *from, int count) { return _mm256_maskload_ps(from, first(count)); }
     static void store(float *to, Float value) { _mm256_storeu_ps(to, value); }

@@ -31,6 +31,9 @@ struct EncoderAvx512 : Avx512 {
         const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from));
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
     }
+    static Float load_value(const Half *from) {
+        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
+    }
     static Float load_first(const float *from, int count) { return _mm512_maskz_loadu_ps(first(count), from); }
     static void store(float *to, Float value) { _mm512_storeu_ps(to, value); }
     static void store_first(float *to, int count, Float value) { _mm512_mask_storeu_ps(to, first(count), value); }

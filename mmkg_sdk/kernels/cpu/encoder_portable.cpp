@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "bfloat.h"
+#include "half.h"
 #include "make_encoder_set.h"
 
 namespace mmkg {
@@ -37,6 +38,9 @@ struct EncoderPortable {
     static Float load_value(const float *from) { return load(from); }
     static Float load_value(const uint16_t *from) {
         return each([&](int i) { return from_bfloat(from[i]); });
+    }
+    static Float load_value(const Half *from) {
+        return each([&](int i) { return from_half(from[i]); });
     }
     static Float load_first(const float *from, int count) {
         return each([&](int i) { return i < count ? from[i] : 0.0f; });

@@ -69,6 +69,20 @@ struct SequenceAttention {
     float scale;  // of the logits
 };
 
+// sums += scale * (left @ weights), row by row: each product a chain of multiply-adds over ascending `width`, then one
+// more to the sum.
+struct Slice {
+    const float *left;  // [rows, width], `left_stride` floats apart
+    ptrdiff_t left_stride;
+    const float *scale;  // one a row, `scale_stride` floats apart
+    ptrdiff_t scale_stride;
+    const void *weights;   // [width, width], and kColumnGroup numbers more that can be read
+    const void *upcoming;  // as many numbers, to be fetched meanwhile
+    float *sums;           // [rows, width], `sums_stride` floats apart; what lies past `width` up to a whole
+    ptrdiff_t sums_stride; // kColumnGroup is written with anything
+    int64_t rows, width;
+};
+
 struct EncoderSet {
     int32_t id;
     int panel;      // columns
@@ -77,6 +91,7 @@ struct EncoderSet {
     int64_t (*normalise)(const Norm &);  // the first row that is not finite, or -1
     void (*attend[2])(const Attention &);  // [mmkg_storage]
     void (*attend_sequence)(const SequenceAttention &);
+    void (*add_slice[3])(const Slice &);   // [mmkg_precision]
 };
 
 const EncoderSet &portable_encoder_set();

@@ -5,6 +5,7 @@
 #include "gemm.h"
 #include "layer_norm.h"
 #include "sequence_attention.h"
+#include "slice.h"
 
 namespace mmkg {
 
@@ -17,7 +18,8 @@ EncoderSet make_encoder_set(int32_t id) {
                       multiply<Simd>,
                       normalise<Simd>,
                       {attend<Simd, float>, attend<Simd, uint16_t>},
-                      attend_sequence<Simd>};
+                      attend_sequence<Simd>,
+                      {add_slice<Simd, float>, add_slice<Simd, uint16_t>, add_slice<Simd, Half>}};
 }
 
 }  // namespace mmkg

@@ -53,7 +53,7 @@ typedef enum mmkg_score { MMKG_INNER_PRODUCT = 0, MMKG_COMPLEX_DISTANCE = 1 } mm
 typedef enum mmkg_instruction_set {
     MMKG_BEST = -1, /* of this processor, or what the variable MMKG_INSTRUCTION_SET names: "portable", "avx2", ... */
     MMKG_PORTABLE = 0,
-    MMKG_AVX2 = 1,  /* with FMA */
+    MMKG_AVX2 = 1,       /* with FMA and F16C */
     MMKG_AVX512 = 2,     /* F, BW, DQ, VL */
     MMKG_AVX512_BF16 = 3 /* and BF16 */
 } mmkg_instruction_set;
