@@ -27,9 +27,20 @@ class Queries:
     def __len__(self) -> int:
         return len(self.entity)
 
-    def __getitem__(self, rows: slice) -> Queries:
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Queries:
         pictured = None if self.pictured is None else self.pictured[rows]
         return Queries(self.entity[rows], self.relation[rows], self.direction[rows], pictured)
+
+    def distinct(self) -> tuple[Queries, NDArray[np.int64]]:
+        """Every question once, and where in that list each of these is, int64 [batch]."""
+        columns = np.stack([self.entity, self.relation, self.direction, self.shown])
+        order = np.lexsort(columns)
+        ordered = columns[:, order]
+        new = np.ones(len(order), dtype=bool)
+        new[1:] = (ordered[:, 1:] != ordered[:, :-1]).any(axis=0)
+        places = np.empty(len(order), np.int64)
+        places[order] = np.cumsum(new) - 1
+        return self[order[new]], places
 
     @classmethod
     def for_triples(cls, triples: NDArray[np.int64], direction: int, *, answer_pictured: bool = False) -> Queries:

@@ -1,7 +1,7 @@
 """Model: labels in, ranked labels out.
 
-One query, from label to answer: `to_ids` (ids.py) -> query vector (the query graph, on a backend) -> `top_k` over the
-entity table (table_ranking.py) -> `Predictions` (predictions.py).
+One query, from label to answer: `to_ids` (ids.py) -> query vector (compiled_query.py, or the query graph on a backend)
+-> `top_k` over the entity table (table_ranking.py) -> `Predictions` (predictions.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .backends import Backend
 from .bundle import Bundle
 from .compiled_encoder import TOKEN_TABLE_GRAPH, compiled_encoder
+from .compiled_query import compiled_query
 from .entity_batch import EntityBatch
 from .errors import BackendError, DataError, QueryError
 from .families import family_part
@@ -68,12 +69,13 @@ class Model(Opened):
     """
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        super().__init__(bundle, backend)
+        self._compiled_encoder = compiled_encoder(bundle, backend)
+        self._compiled_query = compiled_query(bundle, backend)
+        super().__init__(bundle, backend, prepared=self._compiled_query is None)
         self.relations = bundle.relations
         self._score = bundle.config.candidate_score
         self._runtime = family_part(bundle.family, "runtime")
         self._entities = _Entities.of(bundle.entities, bundle.encoded, self._score, backend.threads)
-        self._compiled = compiled_encoder(bundle, backend)
         self._lock = threading.Lock()
 
     @property
@@ -151,6 +153,8 @@ class Model(Opened):
     def query_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """What the entities of the table are scored against, float32 [batch, width]."""
         table = self.table
+        if self._compiled_query is not None:
+            return self._compiled_query.query_vectors(table, queries)
         vectors = np.empty((len(queries), table.shape[1]), dtype=np.float32)
         for rows, inputs in self._runtime.query_batches(self.bundle, table, queries):
             part = vectors[rows]
@@ -169,6 +173,7 @@ class Model(Opened):
         """Filtered ranks of the right answers among all entities, without a matrix of scores.
 
         Args:
+            queries: repeated ones are encoded once.
             targets: int64 [batch], the right answers.
             known: all known answers of each query; the target may be among them.
             protocol: the rule for equal scores and known answers.
@@ -176,7 +181,8 @@ class Model(Opened):
         Raises:
             BackendError: the graph failed or gave NaN.
         """
-        return self._entities.ranking.ranks(self.query_vectors(queries), targets, known, protocol)
+        asked, places = queries.distinct()
+        return self._entities.ranking.ranks(self.query_vectors(asked)[places], targets, known, protocol)
 
     def encode_entities(self, **modalities: Any) -> NDArray[np.float32]:
         """Encode entities; no new export, no torch.
@@ -203,8 +209,8 @@ class Model(Opened):
 
         That is the compiled encoder (compiled_encoder.py), the token-table graph or the plain one.
         """
-        if graph is None and self._compiled is not None:
-            return self._compiled.encode(batch)
+        if graph is None and self._compiled_encoder is not None:
+            return self._compiled_encoder.encode(batch)
         if graph is None:
             graph = TOKEN_TABLE_GRAPH if TOKEN_TABLE_GRAPH in self.bundle.graphs else "entity_encoder"
         chunk = min(4096, max(1, ENTITY_CHUNK_TOKENS // batch.token_count))
@@ -262,7 +268,8 @@ class Model(Opened):
     def close(self) -> None:
         """Free the backend. Later calls raise BackendError."""
         super().close()
-        self._compiled = None  # what is left is the graph, and its backend is closed
+        # What is left are the graphs, and their backend is closed.
+        self._compiled_encoder = self._compiled_query = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Beside what every opened bundle sends to another process: the entities that were added here.

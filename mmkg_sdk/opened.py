@@ -11,11 +11,17 @@ from .bundle import Bundle
 
 
 class Opened:
-    """A bundle, opened on one backend."""
+    """A bundle, opened on one backend.
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+    Args:
+        prepared: the first graph is loaded now; others when they are run.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend, *, prepared: bool = True) -> None:
         self.bundle = bundle
         self.backend = backend
+        if prepared:
+            backend.prepare(bundle.contents.graphs[0])
 
     def close(self) -> None:
         """Free the backend. Later calls raise BackendError."""

@@ -27,6 +27,8 @@ _DTYPES = {
     "F64": "<f8",
 }
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+# numpy has no bfloat16: read are the bits, which are the upper half of a float32's. Nothing else here has this dtype.
+BFLOAT16_BITS = np.dtype("<u2")
 
 
 def scratch_array(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
@@ -58,8 +60,10 @@ def write_tensors(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
         file.write(flat.view(np.uint8).data)
 
 
-def map_tensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Every tensor of a file as a read-only memory map, sorted by name.
+def map_tensors(path: Path, prefix: str = "") -> dict[str, NDArray[Any]]:
+    """The tensors of a file whose names begin so, as read-only memory maps, sorted by name.
+
+    Those in bfloat16 are uint16 (BFLOAT16_BITS).
 
     Raises:
         SafetensorError: the file is not of this format.
@@ -74,11 +78,12 @@ def map_tensors(path: Path) -> dict[str, NDArray[Any]]:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
-    return {name: _mapped(path, 8 + length, header[name]) for name in sorted(header)}
+    return {name: _mapped(path, 8 + length, header[name]) for name in sorted(header) if name.startswith(prefix)}
 
 
 def _mapped(path: Path, start: int, entry: Mapping[str, Any]) -> NDArray[Any]:
-    dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), tuple(entry["shape"])
+    kind, shape = entry["dtype"], tuple(entry["shape"])
+    dtype = BFLOAT16_BITS if kind == "BF16" else np.dtype(_DTYPES[kind])
     if 0 in shape:
         return np.zeros(shape, dtype)
     return np.memmap(path, dtype, "r", offset=start + entry["data_offsets"][0], shape=shape)

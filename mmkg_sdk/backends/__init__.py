@@ -4,8 +4,9 @@ auto         ONNX Runtime where it is installed and can run the bundle's precisi
 onnxruntime  the exported graphs, on the CPU or with the CUDA provider
 torch        the same modules that were exported, on any torch device
 
-With "auto" on the CPU, compiled kernels encode MyGO's entities where they can (compiled_encoder.py); a backend that is
-named runs the graph. Rankings are no graph: the compiled kernels do them on any backend (table_ranking.py).
+With "auto" on the CPU, compiled kernels do the work of MyGO's graphs where they can (compiled_query.py,
+compiled_encoder.py), and a graph is loaded only if it is run after all; a backend that is named runs the graphs.
+Rankings are no graph: the compiled kernels do them on any backend (table_ranking.py).
 """
 
 from __future__ import annotations
@@ -29,8 +30,16 @@ class Backend(Protocol):
     name: str
     device: str
     threads: int | None
-    # Nobody asked for this backend by name, so compiled kernels may do a graph's work (compiled_encoder.py).
+    # Nobody asked for this backend by name, so compiled kernels may do a graph's work (compiled_graph.py).
     automatic: bool
+
+    def prepare(self, graph: str) -> None:
+        """Load a graph now rather than when it is first run, so that its errors come now.
+
+        Raises:
+            BackendError: the precision has no kernels, or the graph does not load.
+        """
+        ...
 
     def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Outputs by name. Inputs have the names, dtypes and shapes of the graph's spec."""
@@ -50,8 +59,7 @@ def open_backend(bundle: Bundle, backend: str = "auto", device: str = "auto", th
         threads: CPU threads; None leaves the choice to the library.
 
     Raises:
-        BackendError: unknown name, package not installed or not loadable, device not there, precision without
-            kernels.
+        BackendError: unknown name, package not installed or not loadable, device not there.
     """
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise BackendError(f"threads is {threads!r}; expected a whole number of at least 1, or None.")

@@ -28,7 +28,7 @@ def session_options(threads: int | None) -> Any:
 
 
 class OnnxRuntimeBackend:
-    """Sessions are shared by all threads. That of the first graph is opened at once, the others when first run."""
+    """Sessions are shared by all threads; each is opened when its graph is first run or prepared."""
 
     name = "onnxruntime"
     automatic = False
@@ -45,7 +45,7 @@ class OnnxRuntimeBackend:
 
     @classmethod
     def open(cls, bundle: Bundle, device: str, threads: int | None) -> OnnxRuntimeBackend:
-        """Check that the package, the provider and the precision are there."""
+        """Check that the package and the provider are there."""
         try:
             import onnxruntime
         except ModuleNotFoundError as err:
@@ -62,14 +62,11 @@ class OnnxRuntimeBackend:
                 f"device {device!r} asked for, but this onnxruntime has only {', '.join(providers)}. "
                 "Run: pip uninstall onnxruntime && pip install 'mmkg_sdk[gpu]', or pass device='cpu'."
             )
-        if kind == "cpu" and bundle.precision == "bf16":
-            raise BackendError(
-                "ONNX Runtime has no bf16 matrix product on the CPU. Pass backend='torch', "
-                "or export with --precision fp32."
-            )
-        opened = cls(bundle, device, threads)
-        opened._session(bundle.contents.graphs[0])
-        return opened
+        return cls(bundle, device, threads)
+
+    def prepare(self, graph: str) -> None:
+        """See Backend.prepare."""
+        self._session(graph)
 
     def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """See Backend.run."""
@@ -104,6 +101,11 @@ class OnnxRuntimeBackend:
             raise BackendError(f"this bundle has no graph {graph!r}; it has {', '.join(self._bundle.graphs)}.")
         options = session_options(self.threads)
         kind, index = parse_device(self.device)
+        if kind == "cpu" and self._bundle.precision == "bf16":
+            raise BackendError(
+                "ONNX Runtime has no bf16 matrix product on the CPU. Pass backend='torch', "
+                "or export with --precision fp32."
+            )
         provider: Any = "CPUExecutionProvider"
         if kind == "cuda":
             provider = ("CUDAExecutionProvider", {"device_id": index, "use_tf32": 0})

@@ -148,8 +148,10 @@ def rank_triples(
     ranks: dict[Ties, NDArray[np.float64]] = {name: np.empty((len(triples), 2)) for name in ("published", "realistic")}
     for column, (direction, answer) in enumerate(((HEAD, 0), (TAIL, 2))):
         queries = Queries.for_triples(triples, direction, answer_pictured=answer_pictured)
+        # A question with several right answers recurs; side by side, it is encoded once.
+        order = np.lexsort((queries.shown, queries.entity, queries.relation))
         for start in range(0, len(triples), QUERY_CHUNK):
-            chunk = slice(start, start + QUERY_CHUNK)
+            chunk = order[start : start + QUERY_CHUNK]
             found = ranker(queries[chunk], triples[chunk, answer], known.answers(queries[chunk]), protocol)
             ranks["published"][chunk, column] = found.published
             ranks["realistic"][chunk, column] = found.realistic
@@ -158,7 +160,8 @@ def rank_triples(
 
 def _by_scores(scorer: Scorer) -> Ranker:
     def rank(queries: Queries, targets: NDArray[np.int64], answers: AnswerLists, protocol: RankingProtocol) -> Ranks:
-        return filtered_ranks(scorer(queries), targets, answers, protocol)
+        asked, places = queries.distinct()
+        return filtered_ranks(scorer(asked)[places], targets, answers, protocol)
 
     return rank
 
@@ -168,7 +171,8 @@ def _by_table(scorer: LinkScorer, score: CandidateScore) -> Ranker:
     ranking = rank_table(scorer.table, score)
 
     def rank(queries: Queries, targets: NDArray[np.int64], answers: AnswerLists, protocol: RankingProtocol) -> Ranks:
-        return ranking.ranks(scorer.query_vectors(queries), targets, answers, protocol)
+        asked, places = queries.distinct()
+        return ranking.ranks(scorer.query_vectors(asked)[places], targets, answers, protocol)
 
     return rank
 

@@ -1,5 +1,6 @@
 """Compiled kernels for the CPU, behind the C functions of include/: exact ranking of a table of vectors (Scan),
-encoding of entities from token tables (TokenTableEncoder), and the Tucker product of queries (TuckerCore).
+encoding of entities from token tables (TokenTableEncoder), and the two halves of a query vector, the transformer
+(QueryContext) and the Tucker product (TuckerCore).
 
 Ranking: bound first, settle exactly. The score of a query and a row has one definition, to the bit: 16 partial sums and
 a fixed tree (include/mmkg.h). A first pass goes over tiles of rows and queries in whatever order and precision is fast,
@@ -7,14 +8,23 @@ and has a proven error bound; only rows that it cannot rule out get their canoni
 nothing but the input: not on threads, tiles or instruction sets, and no answer is merely probable.
 
 Without a compiler at install time there is no library: `table_ranking.TableRanking` answers in numpy, and the backend
-encodes entities.
+runs the graphs.
 """
 
 from __future__ import annotations
 
 from .library import instruction_sets, library
+from .query_context import QueryContext
 from .scan import Scan, TopKReport
 from .token_table import TokenTableEncoder
 from .tucker import TuckerCore
 
-__all__ = ["Scan", "TokenTableEncoder", "TopKReport", "TuckerCore", "instruction_sets", "library"]
+__all__ = [
+    "QueryContext",
+    "Scan",
+    "TokenTableEncoder",
+    "TopKReport",
+    "TuckerCore",
+    "instruction_sets",
+    "library",
+]

@@ -47,6 +47,13 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         _int32,
         [_pointer, _int64, _pointer, _pointer, _pointer, _int64, _pointer, _pointer, _int64, _pointer],
     ),
+    "mmkg_query_context_open": (_int32, [_pointer, _int32, _pointer, _pointer]),
+    "mmkg_query_context_close": (None, [_pointer]),
+    "mmkg_query_context_instruction_set": (_int32, [_pointer]),
+    "mmkg_query_context_encode": (
+        _int32,
+        [_pointer, _pointer, _int64, _int64, _pointer, _pointer, _pointer, _pointer, _pointer],
+    ),
     "mmkg_tucker_open": (_int32, [_pointer, _int32, _pointer, _pointer, _int64, _int32, _pointer, _pointer]),
     "mmkg_tucker_close": (None, [_pointer]),
     "mmkg_tucker_instruction_set": (_int32, [_pointer]),

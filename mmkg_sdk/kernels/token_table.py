@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError
 from .library import address, check, instruction_set_name, instruction_set_number, loaded_library, pool
+from .weights import NORM_EPSILON, contiguous_weight, expected_names, two_axes
 
 _NAN = 2  # mmkg_status
 _STORAGES = ("float32", "bfloat16")  # in the order of mmkg_storage
-# That of torch's LayerNorm, with which the family's norms are made; a weight file does not hold it.
-_NORM_EPSILON = 1e-5
 
 # Field of mmkg_token_table_weights (include/mmkg_encoder.h) -> weight of the graph and its axes.
 _WIDTH, _HEADS, _ROWS, _HIDDEN = "width", "heads", "rows", "feedforward_width"
@@ -90,11 +89,14 @@ class TokenTableEncoder:
         rows = sizes[_ROWS]
         if not 0 <= visual_rows <= rows:
             raise BackendError(f"visual_rows is {visual_rows}, the tables have {rows:,} rows.")
-        arrays = {field: _weight(weights, name, axes, sizes) for field, (name, axes) in _WEIGHTS.items()}
+        arrays = {
+            field: contiguous_weight(name, weights[name], tuple(sizes[axis] for axis in axes))
+            for field, (name, axes) in _WEIGHTS.items()
+        }
         described = _Weights(
             visual_rows=visual_rows,
             text_rows=rows - visual_rows,
-            norm_epsilon=_NORM_EPSILON,
+            norm_epsilon=NORM_EPSILON,
             **{axis: sizes[axis] for axis in (_WIDTH, _HEADS, _HIDDEN)},
             **{field: address(array) for field, array in arrays.items()},
         )
@@ -159,34 +161,9 @@ class TokenTableEncoder:
 
 def _sizes(weights: Mapping[str, NDArray[Any]]) -> dict[str, int]:
     """Sizes of the axes, from two of the weights."""
-    unknown = set(weights) - {name for name, _ in _WEIGHTS.values()} - {"head_of_column"}
-    missing = {name for name, _ in _WEIGHTS.values()} - set(weights)
-    if unknown or missing:
-        raise BackendError(
-            f"weights of another graph: missing {sorted(missing)!r:.200}, unknown {sorted(unknown)!r:.200}. "
-            "Export the bundle again."
-        )
-    logits, hidden = weights["logits"], weights["rest.hidden.multiplied_weight"]
-    if logits.ndim != 2 or hidden.ndim != 2:
-        raise BackendError(
-            f"logits are {list(logits.shape)} and rest.hidden.multiplied_weight {list(hidden.shape)}; expected two "
-            "axes each. Export the bundle again."
-        )
-    return dict(zip((_ROWS, _HEADS, _WIDTH, _HIDDEN), (*logits.shape, *hidden.shape), strict=True))
-
-
-def _weight(
-    weights: Mapping[str, NDArray[Any]], name: str, axes: tuple[str, ...], sizes: Mapping[str, int]
-) -> NDArray[np.float32]:
-    array = weights[name]
-    shape = tuple(sizes[axis] for axis in axes)
-    # A vector may come as a row, as the graph has it.
-    fits = array.shape == shape or (len(shape) == 1 and array.shape == (1, *shape))
-    if not fits or array.dtype != np.float32:
-        raise BackendError(
-            f"{name} is {array.dtype} {list(array.shape)}; expected float32 {list(shape)}. Export the bundle again."
-        )
-    return np.ascontiguousarray(array)
+    expected_names(weights, {name for name, _ in _WEIGHTS.values()}, unread=frozenset({"head_of_column"}))
+    logits, hidden = two_axes(weights, "logits"), two_axes(weights, "rest.hidden.multiplied_weight")
+    return dict(zip((_ROWS, _HEADS, _WIDTH, _HIDDEN), (*logits, *hidden), strict=True))
 
 
 def _input(name: str, array: NDArray[Any], dtype: type[np.generic], shape: tuple[int, int]) -> NDArray[Any]:

@@ -344,7 +344,7 @@ def test_a_session_opens_once_however_many_threads_ask_first(golden_bundle: Path
         ]
         answers = {tuple(run.result()["ids"][0]) for run in runs}
     assert len(answers) == 1
-    assert len(backend._sessions) == 2  # type: ignore[attr-defined]
+    assert len(backend._sessions) == 1  # type: ignore[attr-defined]
 
 
 def test_memory_does_not_grow_with_the_number_of_pairs(golden_bundle: Path) -> None:

@@ -67,6 +67,17 @@ struct WeightedSum {
     float *context;        // [columns]: the structural token's value comes in, the sum goes out
 };
 
+// One short sequence, attending to itself; rows of queries, keys and values are `stride` floats apart.
+struct SequenceAttention {
+    const float *query, *key, *value;  // [positions, heads, head_width]
+    ptrdiff_t stride;
+    float *out;  // likewise, `out_stride` apart
+    ptrdiff_t out_stride;
+    int64_t first, positions;  // queries from `first` on; positions: at most kHeadGroup
+    int64_t heads, head_width;
+    float scale;  // of the logits
+};
+
 // sums += scale * (left @ weights), row by row: each product a chain of multiply-adds over ascending `width`, then one
 // more to the sum.
 struct Slice {
@@ -89,6 +100,7 @@ struct EncoderSet {
     int64_t (*normalise)(const Norm &);  // the first row that is not finite, or -1
     void (*attention_weights)(const AttentionWeights &);
     void (*weigh[2])(const WeightedSum &);  // [mmkg_storage]
+    void (*attend_sequence)(const SequenceAttention &);
     void (*add_slice[3])(const Slice &);   // [mmkg_precision]
 };
 

@@ -4,6 +4,7 @@
 #include "attention.h"
 #include "gemm.h"
 #include "layer_norm.h"
+#include "sequence_attention.h"
 #include "slice.h"
 
 namespace mmkg {
@@ -18,6 +19,7 @@ EncoderSet make_encoder_set(int32_t id) {
                       normalise<Simd>,
                       attention_weights<Simd>,
                       {weigh<Simd, float>, weigh<Simd, uint16_t>},
+                      attend_sequence<Simd>,
                       {add_slice<Simd, float>, add_slice<Simd, uint16_t>, add_slice<Simd, Half>}};
 }
 

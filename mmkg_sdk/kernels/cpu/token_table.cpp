@@ -18,8 +18,6 @@ constexpr int64_t kTokensPerBlock = 32, kMostBlocks = 5;
 // Hidden columns at a time: both weight strips fit the second-level cache beside a block at width 256.
 constexpr int64_t kHiddenStrip = 256;
 
-ptrdiff_t stride_of(int64_t columns) { return rounded_up(columns, kColumnGroup) + kHeadGroup; }
-
 template <class Value>
 void hold(Aligned<Value> &values, int64_t count) {
     if (values.size() < count) values = Aligned<Value>(count);
@@ -77,7 +75,7 @@ void mmkg_token_table::encode(const Batch &batch) const {
             const Fault found = encode_chunk(batch, begin, count, *scratch, entity);
             if (found != kNone) fault.report(entity, found);
         }
-        give_back(std::move(scratch));
+        spares_.give_back(std::move(scratch));
     });
     fault.raise();
 }
@@ -197,11 +195,7 @@ void mmkg_token_table::multiply(const mmkg::PackedMatrix &matrix, const float *l
 }
 
 std::unique_ptr<EncoderScratch> mmkg_token_table::take_scratch(int64_t chunk, int64_t tokens) const {
-    std::unique_ptr<EncoderScratch> scratch;
-    for (auto &spare : spare_) {
-        scratch.reset(spare.exchange(nullptr));
-        if (scratch) break;
-    }
+    std::unique_ptr<EncoderScratch> scratch = spares_.take();
     if (!scratch) {
         scratch = std::make_unique<EncoderScratch>();
         scratch->vectors_stride = mmkg::stride_of(width);
@@ -218,16 +212,6 @@ std::unique_ptr<EncoderScratch> mmkg_token_table::take_scratch(int64_t chunk, in
     mmkg::hold(scratch->context, chunk * scratch->context_stride);
     mmkg::hold(scratch->counts, chunk);
     return scratch;
-}
-
-void mmkg_token_table::give_back(std::unique_ptr<EncoderScratch> scratch) const {
-    for (auto &spare : spare_) {
-        EncoderScratch *none = nullptr;
-        if (spare.compare_exchange_strong(none, scratch.get())) {
-            scratch.release();
-            return;
-        }
-    }
 }
 
 mmkg_status mmkg_token_table_open(const mmkg_token_table_weights *weights, int32_t storage, int32_t instruction_set,

@@ -1,23 +1,17 @@
 // The token-table encoder of mmkg_encoder.h: its weights as the kernels want them, and the walk over blocks of entities.
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <cstdint>
 #include <memory>
 
 #include "../include/mmkg_encoder.h"
 #include "aligned.h"
 #include "encoder_set.h"
+#include "packed_weights.h"
 #include "pool.h"
+#include "spares.h"
 
 namespace mmkg {
-
-// A matrix [inner, columns] in panels, padded with zeros, and its bias.
-struct PackedMatrix {
-    int64_t inner = 0, columns = 0;  // columns: a multiple of kColumnGroup
-    Aligned<float> panels, bias;
-};
 
 struct Tokens {
     const int64_t *ids;
@@ -27,8 +21,6 @@ struct Tokens {
 
 // What one thread works in: the activations of a block of entities; contexts and tokens of a chunk, which is some blocks.
 struct EncoderScratch {
-    // Rows are a cache line longer than a multiple of the column group: with powers of two, the rows of a tile would
-    // meet in the same few places of the first cache.
     Aligned<float> vectors, hidden, context;
     ptrdiff_t vectors_stride, hidden_stride, context_stride;
     Aligned<float> weights;  // [chunk, heads, weight_stride]
@@ -42,7 +34,6 @@ struct EncoderScratch {
 struct mmkg_token_table {
     mmkg_token_table(const mmkg_token_table_weights &weights, int32_t storage, const mmkg::EncoderSet &set,
                      mmkg::Pool &pool);
-    ~mmkg_token_table();
 
     struct Batch {
         int64_t size;
@@ -68,7 +59,6 @@ private:
     void multiply(const mmkg::PackedMatrix &matrix, const float *left, ptrdiff_t left_stride, float *out,
                   ptrdiff_t out_stride, int64_t rows) const;
     std::unique_ptr<mmkg::EncoderScratch> take_scratch(int64_t chunk, int64_t tokens) const;
-    void give_back(std::unique_ptr<mmkg::EncoderScratch> scratch) const;
 
     mmkg::Pool &pool_;
     const int32_t storage_;
@@ -80,6 +70,5 @@ private:
     mmkg::Aligned<float> values_;
     mmkg::Aligned<uint16_t> rounded_values_;
     mmkg::PackedMatrix value_, output_, hidden_, feedforward_;
-    // Kept between calls, so that the system need not give the pages anew; a fork cannot leave a lock behind.
-    mutable std::array<std::atomic<mmkg::EncoderScratch *>, 16> spare_{};
+    mutable mmkg::Spares<mmkg::EncoderScratch> spares_;
 };

@@ -1,40 +1,13 @@
 // Opening a token-table encoder: weights are checked, and laid out as the kernels read them.
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <string>
 
 #include "bfloat.h"
-#include "status.h"
 #include "token_table.h"
 
 namespace mmkg {
 
 namespace {
-
-// The activations of a block, in floats: about a third of a second-level cache of 1 MiB; the rest is for the weights.
-constexpr int64_t kBlockFloats = 88 << 10;
-
-void require_finite(const float *values, int64_t count, const char *name) {
-    require(values, (std::string("weights: ") + name + " is NULL").c_str());
-    for (int64_t i = 0; i < count; ++i) {
-        if (std::isfinite(values[i])) continue;
-        throw BadArgument(std::string("weights: ") + name + " holds NaN or infinity at " + std::to_string(i));
-    }
-}
-
-Aligned<float> zeros(int64_t count) {
-    Aligned<float> out(count);
-    if (count) std::memset(out.data(), 0, static_cast<size_t>(count) * sizeof(float));
-    return out;
-}
-
-Aligned<float> copy(const float *values, int64_t count, const char *name) {
-    require_finite(values, count, name);
-    Aligned<float> out = zeros(rounded_up(count, kColumnGroup));
-    std::memcpy(out.data(), values, static_cast<size_t>(count) * sizeof(float));
-    return out;
-}
 
 // Where column `column` of [width] lies when every head has `head_columns`.
 struct HeadColumns {
@@ -55,10 +28,6 @@ struct Slices {
     }
 };
 
-struct AsTheyAre {
-    int64_t operator()(int64_t column) const { return column; }
-};
-
 // A bias or a value in the padded columns; `addend` may be NULL.
 template <class Place>
 Aligned<float> spread(const float *values, const float *addend, int64_t count, int64_t padded, Place place,
@@ -67,29 +36,6 @@ Aligned<float> spread(const float *values, const float *addend, int64_t count, i
     Aligned<float> out = zeros(rounded_up(padded, kColumnGroup));
     for (int64_t i = 0; i < count; ++i) out[place(i)] = addend ? values[i] + addend[i] : values[i];
     return out;
-}
-
-// A matrix whose rows and columns go to padded places.
-template <class RowPlace, class ColumnPlace>
-PackedMatrix pack(const float *weight, int64_t rows, int64_t columns, int64_t inner, int64_t padded, RowPlace row_place,
-                  ColumnPlace column_place, int panel, const char *name) {
-    require_finite(weight, rows * columns, name);
-    PackedMatrix out;
-    out.inner = inner;
-    out.columns = rounded_up(padded, kColumnGroup);
-    out.panels = zeros(out.inner * out.columns);
-    for (int64_t row = 0; row < rows; ++row) {
-        for (int64_t column = 0; column < columns; ++column) {
-            const int64_t to = column_place(column);
-            out.panels[(to / panel * inner + row_place(row)) * panel + to % panel] = weight[row * columns + column];
-        }
-    }
-    return out;
-}
-
-int64_t block_rows(int64_t row_floats, int tile_rows) {
-    const int64_t tiles = kBlockFloats / (row_floats * tile_rows);
-    return tile_rows * (tiles < 1 ? 1 : tiles > 16 ? 16 : tiles);
 }
 
 }  // namespace
@@ -162,8 +108,4 @@ mmkg_token_table::mmkg_token_table(const mmkg_token_table_weights &w, int32_t st
     feedforward_ = pack(w.feedforward_weight, feedforward_width, width, feedforward_width, width, same, same, panel,
                         "feedforward_weight");
     feedforward_.bias = copy(w.feedforward_bias, width, "feedforward_bias");
-}
-
-mmkg_token_table::~mmkg_token_table() {
-    for (auto &spare : spare_) delete spare.load();
 }

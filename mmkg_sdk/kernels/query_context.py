@@ -1,0 +1,163 @@
+"""QueryContext: from the ids of questions to what MyGO's query transformer makes of them, by the compiled library."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BackendError
+from .library import address, check, instruction_set_name, instruction_set_number, loaded_library, pool
+from .weights import NORM_EPSILON, contiguous_weight, expected_names, two_axes
+
+_NAN = 2  # mmkg_status
+
+# Field of mmkg_query_layer (include/mmkg_query.h) -> weight of a layer and its axes.
+_WIDTH, _HIDDEN = "width", "feedforward_width"
+_LAYER: dict[str, tuple[str, tuple[str, ...]]] = {
+    "query_weight": ("query.multiplied_weight", (_WIDTH, _WIDTH)),
+    "query_bias": ("query.bias", (_WIDTH,)),
+    "key_weight": ("key.multiplied_weight", (_WIDTH, _WIDTH)),
+    "key_bias": ("key.bias", (_WIDTH,)),
+    "value_weight": ("value.multiplied_weight", (_WIDTH, _WIDTH)),
+    "value_bias": ("value.bias", (_WIDTH,)),
+    "output_weight": ("rest.output.multiplied_weight", (_WIDTH, _WIDTH)),
+    "output_bias": ("rest.output.bias", (_WIDTH,)),
+    "norm1_weight": ("rest.norm1.weight", (_WIDTH,)),
+    "norm1_bias": ("rest.norm1.bias", (_WIDTH,)),
+    "hidden_weight": ("rest.hidden.multiplied_weight", (_WIDTH, _HIDDEN)),
+    "hidden_bias": ("rest.hidden.bias", (_HIDDEN,)),
+    "feedforward_weight": ("rest.feedforward.multiplied_weight", (_HIDDEN, _WIDTH)),
+    "feedforward_bias": ("rest.feedforward.bias", (_WIDTH,)),
+    "norm2_weight": ("rest.norm2.weight", (_WIDTH,)),
+    "norm2_bias": ("rest.norm2.bias", (_WIDTH,)),
+}
+
+
+class _Layer(ctypes.Structure):
+    """mmkg_query_layer."""
+
+    _fields_ = tuple((name, ctypes.c_void_p) for name in _LAYER)
+
+
+class _Weights(ctypes.Structure):
+    """mmkg_query_weights."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in (_WIDTH, "heads", _HIDDEN, "num_relations", "num_layers")),
+        ("norm_epsilon", ctypes.c_float),
+        *((name, ctypes.c_void_p) for name in ("known_slots", "missing_slots", "relations", "layers")),
+    )
+
+
+class QueryContext:
+    """The graph `query_encoder` up to its Tucker core, in float32, fused over blocks of questions.
+
+    What a question gives depends on nothing but that question, to the bit: not on the batch or threads, and AVX2 and
+    AVX-512 agree. Safe to call from several threads; a forked child may go on using it. The weights are copied, so the
+    arrays may go.
+
+    Args:
+        weights: of the graph by name (without the graph's and without the core's), float32.
+        heads: of the attention.
+        threads: of a call; None takes every core that this process may run on.
+        instruction_set: one of `instruction_sets()`; None takes the best. avx512_bf16 stands for avx512.
+
+    Raises:
+        BackendError: no library; a weight that is missing, unknown, misshapen or not finite.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, NDArray[Any]],
+        heads: int,
+        threads: int | None = None,
+        instruction_set: str | None = None,
+    ) -> None:
+        self._library = loaded_library()
+        layers = 1
+        while f"layers.{layers}.query.bias" in weights:
+            layers += 1
+        names = [f"layers.{layer}.{name}" for layer in range(layers) for name, _ in _LAYER.values()]
+        expected_names(weights, {"known_slot", "missing", "relations", *names})
+        num_relations, self.width = two_axes(weights, "relations")
+        sizes = {_WIDTH: self.width, _HIDDEN: two_axes(weights, "layers.0.rest.hidden.multiplied_weight")[1]}
+        shapes = {"known_slot": (2, self.width), "missing": (2, self.width), "relations": (num_relations, self.width)}
+        shapes |= {
+            f"layers.{layer}.{name}": tuple(sizes[axis] for axis in axes)
+            for layer in range(layers)
+            for name, axes in _LAYER.values()
+        }
+        arrays = {name: contiguous_weight(name, weights[name], shape) for name, shape in shapes.items()}
+        described_layers = (_Layer * layers)(
+            *(
+                _Layer(**{field: address(arrays[f"layers.{layer}.{name}"]) for field, (name, _) in _LAYER.items()})
+                for layer in range(layers)
+            )
+        )
+        described = _Weights(
+            **sizes,
+            heads=heads,
+            num_relations=num_relations,
+            num_layers=layers,
+            norm_epsilon=NORM_EPSILON,
+            known_slots=address(arrays["known_slot"]),
+            missing_slots=address(arrays["missing"]),
+            relations=address(arrays["relations"]),
+            layers=ctypes.addressof(described_layers),
+        )
+        handle = ctypes.c_void_p()
+        number = instruction_set_number(instruction_set)
+        arguments = (ctypes.byref(described), number, pool(threads))
+        check(self._library.mmkg_query_context_open(*arguments, ctypes.byref(handle)))
+        self._handle = handle
+        weakref.finalize(self, self._library.mmkg_query_context_close, handle)
+
+    @property
+    def instruction_set(self) -> str:
+        """Name of what it runs on."""
+        return instruction_set_name(self._library.mmkg_query_context_instruction_set(self._handle))
+
+    def encode(
+        self,
+        table: NDArray[np.float32],
+        entity: NDArray[np.int64],
+        relation: NDArray[np.int64],
+        direction: NDArray[np.int64],
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What the last layer makes of the missing entity (the context) and of the relation.
+
+        Args:
+            table: float32 [entities, width]; read where it is if C-contiguous and aligned.
+            entity, relation, direction: int64 [batch]: a row of the table, a relation, 0 (the tail is missing) or 1.
+
+        Returns:
+            Context and relation, float32 [batch, width] each.
+
+        Raises:
+            BackendError: wrong shape or dtype, an id out of range, what float32 cannot hold.
+        """
+        if table.ndim != 2 or table.shape[1] != self.width or table.dtype != np.float32:
+            raise BackendError(f"table: {table.dtype} {list(table.shape)}; expected float32 [entities, {self.width}].")
+        table = np.require(table, requirements=["C", "A"])
+        batch = len(entity)
+        ids = []
+        for name, column in (("entity", entity), ("relation", relation), ("direction", direction)):
+            if column.shape != (batch,) or column.dtype != np.int64:
+                raise BackendError(f"{name}: {column.dtype} {list(column.shape)}; expected int64 [{batch}].")
+            ids.append(np.require(column, requirements=["C", "A"]))
+        found = np.empty((2, batch, self.width), np.float32)
+        status = self._library.mmkg_query_context_encode(
+            self._handle, address(table), len(table), batch, *map(address, ids), address(found[0]), address(found[1])
+        )
+        if status == _NAN:
+            raise BackendError(
+                "query_encoder gave NaN or infinity: float32 cannot hold what the weights make of a question. Export "
+                "from a sound run."
+            )
+        check(status)
+        return found[0], found[1]
