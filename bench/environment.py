@@ -54,9 +54,9 @@ def environment(bundle: str | Path | None = None, threads: int | None = None) ->
 
 
 def kernels() -> str:
-    """The instruction sets of the compiled kernels, best last, or why numpy ranks instead of them."""
+    """The instruction sets of the compiled kernels, best last, or why numpy ranks and graphs run instead."""
     found = library()
-    return f"numpy ({found})" if isinstance(found, str) else ", ".join(instruction_sets())
+    return f"numpy and graphs ({found})" if isinstance(found, str) else ", ".join(instruction_sets())
 
 
 def usable_cores() -> int:
