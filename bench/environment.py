@@ -68,9 +68,9 @@ def cpu_flags() -> list[str]:
 
 
 def kernels() -> str:
-    """The instruction sets of the compiled kernels, best last, or why numpy ranks instead of them."""
+    """The instruction sets of the compiled kernels, best last, or why numpy ranks and graphs run instead."""
     found = library()
-    return f"numpy ({found})" if isinstance(found, str) else ", ".join(instruction_sets())
+    return f"numpy and graphs ({found})" if isinstance(found, str) else ", ".join(instruction_sets())
 
 
 def usable_cores() -> int:

@@ -3,7 +3,8 @@
 Format 2. A bundle is a folder with files of fixed names; other files in it are never opened.
 
     bundle.json              what it is: family, configuration, graphs, SHA-256 of every other file; written last
-    weights.safetensors      every weight of every graph, named GRAPH.WEIGHT
+    weights.safetensors      every weight of every graph, named GRAPH.WEIGHT; may be read as a memory map, so the file
+                             must not be written to while the bundle is open (to replace it is no harm)
     NAME.onnx                the graphs; their weights point into weights.safetensors and table.safetensors
     probes.safetensors       what every graph gave for a fixed input at export
     parity.json              how far the export is from the float64 reference

@@ -35,7 +35,7 @@ class CompiledGraph(Generic[Kernel]):
     Args:
         graph: name of the graph.
         make: from its weights by name, without the graph's, as they are stored: float32, float16, or the bits of
-            bfloat16 (`as_float32` makes one of all). They are gone once it has returned.
+            bfloat16 (`as_float32` makes one of all). They are memory maps, which what it makes may keep.
     """
 
     def __init__(self, bundle: Bundle, graph: str, make: Callable[[Weights], Kernel]) -> None:

@@ -84,7 +84,8 @@ class CompiledQuery:
 
 
 def _tucker_core(weights: Weights, threads: int | None) -> TuckerCore:
-    expected = ("multiplied_core", "relation.multiplied_weight", "relation.bias")
-    if set(weights) != {_CORE + name for name in expected}:
+    names = tuple(_CORE + name for name in ("multiplied_core", "relation.multiplied_weight", "relation.bias"))
+    if set(weights) != set(names):
         raise BackendError(f"the core has weights {sorted(weights)!r:.200}. Export the bundle again.")
-    return TuckerCore(*(weights[_CORE + name] for name in expected), threads=threads)
+    core, relation_weight, shift = (weights[name] for name in names)
+    return TuckerCore(core, relation_weight, shift, threads)

@@ -33,11 +33,9 @@ class Queries:
 
     def distinct(self) -> tuple[Queries, NDArray[np.int64]]:
         """Every question once, and where in that list each of these is, int64 [batch]."""
-        columns = np.stack([self.entity, self.relation, self.direction, self.shown])
+        columns = (self.entity, self.relation, self.direction, self.shown)
         order = np.lexsort(columns)
-        ordered = columns[:, order]
-        new = np.ones(len(order), dtype=bool)
-        new[1:] = (ordered[:, 1:] != ordered[:, :-1]).any(axis=0)
+        new = _changes(*(column[order] for column in columns))
         places = np.empty(len(order), np.int64)
         places[order] = np.cumsum(new) - 1
         return self[order[new]], places
@@ -87,23 +85,35 @@ class KnownTriples:
         head, relation, tail = triples.astype(np.int64).T
         keys = np.concatenate([_key(head, relation, TAIL), _key(tail, relation, HEAD)])
         answers = np.concatenate([tail, head])
-        pairs = np.unique(np.stack([keys, answers], axis=1), axis=0) if len(keys) else np.empty((0, 2), np.int64)
-        self._keys, starts = np.unique(pairs[:, 0], return_index=True)
-        self._offsets = np.append(starts, len(pairs)).astype(np.int64)
-        self._answers = np.ascontiguousarray(pairs[:, 1])
+        order = np.lexsort((answers, keys))
+        keys, answers = keys[order], answers[order]
+        new = _changes(keys, answers)
+        keys, answers = keys[new], answers[new]
+        starts = np.flatnonzero(_changes(keys))
+        # A last key that no query has: whatever is searched for, there is a key that is no smaller.
+        self._keys = np.append(keys[starts], np.iinfo(np.int64).max)
+        self._offsets = np.append(starts, [len(answers)] * 2)
+        self._answers = answers
 
     def answers(self, queries: Queries) -> AnswerLists:
         """The known answers of each query."""
         keys = _key(queries.entity, queries.relation, queries.direction)
-        found = np.searchsorted(self._keys, keys)
-        hit = np.zeros(len(keys), dtype=bool)
-        inside = found < len(self._keys)
-        hit[inside] = self._keys[found[inside]] == keys[inside]
-        starts = np.where(hit, self._offsets[np.minimum(found, len(self._keys))], 0)
-        lengths = np.where(hit, self._offsets[np.minimum(found + 1, len(self._keys))] - starts, 0)
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        found = self._keys.searchsorted(keys)
+        starts, hit = self._offsets[found], self._keys[found] == keys
+        lengths = (self._offsets[found + 1] - starts) * hit
+        offsets = np.zeros(len(keys) + 1, np.int64)
+        lengths.cumsum(out=offsets[1:])
+        if len(keys) == 1:  # the usual question, and a third of the work
+            return AnswerLists(offsets, self._answers[starts[0] : starts[0] + lengths[0]])
         positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return AnswerLists(offsets, self._answers[positions])
+
+
+def _changes(*columns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Where a row of sorted columns differs from the row before it, bool [rows]; the first row does."""
+    new = np.ones(len(columns[0]), dtype=bool)
+    new[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return new
 
 
 def _key(

@@ -371,8 +371,8 @@ def _nothing(batch: int) -> TopK:
 
 
 def _joined(parts: list[TopK]) -> TopK:
-    if not parts:
-        return _nothing(0)
+    if len(parts) < 2:
+        return parts[0] if parts else _nothing(0)
     starts = np.cumsum([0, *(len(part.ids) for part in parts)])
     offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
     return TopK(

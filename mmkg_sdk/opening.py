@@ -15,7 +15,8 @@ def load(path: str | Path, backend: str = "auto", device: str = "auto", *, threa
 
     Args:
         path: the folder that `mmkg-sdk export` wrote.
-        backend: "onnxruntime", "torch", or "auto".
+        backend: "onnxruntime" or "torch", which run every graph; or "auto", with which compiled kernels do the work of
+            graphs on the CPU where they can (backends/__init__.py).
         device: "cpu", "cuda", "cuda:N", or "auto".
         threads: CPU threads of the backend; None leaves the choice to it.
 

@@ -193,7 +193,7 @@ def test_weights_that_do_not_fit_are_refused(
     taken = weights.pop(f"query_encoder.{name}")
     if change is not None:
         weights[f"query_encoder.{name}"] = np.ascontiguousarray(change(taken))
-    weights["room"] = np.zeros_like(taken)  # graphs read no further than the file goes
+    weights["room"] = np.zeros((2, *taken.shape), np.float32)  # graphs read no further than the file goes
     save_file(weights, folder / "weights.safetensors")
     reseal(folder)
     with pytest.raises(BackendError, match=message):

@@ -9,6 +9,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
@@ -129,9 +130,21 @@ def check(status: int) -> None:
 
 
 def address(array: NDArray[Any] | None) -> int | None:
-    """Where an array lies; None is NULL."""
+    """Where an array lies, which must be contiguous; None is NULL."""
     # An array without elements may have any address; NULL would mean that there are no lists.
-    return None if array is None else array.ctypes.data
+    if array is None:
+        return None
+    try:
+        # Several times faster than `ctypes.data`, and a question takes more than a dozen addresses.
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
+    except (TypeError, ValueError):  # read-only, or without elements
+        return array.ctypes.data
+
+
+def in_place(array: NDArray[Any]) -> NDArray[Any]:
+    """The array as the library reads it: C-contiguous and aligned; a copy only if it is not."""
+    flags = array.flags
+    return array if flags.c_contiguous and flags.aligned else np.require(array, requirements=["C", "A"])
 
 
 def pool(threads: int | None) -> ctypes.c_void_p:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
-from .library import address, check, instruction_set_name, instruction_set_number, loaded_library, pool
+from .library import address, check, in_place, instruction_set_name, instruction_set_number, loaded_library, pool
 from .weights import NORM_EPSILON, contiguous_weight, expected_names, two_axes
 
 _NAN = 2  # mmkg_status
@@ -86,6 +86,7 @@ class QueryContext:
         expected_names(weights, {"known_slot", "missing", "relations", *names})
         num_relations, self.width = two_axes(weights, "relations")
         sizes = {_WIDTH: self.width, _HIDDEN: two_axes(weights, "layers.0.rest.hidden.multiplied_weight")[1]}
+        shapes: dict[str, tuple[int, ...]]
         shapes = {"known_slot": (2, self.width), "missing": (2, self.width), "relations": (num_relations, self.width)}
         shapes |= {
             f"layers.{layer}.{name}": tuple(sizes[axis] for axis in axes)
@@ -143,13 +144,13 @@ class QueryContext:
         """
         if table.ndim != 2 or table.shape[1] != self.width or table.dtype != np.float32:
             raise BackendError(f"table: {table.dtype} {list(table.shape)}; expected float32 [entities, {self.width}].")
-        table = np.require(table, requirements=["C", "A"])
+        table = in_place(table)
         batch = len(entity)
         ids = []
         for name, column in (("entity", entity), ("relation", relation), ("direction", direction)):
             if column.shape != (batch,) or column.dtype != np.int64:
                 raise BackendError(f"{name}: {column.dtype} {list(column.shape)}; expected int64 [{batch}].")
-            ids.append(np.require(column, requirements=["C", "A"]))
+            ids.append(in_place(column))
         found = np.empty((2, batch, self.width), np.float32)
         status = self._library.mmkg_query_context_encode(
             self._handle, address(table), len(table), batch, *map(address, ids), address(found[0]), address(found[1])

@@ -14,7 +14,16 @@ from ..errors import BackendError
 from ..known_triples import AnswerLists
 from ..ranking import RankingProtocol, Ranks, TopK, ranks_of_counts
 from ..scores import CandidateScore, ComplexDistance, InnerProduct
-from .library import address, check, instruction_set_name, instruction_set_number, library, loaded_library, pool
+from .library import (
+    address,
+    check,
+    in_place,
+    instruction_set_name,
+    instruction_set_number,
+    library,
+    loaded_library,
+    pool,
+)
 
 _INNER_PRODUCT, _COMPLEX_DISTANCE = 0, 1
 _STORAGES = {"auto": -1, "float32": 0, "bfloat16": 1, "int8": 2}  # mmkg_storage
@@ -167,7 +176,8 @@ class Scan:
                 None if report is None else ctypes.byref(report),
             )
         )
-        ends = np.concatenate([[0], np.cumsum(counts)])
+        ends = np.zeros(batch + 1, np.int64)
+        counts.cumsum(out=ends[1:])
         if ends[-1] == ids.size:
             return TopK(ends, ids.ravel(), scores.ravel())
         found = np.arange(k) < counts[:, None]
@@ -235,7 +245,7 @@ class Scan:
 def _matrix(array: NDArray[np.float32], name: str) -> NDArray[np.float32]:
     if array.ndim != 2 or array.dtype != np.float32:
         raise BackendError(f"{name}: {array.dtype} {list(array.shape)}; expected float32 with two axes.")
-    return np.require(array, requirements=["C", "A"])
+    return in_place(array)
 
 
 def _kind(score: CandidateScore, width: int) -> tuple[int, float]:

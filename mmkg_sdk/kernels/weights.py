@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
+from .library import in_place
 
 # That of torch's LayerNorm, with which the families' norms are made; a weight file does not hold it.
 NORM_EPSILON = 1e-5
@@ -51,4 +52,4 @@ def contiguous_weight(name: str, array: NDArray[Any], shape: tuple[int, ...]) ->
         raise BackendError(
             f"{name} is {array.dtype} {list(array.shape)}; expected float32 {list(shape)}. Export the bundle again."
         )
-    return np.require(array, requirements=["C", "A"])
+    return in_place(array)

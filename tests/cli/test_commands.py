@@ -158,7 +158,7 @@ def test_unknown_setting_is_named(tmp_path: Path) -> None:
 def test_env_prints_json() -> None:
     found = json.loads(mmkg("env", "--json").stdout)
     assert "mmkg_sdk" in json.dumps(found)
-    assert found["kernels"] == ", ".join(instruction_sets()) or found["kernels"].startswith("numpy (")
+    assert found["kernels"] == ", ".join(instruction_sets()) or found["kernels"].startswith("numpy and graphs (")
 
 
 def test_a_closed_pipe_is_no_traceback(golden_bundle: Path) -> None:
