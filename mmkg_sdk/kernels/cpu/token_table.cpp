@@ -36,7 +36,8 @@ const EncoderSet &chosen_encoder_set(int32_t id) {
         const EncoderSet *set = encoder_set(best);
         if (set && (!wanted || !*wanted || std::strcmp(wanted, mmkg_instruction_set_name(best)) == 0)) return *set;
     }
-    throw BadArgument("MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx512, avx512_vnni or avx512_bf16");
+    throw BadArgument(
+        "MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx512, avx512_vnni or avx512_bf16");
 }
 
 ptrdiff_t stride_of(int64_t columns) { return rounded_up(columns, kColumnGroup) + kHeadGroup; }
