@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kernels import Scan
+from .kernels.scan import Storage
 from .known_triples import AnswerLists
 from .ranking import RankingProtocol, Ranks, TopK, filtered_ranks, top_k
 from .scores import CandidateScore
@@ -99,14 +100,18 @@ class NumpyRanking:
         return found
 
 
-def rank_table(table: NDArray[np.float32], score: CandidateScore, threads: int | None = None) -> TableRanking:
+def rank_table(
+    table: NDArray[np.float32], score: CandidateScore, threads: int | None = None, storage: Storage = "auto"
+) -> TableRanking:
     """What ranks this table fastest; the table must not change afterwards.
 
     Args:
         table: float32 [rows, width].
         threads: of a call; None takes every core. numpy has its own setting.
+        storage: see Scan; numpy reads the table itself. "auto" may keep a copy of a quarter or half of the table's size
+            beside it, which only `top_k` reads.
     """
-    return Scan(table, score, threads) if Scan.supports(table, score) else NumpyRanking(table, score)
+    return Scan(table, score, threads, storage=storage) if Scan.supports(table, score) else NumpyRanking(table, score)
 
 
 def _places(lists: AnswerLists, candidates: NDArray[np.int64]) -> AnswerLists:

@@ -5,7 +5,8 @@ encoding of entities from token tables (TokenTableEncoder), and the two halves o
 Ranking: bound first, settle exactly. The score of a query and a row has one definition, to the bit: 16 partial sums and
 a fixed tree (include/mmkg.h). A first pass goes over tiles of rows and queries in whatever order and precision is fast,
 and has a proven error bound; only rows that it cannot rule out get their canonical score. So the answer depends on
-nothing but the input: not on threads, tiles or instruction sets, and no answer is merely probable.
+nothing but the input: not on threads, tiles or instruction sets, and no answer is merely probable. Where the processor
+has products of 8 bits or bfloat16, the first pass of top-k reads a copy of the table in them (`Scan(storage=...)`).
 
 Without a compiler at install time there is no library: `table_ranking.TableRanking` answers in numpy, and the backend
 runs the graphs.

@@ -70,7 +70,7 @@ class Scan:
             is rounded with a scale of its own. Copies need an inner product and avx512_bf16 or avx512_vnni. "auto"
             takes int8 if it is there and the bound of its error, on a sample of the rows, is at most 0.35 standard
             deviations of a query's scores (not so with a few large and many small numbers in a row, or rows that have
-            much in common: too many have to be settled), else bfloat16, else float32; below 1,000 rows float32.
+            much in common: too many have to be settled), else bfloat16, else float32.
 
     Raises:
         BackendError: no library, an unknown score, a table that is not float32 or of a wrong shape.

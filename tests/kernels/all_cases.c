@@ -138,18 +138,21 @@ int main(void) {
                 mmkg_pool_close(pool);
                 free(table), free(queries);
             }
-            struct question q = {NULL, NULL, 1500, 64, 33, 12, 1, 0};  /* enough work for three threads */
-            float *table = vectors(q.rows, q.width), *queries = vectors(q.batch, q.width);
-            mmkg_pool *pool;
-            mmkg_scan *scan;
-            check(mmkg_pool_open(3, &pool) == MMKG_OK, "mmkg_pool_open");
-            check(mmkg_scan_open(table, q.rows, q.width, kind, 3.0f, set, storage, pool, &scan) == MMKG_OK, "mmkg_scan_open");
-            q.scan = scan;
-            q.queries = queries;
-            ask_from_threads(&q);
-            mmkg_scan_close(scan);
-            mmkg_pool_close(pool);
-            free(table), free(queries);
+            /* Enough work for several threads, which share the rows, or the queries where there are many. */
+            for (int many = 0; many < 2; ++many) {
+                struct question q = {NULL, NULL, many ? 2000 : 4500, 64, many ? 73 : 33, 12, 1, 0};
+                float *table = vectors(q.rows, q.width), *queries = vectors(q.batch, q.width);
+                mmkg_pool *pool;
+                mmkg_scan *scan;
+                check(mmkg_pool_open(3, &pool) == MMKG_OK, "mmkg_pool_open");
+                check(mmkg_scan_open(table, q.rows, q.width, kind, 3.0f, set, storage, pool, &scan) == MMKG_OK, "mmkg_scan_open");
+                q.scan = scan;
+                q.queries = queries;
+                ask_from_threads(&q);
+                mmkg_scan_close(scan);
+                mmkg_pool_close(pool);
+                free(table), free(queries);
+            }
         }
     }
     printf("%d cases\n", cases);

@@ -10,10 +10,10 @@
 // relative error of root_error and a few u per modulus and gamma(d) for the sum, and adds at most sqrt(2^-126) per
 // modulus; the canonical one has less. The error is relative to M, which the value itself tells: no norms are needed.
 //
-// Packed inner products (packed_set.h), with q' and e' for what q and e are rounded to: |q e - q' e'| <= |q - q'| |e| +
-// |q'| |e - e'|, and |q'| <= |q| + |q - q'|. The norms of the differences are those found when packing, so no worst case
-// of the rounding is assumed. To this come the roundings of both scores: 8 bit products are added exactly, and scaled in
-// a few roundings of at most (|q| + |q - q'|) (|e| + |e - e'|) <= 4 |q| |e|.
+// Packed inner products (packed_set.h), with q' and e' for what q and e are rounded to:
+// |q e - q' e'| <= |q - q'| |e| + |q'| |e - e'|, and |q'| <= |q| + |q - q'|. The norms of the differences are those
+// found when packing, so no worst case of the rounding is assumed. To this come the roundings of both scores: 8 bit
+// products are added exactly, and scaled in a few roundings of at most (|q| + |q - q'|) (|e| + |e - e'|) <= 4 |q| |e|.
 //
 // What is not finite or may overflow gets NaN as its bound, with which no comparison is sure: all is settled.
 #pragma once

@@ -10,7 +10,7 @@ namespace mmkg {
 constexpr int kGroupRows = 16;
 constexpr int kTileGroups = 2;           // scored at once
 constexpr int kMaxPackedQueries = 12;    // at once; so many sums stay in registers
-constexpr int64_t kPlacesStep = 4;       // the number of words of a vector is a multiple of it
+constexpr int64_t kPlacesStep = 2;       // the number of words of a vector is a multiple of it
 
 // Of the rows of a group: at least their norms, and the norms of what rounding took away.
 struct GroupBound {

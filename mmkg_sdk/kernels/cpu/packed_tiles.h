@@ -9,7 +9,8 @@ namespace mmkg {
 
 // Puts the open rows of a group on a list. NaN means that nothing is known.
 template <class Dot>
-[[gnu::noinline]] void put(Shortlist &list, typename Dot::Float value, float bound, uint32_t open, uint32_t first_id) {
+[[gnu::noinline]] void put(Shortlist &list, typename Dot::Float value, float bound, uint32_t open,
+                           uint32_t first_id) {
     const auto wide = Dot::set(bound);
     Dot::put_some(list.upper + list.size, open, Dot::min(Dot::add(value, wide), Dot::set(Dot::infinity)));
     Dot::put_some(list.lower + list.size, open, Dot::max(Dot::sub(value, wide), Dot::set(-Dot::infinity)));
@@ -17,32 +18,32 @@ template <class Dot>
     list.size += __builtin_popcount(open);
 }
 
-// The scores of a tile have to be summed up in at least four chains, for an addition takes about four cycles.
+// Every score is summed up in so many chains, for an addition takes about four cycles and a tile has two groups.
 template <int Queries>
-constexpr int chains = Queries == 1 ? 2 : 1;
+constexpr int kChains = Queries == 1 ? 2 : 1;
 
 template <class Dot, int Queries>
 int64_t scan_groups(const PackedGroups &in, const PackedQueries &queries, const float *thresholds, int64_t limit,
                     Shortlist *lists) {
-    constexpr int Chains = chains<Queries>;
+    constexpr int Groups = kTileGroups, Chains = kChains<Queries>;
     const int64_t group_words = in.places * kGroupRows;
-    for (int64_t g = 0; g < in.count; g += kTileGroups) {
+    for (int64_t g = 0; g < in.count; g += Groups) {
         const uint32_t *rows = in.words + g * group_words, *ahead = rows + kTileGroups * group_words;
         const uint32_t *words = queries.words;
-        typename Dot::Sum sum[Queries][kTileGroups][Chains];
+        typename Dot::Sum sum[Queries][Groups][Chains];
 #pragma GCC unroll 12
         for (int q = 0; q < Queries; ++q) {
 #pragma GCC unroll 4
-            for (int i = 0; i < kTileGroups * Chains; ++i) {
+            for (int i = 0; i < Groups * Chains; ++i) {
                 sum[q][i / Chains][i % Chains] = i % Chains ? Dot::zero() : Dot::start(queries.start[q]);
             }
         }
         for (int64_t p = 0; p < in.places; p += Chains) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
             for (int c = 0; c < Chains; ++c, rows += kGroupRows, words += Queries) {
-                typename Dot::Words row[kTileGroups];
+                typename Dot::Words row[Groups];
 #pragma GCC unroll 2
-                for (int t = 0; t < kTileGroups; ++t, ahead += kGroupRows) {
+                for (int t = 0; t < Groups; ++t, ahead += kGroupRows) {
                     __builtin_prefetch(ahead);
                     row[t] = Dot::load(rows + t * group_words);
                 }
@@ -50,13 +51,13 @@ int64_t scan_groups(const PackedGroups &in, const PackedQueries &queries, const 
                 for (int q = 0; q < Queries; ++q) {
                     const auto query = Dot::broadcast(words + q);
 #pragma GCC unroll 2
-                    for (int t = 0; t < kTileGroups; ++t) Dot::add_products(sum[q][t][c], row[t], query);
+                    for (int t = 0; t < Groups; ++t) Dot::add_products(sum[q][t][c], row[t], query);
                 }
             }
         }
         bool full = false;
 #pragma GCC unroll 2
-        for (int t = 0; t < kTileGroups; ++t) {
+        for (int t = 0; t < Groups; ++t) {
             const GroupBound group = in.bounds[g + t];
             const uint32_t asked = in.masks[g + t];
             const uint32_t first_id = in.first_id + static_cast<uint32_t>((g + t) * kGroupRows);
@@ -70,7 +71,8 @@ int64_t scan_groups(const PackedGroups &in, const PackedQueries &queries, const 
 #pragma GCC unroll 12
             for (int q = 0; q < Queries; ++q) {
                 auto total = sum[q][t][0];
-                if constexpr (Chains == 2) total = Dot::add_sums(total, sum[q][t][1]);
+#pragma GCC unroll 4
+                for (int c = 1; c < Chains; ++c) total = Dot::add_sums(total, sum[q][t][c]);
                 const auto value = Dot::value(total, scale);
                 // Comparisons with NaN are false: such rows are put on the list.
                 const uint32_t open = ~Dot::less(value, Dot::set(cuts[q])) & asked;
@@ -80,7 +82,7 @@ int64_t scan_groups(const PackedGroups &in, const PackedQueries &queries, const 
                 }
             }
         }
-        if (__builtin_expect(full, 0)) return g + kTileGroups;
+        if (__builtin_expect(full, 0)) return g + Groups;
     }
     return in.count;
 }

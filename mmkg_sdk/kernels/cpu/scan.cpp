@@ -17,11 +17,9 @@ namespace {
 constexpr double kPartCost = 1 << 20;
 // Of one complex coordinate against one of an inner product.
 constexpr double kDistanceCost = 4.0;
-// Below, the table itself is as fast as a copy of it.
-constexpr int64_t kFewRows = 1000;
-// Of int8_error. Above, 8 bits leave so many rows to be settled that bfloat16 is faster (measured with 15,000 and 200,000
-// rows of 256, k 10 and 100: even at 0.3 to 0.5). Normal numbers have 0.22 at width 256; more have rows with a few large
-// and many small numbers, or with much in common.
+// Of int8_error. Above, 8 bits leave so many rows to be settled that bfloat16 is faster (measured with 15,000 and
+// 200,000 rows of 256, k 10 and 100: even at 0.3 to 0.5). Normal numbers have 0.22 at width 256; more have rows with a
+// few large and many small numbers, or with much in common.
 constexpr double kLargeError = 0.35;
 
 const InstructionSet *instruction_set(int32_t id) {
@@ -39,7 +37,8 @@ const InstructionSet &best_set() {
         const InstructionSet *set = instruction_set(id);
         if (set && (!wanted || !*wanted || std::strcmp(wanted, set->name) == 0)) return *set;
     }
-    throw BadArgument("MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx512, avx512_vnni or avx512_bf16");
+    throw BadArgument(
+        "MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx512, avx512_vnni or avx512_bf16");
 }
 
 const InstructionSet &chosen_set(int32_t id) {
@@ -115,7 +114,7 @@ mmkg_scan::mmkg_scan(const float *table_, int64_t rows_, int64_t width_, int sco
 
 int mmkg_scan::chosen_storage(int storage) const {
     if (storage != MMKG_BEST_STORAGE) return storage;
-    if (rows < mmkg::kFewRows) return MMKG_FLOAT32;
+    // However small the table: with 250 rows of 256 the copies are as fast for one query, and twice as fast for 64.
     if (set.packed[MMKG_INT8] && width <= mmkg::kMaxInt8Width &&
         mmkg::int8_error(table, norms.data(), rows, width) <= mmkg::kLargeError) {
         return MMKG_INT8;

@@ -125,17 +125,18 @@ void Shortlists::drop_below(int64_t query, float threshold) {
     list.size = kept;
 }
 
-// Settles rows that are open, and keeps the keys of the best k. The k most promising ones come first, for their canonical
-// scores rule out most of the others; gives what they say of the threshold.
+// Settles rows that are open, and keeps the keys of the best k. The k most promising ones come first, for their
+// canonical scores rule out most of the others; gives what they say of the threshold.
 float Shortlists::settle_open(int64_t query, std::vector<Open> &open, std::vector<uint64_t> &keys) {
     const auto first = std::min(task_.k, static_cast<int64_t>(open.size()));
     std::nth_element(open.begin(), open.begin() + first, open.end(),
                      [](const Open &a, const Open &b) { return a.upper > b.upper; });
     settle_rows(query, open.data(), first, keys);
     const float low = cut(query, keys);
-    const auto end = std::remove_if(open.begin() + first, open.end(), [&](const Open &row) { return row.upper < low; });
-    if (end == open.begin() + first) return low;
-    settle_rows(query, open.data() + first, end - open.begin() - first, keys);
+    const auto worse = [low](const Open &row) { return row.upper < low; };
+    const auto left = std::remove_if(open.begin() + first, open.end(), worse) - open.begin() - first;
+    if (left == 0) return low;
+    settle_rows(query, open.data() + first, left, keys);
     return cut(query, keys);
 }
 

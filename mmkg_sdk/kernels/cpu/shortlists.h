@@ -1,4 +1,5 @@
-// Rows that may be among the best, by a first pass over the packed table: settled only where their bounds leave it open.
+// Rows that may be among the best, by a first pass over the packed table, settled only where their bounds leave it
+// open.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,9 @@ struct TopKTask {
     const float *query(int64_t i) const { return queries + i * scan.width; }
 };
 
-// Those of one part of the rows, for every query. A list that fills up raises its threshold to the k-th best lower bound
-// and drops what lies below; if too much is left, it is settled. So a list needs memory for a small multiple of k.
+// Those of one part of the rows, for every query. A list that fills up raises its threshold to the k-th best lower
+// bound and drops what lies below; if too much is left, it is settled. So a list needs memory for a small multiple of
+// k.
 class Shortlists {
 public:
     Shortlists(const TopKTask &task, const PackedBatch &queries);
@@ -30,8 +32,8 @@ public:
     // Scores groups from first up to end; masks as in PackedTable::part.
     void scan(const PackedTable &table, int64_t first, int64_t end, const uint16_t *masks);
 
-    // Settles what the lists of all parts leave open and writes the keys of the best k, in no order; gives the number of
-    // rows that were settled in all.
+    // Settles what the lists of all parts leave open and writes the keys of the best k, in no order; gives the number
+    // of rows that were settled in all.
     static int64_t settle(std::vector<std::unique_ptr<Shortlists>> &parts, int64_t query, std::vector<uint64_t> &keys);
 
 private:

@@ -133,7 +133,8 @@ void write_answers(const TopKTask &task, Pool::Lease *lease, const Answers &to, 
     }
 }
 
-void top_k_of_table(const TopKTask &task, const Candidates &rows, const Answers &to) {
+// Gives the number of queries that had a first pass.
+int64_t top_k_of_table(const TopKTask &task, const Candidates &rows, const Answers &to) {
     const mmkg_scan &scan = task.scan;
     const Panels panels(scan, task.queries, task.batch);
     Pool::Lease lease(scan.pool);
@@ -156,6 +157,9 @@ void top_k_of_table(const TopKTask &task, const Candidates &rows, const Answers 
         }
         return settled;
     });
+    int64_t bounded = 0;
+    for (const Panel &panel : panels) bounded += panel.kernel ? panel.count : 0;
+    return bounded;
 }
 
 // masks: see PackedTable::part; lease: null to stay on this thread.
@@ -186,14 +190,17 @@ void top_k_of_packed(const TopKTask &task, const uint16_t *masks, Pool::Lease *l
 
 void top_k_of_packed(const TopKTask &task, const Candidates &rows, const Answers &to) {
     std::vector<uint16_t> masks(rows.ids ? task.scan.packed->groups() : 0);
-    for (int64_t i = 0; rows.ids && i < rows.count; ++i) masks[rows.ids[i] / kGroupRows] |= 1u << rows.ids[i] % kGroupRows;
+    for (int64_t i = 0; rows.ids && i < rows.count; ++i) {
+        masks[rows.ids[i] / kGroupRows] |= static_cast<uint16_t>(1u << rows.ids[i] % kGroupRows);
+    }
     const uint16_t *asked = rows.ids ? masks.data() : nullptr;
     Pool::Lease lease(task.scan.pool);
     const int threads = parts_of(lease, task.scan.packed->cost(task.scan.rows * task.batch), task.batch / kManyQueries);
     if (threads == 1) return top_k_of_packed(task, asked, &lease, to);
     lease.run(threads, [&](int part) {
         const FloatMode here;
-        const int64_t first = part_start(task.batch, 1, part, threads), end = part_start(task.batch, 1, part + 1, threads);
+        const int64_t first = part_start(task.batch, 1, part, threads);
+        const int64_t end = part_start(task.batch, 1, part + 1, threads);
         const TopKTask own{task.scan, task.query(first), end - first, task.k, task.excluded.from(first)};
         top_k_of_packed(own, asked, nullptr, to.from(first));
     });
@@ -230,14 +237,14 @@ mmkg_status mmkg_top_k(const mmkg_scan *scan, const float *queries, int64_t batc
         std::vector<int64_t> settled_rows(batch);
         const Answers answers{ids, scores, k, counts, settled_rows.data()};
         const bool packed = scan->packed && rows.count >= scan->rows / kSparse;
+        int64_t bounded = batch;
         if (packed) {
             top_k_of_packed(task, rows, answers);
         } else {
-            top_k_of_table(task, rows, answers);
+            bounded = top_k_of_table(task, rows, answers);
         }
         if (!report) return;
-        const bool bounded = packed || batch > scan->set.small_batch[scan->score];
-        report->bounded = bounded ? batch * rows.count : 0;
+        report->bounded = bounded * rows.count;
         for (const int64_t settled : settled_rows) {
             report->settled += settled;
             report->most_settled = std::max(report->most_settled, settled);

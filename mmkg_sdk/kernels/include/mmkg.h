@@ -60,11 +60,11 @@ typedef enum mmkg_instruction_set {
 } mmkg_instruction_set;
 
 /*
- * What the first pass of mmkg_top_k over the table reads. It changes the time and the memory, never an answer. Copies are
- * made by mmkg_scan_open, for inner products only.
+ * What the first pass of mmkg_top_k over the table reads. It changes the time and the memory, never an answer. Copies
+ * are made by mmkg_scan_open, for inner products only.
  */
 typedef enum mmkg_storage {
-    MMKG_BEST_STORAGE = -1, /* int8 if it is there and the rows suit it, else bfloat16, else float32 (small tables, too) */
+    MMKG_BEST_STORAGE = -1, /* int8 if it is there and the rows suit it, else bfloat16, else float32 */
     MMKG_FLOAT32 = 0,  /* the table itself */
     MMKG_BFLOAT16 = 1, /* a copy of half its size; with MMKG_AVX512_BF16 */
     MMKG_INT8 = 2      /* a copy of a quarter of its size and 4.6 bytes a row, each row with a scale of its own; with
