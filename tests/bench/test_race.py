@@ -195,6 +195,15 @@ def test_what_is_no_race_is_refused(text: str, tmp_path: Path) -> None:
         read_race(tmp_path / "absent.json")
 
 
+def test_what_a_contender_says_of_itself_has_a_column() -> None:
+    found = made_race()
+    found["rows"][0]["details"] = {"settled_per_query": 12.5}
+    first, second = race_table(found).split("\n\n")[:2]
+    assert first.splitlines()[1].endswith("settled per query")
+    assert [line.split()[-1] for line in first.splitlines()[2:]] == ["12.5", "-"]
+    assert "settled" not in second
+
+
 def made_race() -> dict[str, Any]:
     """A result with numbers that are easy to find again."""
     rows = []
