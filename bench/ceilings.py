@@ -1,8 +1,9 @@
 """What this machine can do, measured in the same run as what is compared with it: reading memory, and arithmetic.
 
-These are measured rates, not the processor's limits. Reading is the best of several passes over an array that no cache
-holds. Arithmetic is the best that any of the libraries at hand and the compiled kernels reached on a product made for
-it, in a process of their own, so a row of a benchmark may be above 100 %: then it is the better measurement.
+These are measured rates, not the processor's limits: the best that any of the libraries at hand and the compiled
+kernels reached on work made for it, in a process of their own. Reading is over an array that no cache holds, arithmetic
+over products that one does. A row of a benchmark may be above 100 %: then it is the better measurement, or a cache held
+what it read.
 """
 
 from __future__ import annotations

@@ -11,8 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmkg_sdk.errors import MmkgError
 from mmkg_sdk.kernels import Scan
@@ -58,27 +60,33 @@ def _measured(threads: int, seconds: float) -> Ceilings:
 
 
 def _reading(threads: int, seconds: float) -> Rate:
-    parts = np.array_split(np.ones(_READ, np.float32), threads)
-    with ThreadPoolExecutor(threads) as pool:
-        best = _best(lambda: list(pool.map(np.max, parts)), seconds)
-    return Rate(round(4 * _READ / best / 1e9, 2), f"the largest of {_READ >> 20} Mi float32 numbers")
+    # No two rows of the kernel's table are alike: equal scores would all have to be settled.
+    numbers = np.arange(_READ, dtype=np.float32)
+    rate, name = max(_rates(_READING, numbers, threads, seconds))
+    return Rate(round(rate, 2), name)
 
 
 def _arithmetic(kind: str, threads: int, seconds: float) -> Rate:
     wanted = _INSTRUCTIONS[kind]
     if wanted and not set(wanted) & set(cpu_flags()):
         return Rate(None, f"this processor has none of {', '.join(wanted)}")
-    found = []
-    for name, make in _WAYS[kind].items():
-        try:
-            for run, operations in make(threads):
-                found.append((operations / _best(run, seconds) / 1e9, name))
-        except (ImportError, MmkgError, RuntimeError, AttributeError):
-            continue  # not installed, or has no such arithmetic here
+    found = list(_rates(_ARITHMETIC[kind], None, threads, seconds))
     if not found:
-        return Rate(None, f"none of {', '.join(_WAYS[kind])} is to be had here")
+        return Rate(None, f"none of {', '.join(_ARITHMETIC[kind])} is to be had here")
     rate, name = max(found)
     return Rate(round(rate, 2), name)
+
+
+def _rates(
+    ways: dict[str, Callable[[Any, int], Iterator[Way]]], numbers: Any, threads: int, seconds: float
+) -> Iterator[tuple[float, str]]:
+    """10^9 operations or bytes per second of every way that there is."""
+    for name, make in ways.items():
+        try:
+            for run, work in make(numbers, threads):
+                yield work / _best(run, seconds) / 1e9, name
+        except (ImportError, MmkgError, RuntimeError, AttributeError):
+            continue  # not installed, or has no such arithmetic here
 
 
 def _best(run: Callable[[], object], seconds: float) -> float:
@@ -92,14 +100,14 @@ def _best(run: Callable[[], object], seconds: float) -> float:
     return min(samples)
 
 
-def _numpy(threads: int) -> Iterator[Way]:
+def _numpy(numbers: Any, threads: int) -> Iterator[Way]:
     for side in _SIDES:
         square = np.random.default_rng(0).standard_normal((side, side), np.float32)
         yield lambda square=square: square @ square, 2.0 * side**3  # type: ignore[misc]
 
 
-def _torch(kind: str) -> Callable[[int], Iterator[Way]]:
-    def ways(threads: int) -> Iterator[Way]:
+def _torch(kind: str) -> Callable[[Any, int], Iterator[Way]]:
+    def ways(numbers: Any, threads: int) -> Iterator[Way]:
         import torch
 
         torch.set_num_threads(threads)
@@ -115,42 +123,72 @@ def _torch(kind: str) -> Callable[[int], Iterator[Way]]:
     return ways
 
 
-def _onnxruntime(kind: str) -> Callable[[int], Iterator[Way]]:
-    def ways(threads: int) -> Iterator[Way]:
-        import onnxruntime
-        from onnx import TensorProto, helper
-
-        from mmkg_sdk.backends.onnxruntime import session_options
-
+def _onnxruntime(kind: str) -> Callable[[Any, int], Iterator[Way]]:
+    def ways(numbers: Any, threads: int) -> Iterator[Way]:
         random = np.random.default_rng(0)
-        whole = kind == "int8"
-        operator, result = ("MatMulInteger", TensorProto.INT32) if whole else ("MatMul", TensorProto.FLOAT)
-        # uint8 times int8 is what the processor's instruction takes.
-        types = (TensorProto.UINT8, TensorProto.INT8) if whole else (TensorProto.FLOAT, TensorProto.FLOAT)
         for side in _SIDES:
             weight = random.standard_normal((side, side), np.float32)
             given = weight
-            if whole:
+            if kind == "int8":
                 weight = np.clip(32 * weight, -127, 127).astype(np.int8)
+                # uint8 times int8 is what the processor's instruction takes.
                 given = weight.astype(np.uint8)
-            graph = helper.make_graph(
-                [helper.make_node(operator, ["given", "weight"], ["product"])],
-                "product",
-                [helper.make_tensor_value_info("given", types[0], (side, side))],
-                [helper.make_tensor_value_info("product", result, (side, side))],
-                [helper.make_tensor("weight", types[1], (side, side), weight.tobytes(), raw=True)],
-            )
-            model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-            session = onnxruntime.InferenceSession(
-                model.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
-            )
+            session = _product_session(given, weight, threads, constant=True)
             yield lambda s=session, g=given: s.run(None, {"given": g}), 2.0 * side**3  # type: ignore[misc]
 
     return ways
 
 
-def _kernel(kind: str) -> Callable[[int], Iterator[Way]]:
-    def ways(threads: int) -> Iterator[Way]:
+def _onnxruntime_reading(numbers: NDArray[np.float32], threads: int) -> Iterator[Way]:
+    """A vector times a matrix."""
+    table = numbers.reshape(_RANKING[2], -1)
+    given = np.ones((1, len(table)), np.float32)
+    session = _product_session(given, table, threads, constant=False)
+    yield lambda: session.run(None, {"given": given, "weight": table}), numbers.nbytes
+
+
+def _product_session(given: NDArray[Any], weight: NDArray[Any], threads: int, *, constant: bool) -> Any:
+    """A session of "given" times "weight", which is packed once where it is constant."""
+    import onnxruntime
+    from onnx import helper
+
+    from mmkg_sdk.backends.onnxruntime import session_options
+
+    whole = weight.dtype == np.int8
+    kinds = [helper.np_dtype_to_tensor_dtype(array.dtype) for array in (given, weight)]
+    kinds.append(helper.np_dtype_to_tensor_dtype(np.dtype(np.int32 if whole else np.float32)))
+    names = {"given": given.shape, "weight": weight.shape, "product": (len(given), weight.shape[1])}
+    described = [
+        helper.make_tensor_value_info(name, kind, shape)
+        for (name, shape), kind in zip(names.items(), kinds, strict=True)
+    ]
+    packed = [helper.make_tensor("weight", kinds[1], weight.shape, weight.tobytes(), raw=True)] if constant else []
+    node = helper.make_node("MatMulInteger" if whole else "MatMul", ["given", "weight"], ["product"])
+    graph = helper.make_graph([node], "product", described[: 1 if constant else 2], described[2:], packed)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
+    )
+
+
+def _numpy_reading(numbers: NDArray[np.float32], threads: int) -> Iterator[Way]:
+    """The largest number; and dot products of halves, which read two places at once."""
+    parts = np.array_split(numbers, threads)
+    halves = [part[: len(part) // 2 * 2].reshape(2, -1) for part in parts]
+    with ThreadPoolExecutor(threads) as pool:
+        yield lambda: list(pool.map(np.max, parts)), numbers.nbytes
+        yield lambda: list(pool.map(lambda pair: pair[0] @ pair[1], halves)), numbers.nbytes
+
+
+def _kernel_reading(numbers: NDArray[np.float32], threads: int) -> Iterator[Way]:
+    """One query."""
+    scan = Scan(numbers.reshape(-1, _RANKING[2]), InnerProduct(), threads, storage="float32")
+    query = np.random.default_rng(0).standard_normal((1, _RANKING[2]), np.float32)
+    yield lambda: scan.top_k(query, 1), numbers.nbytes
+
+
+def _kernel(kind: str) -> Callable[[Any, int], Iterator[Way]]:
+    def ways(numbers: Any, threads: int) -> Iterator[Way]:
         batch, rows, width = _RANKING
         random = np.random.default_rng(0)
         table, queries = (random.standard_normal((count, width), np.float32) for count in (rows, batch))
@@ -161,7 +199,12 @@ def _kernel(kind: str) -> Callable[[int], Iterator[Way]]:
     return ways
 
 
-_WAYS: dict[str, dict[str, Callable[[int], Iterator[Way]]]] = {
+_READING: dict[str, Callable[[Any, int], Iterator[Way]]] = {
+    "numpy": _numpy_reading,
+    "ONNX Runtime": _onnxruntime_reading,
+    "compiled ranking kernel": _kernel_reading,
+}
+_ARITHMETIC: dict[str, dict[str, Callable[[Any, int], Iterator[Way]]]] = {
     "float32": {
         "numpy": _numpy,
         "torch": _torch("float32"),

@@ -32,8 +32,12 @@ def by_point(result: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 
 def race_cells(rows: list[dict[str, Any]]) -> list[list[str]]:
-    """Those of one point: a header, then a line for each contender that was measured."""
-    own, cells = rows[0]["ms_p50"], [_HEAD]
+    """Those of one point: a header, then a line for each contender that was measured.
+
+    What contenders said of themselves (`Found.details`) has columns of its own.
+    """
+    own, told = rows[0]["ms_p50"], list(dict.fromkeys(name for row in rows for name in row.get("details") or ()))
+    cells = [[*_HEAD, *(name.replace("_", " ") for name in told)]]
     for row in rows:
         if row["ms_p50"] is None:
             continue
@@ -42,7 +46,8 @@ def race_cells(rows: list[dict[str, Any]]) -> list[list[str]]:
         agreement = "-" if row["agreement"] is None else f"{100 * row['agreement']:.4g} %"
         rates = [f"{row['ms_p50']:,.3f}", ratio, f"{row['gflop_per_second']:,.0f}", f"{row['gb_per_second']:,.1f}"]
         rightness = [agreement, f"{row['max_score_error']:.1e}"]
-        cells.append([row["contender"], *rates, percent, row["bound"] or "-", *rightness])
+        details = [f"{row['details'][name]:,.4g}" if name in row["details"] else "-" for name in told]
+        cells.append([row["contender"], *rates, percent, row["bound"] or "-", *rightness, *details])
     return cells
 
 
@@ -56,8 +61,6 @@ def race_remarks(result: dict[str, Any]) -> list[str]:
             )
     points = len(by_point(result))
     found = [note if len(where) == points else f"{note} ({'; '.join(where)})" for note, where in absent.items()]
-    for name, details in _details(result).items():
-        found.append(f"{name}: {details}")
     environment = result["environment"]
     if environment.get("loaded_machine"):
         found.append(
@@ -71,14 +74,3 @@ def race_remarks(result: dict[str, Any]) -> list[str]:
 
 def section(title: str, cells: list[list[str]]) -> str:
     return f"{title}\n{aligned(cells)}" if len(cells) > 1 else f"{title}\nnothing was measured"
-
-
-def _details(result: dict[str, Any]) -> dict[str, str]:
-    """What contenders said of themselves, by contender and point."""
-    return {
-        f"{row['contender']}, {point_name(row['point'])}": ", ".join(
-            f"{name} {value:,.4g}" for name, value in row["details"].items()
-        )
-        for row in result["rows"]
-        if row.get("details")
-    }

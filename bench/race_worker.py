@@ -17,15 +17,19 @@ from typing import Any
 
 from mmkg_sdk.errors import BackendError, MmkgError
 
-from .exact_answers import COMPARED_QUERIES, ExactAnswers
+from .exact_answers import ExactAnswers
 from .peers import RANKERS
 from .race import Point
 from .random_table import random_batch, whole_table
+from .rankers import Answer, Table
 from .tucker import TUCKER_WAYS, TuckerPoint, tucker_errors, tucker_inputs, tucker_weights
 
 _MIN_SAMPLES = 3
 # Batches that take turns, so that no answer is at hand from the call before.
 _BATCHES = 4
+
+# So many queries tell how long the batch would take.
+_TRIED = (32, 256)
 
 # Answers batch number i, and what is known of the answers before the clock runs.
 Opened = tuple[Callable[[int], Any], dict[str, Any]]
@@ -70,11 +74,7 @@ def _ranking(job: dict[str, Any]) -> Opened:
     batches = [random_batch(number, point.batch, point.width, point.seed) for number in range(_BATCHES)]
     answer = RANKERS[job["name"]].open(table, point.candidate_score, point.k, job["threads"], batches[0])
     del table  # one that made a copy needs it no more
-    few = batches[0][:COMPARED_QUERIES]
-    answer(few)
-    began = time.perf_counter()
-    answer(few)
-    _check_patience((time.perf_counter() - began) * point.batch / len(few), job["limit_s"])
+    _check_patience(answer, batches[0], job["limit_s"])
     for queries in batches[1:]:
         answer(queries)
     found = answer(batches[0])
@@ -97,12 +97,26 @@ def _tucker(job: dict[str, Any]) -> Opened:
     return lambda number: way(*batches[number]), errors
 
 
-def _check_patience(expected_s: float, limit_s: float) -> None:
-    if expected_s > limit_s:
-        raise BackendError(
-            f"a batch would take about {expected_s:,.0f} s, by the time of its first {COMPARED_QUERIES} queries; the "
-            f"limit is {limit_s:g} s"
-        )
+def _check_patience(answer: Answer, queries: Table, limit_s: float) -> None:
+    """Try a few queries, and more where these make the batch look slow, for many answer faster than few.
+
+    Raises:
+        BackendError: the batch would take longer than the limit.
+    """
+    for tried in _TRIED:
+        few = queries[:tried]
+        answer(few)
+        began = time.perf_counter()
+        answer(few)
+        expected_s = (time.perf_counter() - began) * len(queries) / len(few)
+        if expected_s <= limit_s:
+            return
+        if len(few) == len(queries) or expected_s * _TRIED[-1] / len(queries) > limit_s:
+            break
+    raise BackendError(
+        f"a batch would take about {expected_s:,.0f} s, by the time of its first {len(few)} queries; the limit is "
+        f"{limit_s:g} s"
+    )
 
 
 if __name__ == "__main__":

@@ -159,8 +159,8 @@ OWN_RANKERS: dict[str, Ranker] = {
     "compiled kernel": Ranker(_compiled("float32"), distances=True),
     "compiled kernel, bfloat16 first pass": Ranker(_compiled("bfloat16"), "bfloat16", number_bytes=2, copy_bytes=2),
     "compiled kernel, int8 first pass": Ranker(_compiled("int8"), "int8", number_bytes=1, copy_bytes=1),
-    # The table transposed, in the model, in the model's bytes, in the session, and packed.
-    "ONNX Runtime, prepacked": Ranker(_onnxruntime, copy_bytes=16, score_bytes=8),
+    # The table transposed, in the model, in the model's bytes, and in the session, until it is packed.
+    "ONNX Runtime, prepacked": Ranker(_onnxruntime, copy_bytes=16, score_bytes=4),
     # A block's scores, and all of them joined; the halves of complex rows are a copy.
     "torch": Ranker(_torch, copy_bytes=4, score_bytes=8, distances=True),
     "numpy": Ranker(_numpy, distances=True),

@@ -63,4 +63,4 @@ def test_the_installed_wheel_imports_away_from_the_checkout(wheel: Path, tmp_pat
 
 def test_the_extras_are_those_of_the_readme() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(extras) == {"cpu", "gpu", "tensorrt", "text", "train", "all", "test"}
+    assert set(extras) == {"cpu", "gpu", "tensorrt", "text", "train", "peers", "all", "test"}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from mmkg_sdk import DataError, QueryError
 from mmkg_sdk.bench.ceilings import Ceilings
 from mmkg_sdk.bench.peers import RANKERS, takes_part
 from mmkg_sdk.bench.race import Point, read_race, run_race
+from mmkg_sdk.bench.race_page import write_race_page
 from mmkg_sdk.bench.race_plot import ceiling_line, colour, draw_race, race_lines
 from mmkg_sdk.bench.race_table import race_table
 from mmkg_sdk.bench.tucker import TUCKER_WAYS, TuckerPoint, tucker_errors, tucker_inputs, tucker_weights
@@ -23,6 +24,7 @@ from mmkg_sdk.cli.main import cli
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import library
 from mmkg_sdk.scores import ComplexDistance, InnerProduct
+from tests.bench.test_page import WITNESS, in_browser
 
 pytestmark = pytest.mark.skipif(isinstance(library(), str), reason=str(library()))
 
@@ -193,6 +195,15 @@ def test_what_is_no_race_is_refused(text: str, tmp_path: Path) -> None:
         read_race(tmp_path / "absent.json")
 
 
+def test_what_a_contender_says_of_itself_has_a_column() -> None:
+    found = made_race()
+    found["rows"][0]["details"] = {"settled_per_query": 12.5}
+    first, second = race_table(found).split("\n\n")[:2]
+    assert first.splitlines()[1].endswith("settled per query")
+    assert [line.split()[-1] for line in first.splitlines()[2:]] == ["12.5", "-"]
+    assert "settled" not in second
+
+
 def made_race() -> dict[str, Any]:
     """A result with numbers that are easy to find again."""
     rows = []
@@ -225,10 +236,16 @@ def made_race() -> dict[str, Any]:
     }
 
 
-@pytest.mark.skipif(find_spec("plotly") is None, reason="plotly is not installed")
-def test_the_page_has_every_panel_and_number(tmp_path: Path) -> None:
-    from mmkg_sdk.bench.race_page import write_race_page
+def test_a_browser_draws_the_page_and_fetches_nothing(tmp_path: Path) -> None:
+    write_race_page(made_race(), tmp_path / "race.html")
+    text = (tmp_path / "race.html").read_text(encoding="utf-8").replace("<style>", WITNESS + "<style>", 1)
+    drawn = in_browser(text, tmp_path)
+    assert 'data-fetched=""' in drawn[:2000]
+    # Two contenders and the ceiling in each of two panels.
+    assert [len(re.findall(r'class="trace scatter', part)) for part in drawn.split('id="plot-')[1:]] == [3, 3]
 
+
+def test_the_page_has_every_panel_and_number(tmp_path: Path) -> None:
     write_race_page(made_race(), tmp_path / "race.html")
     text = (tmp_path / "race.html").read_text(encoding="utf-8")
     body = text[text.index("<body>") :]
