@@ -121,10 +121,10 @@ def test_weights_that_do_not_fit_and_scores_that_are_not_finite_are_refused(smal
         CompiledInteraction(Bundle.open(folder), 1).scores(
             {**pieces, "mention_text": pieces["mention_text"] * np.nan}, None
         )
-    name = "interaction.by_entity.scale"
-    save_file(weights | {name: weights[name][:-1]}, folder / "weights.safetensors")
+    name = "interaction.by_entity.of_key"
+    save_file(weights | {name: weights[name].reshape(3, 24)}, folder / "weights.safetensors")
     reseal(folder)
-    with pytest.raises(BackendError, match=r"by_entity.scale is float32 \[7\]; expected float32 \[8\]"):
+    with pytest.raises(BackendError, match=r"by_entity.of_key is float32 \[3, 24\]; expected float32 \[24, 3\]"):
         CompiledInteraction(Bundle.open(folder), 1).scores(pieces, None)
 
 

@@ -67,7 +67,7 @@ def random_pieces(rng: np.random.Generator, shapes: Mapping[str, tuple[int, ...]
     for name, piece in found.items():
         if name.endswith(("_queries", "_keys", "_values")):
             piece += _draw(rng, 1, 1, piece.shape[2]) + _draw(rng, count, 1, 1)
-        if name.endswith(("_dual_key", "_dual_query")):
+        if name.endswith(("mention_keys", "_dual_key", "_dual_query")):
             piece *= np.float32(piece.shape[2] ** -0.5)
     return found
 
