@@ -97,7 +97,9 @@ typename Wide::Float softmax_numerators(const Attend &a, int64_t lane) {
     }
     const auto logit = [&](int64_t key) __attribute__((always_inline)) {
         const auto product = Logits::value(Logits::load(reinterpret_cast<const Number *>(at + key * a.lanes)));
-        if constexpr (Logits::exact) return Wide::fma(product, unit, Wide::of_eights(low + key, high + key));
+        if constexpr (Logits::exact) {
+            return Wide::fma(product, unit, low == high ? Wide::broadcast(low + key) : Wide::of_eights(low + key, high + key));
+        }
         return product;
     };
     auto most = logit(0);
