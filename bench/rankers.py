@@ -82,7 +82,7 @@ def _compiled(storage: Any) -> Callable[..., Answer]:
 
         def answer(asked: Table) -> Found:
             found, report = scan.top_k_with_report(asked, k)
-            details = {"rows settled per query": report.settled / len(asked), "at most": report.most_settled}
+            details = {"settled_per_query": report.settled / len(asked), "few_settled": report.few_settled}
             return Found(found.ids.reshape(len(asked), k), found.scores.reshape(len(asked), k), details)
 
         return answer

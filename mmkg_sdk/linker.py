@@ -1,7 +1,8 @@
 """Linker: mentions in, ranked entities out.
 
 One mention, from text to answer: tokens and pixels (the family's runtime.py) -> its pieces (the encoder graphs) ->
-scores with the pieces of every entity, a block at a time (the interaction graph) -> `Links` (links.py).
+scores with the pieces of every entity (compiled_interaction.py, or the interaction graph a block at a time) -> `Links`
+(links.py).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from .backends import Backend
 from .bundle import Bundle
+from .compiled_interaction import compiled_interaction
 from .errors import BackendError, QueryError
 from .families import family_part
 from .ids import Names, to_ids
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Linker", "Links", "Mention", "show_answers"]
 
 # Mentions encoded at a time, and of these scored at a time: each block of entities is read once for all of them.
-_ENCODED, _SCORED = 64, 8
+_ENCODED, _SCORED = 64, 16
 # Pairs per run of the interaction graph. On a processor their attention weights (6.4 KB each at 40 tokens) should stay
 # in its cache; see `Interaction` in families/mimic/pairs.py.
 PAIRS = {"cpu": 512, "cuda": 1 << 14}
@@ -47,13 +49,14 @@ class Linker(Opened):
     Scores: higher is better; they are comparable within one mention only, and have no natural threshold.
 
     What the bundle knows of its entities stays on the disk as a memory map, in half precision unless the bundle is of
-    fp32, and goes through the interaction graph in blocks; sums are float32. Memory therefore does not grow with the
-    number of candidates, apart from a block of scores.
+    fp32, and is scored in blocks; sums are float32. Memory therefore does not grow with the number of candidates, apart
+    from a block of scores.
     """
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         super().__init__(bundle, backend)
         self._runtime = family_part(bundle.family, "runtime")
+        self._compiled = compiled_interaction(bundle, backend)
 
     @property
     def entities(self) -> Labels:
@@ -193,6 +196,8 @@ class Linker(Opened):
     def _unit_scores(
         self, pieces: Mapping[str, NDArray[np.float32]], chosen: NDArray[np.int64] | None
     ) -> NDArray[np.float32]:
+        if self._compiled:
+            return self._compiled.scores(pieces, chosen)
         table = self.bundle.encoded
         count = len(self.entities) if chosen is None else len(chosen)
         mentions = len(next(iter(pieces.values())))

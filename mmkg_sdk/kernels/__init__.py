@@ -1,6 +1,6 @@
 """Compiled kernels for the CPU, behind the C functions of include/: exact ranking of a table of vectors (Scan),
-encoding of entities from token tables (TokenTableEncoder), and the two halves of a query vector, the transformer
-(QueryContext) and the Tucker product (TuckerCore).
+encoding of entities from token tables (TokenTableEncoder), the two halves of a query vector, the transformer
+(QueryContext) and the Tucker product (TuckerCore), and scores of mentions and entities (LateInteraction).
 
 Ranking: bound first, settle exactly. The score of a query and a row has one definition, to the bit: 16 partial sums and
 a fixed tree (include/mmkg.h). A first pass goes over tiles of rows and queries in whatever order and precision is fast,
@@ -14,6 +14,7 @@ runs the graphs.
 
 from __future__ import annotations
 
+from .interaction import LateInteraction
 from .library import instruction_sets, library
 from .query_context import QueryContext
 from .scan import Scan, TopKReport
@@ -21,6 +22,7 @@ from .token_table import TokenTableEncoder
 from .tucker import TuckerCore
 
 __all__ = [
+    "LateInteraction",
     "QueryContext",
     "Scan",
     "TokenTableEncoder",

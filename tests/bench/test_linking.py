@@ -8,6 +8,7 @@ from pathlib import Path
 from mmkg_sdk.bench.linking import measure_linking
 from mmkg_sdk.data.linking_layout import write_linking
 from mmkg_sdk.families.mimic.config import MimicConfig
+from mmkg_sdk.kernels import library
 from tests.families.mimic.small import TINY, world
 
 
@@ -24,5 +25,13 @@ def test_a_measurement_says_what_was_measured_and_under_which_conditions(tmp_pat
     assert ranking["peak_rss_mib"] is None or 30 < ranking["peak_rss_mib"] < 1000
     assert plain["largest_difference_to_rms"] < 0.02  # a bundle in half precision
     assert set(plain["pairs_per_second"]) >= {"bundle", "torch, 64 candidates", "onnxruntime, 64 candidates"}
+    everything = found["all_candidates"]
+    assert (everything["mentions"], everything["candidates"]) == (3, 7)
+    if not isinstance(library(), str):
+        assert ranking["pairs_scored_by"] == "compiled kernel"
+        assert plain["pairs_per_second"]["compiled kernel"] > 0
+        assert plain["compiled_ratio_to_torch"] > 0
+        assert everything["ratio_to_graph"] > 0
+        assert max(everything["largest_difference_to_rms"]) < 1e-4
     assert found["environment"]["threads"] == 1
     assert 1 <= ranking["mean_rank_of_random_weights"] <= 7

@@ -31,7 +31,7 @@ def test_all_cases_run_clean(sanitizers: str, tmp_path: Path) -> None:
     sources = sorted((SOURCES / "cpu").glob("*.cpp"))
     run([cpp, "-std=c++17", *flags, *warnings, "-c", *map(str, sources)], tmp_path)
     library = [f"{path.stem}.o" for path in sources]
-    for cases in ("all_cases", "encoder_cases", "query_cases", "tucker_cases"):
+    for cases in ("all_cases", "encoder_cases", "interaction_cases", "query_cases", "tucker_cases"):
         case_source = str(Path(__file__).with_name(f"{cases}.c"))
         run([c, "-std=c11", *flags, *warnings, include, "-c", case_source, "-o", f"{cases}.case"], tmp_path)
         run([cpp, *flags, *library, f"{cases}.case", "-o", cases], tmp_path)

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "choose_set.h"
 #include "float_mode.h"
 #include "int8.h"
 
@@ -29,23 +30,6 @@ const InstructionSet *instruction_set(int32_t id) {
     if (id == MMKG_AVX512_VNNI) return avx512_vnni_set();
     if (id == MMKG_AVX512_BF16) return avx512_bf16_set();
     return nullptr;
-}
-
-const InstructionSet &best_set() {
-    const char *wanted = std::getenv("MMKG_INSTRUCTION_SET");
-    for (int32_t id = MMKG_AVX512_BF16; id >= MMKG_PORTABLE; --id) {
-        const InstructionSet *set = instruction_set(id);
-        if (set && (!wanted || !*wanted || std::strcmp(wanted, set->name) == 0)) return *set;
-    }
-    throw BadArgument(
-        "MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx512, avx512_vnni or avx512_bf16");
-}
-
-const InstructionSet &chosen_set(int32_t id) {
-    if (id == MMKG_BEST) return best_set();
-    const InstructionSet *set = instruction_set(id);
-    require(set, "instruction_set is none of this build and processor");
-    return *set;
 }
 
 }  // namespace
@@ -159,7 +143,7 @@ mmkg_status mmkg_scan_open(const float *table, int64_t rows, int64_t width, int3
             require(width % 2 == 0, "width is odd; complex vectors hold as many real as imaginary parts");
             require(std::isfinite(margin), "margin is not finite");
         }
-        const mmkg::InstructionSet &set = mmkg::chosen_set(instruction_set);
+        const mmkg::InstructionSet &set = mmkg::chosen_set(instruction_set, mmkg::instruction_set);
         require(storage >= MMKG_BEST_STORAGE && storage <= MMKG_INT8, "storage is none of mmkg_storage");
         const bool product = score == MMKG_INNER_PRODUCT;
         require(storage != MMKG_BFLOAT16 || (product && set.packed[MMKG_BFLOAT16]),
