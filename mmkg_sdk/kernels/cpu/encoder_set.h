@@ -80,6 +80,7 @@ struct Slice {
     const void *upcoming;  // as many numbers, to be fetched meanwhile
     float *sums;           // [rows, width], `sums_stride` floats apart; what lies past `width` up to a whole
     ptrdiff_t sums_stride; // kColumnGroup is written with anything
+    float *strip;          // [width, kColumnGroup], to work in
     int64_t rows, width;
 };
 

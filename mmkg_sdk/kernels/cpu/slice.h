@@ -8,8 +8,13 @@
 
 namespace mmkg {
 
+// For so many tiles or more, weights of two bytes are widened once for all but the first; for fewer, at every use.
+constexpr int64_t kTilesWorthWidening = 4;
+
+// `weights` are those of the strip that begins at `column`, `stride` of them a row.
 template <class Simd, int Rows, int Vectors, class Weight>
-void slice_tile(const Slice &s, int64_t row, int64_t column, const char *ahead, ptrdiff_t ahead_step) {
+void slice_tile(const Slice &s, int64_t row, int64_t column, const Weight *weights, ptrdiff_t stride,
+                const char *ahead, ptrdiff_t ahead_step) {
     using Float = typename Simd::Float;
     constexpr int rows_an_address = 3, addresses = (Rows + rows_an_address - 1) / rows_an_address;
     Float sum[Rows][Vectors];
@@ -24,7 +29,6 @@ void slice_tile(const Slice &s, int64_t row, int64_t column, const char *ahead, 
     const auto value = [&](int r, int64_t k) __attribute__((always_inline)) {
         return Simd::broadcast(left[r / rows_an_address] + (r % rows_an_address) * s.left_stride + k);
     };
-    const Weight *weights = static_cast<const Weight *>(s.weights) + column;
 
 #pragma GCC unroll 4
     for (int64_t k = 0; k < s.width; ++k) {
@@ -54,7 +58,7 @@ void slice_tile(const Slice &s, int64_t row, int64_t column, const char *ahead, 
                 for (int v = 0; v < Vectors; ++v) sum[r][v] = Simd::fma(factor, weight[v], sum[r][v]);
             }
         }
-        weights += s.width;
+        weights += stride;
         ahead += ahead_step;
     }
 
@@ -69,18 +73,38 @@ void slice_tile(const Slice &s, int64_t row, int64_t column, const char *ahead, 
     }
 }
 
+template <class Simd, int Vectors, class Weight>
+void widen_strip(const Weight *weights, int64_t width, float *strip) {
+    for (int64_t k = 0; k < width; ++k, weights += width, strip += Vectors * Simd::width) {
+#pragma GCC unroll 16
+        for (int v = 0; v < Vectors; ++v) {
+            Simd::store(strip + v * Simd::width, Simd::load_value(weights + v * Simd::width));
+        }
+    }
+}
+
 // Rows from `first` on, a multiple of a tile, strip by strip from `column` on; gives the first column that is left.
 template <class Simd, int Rows, int Vectors, class Weight>
 int64_t slice_strips(const Slice &s, int64_t first, int64_t rows, int64_t column) {
     constexpr int64_t strip = Vectors * Simd::width, strip_bytes = strip * sizeof(Weight);
+    static_assert(Rows < Simd::tile_rows || strip <= kColumnGroup, "room in Slice::strip");
     const int64_t columns = rounded_up(s.width, kColumnGroup);
     for (; column + strip <= columns; column += strip) {
         // One row with strips as wide as rows reads its weights from end to end: the processor sees that, and fetches.
         const bool fetch = first == 0 && !(Rows == 1 && strip >= columns);
         const char *ahead = static_cast<const char *>(s.upcoming) + strip_bytes * (column / strip) * s.width;
-        slice_tile<Simd, Rows, Vectors, Weight>(s, first, column, ahead, fetch ? strip_bytes : 0);
-        for (int64_t row = first + Rows; row < first + rows; row += Rows) {
-            slice_tile<Simd, Rows, Vectors, Weight>(s, row, column, ahead, 0);
+        const Weight *weights = static_cast<const Weight *>(s.weights) + column;
+        slice_tile<Simd, Rows, Vectors>(s, first, column, weights, s.width, ahead, fetch ? strip_bytes : 0);
+        if constexpr (Rows == Simd::tile_rows) {
+            const bool wide = sizeof(Weight) < sizeof(float) && rows >= kTilesWorthWidening * Rows;
+            if (wide) widen_strip<Simd, Vectors>(weights, s.width, s.strip);
+            for (int64_t row = first + Rows; row < first + rows; row += Rows) {
+                if (wide) {
+                    slice_tile<Simd, Rows, Vectors>(s, row, column, s.strip, strip, ahead, 0);
+                } else {
+                    slice_tile<Simd, Rows, Vectors>(s, row, column, weights, s.width, ahead, 0);
+                }
+            }
         }
     }
     return column;

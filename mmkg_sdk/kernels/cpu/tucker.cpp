@@ -14,9 +14,10 @@ namespace {
 
 // The sum over slices of the core is one of so many parts, which threads take; the map of the relation is one more.
 constexpr int64_t kParts = 32;
-// Rows that go over the core together: enough that a slice is multiplied far longer than it takes to read.
-constexpr int64_t kRows = 384;
-// Multiply-adds of one row, of which a thread should have more: about 10 microseconds.
+// Rows that go over the core together, a multiple of every tile: a slice is multiplied far longer than it takes to
+// read, and they fit the second-level cache beside it at width 256.
+constexpr int64_t kRows = 192;
+// Multiply-adds of one row, of which a thread should have more: 5 to 30 microseconds.
 constexpr double kWorthThread = 1 << 18;
 
 // Place of the first number that is NaN or infinite, or `count`: its exponent is all ones.
@@ -120,8 +121,9 @@ void mmkg_tucker::apply(const float *context, const float *relation, int64_t bat
         const int workers = threads(lease, count, parts_);
         lease.run(workers, [&](int worker) {
             const mmkg::FloatMode mode;
+            mmkg::Aligned<float> strip(width * mmkg::kColumnGroup);
             for (int64_t part = parts_ * worker / workers; part < parts_ * (worker + 1) / workers; ++part) {
-                add_part(rows, part);
+                add_part(rows, part, strip.data());
             }
         });
         // Waking threads pays for more rows than a few.
@@ -133,21 +135,21 @@ void mmkg_tucker::apply(const float *context, const float *relation, int64_t bat
     }
 }
 
-void mmkg_tucker::add_part(const Rows &rows, int64_t part) const {
+void mmkg_tucker::add_part(const Rows &rows, int64_t part, float *strip) const {
     const int64_t parts = parts_ - 1;
     std::memset(rows.sums + part * rows.count * stride_, 0, static_cast<size_t>(rows.count * stride_) * sizeof(float));
     const int64_t begin = part == parts ? width : width * part / parts;
     const int64_t end = part == parts ? width + 1 : width * (part + 1) / parts;
-    for (int64_t index = begin; index < end; ++index) add_slice(rows, part, index);
+    for (int64_t index = begin; index < end; ++index) add_slice(rows, part, index, strip);
 }
 
-void mmkg_tucker::add_slice(const Rows &rows, int64_t part, int64_t index) const {
+void mmkg_tucker::add_slice(const Rows &rows, int64_t part, int64_t index, float *strip) const {
     static constexpr float one = 1.0f;
     const bool map = index == width;
     const auto wide = static_cast<ptrdiff_t>(width);
     set.add_slice[precision_]({map ? rows.relation : rows.context, wide, map ? &one : rows.relation + index,
                                map ? 0 : wide, slice(index), slice(std::min(index + 1, width)),
-                               rows.sums + part * rows.count * stride_, stride_, rows.count, width});
+                               rows.sums + part * rows.count * stride_, stride_, strip, rows.count, width});
 }
 
 void mmkg_tucker::sum_parts(const Rows &rows, int64_t first, int64_t end, float *out) const {

@@ -24,8 +24,8 @@ private:
         float *sums;  // [parts, count, stride_]
     };
     const char *slice(int64_t index) const;
-    void add_part(const Rows &rows, int64_t part) const;
-    void add_slice(const Rows &rows, int64_t part, int64_t index) const;
+    void add_part(const Rows &rows, int64_t part, float *strip) const;
+    void add_slice(const Rows &rows, int64_t part, int64_t index, float *strip) const;
     void sum_parts(const Rows &rows, int64_t first, int64_t end, float *out) const;
     int threads(const mmkg::Pool::Lease &lease, int64_t rows, int64_t most) const;
 
