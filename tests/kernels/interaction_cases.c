@@ -140,7 +140,7 @@ int main(void) {
         {9, 17, 30, 10, 12, 3, 60}, {40, 96, 70, 24, 24, 2, 9}, {77, 3, 8, 4, 5, 2, 3},
     };
     int cases = 0;
-    for (int32_t set = MMKG_PORTABLE; set <= MMKG_AVX512; ++set) {
+    for (int32_t set = MMKG_PORTABLE; set <= MMKG_AVX512_VNNI; ++set) {
         if (!mmkg_has_instruction_set(set)) continue;
         for (size_t i = 0; i < sizeof all / sizeof *all; ++i) {
             for (int32_t kind = 0; kind < 4; ++kind, ++cases) run(&all[i], kind / 2, kind % 2, set, 1 + cases % 3);

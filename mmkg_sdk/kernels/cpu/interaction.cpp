@@ -29,9 +29,7 @@ namespace {
 
 const InteractionSet *interaction_set(int32_t id) {
     if (id == MMKG_PORTABLE) return &portable_interaction_set();
-    if (id == MMKG_AVX2) return avx2_interaction_set();
-    if (id == MMKG_AVX512 || id == MMKG_AVX512_BF16) return avx512_interaction_set();
-    return nullptr;
+    return id < MMKG_AVX512_VNNI ? avx2_interaction_set() : avx512_interaction_set();
 }
 
 bool all_finite(const float *values, int64_t count) {

@@ -35,7 +35,7 @@ const InteractionSet &table() {
 #endif
 
 namespace mmkg {
-const InteractionSet *avx2_interaction_set() { return __builtin_cpu_supports("f16c") ? &table() : nullptr; }
+const InteractionSet *avx2_interaction_set() { return &table(); }
 }  // namespace mmkg
 
 #else

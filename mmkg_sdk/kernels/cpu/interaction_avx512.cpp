@@ -48,7 +48,7 @@ struct WideAvx512 : Avx512 {
 };
 
 const InteractionSet &table() {
-    static const InteractionSet set = make_interaction_set<WideAvx512, EightAvx2>(2);
+    static const InteractionSet set = make_interaction_set<WideAvx512, EightAvx2>(3);
     return set;
 }
 
@@ -62,9 +62,7 @@ const InteractionSet &table() {
 #endif
 
 namespace mmkg {
-const InteractionSet *avx512_interaction_set() {
-    return __builtin_cpu_supports("f16c") && __builtin_cpu_supports("avx512vnni") ? &table() : nullptr;
-}
+const InteractionSet *avx512_interaction_set() { return &table(); }
 }  // namespace mmkg
 
 #else

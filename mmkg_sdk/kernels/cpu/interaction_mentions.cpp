@@ -27,7 +27,7 @@ float finite(float value, const std::string &name) {
 }
 
 const EncoderSet &products_of(const InteractionSet &set) {
-    return set.id == MMKG_AVX512 ? *avx512_encoder_set() : set.id == MMKG_AVX2 ? *avx2_encoder_set() : portable_encoder_set();
+    return set.id == MMKG_AVX512_VNNI ? *avx512_encoder_set() : set.id == MMKG_AVX2 ? *avx2_encoder_set() : portable_encoder_set();
 }
 
 int64_t fives_and_eights(int64_t length) { return std::max(rounded_up(length, kEight), rounded_up(length, kTileKeys)); }

@@ -80,7 +80,7 @@ struct InteractionSet {
 };
 
 const InteractionSet &portable_interaction_set();
-// Null where the build has no such code, or the processor cannot run it.
+// Null where the build has no such code; whether the processor has it, mmkg_has_instruction_set says.
 const InteractionSet *avx2_interaction_set();
 const InteractionSet *avx512_interaction_set();
 

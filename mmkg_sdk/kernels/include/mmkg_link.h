@@ -83,8 +83,8 @@ typedef struct mmkg_interaction mmkg_interaction;
  *
  *   entity_dtype      one of mmkg_entity_dtype
  *   logits            one of mmkg_logits
- *   instruction_set   as in mmkg_scan_open; MMKG_AVX512 needs AVX512-VNNI here, and MMKG_BEST without it is MMKG_AVX2;
- *                     MMKG_AVX512_BF16 stands for MMKG_AVX512
+ *   instruction_set   as in mmkg_scan_open; MMKG_AVX512 stands for MMKG_AVX2, MMKG_AVX512_BF16 for
+ *                     MMKG_AVX512_VNNI
  */
 MMKG_API mmkg_status mmkg_interaction_open(const mmkg_interaction_weights *weights, int32_t entity_dtype,
                                            int32_t logits, int32_t instruction_set, mmkg_pool *pool,
