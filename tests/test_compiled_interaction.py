@@ -104,7 +104,7 @@ def test_a_replaced_bundle_does_not_mix_with_an_opened_one(small_bundle: Path, t
     interaction = CompiledInteraction(Bundle.open(tmp_path / "bundle"), 1)
     shutil.copy(tmp_path / "bundle" / "weights.safetensors", tmp_path / "new")
     (tmp_path / "new").rename(tmp_path / "bundle" / "weights.safetensors")
-    with pytest.raises(BackendError, match="was replaced since this linker was loaded"):
+    with pytest.raises(BackendError, match="was replaced since this model was loaded"):
         interaction.scores(pieces, None)
     (tmp_path / "bundle" / "weights.safetensors").unlink()
     with pytest.raises(BundleError, match=r"weights\.safetensors cannot be read"):

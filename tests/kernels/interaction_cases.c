@@ -141,7 +141,7 @@ int main(void) {
     };
     int cases = 0;
     for (int32_t set = MMKG_PORTABLE; set <= MMKG_AVX512_VNNI; ++set) {
-        if (!mmkg_has_instruction_set(set)) continue;
+        if (set == MMKG_AVX512 || !mmkg_has_instruction_set(set)) continue;  // it stands for MMKG_AVX2
         for (size_t i = 0; i < sizeof all / sizeof *all; ++i) {
             for (int32_t kind = 0; kind < 4; ++kind, ++cases) run(&all[i], kind / 2, kind % 2, set, 1 + cases % 3);
         }
