@@ -17,7 +17,7 @@ class Contender:
     """One way to run the graphs.
 
     Attributes:
-        backend: that of `mmkg_sdk.load`, or KERNELS: the compiled encoder.
+        backend: that of `mmkg_sdk.load`; KERNELS is its default, by which the compiled kernels do what they can.
         rewrite: what the name of a rewritten graph ends with; "" runs the graphs as they are.
         answers: whether questions are measured, too, and not the encoder only.
     """
@@ -49,7 +49,7 @@ class Contender:
 REFERENCE = Contender("ONNX Runtime", "onnxruntime")
 _TORCH = Contender("torch", "torch")
 _TOKEN_TABLE = Contender("ONNX Runtime, token table", "onnxruntime", "_token_table", answers=False)
-_COMPILED = Contender("compiled kernel, token table", KERNELS, "_token_table", answers=False)
+_COMPILED = Contender("compiled kernels", KERNELS, "_token_table")
 
 
 def contenders(bundle: Bundle) -> tuple[Contender, ...]:

@@ -51,7 +51,7 @@ def main() -> None:
 
     job = json.loads(sys.argv[1])
     try:
-        opened = _opened(job)
+        opened: Any = load(job["bundle"], job["backend"], "cpu", threads=job["threads"])
     except MmkgError as err:
         reply({"error": str(err)})
         return
@@ -64,12 +64,6 @@ def main() -> None:
                 reply({"error": str(err)})
             except Exception as err:  # whatever it is, it is one failed point, and the sweep goes on
                 reply({"error": f"{type(err).__name__}: {err}"})
-
-
-def _opened(job: Mapping[str, Any]) -> Any:
-    if job["backend"] == KERNELS:
-        return CompiledContender.open(job["bundle"], job["threads"])
-    return load(job["bundle"], job["backend"], "cpu", threads=job["threads"])
 
 
 def _answer(opened: Any, job: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,8 +82,9 @@ def _throughput(opened: Any, job: Mapping[str, Any], request: Mapping[str, Any])
     curve, count = Curve(request["graph"], request["tokens"], request["unit"]), request["token_count"]
     if curve.tokens == "all":
         graph = curve.graph + job["rewrite"]
-        np.save(request["outputs"], compared_vectors(opened, graph, count, seed=seed), allow_pickle=False)
-        return asdict(entity_rates(opened, graph, count, request["batch"], seconds=seconds, seed=seed))
+        encoder = CompiledContender(opened) if job["backend"] == KERNELS else opened
+        np.save(request["outputs"], compared_vectors(encoder, graph, count, seed=seed), allow_pickle=False)
+        return asdict(entity_rates(encoder, graph, count, request["batch"], seconds=seconds, seed=seed))
     sized = open_sized(opened.bundle, curve, count, job["backend"], job["threads"])
     np.save(request["outputs"], compared_outputs(sized, curve.graph, opened.bundle.precision), allow_pickle=False)
     work = {"flop": sized.flop / sized.items, "bytes": sized.bytes / sized.items}

@@ -21,7 +21,7 @@ from mmkg_sdk.linker import PAIRS
 
 ENCODERS = ("single-stream", "throughput")
 PLAIN, TABLE, TORCH = "ONNX Runtime", "ONNX Runtime, token table", "torch"
-COMPILED = "compiled kernel, token table"
+COMPILED = "compiled kernels"
 COUNTS: Counts = {"all": [4, 9]}
 
 
@@ -49,7 +49,9 @@ def test_every_contender_is_measured_at_every_point_in_every_round(report: Bench
         *(("server", load) for load in LOADS),
     ]
     encoders = {("throughput", name, count, None) for name in (PLAIN, TABLE, COMPILED, TORCH) for count in (4, 9)}
-    assert points == encoders | {(mode, name, None, load) for name in (PLAIN, TORCH) for mode, load in answering}
+    assert points == encoders | {
+        (mode, name, None, load) for name in (PLAIN, TORCH, COMPILED) for mode, load in answering
+    }
     assert len(report.rows) == len(points)
     for row in report.rows:
         assert (row.status, row.rounds, row.note) == ("measured", 2, None)
@@ -69,7 +71,7 @@ def test_numbers_of_a_row_are_in_order_and_of_its_mode(report: BenchReport) -> N
 
 
 def test_every_row_says_how_much_went_in_at_a_time(report: BenchReport) -> None:
-    """The SDK encodes 2,048 tokens in a run, the compiled kernel 4,096 entities; questions come in lists of 1,024."""
+    """The SDK encodes 2,048 tokens in a run, the compiled kernels 4,096 entities; questions come in lists of 1,024."""
     for row in report.rows:
         entities = 4096 if row.contender == COMPILED else 2048 // (row.token_count or 1)
         expected = {"throughput": entities, "offline": 1024, "server": 1024}.get(row.mode)
@@ -77,7 +79,7 @@ def test_every_row_says_how_much_went_in_at_a_time(report: BenchReport) -> None:
 
 
 def test_arrivals_come_at_a_share_of_the_rate_found_offline(report: BenchReport) -> None:
-    for name in (PLAIN, TORCH):
+    for name in (PLAIN, TORCH, COMPILED):
         rates = [row.numbers["offered_per_second"] or 0 for row in report.of_mode("server") if row.contender == name]
         assert [rate / rates[0] for rate in rates] == pytest.approx([load / LOADS[0] for load in LOADS])
 
@@ -133,15 +135,13 @@ def test_table_has_a_line_per_token_count_and_backend(report: BenchReport) -> No
     lines = sections["Entities per second (entity_encoder)"]
     assert [line.split()[0] for line in lines[1:3]] == ["4", "9"]
     assert "x)" in lines[1]
-    assert [line.split("  ")[0] for line in sections["Latency of single questions, one after the other"][1:3]] == [
-        TORCH,
-        PLAIN,
-    ]
-    assert len(sections["Queries per second in large lists"]) == 3
+    answering = [TORCH, PLAIN, COMPILED]
+    for title in ("Latency of single questions, one after the other", "Queries per second in large lists"):
+        assert [line.split("  ")[0] for line in sections[title][1:4]] == answering
     (server,) = [lines for title, lines in sections.items() if "from the scheduled arrival" in title]
     assert [line.split()[-8] for line in server[1:] if line.startswith(PLAIN)] == ["25%", "50%", "75%", "90%"]
     (starts,) = [lines for title, lines in sections.items() if title.startswith("Cold start")]
-    assert [line.split()[-1] for line in starts[1:]] == ["2", "2"]
+    assert [line.split()[-1] for line in starts[1:]] == ["2", "2", "2"]
 
 
 def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(
@@ -153,7 +153,7 @@ def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(
     def kill_one(message: str) -> None:
         if message.endswith(", 9 tokens"):
             seen.append(saved(tmp_path))
-            (worker,) = [child for child in children() if "_token_table" in child[1] and "kernels" not in child[1]]
+            (worker,) = [child for child in children() if "_token_table" in child[1] and "auto" not in child[1]]
             os.kill(worker[0], signal.SIGKILL)
 
     report = run_benchmark(
@@ -214,7 +214,7 @@ def test_an_interrupted_sweep_leaves_its_finished_rows_and_no_process(
 def test_a_missing_package_is_said_and_the_others_are_measured(
     golden_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ceilings: Ceilings
 ) -> None:
-    """A package of the same name that behaves as if it were not there, for the contenders' processes only."""
+    """A package of the same name that cannot be loaded, for the contenders' processes only; "auto" says so, too."""
     (tmp_path / "onnxruntime").mkdir()
     (tmp_path / "onnxruntime" / "__init__.py").write_text("raise ModuleNotFoundError('gone', name='onnxruntime')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -222,7 +222,7 @@ def test_a_missing_package_is_said_and_the_others_are_measured(
         golden_bundle, tmp_path, {"all": [4]}, threads=1, seconds=0.02, rounds=1, modes=ENCODERS, ceilings=ceilings
     )
     for row in report.rows:
-        if row.backend in ("torch", "kernels"):
+        if row.backend == "torch":
             assert row.status == "measured"
             assert row.max_difference is None  # there was nothing to compare with
         else:
@@ -246,7 +246,7 @@ def test_a_deep_model_has_no_token_table_and_the_report_says_so(
         ceilings=ceilings,
     )
     rewritten = [row for row in report.rows if row.contender in (TABLE, COMPILED)]
-    assert len(rewritten) == 2
+    assert [row.mode for row in rewritten] == ["throughput", "single-stream", "throughput"]
     for row in rewritten:
         assert row.status == "not measured"
         assert row.note is not None
