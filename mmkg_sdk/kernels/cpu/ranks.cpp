@@ -4,52 +4,51 @@
 #include <vector>
 
 #include "float_mode.h"
+#include "rank_counts.h"
 #include "walk.h"
 
 namespace mmkg {
 
 namespace {
 
-struct Counts {
-    int64_t better = 0, equal = 0, equal_lower = 0;
+// Values that are sure to be below or above the targets', per lane of panels; see Tile.
+struct Cuts {
+    std::vector<float> low, high;
+};
 
-    void add(float score, float target_score, int64_t id, int64_t target, int64_t times) {
-        better += score > target_score ? times : 0;
-        if (score != target_score) return;
-        equal += times;
-        equal_lower += id < target ? times : 0;
+Cuts cuts_of(const RankTask &task, const Panels &panels) {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    Cuts cuts{std::vector<float>(panels.lanes(), infinity), std::vector<float>(panels.lanes(), infinity)};
+    for (const Panel &panel : panels) {
+        for (int lane = 0; panel.kernel && lane < panel.count; ++lane) {
+            const float score = task.scores[panel.first + lane];
+            cuts.low[panel.first_lane + lane] = task.scan.bounds.low(score);
+            cuts.high[panel.first_lane + lane] = task.scan.bounds.high(score);
+        }
     }
-};
+    return cuts;
+}
 
-struct Targets {
-    const int64_t *ids;
-    std::vector<float> scores;
-    std::vector<float> low, high;  // per lane, see Tile
-};
-
+// Of one part of the rows.
 class CountsOfPart {
 public:
-    CountsOfPart(const Panels &panels, const Targets &targets)
-        : panels_(panels), targets_(targets), counts_(targets.scores.size()), sure_(panels.lanes(), 0) {}
+    CountsOfPart(const RankTask &task, const Panels &panels, const Cuts &cuts)
+        : task_(task), panels_(panels), cuts_(cuts), counts_(task.batch), sure_(panels.lanes(), 0) {}
 
     int tile(const Panel &panel, Tile &tile, Hit *hits) {
-        tile.low = targets_.low.data() + panel.first_lane;
-        tile.high = targets_.high.data() + panel.first_lane;
+        tile.low = cuts_.low.data() + panel.first_lane;
+        tile.high = cuts_.high.data() + panel.first_lane;
         return panel.kernel->count(tile, sure_.data() + panel.first_lane, hits);
     }
 
     void settle(int64_t query, int64_t id, float score) {
         if (std::isnan(score)) throw NotANumber();
-        counts_[query].add(score, targets_.scores[query], id, targets_.ids[query], 1);
+        counts_[query].add(score, task_.scores[query], id, task_.targets[query], 1);
     }
 
-    // Adds this part's counts to those of all queries.
+    // Adds this part's counts to those of all rows.
     void add_to(std::vector<Counts> &all) const {
-        for (size_t i = 0; i < all.size(); ++i) {
-            all[i].better += counts_[i].better;
-            all[i].equal += counts_[i].equal;
-            all[i].equal_lower += counts_[i].equal_lower;
-        }
+        for (size_t i = 0; i < all.size(); ++i) all[i].add(counts_[i]);
         for (const Panel &panel : panels_) {
             for (int lane = 0; panel.kernel && lane < panel.count; ++lane) {
                 all[panel.first + lane].better += sure_[panel.first_lane + lane];
@@ -58,37 +57,43 @@ public:
     }
 
 private:
+    const RankTask &task_;
     const Panels &panels_;
-    const Targets &targets_;
+    const Cuts &cuts_;
     std::vector<Counts> counts_;
     std::vector<int32_t> sure_;  // better ones of each lane, by the first pass
 };
 
-Targets targets_of(const mmkg_scan &scan, const Panels &panels, const float *queries, int64_t batch,
-                   const int64_t *ids) {
-    constexpr float infinity = std::numeric_limits<float>::infinity();
-    Targets targets{ids, std::vector<float>(batch), std::vector<float>(panels.lanes(), infinity),
-                    std::vector<float>(panels.lanes(), infinity)};
-    for (int64_t i = 0; i < batch; ++i) {
-        targets.scores[i] = scan.exact_one(queries + i * scan.width, ids[i]);
-        if (std::isnan(targets.scores[i])) throw NotANumber();
-    }
-    for (const Panel &panel : panels) {
-        for (int lane = 0; panel.kernel && lane < panel.count; ++lane) {
-            const float score = targets.scores[panel.first + lane];
-            targets.low[panel.first_lane + lane] = scan.bounds.low(score);
-            targets.high[panel.first_lane + lane] = scan.bounds.high(score);
+// As packed_counts, over the table itself.
+std::vector<Counts> table_counts(const RankTask &task, Pool::Lease &lease) {
+    const mmkg_scan &scan = task.scan;
+    const Panels panels(scan, task.queries, task.batch);
+    const Cuts cuts = cuts_of(task, panels);
+    const int64_t tile = scan.set.tile_rows[scan.score];
+    const int64_t block = Walk<CountsOfPart>::block_rows(scan);
+    const int count = parts_of(lease, scan.cost(scan.rows * task.batch), (scan.rows + tile - 1) / tile);
+    std::vector<CountsOfPart> parts(count, CountsOfPart(task, panels, cuts));
+    lease.run(count, [&](int part) {
+        const FloatMode here;
+        Walk<CountsOfPart> walk(scan, panels, task.queries, Candidates{nullptr, scan.rows}, parts[part]);
+        const int64_t end = part_start(scan.rows, tile, part + 1, count);
+        for (int64_t at = part_start(scan.rows, tile, part, count); at < end; at += block) {
+            walk.rows(at, std::min(at + block, end));
         }
-    }
-    return targets;
+    });
+    std::vector<Counts> all(task.batch);
+    for (const CountsOfPart &part : parts) part.add_to(all);
+    return all;
 }
 
 // Other known answers were counted with their own score; now they count with what the penalty leaves of it.
-void apply_known(const mmkg_scan &scan, const float *query, int64_t target, float target_score, const int64_t *known,
-                 const int64_t *end, float penalty, Counts &counts) {
+void apply_known(const RankTask &task, int64_t query, const int64_t *known, const int64_t *end, float penalty,
+                 Counts &counts) {
+    const int64_t target = task.targets[query];
+    const float target_score = task.scores[query];
     for (; known != end; ++known) {
         if (*known == target) continue;
-        const float score = scan.exact_one(query, *known);
+        const float score = task.scan.exact_one(task.query(query), *known);
         counts.add(score, target_score, *known, target, -1);
         counts.add(score - penalty, target_score, *known, target, 1);
     }
@@ -114,24 +119,14 @@ mmkg_status mmkg_ranks(const mmkg_scan *scan, const float *queries, int64_t batc
         if (!batch) return;
 
         const FloatMode mode;
-        // Never a packed copy: too many rows lie within its bound of a target in the middle, and all would be settled.
-        const Panels panels(*scan, queries, batch);
-        const Targets right = targets_of(*scan, panels, queries, batch, targets);
+        std::vector<float> scores(batch);
+        for (int64_t i = 0; i < batch; ++i) {
+            scores[i] = scan->exact_one(queries + i * scan->width, targets[i]);
+            if (std::isnan(scores[i])) throw NotANumber();
+        }
+        const RankTask task{*scan, queries, batch, targets, scores.data()};
         Pool::Lease lease(scan->pool);
-        const int64_t tile = scan->set.tile_rows[scan->score];
-        const int64_t block = Walk<CountsOfPart>::block_rows(*scan);
-        const int count = parts_of(lease, scan->cost(scan->rows * batch), (scan->rows + tile - 1) / tile);
-        std::vector<CountsOfPart> parts(count, CountsOfPart(panels, right));
-        lease.run(count, [&](int part) {
-            const FloatMode here;
-            Walk<CountsOfPart> walk(*scan, panels, queries, Candidates{nullptr, scan->rows}, parts[part]);
-            const int64_t end = part_start(scan->rows, tile, part + 1, count);
-            for (int64_t at = part_start(scan->rows, tile, part, count); at < end; at += block) {
-                walk.rows(at, std::min(at + block, end));
-            }
-        });
-        std::vector<Counts> all(batch);
-        for (const CountsOfPart &part : parts) part.add_to(all);
+        std::vector<Counts> all = scan->packed ? packed_counts(task, lease) : table_counts(task, lease);
         const int64_t others = known_offsets ? known_offsets[batch] : 0;
         const int shares = parts_of(lease, scan->cost(others), batch);
         lease.run(shares, [&](int part) {
@@ -139,8 +134,7 @@ mmkg_status mmkg_ranks(const mmkg_scan *scan, const float *queries, int64_t batc
             const int64_t end = part_start(batch, 1, part + 1, shares);
             for (int64_t i = part_start(batch, 1, part, shares); i < end; ++i) {
                 all[i].equal -= 1;  // the target itself
-                apply_known(*scan, queries + i * scan->width, targets[i], right.scores[i], known.begin(i), known.end(i),
-                            known_penalty, all[i]);
+                apply_known(task, i, known.begin(i), known.end(i), known_penalty, all[i]);
                 better[i] = all[i].better;
                 equal[i] = all[i].equal;
                 equal_lower[i] = all[i].equal_lower;

@@ -72,12 +72,12 @@ Shortlists::Shortlists(const TopKTask &task, const PackedBatch &queries)
 }
 
 void Shortlists::scan(const PackedTable &table, int64_t first, int64_t end, const uint16_t *masks) {
-    const PackedScan *scans = task_.scan.set.packed[table.storage()];
+    const PackedKernel *kernels = task_.scan.set.packed[table.storage()];
     const float *thresholds = thresholds_.data();
     for (const PackedQueries &panel : batch_) {
         for (int64_t at = first; at < end;) {
             const PackedGroups left = table.part(at, end, masks);
-            at += scans[panel.count - 1](left, panel, thresholds, limit_, lists_.data() + panel.first);
+            at += kernels[panel.count - 1].select(left, panel, thresholds, limit_, lists_.data() + panel.first);
             for (int64_t i = panel.first; i < panel.first + panel.count; ++i) {
                 if (lists_[i].size > limit_) tighten(i);
             }
