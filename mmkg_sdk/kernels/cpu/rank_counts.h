@@ -37,7 +37,10 @@ struct RankTask {
     const float *query(int64_t i) const { return queries + i * scan.width; }
 };
 
-// Counts of all rows, the targets themselves as equal ones, of the queries of a task over the packed copy.
+// Counts of all rows, the targets themselves as equal ones: over the table itself.
+std::vector<Counts> table_counts(const RankTask &task, Pool::Lease &lease);
+
+// The same over the packed copy; over the table where that is faster.
 std::vector<Counts> packed_counts(const RankTask &task, Pool::Lease &lease);
 
 }  // namespace mmkg

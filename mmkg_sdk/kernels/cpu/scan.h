@@ -47,7 +47,7 @@ struct mmkg_scan {
     const mmkg::Bounds bounds;
     std::vector<float> norms;  // at least that of each row; empty for distances
 
-    // What the first pass of mmkg_top_k reads; null: the table itself.
+    // What first passes read; null: the table itself.
     std::unique_ptr<mmkg::PackedTable> packed;
 
     // Of scoring pairs of a query and a row of the table, in coordinates of an inner product.

@@ -145,13 +145,10 @@ void Shortlists::settle_rows(int64_t query, const Open *open, int64_t count, std
     settled_[query] += count;
     for (; count > 0; open += kPairs, count -= kPairs) {
         const int64_t now = std::min(kPairs, count);
-        const float *queries[kPairs], *rows[kPairs];
+        const float *rows[kPairs];
         float scores[kPairs];
-        for (int64_t i = 0; i < now; ++i) {
-            queries[i] = task_.query(query);
-            rows[i] = scan.table + int64_t{open[i].id} * scan.width;
-        }
-        scan.exact_pairs(queries, rows, now, scores);
+        for (int64_t i = 0; i < now; ++i) rows[i] = scan.table + int64_t{open[i].id} * scan.width;
+        scan.exact_chosen(task_.query(query), rows, now, scores);
         for (int64_t i = 0; i < now; ++i) {
             if (std::isnan(scores[i])) throw NotANumber();
             if (scores[i] == -kInfinity || task_.excluded.hold(query, open[i].id)) continue;
