@@ -46,7 +46,8 @@ def near(rng: np.random.Generator, table: np.ndarray, targets: np.ndarray, noise
     """Queries whose targets are among the best, where a copy decides almost all rows."""
     finite = np.where(np.isfinite(table), table, 0.0)
     size = noise * max(float(finite.std()), 1e-30)
-    return (finite[targets] + size * rng.standard_normal((len(targets), table.shape[1]))).astype(np.float32)
+    noisy: np.ndarray = finite[targets] + size * rng.standard_normal((len(targets), table.shape[1]))
+    return noisy.astype(np.float32)
 
 
 @pytest.mark.parametrize("storage", COPIES)

@@ -97,10 +97,16 @@ private:
         float scores[kPairs + kSlots];
         for (int64_t i = 0; i < open.size; ++i) rows[i] = task_.scan.table + int64_t{open.ids[i]} * task_.scan.width;
         task_.scan.exact_chosen(task_.query(query), rows, open.size, scores);
+        const float target_score = task_.scores[query];
+        const int64_t target = task_.targets[query];
+        Counts found;
+        bool wrong = false;
         for (int64_t i = 0; i < open.size; ++i) {
-            if (std::isnan(scores[i])) throw NotANumber();
-            settled_[query].add(scores[i], task_.scores[query], open.ids[i], task_.targets[query], 1);
+            wrong |= std::isnan(scores[i]);
+            found.add(scores[i], target_score, open.ids[i], target, 1);
         }
+        if (wrong) throw NotANumber();
+        settled_[query].add(found);
         open.size = 0;
     }
 
