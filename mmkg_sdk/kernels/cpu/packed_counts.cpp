@@ -18,9 +18,9 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr int64_t kPairs = 64;                        // settled at a time
 constexpr int64_t kSlots = kTileGroups * kGroupRows;  // what a pass may add beyond that
 // Of a coordinate that is settled, against one of the first pass over the table itself: with many queries, which settle
-// the same rows while they are in the cache, and with few (AMD EPYC, 12,842 rows of 256).
+// the same rows while they are in the cache, and with few (AMD EPYC, 12,842 and 100,000 rows of 256).
 constexpr int64_t kManyQueries = 64;
-constexpr double kSettledCost = 3.5, kSettledCostOfFew = 5.0;
+constexpr double kSettledCost = 4.5, kSettledCostOfFew = 7.0;
 // One tile in so many is in the sample, so that it costs little; of large tables not many more than these.
 constexpr int64_t kSampleStep = 16, kSampleTiles = 32;
 
