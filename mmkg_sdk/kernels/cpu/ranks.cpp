@@ -1,6 +1,7 @@
 // Where a right answer stands: rows are only counted, nothing is sorted or kept.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "float_mode.h"
@@ -10,24 +11,45 @@ namespace mmkg {
 
 namespace {
 
-constexpr int64_t kKnownRows = 64;  // whose scores are made at a time
+// Canonical scores of the known answers of one query after the other.
+class KnownScores {
+public:
+    KnownScores(const RankTask &task, const AnswerLists &known) : task_(task), known_(known) {}
+
+    // Evaluation asks a question once for each of its right answers, side by side: the scores are those of before.
+    const float *of(int64_t query) {
+        const int64_t *begin = known_.begin(query), *end = known_.end(query);
+        if (last_ >= 0 && same(query, last_)) return scores_.data();
+        rows_.clear();
+        for (const int64_t *id = begin; id != end; ++id) rows_.push_back(task_.scan.table + *id * task_.scan.width);
+        scores_.resize(rows_.size());
+        task_.scan.exact_chosen(task_.query(query), rows_.data(), static_cast<int64_t>(rows_.size()), scores_.data());
+        last_ = query;
+        return scores_.data();
+    }
+
+private:
+    bool same(int64_t a, int64_t b) const {
+        return std::equal(known_.begin(a), known_.end(a), known_.begin(b), known_.end(b)) &&
+               std::memcmp(task_.query(a), task_.query(b), task_.scan.width * sizeof(float)) == 0;
+    }
+
+    const RankTask &task_;
+    const AnswerLists &known_;
+    int64_t last_ = -1;  // whose scores they are
+    std::vector<const float *> rows_;
+    std::vector<float> scores_;
+};
 
 // Other known answers were counted with their own score; now they count with what the penalty leaves of it.
-void apply_known(const RankTask &task, int64_t query, const int64_t *known, const int64_t *end, float penalty,
-                 Counts &counts) {
+void apply_known(const RankTask &task, int64_t query, const int64_t *known, const int64_t *end, const float *scores,
+                 float penalty, Counts &counts) {
     const int64_t target = task.targets[query];
     const float target_score = task.scores[query];
-    const float *rows[kKnownRows];
-    float scores[kKnownRows];
-    while (known != end) {
-        const int64_t now = std::min<int64_t>(kKnownRows, end - known);
-        for (int64_t i = 0; i < now; ++i) rows[i] = task.scan.table + known[i] * task.scan.width;
-        task.scan.exact_chosen(task.query(query), rows, now, scores);
-        for (int64_t i = 0; i < now; ++i, ++known) {
-            if (*known == target) continue;
-            counts.add(scores[i], target_score, *known, target, -1);
-            counts.add(scores[i] - penalty, target_score, *known, target, 1);
-        }
+    for (; known != end; ++known, ++scores) {
+        if (*known == target) continue;
+        counts.add(*scores, target_score, *known, target, -1);
+        counts.add(*scores - penalty, target_score, *known, target, 1);
     }
 }
 
@@ -64,9 +86,10 @@ mmkg_status mmkg_ranks(const mmkg_scan *scan, const float *queries, int64_t batc
         lease.run(shares, [&](int part) {
             const FloatMode here;
             const int64_t end = part_start(batch, 1, part + 1, shares);
+            KnownScores scores_of(task, known);
             for (int64_t i = part_start(batch, 1, part, shares); i < end; ++i) {
                 all[i].equal -= 1;  // the target itself
-                apply_known(task, i, known.begin(i), known.end(i), known_penalty, all[i]);
+                apply_known(task, i, known.begin(i), known.end(i), scores_of.of(i), known_penalty, all[i]);
                 better[i] = all[i].better;
                 equal[i] = all[i].equal;
                 equal_lower[i] = all[i].equal_lower;
