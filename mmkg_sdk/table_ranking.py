@@ -109,7 +109,7 @@ def rank_table(
         table: float32 [rows, width].
         threads: of a call; None takes every core. numpy has its own setting.
         storage: see Scan; numpy reads the table itself. "auto" may keep a copy of a quarter or half of the table's size
-            beside it, which only `top_k` reads.
+            beside it.
     """
     return Scan(table, score, threads, storage=storage) if Scan.supports(table, score) else NumpyRanking(table, score)
 

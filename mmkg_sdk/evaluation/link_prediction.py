@@ -168,7 +168,7 @@ def _by_scores(scorer: Scorer) -> Ranker:
 
 def _by_table(scorer: LinkScorer, score: CandidateScore) -> Ranker:
     assert scorer.table is not None
-    ranking = rank_table(scorer.table, score, storage="float32")  # ranks read nothing else
+    ranking = rank_table(scorer.table, score)
 
     def rank(queries: Queries, targets: NDArray[np.int64], answers: AnswerLists, protocol: RankingProtocol) -> Ranks:
         asked, places = queries.distinct()

@@ -61,3 +61,17 @@ def test_numpy_gives_the_same_ranks_in_batches_of_its_own() -> None:
         found = Scan(table, score).ranks(queries, targets, answer_lists(known), protocol)
         np.testing.assert_array_equal(found.published, expected.published)
         np.testing.assert_array_equal(found.realistic, expected.realistic)
+
+
+@pytest.mark.parametrize("score", SCORES, ids=["inner product", "distance"])
+def test_a_question_asked_again_for_its_other_answers(score: CandidateScore, open_scan: OpenScan) -> None:
+    rng = np.random.default_rng(3)
+    table, questions = exact_vectors(rng, score, 60, 6), exact_vectors(rng, score, 5, 6)
+    lists = [[1, 4, 40], [1, 4, 40], [], [0, *range(20, 59)], [1, 5, 40]]
+    # The same question, the same list with another question, and another list with the same question.
+    asked, listed = [0, 0, 0, 1, 1, 2, 3, 3, 4, 4, 0], [0, 0, 0, 0, 1, 2, 3, 3, 4, 0, 0]
+    queries, known = questions[asked], [lists[i] for i in listed]
+    targets, scores = rng.integers(0, 60, 11), exact_scores(score, queries, table).astype(np.float32)
+    for protocol in PROTOCOLS:
+        found = open_scan(table, score, 2).ranks(queries, targets, answer_lists(known), protocol)
+        assert (found.published.tolist(), found.realistic.tolist()) == plain_ranks(scores, targets, known, protocol)

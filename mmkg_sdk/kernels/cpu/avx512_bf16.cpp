@@ -38,7 +38,7 @@ struct Pairs : PackedAvx512 {
     static Float value(Sum sum, Float) { return sum; }
 };
 
-constexpr PackedScans scans = packed_scans<Pairs>();
+constexpr PackedKernels kernels = packed_kernels<Pairs>();
 
 }  // namespace
 }  // namespace mmkg
@@ -56,7 +56,7 @@ const InstructionSet *avx512_bf16_set() {
         InstructionSet extended = *avx512_vnni_set();
         extended.id = MMKG_AVX512_BF16;
         extended.name = "avx512_bf16";
-        extended.packed[MMKG_BFLOAT16] = scans.of;
+        extended.packed[MMKG_BFLOAT16] = kernels.of;
         return extended;
     }();
     return &set;

@@ -38,7 +38,7 @@ struct Quads : PackedAvx512 {
     static Float value(Sum sum, Float scale) { return _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale); }
 };
 
-constexpr PackedScans scans = packed_scans<Quads>();
+constexpr PackedKernels kernels = packed_kernels<Quads>();
 
 }  // namespace
 }  // namespace mmkg
@@ -56,7 +56,7 @@ const InstructionSet *avx512_vnni_set() {
         InstructionSet extended = *avx512_set();
         extended.id = MMKG_AVX512_VNNI;
         extended.name = "avx512_vnni";
-        extended.packed[MMKG_INT8] = scans.of;
+        extended.packed[MMKG_INT8] = kernels.of;
         return extended;
     }();
     return &set;

@@ -62,6 +62,11 @@ float Bounds::packed_low(float score, float unit) const {
     return static_cast<float>(low - std::fabs(low) * kSlack);
 }
 
+float Bounds::packed_high(float score, float unit) const {
+    const double high = static_cast<double>(this->high(score)) / unit;
+    return static_cast<float>(high + std::fabs(high) * kSlack);
+}
+
 float Bounds::norm_above(double square) { return static_cast<float>(std::sqrt(square) * (1.0 + kSlack)); }
 
 float Bounds::low(float score) const {

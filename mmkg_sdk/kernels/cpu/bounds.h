@@ -46,6 +46,8 @@ public:
     PackedSlopes packed_slopes(float norm, double lost, float unit) const;
     // Values below this (less the error that the slopes give) belong to canonical scores below `score`.
     float packed_low(float score, float unit) const;
+    // Values above this (plus that error) belong to canonical scores above `score`.
+    float packed_high(float score, float unit) const;
     // At least the root of a square.
     static float norm_above(double square);
 

@@ -114,6 +114,27 @@ void exact_rows(const ExactRows &in, float *scores) {
     for (; query < in.num_queries; ++query) exact_queries<Simd, Score, 1>(in, query, scores);
 }
 
+// Scores do not change when a query and a row change places, in both kinds: rows are taken as queries are above, so that
+// the query is loaded once for a few of them.
+template <class Simd, template <class> class Score>
+void exact_chosen(const ExactChosen &in, float *scores) {
+    constexpr int most = Score<Simd>::queries;
+    int64_t i = 0;
+    for (; i + most <= in.count; i += most) {
+        const float *rows[most];
+        float found[most];
+        for (int r = 0; r < most; ++r) rows[r] = in.rows[i + r];
+        exact_row<Simd, Score>(rows, in.query, in.query, in.width, in.margin, found);
+        for (int r = 0; r < most; ++r) scores[i + r] = found[r];
+    }
+    for (; i < in.count; ++i) {
+        const float *const row[1] = {in.rows[i]};
+        float found[1];
+        exact_row<Simd, Score>(row, in.query, in.query, in.width, in.margin, found);
+        scores[i] = found[0];
+    }
+}
+
 // One after the other, with nothing in between that could be mispredicted: the processor overlaps them.
 template <class Simd, template <class> class Score>
 void exact_pairs(const ExactPairs &in, float *scores) {

@@ -55,6 +55,15 @@ struct ExactPairs {
     float margin;
 };
 
+// Canonical scores of one query with rows[i].
+struct ExactChosen {
+    const float *query;
+    const float *const *rows;
+    int64_t count;
+    int64_t width;
+    float margin;
+};
+
 // The first pass over tiles of one kind.
 struct PanelKernel {
     int lanes;                                                  // queries of the panel
@@ -71,10 +80,11 @@ struct InstructionSet {
     double root_error;       // relative, of the first pass's square root
     void (*exact_rows[2])(const ExactRows &, float *scores);
     void (*exact_pairs[2])(const ExactPairs &, float *scores);
+    void (*exact_chosen[2])(const ExactChosen &, float *scores);
     PanelKernel panels[2][kPanels];  // fewest lanes first
     // Index is that of mmkg_storage: inner products with packed copies, of 1, 2, ... kMaxPackedQueries queries; null
     // without instructions for them.
-    const PackedScan *packed[3];
+    const PackedKernel *packed[3];
 };
 
 const InstructionSet &portable_set();

@@ -25,6 +25,7 @@ InstructionSet make_set(int32_t id, const char *name) {
         Simd::root_error,
         {exact_rows<Simd, InnerProductLanes>, exact_rows<Simd, ComplexDistanceLanes>},
         {exact_pairs<Simd, InnerProductLanes>, exact_pairs<Simd, ComplexDistanceLanes>},
+        {exact_chosen<Simd, InnerProductLanes>, exact_chosen<Simd, ComplexDistanceLanes>},
         {{panel_kernel<InnerProductTile<Narrow, product_rows, 1>>(),
           panel_kernel<InnerProductTile<Simd, product_rows, 1>>(),
           panel_kernel<InnerProductTile<Simd, product_rows, 2>>()},

@@ -35,6 +35,12 @@ struct alignas(64) PackedQueries {
     int count;
 };
 
+// Rows that the first pass of rank mode cannot decide for a query.
+struct OpenRows {
+    uint32_t *ids;
+    int64_t size;
+};
+
 // Consecutive groups, an even number of them.
 struct PackedGroups {
     const uint32_t *words;
@@ -46,10 +52,16 @@ struct PackedGroups {
     int64_t count;
 };
 
-// Puts every row on the lists of the queries for which it may reach the thresholds (a list holds kTileGroups *
-// kGroupRows more than `limit`), and gives the number of groups that were done: all, or those up to the first that made
-// a list longer than `limit`.
-using PackedScan = int64_t (*)(const PackedGroups &, const PackedQueries &, const float *thresholds, int64_t limit,
-                               Shortlist *lists);
+// The first pass of so many queries. A list holds kTileGroups * kGroupRows more than `limit`; both functions give the
+// number of groups that were done: all, or those up to the first that made a list longer than `limit`.
+struct PackedKernel {
+    // Puts every row on the lists of the queries for which it may reach the thresholds.
+    int64_t (*select)(const PackedGroups &, const PackedQueries &, const float *thresholds, int64_t limit,
+                      Shortlist *lists);
+    // Adds rows whose values are above `high`, whatever the error, to better[query], and puts those that are not below
+    // `low` either on the lists; both per query.
+    int64_t (*count)(const PackedGroups &, const PackedQueries &, const float *low, const float *high, int64_t limit,
+                     int64_t *better, OpenRows *lists);
+};
 
 }  // namespace mmkg

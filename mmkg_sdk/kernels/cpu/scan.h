@@ -28,6 +28,9 @@ struct mmkg_scan {
     void exact_pairs(const float *const *queries, const float *const *rows_of, int64_t count, float *scores) const {
         set.exact_pairs[score]({queries, rows_of, count, width, margin}, scores);
     }
+    void exact_chosen(const float *query, const float *const *rows_of, int64_t count, float *scores) const {
+        set.exact_chosen[score]({query, rows_of, count, width, margin}, scores);
+    }
     float exact_one(const float *query, const float *row) const {
         float found;
         exact_pairs(&query, &row, 1, &found);
@@ -44,7 +47,7 @@ struct mmkg_scan {
     const mmkg::Bounds bounds;
     std::vector<float> norms;  // at least that of each row; empty for distances
 
-    // What the first pass of mmkg_top_k reads; null: the table itself.
+    // What first passes read; null: the table itself.
     std::unique_ptr<mmkg::PackedTable> packed;
 
     // Of scoring pairs of a query and a row of the table, in coordinates of an inner product.

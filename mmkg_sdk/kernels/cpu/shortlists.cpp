@@ -72,12 +72,12 @@ Shortlists::Shortlists(const TopKTask &task, const PackedBatch &queries)
 }
 
 void Shortlists::scan(const PackedTable &table, int64_t first, int64_t end, const uint16_t *masks) {
-    const PackedScan *scans = task_.scan.set.packed[table.storage()];
+    const PackedKernel *kernels = task_.scan.set.packed[table.storage()];
     const float *thresholds = thresholds_.data();
     for (const PackedQueries &panel : batch_) {
         for (int64_t at = first; at < end;) {
             const PackedGroups left = table.part(at, end, masks);
-            at += scans[panel.count - 1](left, panel, thresholds, limit_, lists_.data() + panel.first);
+            at += kernels[panel.count - 1].select(left, panel, thresholds, limit_, lists_.data() + panel.first);
             for (int64_t i = panel.first; i < panel.first + panel.count; ++i) {
                 if (lists_[i].size > limit_) tighten(i);
             }
@@ -145,13 +145,10 @@ void Shortlists::settle_rows(int64_t query, const Open *open, int64_t count, std
     settled_[query] += count;
     for (; count > 0; open += kPairs, count -= kPairs) {
         const int64_t now = std::min(kPairs, count);
-        const float *queries[kPairs], *rows[kPairs];
+        const float *rows[kPairs];
         float scores[kPairs];
-        for (int64_t i = 0; i < now; ++i) {
-            queries[i] = task_.query(query);
-            rows[i] = scan.table + int64_t{open[i].id} * scan.width;
-        }
-        scan.exact_pairs(queries, rows, now, scores);
+        for (int64_t i = 0; i < now; ++i) rows[i] = scan.table + int64_t{open[i].id} * scan.width;
+        scan.exact_chosen(task_.query(query), rows, now, scores);
         for (int64_t i = 0; i < now; ++i) {
             if (std::isnan(scores[i])) throw NotANumber();
             if (scores[i] == -kInfinity || task_.excluded.hold(query, open[i].id)) continue;

@@ -60,8 +60,9 @@ typedef enum mmkg_instruction_set {
 } mmkg_instruction_set;
 
 /*
- * What the first pass of mmkg_top_k over the table reads. It changes the time and the memory, never an answer. Copies
- * are made by mmkg_scan_open, for inner products only.
+ * What the first pass of mmkg_top_k and mmkg_ranks over the table reads. It changes the time and the memory, never an
+ * answer. Copies are made by mmkg_scan_open, for inner products only. mmkg_ranks takes the table itself where a copy
+ * would leave too many rows to be settled: with int8, for targets in the middle of the scores.
  */
 typedef enum mmkg_storage {
     MMKG_BEST_STORAGE = -1, /* int8 if it is there and the rows suit it, else bfloat16, else float32 */
