@@ -8,8 +8,12 @@ from typing import Any
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.compiled_encoder import absence
 
-from .compiled import KERNELS
 from .curves import Curve
+
+# The backend by which `mmkg_sdk.load` opens a bundle so that the compiled kernels do what they can.
+KERNELS = "auto"
+# Behind the name of a graph: MyGO's encoder as published (plain_encoder.py), and with tables for tokens.
+PLAIN, TOKEN_TABLE = "_plain", "_token_table"
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,8 @@ class Contender:
     """One way to run the graphs.
 
     Attributes:
-        backend: that of `mmkg_sdk.load`; KERNELS is its default, by which the compiled kernels do what they can.
-        rewrite: what the name of a rewritten graph ends with; "" runs the graphs as they are.
+        backend: that of `mmkg_sdk.load`.
+        rewrite: PLAIN, TOKEN_TABLE, or "" for the graph that every bundle has.
         answers: whether questions are measured, too, and not the encoder only.
     """
 
@@ -38,20 +42,32 @@ class Contender:
 
     def absence(self, bundle: Bundle) -> str | None:
         """Why this bundle cannot have the contender; None if it can."""
-        if self.rewrite and f"entity_encoder{self.rewrite}" not in bundle.graphs:
+        if self.rewrite == TOKEN_TABLE and f"entity_encoder{TOKEN_TABLE}" not in bundle.graphs:
             return (
-                f"this bundle has no graph entity_encoder{self.rewrite}: it is exact for one entity encoder layer only"
+                f"this bundle has no graph entity_encoder{TOKEN_TABLE}: it is exact for one entity encoder layer only"
             )
         return absence(bundle) if self.backend == KERNELS else None
 
 
-# The others' outputs are compared with this one's.
-REFERENCE = Contender("ONNX Runtime", "onnxruntime")
+_ONNXRUNTIME = Contender("ONNX Runtime", "onnxruntime")
 _TORCH = Contender("torch", "torch")
-_TOKEN_TABLE = Contender("ONNX Runtime, token table", "onnxruntime", "_token_table", answers=False)
-_COMPILED = Contender("compiled kernels", KERNELS, "_token_table")
+_PLAIN = Contender("ONNX Runtime, plain", "onnxruntime", PLAIN, answers=False)
+_OF_MYGO = (
+    Contender("torch, plain", "torch", PLAIN, answers=False),
+    _PLAIN,
+    _TORCH,
+    _ONNXRUNTIME,
+    Contender("torch, token table", "torch", TOKEN_TABLE, answers=False),
+    Contender("ONNX Runtime, token table", "onnxruntime", TOKEN_TABLE, answers=False),
+    Contender("compiled kernels", KERNELS, TOKEN_TABLE),
+)
 
 
 def contenders(bundle: Bundle) -> tuple[Contender, ...]:
     """Those that a bundle of this family may have."""
-    return (_TORCH, REFERENCE, *((_TOKEN_TABLE, _COMPILED) if bundle.family == "mygo" else ()))
+    return _OF_MYGO if bundle.family == "mygo" else (_TORCH, _ONNXRUNTIME)
+
+
+def reference(bundle: Bundle) -> Contender:
+    """Whose outputs and throughput the others' are compared with."""
+    return _PLAIN if bundle.family == "mygo" else _ONNXRUNTIME

@@ -6,18 +6,17 @@ import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkg_sdk.entity_batch import EntityBatch
 from mmkg_sdk.errors import BackendError
-from mmkg_sdk.model import ENTITY_CHUNK_TOKENS, Model
 
 from .arrivals import Served, schedule, serve
-from .compiled import ENTITIES_AT_ONCE, CompiledContender
+from .encoders import Encoder
 from .inputs import random_entities
 from .questions import answers, questions, random_questions
 from .sized_graphs import SizedGraph
@@ -43,43 +42,22 @@ class Rates:
     batch: int
 
 
-def entity_rates(
-    model: Model | CompiledContender,
-    graph: str,
-    token_count: int,
-    batch: int | None = None,
-    *,
-    seconds: float,
-    seed: int,
-) -> Rates:
+def entity_rates(encoder: Encoder, token_count: int, batch: int | None = None, *, seconds: float, seed: int) -> Rates:
     """Encode random entities again and again for about `seconds`, at least three times, after a warm-up.
 
     The runs of a sample have different entities, so table rows are met as cold as in real work.
 
     Args:
-        batch: entities per run of the graph; None leaves it to the SDK.
+        batch: entities per run; None leaves it to the encoder.
     """
-    size = batch or (own_batch(token_count) if isinstance(model, Model) else ENTITIES_AT_ONCE)
-
-    def encode(entities: EntityBatch) -> None:
-        if batch is None:
-            model.encode_batch(entities, graph)
-        else:
-            for start in range(0, len(entities), size):
-                model.backend.run(graph, entities.rows(slice(start, start + size)))
-
-    entities = random_entities(model.bundle, token_count, size, seed)
-    encode(entities)  # opens the session
-    once = min(_seconds(lambda: encode(entities)) for _ in range(2))
+    size = batch or encoder.own_batch(token_count)
+    entities = random_entities(encoder.bundle, token_count, size, seed)
+    encoder.encode(entities, size)  # opens the session
+    once = min(_seconds(partial(encoder.encode, entities, size)) for _ in range(2))
     runs = min(int(seconds * _SAMPLE_SHARE / once), _MAX_SAMPLE_TOKENS // (size * token_count))
     count = size * max(1, runs)
-    entities = random_entities(model.bundle, token_count, count, seed)
-    return _rates(lambda: encode(entities), count, size, seconds)
-
-
-def own_batch(token_count: int) -> int:
-    """Entities per run that the SDK chooses (`Model.encode_batch`)."""
-    return min(4096, max(1, ENTITY_CHUNK_TOKENS // token_count))
+    entities = random_entities(encoder.bundle, token_count, count, seed)
+    return _rates(partial(encoder.encode, entities, size), count, size, seconds)
 
 
 def graph_rates(graph: SizedGraph, *, seconds: float) -> Rates:
@@ -90,16 +68,15 @@ def graph_rates(graph: SizedGraph, *, seconds: float) -> Rates:
     return _rates(lambda: [graph.run() for _ in range(runs)], runs * graph.items, graph.items, seconds)
 
 
-def compared_vectors(
-    model: Model | CompiledContender, graph: str, token_count: int, *, seed: int
-) -> NDArray[np.float32]:
+def compared_vectors(encoder: Encoder, token_count: int, *, seed: int) -> NDArray[np.float32]:
     """The vectors of a few random entities, float32 [64, d]; the same entities for every contender.
 
     Raises:
         BackendError: if they hold NaN or infinity; a time for such an answer is worth nothing.
     """
-    batch = random_entities(model.bundle, token_count, COMPARED_ENTITIES, seed)
-    return _finite(model.encode_batch(batch, graph)["vectors"], graph, model.bundle.precision)
+    entities = random_entities(encoder.bundle, token_count, COMPARED_ENTITIES, seed)
+    vectors = np.concatenate(encoder.encode(entities, COMPARED_ENTITIES))
+    return _finite(vectors, encoder.graph, encoder.bundle.precision)
 
 
 def compared_outputs(graph: SizedGraph, name: str, precision: str) -> NDArray[np.float32]:
@@ -166,10 +143,10 @@ def _rates(call: Callable[[], object], items: int, batch: int, seconds: float) -
     return Rates(samples, items, batch)
 
 
-def _finite(vectors: NDArray[np.float32], graph: str, precision: str) -> NDArray[np.float32]:
-    if not np.isfinite(vectors).all():
+def _finite(outputs: NDArray[np.float32], graph: str, precision: str) -> NDArray[np.float32]:
+    if not np.isfinite(outputs).all():
         raise BackendError(f"{graph} gave NaN or infinity in {precision}. Export with --precision fp32.")
-    return vectors
+    return outputs
 
 
 def _seconds(call: Callable[[], object]) -> float:

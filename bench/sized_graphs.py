@@ -136,18 +136,29 @@ def _in_torch(module: Any, spec: GraphSpec, inputs: Arrays) -> Callable[[], Arra
 
 
 def _in_onnxruntime(module: Any, spec: GraphSpec, inputs: Arrays, threads: int) -> Callable[[], Arrays]:
-    import onnxruntime
-
-    from mmkg_sdk.export.onnx_graph import trace_graph
-
-    graph = trace_graph(module, spec).SerializeToString()
-    try:
-        session = onnxruntime.InferenceSession(graph, session_options(threads), providers=["CPUExecutionProvider"])
-    except Exception as err:  # ONNX Runtime raises its own types, which are not exported
-        raise BackendError(f"{spec.name} could not be opened: {err}") from err
-    names = [tensor.name for tensor in spec.outputs]
+    session, names = open_session(module, spec, threads), [tensor.name for tensor in spec.outputs]
 
     def run() -> Arrays:
         return dict(zip(names, session.run(names, inputs), strict=True))
 
     return run
+
+
+def open_session(module: Any, spec: GraphSpec, threads: int) -> Any:
+    """A session on the CPU of ONNX Runtime for a module of torch, with the settings of the SDK's own backend.
+
+    Raises:
+        BackendError: onnxruntime is missing, or does not take the precision.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as err:
+        raise missing_package("onnxruntime", "cpu", "backend 'onnxruntime'") from err
+
+    from mmkg_sdk.export.onnx_graph import trace_graph
+
+    graph = trace_graph(module, spec).SerializeToString()
+    try:
+        return onnxruntime.InferenceSession(graph, session_options(threads), providers=["CPUExecutionProvider"])
+    except Exception as err:  # ONNX Runtime raises its own types, which are not exported
+        raise BackendError(f"{spec.name} could not be opened: {err}") from err

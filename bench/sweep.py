@@ -16,7 +16,7 @@ from mmkg_sdk.errors import QueryError
 
 from .ceilings import Ceilings, measure_ceilings
 from .cold_start import cold_start
-from .contenders import REFERENCE, Contender, contenders
+from .contenders import Contender, contenders, reference
 from .curves import Counts, chosen_counts
 from .environment import environment, is_loaded, load_average, moment, other_load, usable_cores
 from .page import write_page
@@ -88,7 +88,7 @@ def run_benchmark(
         "threads": threads,
         "omp_wait_policy": WAIT_POLICY,
         "seed": SEED,
-        "reference": REFERENCE.name,
+        "reference": reference(opened).name,
     }
     if ceilings is None:
         progress("measuring what the machine can do")
@@ -118,7 +118,7 @@ class _Sweep:
         self.bundle, self.folder, self.places, self.progress = bundle, folder, where, progress
         self.ceilings, self.began = ceilings, moment()
         self.settings, self.threads = settings, settings["threads"]
-        self.contenders = contenders(bundle)
+        self.contenders, self.reference = contenders(bundle), reference(bundle)
         self.environment = environment(bundle.path, self.threads)
         self.environment["load_average_before"] = self.environment.pop("load_average")
         self.points = {
@@ -220,9 +220,9 @@ class _Sweep:
 
     def _compare(self, place: Place, files: dict[Contender, Path]) -> None:
         """The largest difference of every contender's outputs from the reference's."""
-        if REFERENCE not in files or not files[REFERENCE].is_file():
+        if self.reference not in files or not files[self.reference].is_file():
             return
-        expected = np.load(files[REFERENCE], allow_pickle=False)
+        expected = np.load(files[self.reference], allow_pickle=False)
         for contender, path in files.items():
             if path.is_file():
                 point = self.points[contender, place]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 
 from .curves import axis_name
 from .report import BenchReport, Panel, Row
@@ -65,7 +66,8 @@ def throughput_table(report: BenchReport, panel: Panel) -> Table:
     if differences:
         footnotes.append(f"largest difference between outputs of contenders: {max(differences):.1e}")
     sized = f", batches of {batch:,}" if batch else ""
-    return Table(f"{unit.capitalize()} per second ({rows[0].graph}{sized})", cells, tuple(footnotes))
+    graph = commonprefix([row.graph or "" for row in rows])  # rewrites are named after the graph
+    return Table(f"{unit.capitalize()} per second ({graph}{sized})", cells, tuple(footnotes))
 
 
 def work_table(report: BenchReport, panel: Panel) -> Table:

@@ -7,6 +7,8 @@ runtime reads again is not counted. The two ceilings give the least time of an i
 MyGO's encoder of L layers, width d, feed-forward width f, s tokens (pooled and structural token among them), h heads:
 
     plain graph   FLOP = L s (8 d^2 + 4 d f + 4 s d)      projections, feed-forward, logits and weighted sums
+    graph         FLOP = (L - 1) s (8 d^2 + 4 d f + 4 s d) + 4 s d^2 + 4 d^2 + 4 d f + 4 s d
+                  keys and values of the last layer for every position, the rest of it for the pooled one
     token table   FLOP = 4 d^2 + 4 d f + 2 (s - 2) d + 2 d h      one layer, the pooled row only
                   value of the structural token and output projection, feed-forward, weighted sum of tabulated
                   values, logits of the structural token
@@ -86,7 +88,7 @@ def entity_work(bundle: Bundle, graph: str, token_count: int, batch: int) -> Wor
     """Of encoding one entity of a MyGO or AdaMF-MAT bundle; None where `arithmetic_of` is.
 
     Args:
-        graph: "entity_encoder", or with "_token_table" behind it.
+        graph: "entity_encoder", or with "_plain" or "_token_table" behind it.
         batch: entities per run, which share its weights.
     """
     arithmetic = arithmetic_of(bundle)
@@ -106,7 +108,9 @@ def _mygo(config: Any, graph: str, tokens: int, size: int) -> tuple[float, float
     if graph.endswith("_token_table"):
         flop = 4 * width**2 + 4 * width * hidden + 2 * given * width + 2 * width * heads
         return flop, own + given * (size * width + 4 * heads), size * (2 * width**2 + 2 * width * hidden)
-    flop = layers * tokens * (8 * width**2 + 4 * width * hidden + 4 * tokens * width)
+    layer = tokens * (8 * width**2 + 4 * width * hidden + 4 * tokens * width)
+    last_layer = 4 * (tokens + 1) * width**2 + 4 * width * hidden + 4 * tokens * width
+    flop = layers * layer if graph.endswith("_plain") else (layers - 1) * layer + last_layer
     return flop, own + given * size * width, layers * size * (4 * width**2 + 2 * width * hidden)
 
 

@@ -25,8 +25,8 @@ import numpy as np
 from mmkg_sdk import load
 from mmkg_sdk.errors import MmkgError
 
-from .compiled import KERNELS, CompiledContender
 from .curves import Curve
+from .encoders import Encoder, open_encoder
 from .measure import (
     compared_outputs,
     compared_vectors,
@@ -56,39 +56,50 @@ def main() -> None:
         reply({"error": str(err)})
         return
     with opened:
+        measurements = _Measurements(opened, job)
         reply({"ready": True})
         for line in sys.stdin:
             try:
-                reply(_answer(opened, job, json.loads(line)))
+                reply(measurements.answer(json.loads(line)))
             except MmkgError as err:
                 reply({"error": str(err)})
             except Exception as err:  # whatever it is, it is one failed point, and the sweep goes on
                 reply({"error": f"{type(err).__name__}: {err}"})
 
 
-def _answer(opened: Any, job: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
-    mode, timing = request["mode"], {"seconds": request["seconds"], "seed": request["seed"]}
-    if mode == "single-stream":
-        return {"latency_ms": query_latencies_ms(opened, **timing)}
-    if mode == "offline":
-        return asdict(offline_rates(opened, request["batch"], **timing))
-    if mode == "server":
-        return asdict(served(opened, request["batch"], request["per_second"], **timing))
-    return _throughput(opened, job, request)
+class _Measurements:
+    """What a contender's process is asked for."""
 
+    def __init__(self, opened: Any, job: Mapping[str, Any]) -> None:
+        self._opened, self._job = opened, job
+        self._encoders: dict[str, Encoder] = {}
 
-def _throughput(opened: Any, job: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
-    seconds, seed = request["seconds"], request["seed"]
-    curve, count = Curve(request["graph"], request["tokens"], request["unit"]), request["token_count"]
-    if curve.tokens == "all":
-        graph = curve.graph + job["rewrite"]
-        encoder = CompiledContender(opened) if job["backend"] == KERNELS else opened
-        np.save(request["outputs"], compared_vectors(encoder, graph, count, seed=seed), allow_pickle=False)
-        return asdict(entity_rates(encoder, graph, count, request["batch"], seconds=seconds, seed=seed))
-    sized = open_sized(opened.bundle, curve, count, job["backend"], job["threads"])
-    np.save(request["outputs"], compared_outputs(sized, curve.graph, opened.bundle.precision), allow_pickle=False)
-    work = {"flop": sized.flop / sized.items, "bytes": sized.bytes / sized.items}
-    return asdict(graph_rates(sized, seconds=seconds)) | {"work": work}
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        mode, timing = request["mode"], {"seconds": request["seconds"], "seed": request["seed"]}
+        if mode == "single-stream":
+            return {"latency_ms": query_latencies_ms(self._opened, **timing)}
+        if mode == "offline":
+            return asdict(offline_rates(self._opened, request["batch"], **timing))
+        if mode == "server":
+            return asdict(served(self._opened, request["batch"], request["per_second"], **timing))
+        curve = Curve(request["graph"], request["tokens"], request["unit"])
+        if curve.tokens == "all":
+            return self._entities(curve.graph + self._job["rewrite"], request)
+        return self._sized(curve, request)
+
+    def _entities(self, graph: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        if graph not in self._encoders:
+            self._encoders[graph] = open_encoder(self._opened, graph, self._job)
+        encoder, count, seed = self._encoders[graph], request["token_count"], request["seed"]
+        np.save(request["outputs"], compared_vectors(encoder, count, seed=seed), allow_pickle=False)
+        return asdict(entity_rates(encoder, count, request["batch"], seconds=request["seconds"], seed=seed))
+
+    def _sized(self, curve: Curve, request: Mapping[str, Any]) -> dict[str, Any]:
+        bundle, job = self._opened.bundle, self._job
+        sized = open_sized(bundle, curve, request["token_count"], job["backend"], job["threads"])
+        np.save(request["outputs"], compared_outputs(sized, curve.graph, bundle.precision), allow_pickle=False)
+        work = {"flop": sized.flop / sized.items, "bytes": sized.bytes / sized.items}
+        return asdict(graph_rates(sized, seconds=request["seconds"])) | {"work": work}
 
 
 if __name__ == "__main__":

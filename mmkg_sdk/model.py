@@ -207,7 +207,7 @@ class Model(Opened):
     def encode_batch(self, batch: EntityBatch, graph: str | None = None) -> dict[str, NDArray[np.float32]]:
         """All outputs of one of the encoder graphs; None takes the fastest way to them that this model has.
 
-        That is the compiled encoder (compiled_encoder.py), the token-table graph or the plain one.
+        That is the compiled encoder (compiled_encoder.py), the token-table graph or the one that every bundle has.
         """
         if graph is None and self._compiled_encoder is not None:
             return self._compiled_encoder.encode(batch)

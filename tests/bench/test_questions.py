@@ -12,6 +12,7 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk.bench.cold_start import cold_start
+from mmkg_sdk.bench.encoders import open_encoder
 from mmkg_sdk.bench.measure import entity_rates, offline_rates, served
 from mmkg_sdk.bench.places import chosen_batches
 from mmkg_sdk.bench.questions import answers, asked_things, random_questions
@@ -78,7 +79,8 @@ def test_an_encoder_runs_batches_of_the_size_asked_for(
             return outputs
 
         monkeypatch.setattr(model.backend, "run", watched)
-        rates = entity_rates(model, "entity_encoder", 5, batch, seconds=0.01, seed=0)
+        encoder = open_encoder(model, "entity_encoder", {"backend": "onnxruntime", "rewrite": ""})
+        rates = entity_rates(encoder, 5, batch, seconds=0.01, seed=0)
     assert sizes == {rates.batch}
     assert rates.batch == (batch or 2048 // 5)
     assert rates.items_per_sample % rates.batch == 0

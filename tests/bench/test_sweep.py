@@ -20,8 +20,9 @@ from mmkg_sdk.bench.places import LOADS
 from mmkg_sdk.linker import PAIRS
 
 ENCODERS = ("single-stream", "throughput")
-PLAIN, TABLE, TORCH = "ONNX Runtime", "ONNX Runtime, token table", "torch"
-COMPILED = "compiled kernels"
+TORCH, ONNXRUNTIME, COMPILED = ANSWERING = ("torch", "ONNX Runtime", "compiled kernels")
+PLAIN, TABLE, TORCH_TABLE = "ONNX Runtime, plain", "ONNX Runtime, token table", "torch, token table"
+EVERY = ("torch, plain", PLAIN, TORCH, ONNXRUNTIME, TORCH_TABLE, TABLE, COMPILED)
 COUNTS: Counts = {"all": [4, 9]}
 
 
@@ -48,10 +49,8 @@ def test_every_contender_is_measured_at_every_point_in_every_round(report: Bench
         ("offline", None),
         *(("server", load) for load in LOADS),
     ]
-    encoders = {("throughput", name, count, None) for name in (PLAIN, TABLE, COMPILED, TORCH) for count in (4, 9)}
-    assert points == encoders | {
-        (mode, name, None, load) for name in (PLAIN, TORCH, COMPILED) for mode, load in answering
-    }
+    encoders = {("throughput", name, count, None) for name in EVERY for count in (4, 9)}
+    assert points == encoders | {(mode, name, None, load) for name in ANSWERING for mode, load in answering}
     assert len(report.rows) == len(points)
     for row in report.rows:
         assert (row.status, row.rounds, row.note) == ("measured", 2, None)
@@ -79,7 +78,7 @@ def test_every_row_says_how_much_went_in_at_a_time(report: BenchReport) -> None:
 
 
 def test_arrivals_come_at_a_share_of_the_rate_found_offline(report: BenchReport) -> None:
-    for name in (PLAIN, TORCH, COMPILED):
+    for name in ANSWERING:
         rates = [row.numbers["offered_per_second"] or 0 for row in report.of_mode("server") if row.contender == name]
         assert [rate / rates[0] for rate in rates] == pytest.approx([load / LOADS[0] for load in LOADS])
 
@@ -135,11 +134,10 @@ def test_table_has_a_line_per_token_count_and_backend(report: BenchReport) -> No
     lines = sections["Entities per second (entity_encoder)"]
     assert [line.split()[0] for line in lines[1:3]] == ["4", "9"]
     assert "x)" in lines[1]
-    answering = [TORCH, PLAIN, COMPILED]
     for title in ("Latency of single questions, one after the other", "Queries per second in large lists"):
-        assert [line.split("  ")[0] for line in sections[title][1:4]] == answering
+        assert [line.split("  ")[0] for line in sections[title][1:4]] == list(ANSWERING)
     (server,) = [lines for title, lines in sections.items() if "from the scheduled arrival" in title]
-    assert [line.split()[-8] for line in server[1:] if line.startswith(PLAIN)] == ["25%", "50%", "75%", "90%"]
+    assert [line.split()[-8] for line in server[1:] if line.startswith(ONNXRUNTIME)] == ["25%", "50%", "75%", "90%"]
     (starts,) = [lines for title, lines in sections.items() if title.startswith("Cold start")]
     assert [line.split()[-1] for line in starts[1:]] == ["2", "2", "2"]
 
@@ -153,7 +151,7 @@ def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(
     def kill_one(message: str) -> None:
         if message.endswith(", 9 tokens"):
             seen.append(saved(tmp_path))
-            (worker,) = [child for child in children() if "_token_table" in child[1] and "auto" not in child[1]]
+            (worker,) = [child for child in children() if "_token_table" in child[1] and "onnxruntime" in child[1]]
             os.kill(worker[0], signal.SIGKILL)
 
     report = run_benchmark(
@@ -180,9 +178,7 @@ def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(
     assert partial["complete"] is False
     before = {(r["contender"], r["token_count"]): r["status"] for r in partial["rows"] if r["mode"] == "throughput"}
     assert before == {
-        (name, count): "measured" if count == 4 else "not measured"
-        for name in (PLAIN, TABLE, COMPILED, TORCH)
-        for count in (4, 9, 16)
+        (name, count): "measured" if count == 4 else "not measured" for name in EVERY for count in (4, 9, 16)
     }
 
 
@@ -245,13 +241,13 @@ def test_a_deep_model_has_no_token_table_and_the_report_says_so(
         modes=ENCODERS,
         ceilings=ceilings,
     )
-    rewritten = [row for row in report.rows if row.contender in (TABLE, COMPILED)]
-    assert [row.mode for row in rewritten] == ["throughput", "single-stream", "throughput"]
+    rewritten = [row for row in report.rows if row.contender in (TORCH_TABLE, TABLE, COMPILED)]
+    assert sorted(row.mode for row in rewritten) == ["single-stream", *["throughput"] * 3]
     for row in rewritten:
         assert row.status == "not measured"
         assert row.note is not None
         assert "exact for one entity encoder layer only" in row.note
-    assert [row.status for row in report.rows if row not in rewritten] == ["measured"] * 4
+    assert [row.status for row in report.rows if row not in rewritten] == ["measured"] * 6
 
 
 @pytest.mark.parametrize(
@@ -293,7 +289,7 @@ def test_encoders_of_one_length_are_made_anew_for_each_number_of_tokens(
     )
     assert report.panels() == [(*panel, None) for panel in panels]
     for panel in panels:
-        for name in (TORCH, PLAIN):
+        for name in (TORCH, ONNXRUNTIME):
             expected = sorted(counts[panel[1]])
             assert [row.token_count for row in report.curve(name, (*panel, None))] == expected
         assert f"{panel[0].capitalize()} per second" in report.table()

@@ -115,7 +115,10 @@ def graph_specs(config: MyGOConfig) -> dict[str, GraphSpec]:
 
 
 class EntityEncoder(nn.Module):
-    """CMEE for any number of layers, as published; projected codebooks are tables (stage P0 of the spec)."""
+    """CMEE for any number of layers; projected codebooks are tables (stage P0 of the spec).
+
+    Only the pooled position is read, so the last layer runs for that one alone.
+    """
 
     def __init__(self, model: MyGO) -> None:
         super().__init__()
@@ -128,14 +131,20 @@ class EntityEncoder(nn.Module):
     def forward(
         self, structure: Tensor, visual_tokens: Tensor, visual_mask: Tensor, text_tokens: Tensor, text_mask: Tensor
     ) -> Tensor:
+        sequence, bias = self.sequence(structure, visual_tokens, visual_mask, text_tokens, text_mask)
+        for layer in self.layers[:-1]:
+            sequence = layer(sequence, sequence, bias)
+        return self.layers[-1](sequence[:, :1], sequence, bias)[:, 0]  # type: ignore[no-any-return]
+
+    def sequence(
+        self, structure: Tensor, visual_tokens: Tensor, visual_mask: Tensor, text_tokens: Tensor, text_mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What goes into the layers, float32 [batch, tokens, d], and what is added to logits, [batch, 1, 1, tokens]."""
         tokens = torch.cat([visual_tokens, text_tokens + self.visual_rows], dim=1)
         first = torch.stack([self.pooled.expand_as(structure), self.structure(structure)], dim=1)
         sequence = torch.cat([first, F.embedding(tokens, self.multiplied_table).float()], dim=1)
         hidden = torch.where(torch.cat([visual_mask, text_mask], dim=1), _MASKED, 0.0)
-        bias = torch.cat([torch.zeros_like(first[:, :, 0]), hidden], dim=1)[:, None, None, :]
-        for layer in self.layers:
-            sequence = layer(sequence, sequence, bias)
-        return sequence[:, 0]
+        return sequence, torch.cat([torch.zeros_like(first[:, :, 0]), hidden], dim=1)[:, None, None, :]
 
 
 class TokenTableEncoder(nn.Module):
