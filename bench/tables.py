@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 
 from .curves import axis_name
 from .report import BenchReport, Panel, Row
@@ -66,7 +65,7 @@ def throughput_table(report: BenchReport, panel: Panel) -> Table:
     if differences:
         footnotes.append(f"largest difference between outputs of contenders: {max(differences):.1e}")
     sized = f", batches of {batch:,}" if batch else ""
-    graph = commonprefix([row.graph or "" for row in rows])  # rewrites are named after the graph
+    graph = min((row.graph or "" for row in rows), key=len)  # the others say how they rewrite it
     return Table(f"{unit.capitalize()} per second ({graph}{sized})", cells, tuple(footnotes))
 
 
