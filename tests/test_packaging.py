@@ -42,7 +42,7 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     assert "mmkg_sdk/kernels/include/mmkg.h" in names
     assert "mmkg_sdk/data/atlas/countries.json" in names
     assert not [name for name in names if name.startswith(("tests/", "export/", "bench/"))]
-    assert wheel.stat().st_size < 1 << 20
+    assert wheel.stat().st_size < 5 << 18  # 1.25 MiB
 
 
 def test_the_installed_wheel_imports_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ void softmax(float *logits, int64_t count) {
         sum.lanes[part] = Simd::add(sum.lanes[part], weight);
     });
     const auto inverse = Simd::set(1.0f / sum.total());
-    for (int64_t i = 0; i < padded; i += Simd::width) Simd::store(logits + i, Simd::mul(inverse, Simd::load(logits + i)));
+    for (int64_t i = 0; i < padded; i += Simd::width) {
+        Simd::store(logits + i, Simd::mul(inverse, Simd::load(logits + i)));
+    }
 }
 
 template <class Simd>

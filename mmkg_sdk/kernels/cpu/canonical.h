@@ -114,8 +114,8 @@ void exact_rows(const ExactRows &in, float *scores) {
     for (; query < in.num_queries; ++query) exact_queries<Simd, Score, 1>(in, query, scores);
 }
 
-// Scores do not change when a query and a row change places, in both kinds: rows are taken as queries are above, so that
-// the query is loaded once for a few of them.
+// Scores do not change when a query and a row change places, in both kinds: rows are taken as queries are above, so
+// that the query is loaded once for a few of them.
 template <class Simd, template <class> class Score>
 void exact_chosen(const ExactChosen &in, float *scores) {
     constexpr int most = Score<Simd>::queries;

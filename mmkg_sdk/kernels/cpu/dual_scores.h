@@ -35,7 +35,8 @@ void dual(const Dual &d) {
         const Float mapped = Eight::fma(two, gram(kAc), Eight::add(key(kAa), query(kCc)));
         Float mixed = Eight::add(gram(kKc), key(kAk));
         mixed = Eight::fma(t, Eight::add(key(kAContext), query(kCContext)), mixed);
-        Float square = Eight::fma(t, Eight::fma(t, Eight::set(d.context_square), Eight::mul(two, key(kKContext))), key(kKk));
+        const Float linear = Eight::fma(t, Eight::set(d.context_square), Eight::mul(two, key(kKContext)));
+        Float square = Eight::fma(t, linear, key(kKk));
         square = Eight::fma(s, Eight::fma(s, mapped, Eight::mul(two, mixed)), square);
         Eight::store(d.scores + at, Eight::fma(inner, inverse_root(square), query(kShift)));
     }

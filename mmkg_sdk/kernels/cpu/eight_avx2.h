@@ -42,7 +42,8 @@ struct EightAvx2 : Avx2 {
 
     // Lane i: the sum of the lanes of part[i].
     static Float sums(const Float (&part)[8]) {
-        const Float low = four_sums(part[0], part[1], part[2], part[3]), high = four_sums(part[4], part[5], part[6], part[7]);
+        const Float low = four_sums(part[0], part[1], part[2], part[3]);
+        const Float high = four_sums(part[4], part[5], part[6], part[7]);
         return add(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
     }
     static void transpose(const float *from, ptrdiff_t stride, float *to, ptrdiff_t to_stride) {

@@ -10,8 +10,8 @@ namespace mmkg {
 constexpr int64_t kColumnGroup = 32;
 // Columns of one head come in such groups, and a row of weights (of the softmax) as well.
 constexpr int64_t kHeadGroup = 16;
-// Columns of values that lie together: a slice of all rows, 10 MB of 40,000, stays in a third-level cache that the whole
-// table does not fit, while all entities of a chunk take their sums from it.
+// Columns of values that lie together: a slice of all rows, 10 MB of 40,000, stays in a third-level cache that the
+// whole table does not fit, while all entities of a chunk take their sums from it.
 constexpr int64_t kSliceColumns = 64;
 // So many tokens ahead values are fetched; a list of rows ends in as many more that can be fetched.
 constexpr int64_t kFetchAhead = 16;

@@ -114,13 +114,14 @@ bool mmkg_interaction::score_block(const Call &call, const mmkg::Mentions &menti
         float *const text = call.text + row, *const image = call.image + row, *const image_text = call.image_text + row;
         products_.multiply({s.attention.data() + mention * s.size * key_columns_, key_columns_,
                             mentions.values.data() + mention * length_ * value_columns_, length_ * products_.panel,
-                            no_start_.data(), 0, s.context.data(), s.context_stride, count, length_, value_columns_, false});
+                            no_start_.data(), 0, s.context.data(), s.context_stride, count, length_, value_columns_,
+                            false});
         set.row_products(s.context.data(), s.context_stride, s.context.data(), s.context_stride, value_columns_, eights,
                          s.squares.data());
         set.row_products(s.context.data(), s.context_stride, s.cls.data(), value_columns_, value_columns_, eights,
                          s.inner.data());
-        set.inner_products(s.text.data(), text_padded_, mentions.text.data() + mention * text_padded_, text_padded_, eights,
-                           s.global.data());
+        set.inner_products(s.text.data(), text_padded_, mentions.text.data() + mention * text_padded_, text_padded_,
+                           eights, s.global.data());
         for (int64_t i = 0; i < count; ++i) {
             const float local = s.inner[i] / std::sqrt(s.squares[i] / width + epsilon_) + s.cls_shift[i];
             text[i] = 0.5f * (local + s.global[i]);
@@ -128,8 +129,8 @@ bool mmkg_interaction::score_block(const Call &call, const mmkg::Mentions &menti
         dual_scores(s.query, false, mentions.key, mention, eights, by_entity_, s, s.global.data());
         dual_scores(s.key, true, mentions.query, mention, eights, by_mention_, s, s.scores.data());
         for (int64_t i = 0; i < count; ++i) image[i] = 0.5f * (s.global[i] + s.scores[i]);
-        set.inner_products(s.fused.data(), fused_padded_, mentions.fused.data() + mention * fused_padded_, fused_padded_,
-                           eights, s.scores.data());
+        set.inner_products(s.fused.data(), fused_padded_, mentions.fused.data() + mention * fused_padded_,
+                           fused_padded_, eights, s.scores.data());
         std::memcpy(image_text, s.scores.data(), static_cast<size_t>(count) * sizeof *image_text);
         finite = finite && mmkg::all_finite(text, count) && mmkg::all_finite(image, count) &&
                  mmkg::all_finite(image_text, count);
@@ -151,20 +152,23 @@ void mmkg_interaction::read_block(const Call &call, int64_t begin, int64_t count
     set.inner_products(s.cls.data(), value_columns_, context_bias_.data(), rounded_up(width_, kEight),
                        rounded_up(count, kEight), s.cls_shift.data());
     for (int64_t i = 0; i < count; ++i) {
-        for (int64_t column = 0; column < width_; ++column) s.cls[i * value_columns_ + column] *= context_weight_[column];
+        float *const cls = s.cls.data() + i * value_columns_;
+        for (int64_t column = 0; column < width_; ++column) cls[column] *= context_weight_[column];
     }
     query_numbers(s.query, count, by_entity_);
     key_numbers(s.key, count, by_mention_);
 }
 
-void mmkg_interaction::read_vectors(const void *pieces, int64_t entity, int64_t vectors, int64_t width, float *out) const {
+void mmkg_interaction::read_vectors(const void *pieces, int64_t entity, int64_t vectors, int64_t width,
+                                    float *out) const {
     const int64_t padded = rounded_up(width, kEight);
     for (int64_t i = 0; i < vectors; ++i) {
         const int64_t at = (entity * vectors + i) * width;
         if (dtype_ == MMKG_ENTITY_FLOAT16) {
             set.to_float(static_cast<const uint16_t *>(pieces) + at, width, out + i * padded);
         } else {
-            std::memcpy(out + i * padded, static_cast<const float *>(pieces) + at, static_cast<size_t>(width) * sizeof *out);
+            const float *const from = static_cast<const float *>(pieces) + at;
+            std::memcpy(out + i * padded, from, static_cast<size_t>(width) * sizeof *out);
         }
     }
 }
@@ -188,7 +192,9 @@ void mmkg_interaction::attend_block(const Call &call, const mmkg::Mentions &ment
                                 no_start_.data(), 0, s.base.data(), s.base_stride, size, width_, s.base_stride, false});
         }
         for (int64_t mention = 0; mention < mentions.count; ++mention) {
-            for (int64_t lane = 0; rounded && lane < lanes_; ++lane) s.pair_unit[lane] = s.unit[lane] * mentions.unit[mention];
+            for (int64_t lane = 0; rounded && lane < lanes_; ++lane) {
+                s.pair_unit[lane] = s.unit[lane] * mentions.unit[mention];
+            }
             set.attend[logits_]({s.panel.data(), steps_, lanes_, mentions.keys.data() + mention * padded_keys_ * steps_,
                                  steps_, length_, s.pair_unit.data(), s.base.data() + mention * key_columns_,
                                  s.base_stride, share_.data(), size, eights_, s.logits.data(), s.factors.data(),
@@ -207,8 +213,9 @@ void mmkg_interaction::dual_scores(const mmkg::DualSide &entities, bool keys, co
     constexpr int pairs[mmkg::kGrams][2] = {{0, 0}, {1, 2}, {2, 2}, {1, 1}, {2, 1}};
     for (int gram = 0; gram < mmkg::kGrams; ++gram) {
         const int entity_vector = pairs[gram][keys ? 0 : 1], mention_vector = pairs[gram][keys ? 1 : 0];
-        set.inner_products(of_entities + entity_vector * image_padded_, stride, of_mention + mention_vector * image_padded_,
-                           image_padded_, count, s.grams.data() + gram * s.size);
+        set.inner_products(of_entities + entity_vector * image_padded_, stride,
+                           of_mention + mention_vector * image_padded_, image_padded_, count,
+                           s.grams.data() + gram * s.size);
     }
     const float *const numbers = mentions.numbers.data() + mention;
     const mmkg::DualSide &of_keys = keys ? entities : mentions, &of_queries = keys ? mentions : entities;
@@ -229,7 +236,8 @@ mmkg_status mmkg_interaction_open(const mmkg_interaction_weights *weights, int32
         for (const int64_t width : {w.text_unit_width, w.text_width, w.image_unit_width, w.cross_modal_unit_width}) {
             require(width >= 1 && width <= MMKG_MAX_UNIT_WIDTH, "weights: a width is not from 1 to 2^12");
         }
-        require(w.norm_epsilon > 0 && std::isfinite(w.norm_epsilon), "weights: norm_epsilon is not above 0, or not finite");
+        require(w.norm_epsilon > 0 && std::isfinite(w.norm_epsilon),
+                "weights: norm_epsilon is not above 0, or not finite");
         require(entity_dtype == MMKG_ENTITY_FLOAT32 || entity_dtype == MMKG_ENTITY_FLOAT16,
                 "entity_dtype is none of mmkg_entity_dtype");
         require(logits == MMKG_LOGITS_FLOAT32 || logits == MMKG_LOGITS_INT16, "logits is none of mmkg_logits");
@@ -261,9 +269,11 @@ mmkg_status mmkg_interaction_scores(const mmkg_interaction *interaction, const m
             require(candidates[i] >= 0 && candidates[i] < num_entities, "candidates: one is no row of the entities");
         }
         const mmkg_mention_pieces &m = *mentions;
-        require(m.keys && m.values && m.text && m.dual_key && m.dual_query && m.fused, "a piece of the mentions is NULL");
+        require(m.keys && m.values && m.text && m.dual_key && m.dual_query && m.fused,
+                "a piece of the mentions is NULL");
         const mmkg_entity_pieces &e = *entities;
-        require(e.queries && e.cls && e.text && e.dual_query && e.dual_key && e.fused, "a piece of the entities is NULL");
+        require(e.queries && e.cls && e.text && e.dual_query && e.dual_key && e.fused,
+                "a piece of the entities is NULL");
         require(text && image && image_text, "text, image or image_text is NULL");
         const mmkg::FloatMode mode;
         interaction->score(m, num_mentions, {entities, candidates, count, text, image, image_text});

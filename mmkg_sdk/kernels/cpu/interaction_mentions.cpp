@@ -15,7 +15,9 @@ Aligned<float> copied(const float *values, int64_t count, const std::string &nam
     require(values, ("weights: " + name + " is NULL").c_str());
     Aligned<float> out = zeros(rounded_up(count, kEight));
     for (int64_t i = 0; i < count; ++i) {
-        if (!std::isfinite(values[i])) throw BadArgument("weights: " + name + " holds NaN or infinity at " + std::to_string(i));
+        if (!std::isfinite(values[i])) {
+            throw BadArgument("weights: " + name + " holds NaN or infinity at " + std::to_string(i));
+        }
         out[i] = values[i];
     }
     return out;
@@ -27,7 +29,8 @@ float finite(float value, const std::string &name) {
 }
 
 const EncoderSet &products_of(const InteractionSet &set) {
-    return set.id == MMKG_AVX512_VNNI ? *avx512_encoder_set() : set.id == MMKG_AVX2 ? *avx2_encoder_set() : portable_encoder_set();
+    if (set.id == MMKG_AVX512_VNNI) return *avx512_encoder_set();
+    return set.id == MMKG_AVX2 ? *avx2_encoder_set() : portable_encoder_set();
 }
 
 int64_t fives_and_eights(int64_t length) { return std::max(rounded_up(length, kEight), rounded_up(length, kTileKeys)); }

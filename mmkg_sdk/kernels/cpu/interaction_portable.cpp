@@ -49,7 +49,10 @@ struct EightPortable {
         return each<int32_t>([&](int) { return *from; });
     }
     static Int add_products(const Int &sum, const Int &a, const Int &b) {
-        return each<int32_t>([&](int i) { return sum.lane[i] + low(a.lane[i]) * low(b.lane[i]) + (a.lane[i] >> 16) * (b.lane[i] >> 16); });
+        return each<int32_t>([&](int i) {
+            const int32_t high = (a.lane[i] >> 16) * (b.lane[i] >> 16);
+            return sum.lane[i] + low(a.lane[i]) * low(b.lane[i]) + high;
+        });
     }
     static Float to_float(const Int &value) {
         return each([&](int i) { return static_cast<float>(value.lane[i]); });

@@ -24,7 +24,9 @@ template <class Simd, class Visit>
 [[gnu::always_inline]] inline void along(int64_t width, Visit visit) {
     int64_t column = 0;
     for (; column + kSumLanes <= width; column += kSumLanes) {
-        for (int part = 0; part < kSumLanes / Simd::width; ++part) visit(column + part * Simd::width, part, Simd::width);
+        for (int part = 0; part < kSumLanes / Simd::width; ++part) {
+            visit(column + part * Simd::width, part, Simd::width);
+        }
     }
     if (column == width) return;
     for (int part = 0; part < kSumLanes / Simd::width; ++part) {

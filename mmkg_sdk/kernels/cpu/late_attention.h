@@ -98,7 +98,8 @@ typename Wide::Float softmax_numerators(const Attend &a, int64_t lane) {
     const auto logit = [&](int64_t key) __attribute__((always_inline)) {
         const auto product = Logits::value(Logits::load(reinterpret_cast<const Number *>(at + key * a.lanes)));
         if constexpr (Logits::exact) {
-            return Wide::fma(product, unit, low == high ? Wide::broadcast(low + key) : Wide::of_eights(low + key, high + key));
+            const auto mean = low == high ? Wide::broadcast(low + key) : Wide::of_eights(low + key, high + key);
+            return Wide::fma(product, unit, mean);
         }
         return product;
     };
@@ -125,7 +126,9 @@ void attend(const Attend &a) {
             typename Eight::Float sum[kEight];
             const float *from = a.logits + key * a.lanes + lane;
 #pragma GCC unroll 8
-            for (int i = 0; i < kEight; ++i) sum[i] = Eight::mul(Eight::load(from + i * a.lanes), Eight::load(a.factors + lane));
+            for (int i = 0; i < kEight; ++i) {
+                sum[i] = Eight::mul(Eight::load(from + i * a.lanes), Eight::load(a.factors + lane));
+            }
             for (int64_t part = 1; part < a.eights; ++part) {
                 const auto share = Eight::load(a.factors + lane + part * kEight);
                 const float *more = from + part * kEight;

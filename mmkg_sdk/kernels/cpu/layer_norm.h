@@ -27,7 +27,8 @@ bool normalise_row(const Norm &n, int64_t row) {
     const auto inverse = Simd::set(1.0f / std::sqrt(variance + n.epsilon));
     along<Simd>(n.width, [&](int64_t at, int, int count) __attribute__((always_inline)) {
         const auto unit = Simd::mul(Simd::sub(Simd::load_first(in + at, count), mean), inverse);
-        const auto found = Simd::fma(unit, Simd::load_first(n.scale + at, count), Simd::load_first(n.shift + at, count));
+        const auto shift = Simd::load_first(n.shift + at, count);
+        const auto found = Simd::fma(unit, Simd::load_first(n.scale + at, count), shift);
         Simd::store_first(out + at, count, found);
         if (n.addend) {
             const auto with = Simd::add(found, Simd::load_first(n.addend + at, count));

@@ -72,7 +72,8 @@ bool mmkg_query_context::encode_block(const Block &block, mmkg::Stages::Way way)
             multiply(layer.output, strip, vectors, stride_, sums, sums, stride_, rows);
         });
         way.share(rows, [&](int64_t row) {
-            normalise(row, layer.norm1_scale, layer.norm1_shift, vectors + row * stride_, layer.feedforward.bias.data());
+            normalise(row, layer.norm1_scale, layer.norm1_shift, vectors + row * stride_,
+                      layer.feedforward.bias.data());
         });
         way.share(layer.hidden.columns / kColumnGroup, [&](int64_t strip) {
             multiply(layer.hidden, strip, vectors, stride_, nullptr, hidden, hidden_stride_, rows, true);
@@ -154,7 +155,8 @@ void require_weights(const mmkg_query_weights &w) {
     require(w.heads >= 1 && w.width % w.heads == 0, "weights: width is no multiple of heads");
     require(w.feedforward_width >= 1 && w.feedforward_width <= MMKG_MAX_FEEDFORWARD_WIDTH,
             "weights: feedforward_width is not from 1 to 2^16");
-    require(w.num_relations >= 1 && w.num_relations <= MMKG_MAX_ROWS, "weights: num_relations is not from 1 to 2^31 - 1");
+    require(w.num_relations >= 1 && w.num_relations <= MMKG_MAX_ROWS,
+            "weights: num_relations is not from 1 to 2^31 - 1");
     require(w.num_layers >= 1 && w.num_layers <= MMKG_MAX_QUERY_LAYERS, "weights: num_layers is not from 1 to 1024");
     require(w.norm_epsilon >= 0 && std::isfinite(w.norm_epsilon), "weights: norm_epsilon is negative or not finite");
     require(w.layers, "weights: layers is NULL");
@@ -187,9 +189,9 @@ void mmkg_query_context_close(mmkg_query_context *encoder) { delete encoder; }
 
 int32_t mmkg_query_context_instruction_set(const mmkg_query_context *encoder) { return encoder ? encoder->set.id : -1; }
 
-mmkg_status mmkg_query_context_encode(const mmkg_query_context *encoder, const float *table, int64_t rows, int64_t batch,
-                                      const int64_t *entities, const int64_t *relations, const int64_t *directions,
-                                      float *context, float *relation) {
+mmkg_status mmkg_query_context_encode(const mmkg_query_context *encoder, const float *table, int64_t rows,
+                                      int64_t batch, const int64_t *entities, const int64_t *relations,
+                                      const int64_t *directions, float *context, float *relation) {
     return mmkg::guarded([&] {
         using mmkg::require;
         require(encoder, "encoder is NULL");

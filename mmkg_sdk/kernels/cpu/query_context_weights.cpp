@@ -43,7 +43,8 @@ QueryLayer packed_layer(const mmkg_query_layer &w, int64_t number, int64_t width
         const std::string name = layer + parts[i].name;
         pack_into(out.projection, parts[i].weight, width, width, same, beside, panel, (name + "_weight").c_str());
         require_finite(parts[i].bias, width, (name + "_bias").c_str());
-        std::memcpy(out.projection.bias.data() + i * columns, parts[i].bias, static_cast<size_t>(width) * sizeof(float));
+        float *const bias = out.projection.bias.data() + i * columns;
+        std::memcpy(bias, parts[i].bias, static_cast<size_t>(width) * sizeof(float));
     }
     out.output = matrix(w.output_weight, w.output_bias, width, width, "output");
     out.hidden = matrix(w.hidden_weight, w.hidden_bias, width, feedforward_width, "hidden");

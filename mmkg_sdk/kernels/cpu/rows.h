@@ -17,15 +17,19 @@ template <class Eight, class Left, class Right>
         for (auto &part : sum) part = Eight::zero();
         for (int64_t at = 0; at < width; at += kEight) {
 #pragma GCC unroll 8
-            for (int i = 0; i < kEight; ++i) sum[i] = Eight::fma(Eight::load(left(row + i) + at), Eight::load(right(row + i) + at), sum[i]);
+            for (int i = 0; i < kEight; ++i) {
+                sum[i] = Eight::fma(Eight::load(left(row + i) + at), Eight::load(right(row + i) + at), sum[i]);
+            }
         }
         Eight::store(out + row, Eight::sums(sum));
     }
 }
 
 template <class Eight>
-void inner_products(const float *rows, ptrdiff_t stride, const float *vector, int64_t width, int64_t count, float *out) {
-    products<Eight>(width, count, out, [&](int64_t row) { return rows + row * stride; }, [&](int64_t) { return vector; });
+void inner_products(const float *rows, ptrdiff_t stride, const float *vector, int64_t width, int64_t count,
+                    float *out) {
+    products<Eight>(width, count, out, [&](int64_t row) { return rows + row * stride; },
+                    [&](int64_t) { return vector; });
 }
 
 template <class Eight>
@@ -122,13 +126,15 @@ void pack(const Queries &q) {
             const float length = static_cast<float>(q.length);
             for (int64_t at = 0; at < q.width; ++at) mean[at] /= length;
             for (int64_t row = 0; row < positions; row += kEight) {
-                round_rows<Eight>(rows + row * q.stride, q.stride, mean, padded, q.rounded + (entity * positions + row) * q.stride,
-                                  q.unit + entity * positions + row);
+                const int64_t place = entity * positions + row;
+                round_rows<Eight>(rows + row * q.stride, q.stride, mean, padded, q.rounded + place * q.stride,
+                                  q.unit + place);
             }
         }
     }
     if constexpr (Rounded) {
-        transpose<Eight>(reinterpret_cast<const float *>(q.rounded), q.stride / 2, q.lanes, padded / 2, static_cast<float *>(q.panel));
+        transpose<Eight>(reinterpret_cast<const float *>(q.rounded), q.stride / 2, q.lanes, padded / 2,
+                         static_cast<float *>(q.panel));
     } else {
         transpose<Eight>(q.rows, q.stride, q.lanes, padded, static_cast<float *>(q.panel));
     }

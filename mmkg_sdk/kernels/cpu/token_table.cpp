@@ -61,7 +61,8 @@ void mmkg_token_table::encode(const Batch &batch) const {
     mmkg::Pool::Lease lease(pool_);
     const int64_t tokens = batch.tokens[0].count + batch.tokens[1].count;
     // Two chunks a thread or more, where there are so many tiles: entities differ in their number of tokens.
-    const int64_t share = mmkg::rounded_up((batch.size + 2 * lease.threads() - 1) / (2 * lease.threads()), set.tile_rows);
+    const int64_t most = 2 * lease.threads();
+    const int64_t share = mmkg::rounded_up((batch.size + most - 1) / most, set.tile_rows);
     const int64_t blocks = std::clamp<int64_t>(tokens / mmkg::kTokensPerBlock, 1, mmkg::kMostBlocks);
     const int64_t chunk = std::min(share, blocks * block_), chunks = (batch.size + chunk - 1) / chunk;
     std::atomic<int64_t> next{0};
@@ -229,7 +230,8 @@ mmkg_status mmkg_token_table_open(const mmkg_token_table_weights *weights, int32
         require(w.visual_rows >= 0 && w.visual_rows <= MMKG_MAX_ROWS && w.text_rows >= 0 &&
                     w.text_rows <= MMKG_MAX_ROWS - w.visual_rows,
                 "weights: visual_rows and text_rows are not from 0 to 2^31 - 1 together");
-        require(w.norm_epsilon >= 0 && std::isfinite(w.norm_epsilon), "weights: norm_epsilon is negative or not finite");
+        require(w.norm_epsilon >= 0 && std::isfinite(w.norm_epsilon),
+                "weights: norm_epsilon is negative or not finite");
         require(storage == MMKG_FLOAT32 || storage == MMKG_BFLOAT16, "storage is none of mmkg_storage");
         const mmkg::FloatMode mode;
         *encoder = new mmkg_token_table(w, storage, mmkg::chosen_encoder_set(instruction_set), pool->pool);

@@ -1,4 +1,5 @@
-// The token-table encoder of mmkg_encoder.h: its weights as the kernels want them, and the walk over blocks of entities.
+// The token-table encoder of mmkg_encoder.h: its weights as the kernels want them, and the walk over blocks of
+// entities.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@ struct Tokens {
     int64_t count, rows, first_row;
 };
 
-// What one thread works in: the activations of a block of entities; contexts and tokens of a chunk, which is some blocks.
+// What one thread works in: the activations of a block of entities; contexts and tokens of a chunk, some blocks.
 struct EncoderScratch {
     Aligned<float> vectors, hidden, context;
     ptrdiff_t vectors_stride, hidden_stride, context_stride;

@@ -3,7 +3,8 @@
  *
  * The token-table encoder is one transformer layer over the sequence (pooled token, structural token, visual tokens,
  * text tokens) of an entity, of which only the pooled position is read. Its query is a constant, and logits and values
- * of the visual and text tokens are tabulated, so a token costs a look-up and its share of a softmax and a weighted sum.
+ * of the visual and text tokens are tabulated, so a token costs a look-up and its share of a softmax and a weighted
+ * sum.
  * For one entity, heads h, all in float32:
  *
  *   s        = norm(structure; structure_norm) + type_vector

@@ -21,11 +21,11 @@
  * mentions x entities x L x L does. The scores of a pair depend on that pair alone, to the bit: not on the other
  * mentions and entities, nor on threads.
  *
- * Logits in int16 (MMKG_LOGITS_INT16): queries of each entity and keys of each mention lose the mean of their positions,
- * are rounded to 16 bits with a unit for each query and for the keys of each mention, so that no sum of products leaves
- * 32 bits, and are multiplied exactly; <mean of queries, key> is added in float32 (the mean of the keys moves all
- * logits of a softmax alike). That takes a third less time than float32 and changes text scores by about 3e-6 of their
- * root mean square; keeping the entities in half precision changes them by 2e-4.
+ * Logits in int16 (MMKG_LOGITS_INT16): queries of each entity and keys of each mention lose the mean of their
+ * positions, are rounded to 16 bits with a unit for each query and for the keys of each mention, so that no sum of
+ * products leaves 32 bits, and are multiplied exactly; <mean of queries, key> is added in float32 (the mean of the keys
+ * moves all logits of a softmax alike). That takes a third less time than float32 and changes text scores by about 3e-6
+ * of their root mean square; keeping the entities in half precision changes them by 2e-4.
  */
 #ifndef MMKG_LINK_H
 #define MMKG_LINK_H

@@ -12,7 +12,8 @@
  *     attended[i]       = sum over j of softmax_j(query[i] . key[j] / sqrt(width / heads)) * value[j], per head of
  *                         width / heads columns
  *     y                 = norm(x + attended @ output_weight + output_bias; norm1)
- *     x                 = norm(y + relu(y @ hidden_weight + hidden_bias) @ feedforward_weight + feedforward_bias; norm2)
+ *     x                 = norm(y + relu(y @ hidden_weight + hidden_bias) @ feedforward_weight + feedforward_bias;
+ *                         norm2)
  *   relation, context = x[1], x[2]
  *   norm(x)           = (x - mean) / sqrt(variance + norm_epsilon) * weight + bias
  *
