@@ -11,9 +11,9 @@ from mmkg_sdk.files import write_atomically
 
 from .report import BenchReport, Panel, known
 
-# Distinct in shade as well as in hue (Okabe and Ito 2008).
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_MARKERS = "osD^vP"
+# Distinct in shade as well as in hue (Okabe and Ito 2008, and a dark violet).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4B0055")
+_MARKERS = "osD^vPX"
 _CEILING_STYLES = ("--", ":", "-.")
 AXES = {
     "all": "tokens per entity, of all kinds together",
