@@ -4,9 +4,9 @@ auto         ONNX Runtime where it is installed and can run the bundle's precisi
 onnxruntime  the exported graphs, on the CPU or with the CUDA provider
 torch        the same modules that were exported, on any torch device
 
-With "auto" on the CPU, compiled kernels do the work of graphs where they can: MyGO's questions and entities and MIMIC's
-pairs (compiled_query.py, compiled_encoder.py, compiled_interaction.py). A graph is loaded only if it is run after all; a
-backend that is named runs the graphs. Rankings are no graph: the compiled kernels do them on any backend
+With "auto" on the CPU, compiled kernels do the work of graphs where they can: MyGO's questions and entities, and
+MIMIC's pairs (compiled_query.py, compiled_encoder.py, compiled_interaction.py). A graph is loaded only if it is run
+after all; a backend that is named runs the graphs. Rankings are no graph: the compiled kernels do them on any backend
 (table_ranking.py).
 """
 
