@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,9 @@ def test_all_cases_run_clean(sanitizers: str, tmp_path: Path) -> None:
     warnings = ["-Wall", "-Wextra", "-Werror", "-Wno-maybe-uninitialized", "-Wno-uninitialized"]
     include = f"-I{SOURCES / 'include'}"
     sources = sorted((SOURCES / "cpu").glob("*.cpp"))
-    run([cpp, "-std=c++17", *flags, *warnings, "-c", *map(str, sources)], tmp_path)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        compiled = [cpp, "-std=c++17", *flags, *warnings, "-c"]
+        list(pool.map(lambda source: run([*compiled, str(source)], tmp_path), sources))
     library = [f"{path.stem}.o" for path in sources]
     for cases in ("all_cases", "encoder_cases", "interaction_cases", "query_cases", "tucker_cases"):
         case_source = str(Path(__file__).with_name(f"{cases}.c"))
