@@ -52,7 +52,7 @@ def entity_rates(encoder: Encoder, token_count: int, batch: int | None = None, *
     """
     size = batch or encoder.own_batch(token_count)
     entities = random_entities(encoder.bundle, token_count, size, seed)
-    encoder.encode(entities, size)  # opens the session
+    encoder.encode(entities, size)
     once = min(_seconds(partial(encoder.encode, entities, size)) for _ in range(2))
     runs = min(int(seconds * _SAMPLE_SHARE / once), _MAX_SAMPLE_TOKENS // (size * token_count))
     count = size * max(1, runs)

@@ -25,7 +25,7 @@ struct Table {
 
 std::ifstream opened(const std::string &path) {
     std::ifstream file(path, std::ios::binary);
-    if (!file) throw std::runtime_error(path + " cannot be read");
+    if (!file) throw std::runtime_error(path + " cannot be read. Expected the folder that `mmkg-sdk export` wrote.");
     return file;
 }
 
@@ -34,21 +34,30 @@ Table read_table(const std::string &path) {
     std::ifstream file = opened(path);
     uint64_t length = 0;
     file.read(reinterpret_cast<char *>(&length), sizeof length);
-    if (!file || length > (1 << 20)) throw std::runtime_error(path + " is no safetensors file");
-    std::string header(length, ' ');
-    file.read(header.data(), static_cast<std::streamsize>(length));
+    std::string header(file && length <= (1 << 20) ? length : 0, ' ');
+    file.read(header.data(), static_cast<std::streamsize>(header.size()));
+    if (!file || header.empty()) throw std::runtime_error(path + " is no whole safetensors file. Copy the bundle again.");
+    // At most nine digits: products of two such numbers are whole numbers of 64 bits.
     static const std::regex vectors(
-        R"re("vectors":\{"dtype":"F32","shape":\[(\d+),(\d+)\],"data_offsets":\[(\d+),(\d+)\]\})re");
+        R"re("vectors":\{"dtype":"F32","shape":\[(\d{1,9}),(\d{1,9})\],)re"
+        R"re("data_offsets":\[(\d{1,15}),(\d{1,15})\]\})re");
     std::smatch found;
     if (!std::regex_search(header, found, vectors)) {
-        throw std::runtime_error(path + " has no float32 vectors [rows, width]");
+        throw std::runtime_error(path + " has no float32 tensor \"vectors\" [rows, width]; bundles of Model have one.");
     }
     Table table{std::stoll(found[1]), std::stoll(found[2]), {}};
-    table.numbers.resize(static_cast<size_t>(table.rows * table.width));
-    file.seekg(std::stoll(found[3]), std::ios::cur);
-    file.read(reinterpret_cast<char *>(table.numbers.data()),
-              static_cast<std::streamsize>(table.numbers.size() * sizeof(float)));
-    if (!file) throw std::runtime_error(path + " ends too early");
+    const int64_t count = table.rows * table.width, begin = std::stoll(found[3]), bytes = std::stoll(found[4]) - begin;
+    const std::streamoff start = file.tellg() + static_cast<std::streamoff>(begin);
+    const std::streamoff left = file.seekg(0, std::ios::end).tellg() - start;
+    if (bytes != count * static_cast<int64_t>(sizeof(float)) || left < bytes) {
+        throw std::runtime_error(path + " says that " + std::to_string(count) + " float32 numbers take " +
+                                 std::to_string(bytes) + " bytes, and has " + std::to_string(left) +
+                                 ". Copy the bundle again.");
+    }
+    table.numbers.resize(static_cast<size_t>(count));
+    file.seekg(start);
+    file.read(reinterpret_cast<char *>(table.numbers.data()), static_cast<std::streamsize>(bytes));
+    if (!file) throw std::runtime_error(path + " cannot be read to its end. Copy the bundle again.");
     return table;
 }
 
@@ -66,10 +75,13 @@ void check(mmkg_status status) {
 int run(const std::string &bundle, const std::string &label, int64_t k) {
     const Table table = read_table(bundle + "/table.safetensors");
     const std::vector<std::string> labels = read_lines(bundle + "/entities.txt");
-    if (static_cast<int64_t>(labels.size()) != table.rows) throw std::runtime_error("labels and vectors do not fit");
+    if (static_cast<int64_t>(labels.size()) != table.rows) {
+        throw std::runtime_error(bundle + " has " + std::to_string(labels.size()) + " labels in entities.txt and " +
+                                 std::to_string(table.rows) + " vectors; expected equally many. Copy it again.");
+    }
     int64_t id = 0;
     while (id < table.rows && labels[static_cast<size_t>(id)] != label) ++id;
-    if (id == table.rows) throw std::runtime_error("no entity is called " + label);
+    if (id == table.rows) throw std::runtime_error("no entity is called " + label + "; entities.txt has the labels.");
 
     // Threads sleep between calls; table, pool and scan are made once and serve every question.
     mmkg_pool *pool = nullptr;
@@ -96,9 +108,10 @@ int run(const std::string &bundle, const std::string &label, int64_t k) {
 }  // namespace
 
 int main(int argc, char **argv) {
-    const long long k = argc == 4 ? std::atoll(argv[3]) : 10;
-    if (argc < 3 || argc > 4 || k < 1 || k > MMKG_MAX_K) {
-        std::cerr << "usage: nearest BUNDLE LABEL [K]\n";
+    char *end = nullptr;
+    const long long k = argc == 4 ? std::strtoll(argv[3], &end, 10) : 10;
+    if (argc < 3 || argc > 4 || (end && *end) || k < 1 || k > MMKG_MAX_K) {
+        std::cerr << "usage: nearest BUNDLE LABEL [K]   K: 1 to " << MMKG_MAX_K << '\n';
         return EXIT_FAILURE;
     }
     try {

@@ -43,12 +43,38 @@ def test_nearest_entities_are_those_of_numpy(nearest: Path, golden_bundle: Path)
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["nobody"], "no entity is called nobody"), (["x", "0"], "usage: nearest"), (["x", "1", "y"], "usage: nearest")],
+    [
+        (["nobody"], "no entity is called nobody"),
+        (["x", "0"], "usage: nearest"),
+        (["x", "5x"], "usage: nearest"),
+        (["x", "1", "y"], "usage: nearest"),
+    ],
 )
 def test_what_is_wrong_is_said(arguments: list[str], said: str, nearest: Path, golden_bundle: Path) -> None:
     done = subprocess.run([nearest, golden_bundle, *arguments], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
-    missing = subprocess.run([nearest, golden_bundle / "none", "x"], capture_output=True, text=True, check=False)
-    assert missing.returncode == 1
-    assert "table.safetensors cannot be read" in missing.stderr
+
+
+def test_a_broken_bundle_is_said(nearest: Path, golden_bundle: Path, tmp_path: Path) -> None:
+    table, labels = ((golden_bundle / name).read_bytes() for name in ("table.safetensors", "entities.txt"))
+    rows = labels.count(b"\n")
+    cases = [
+        (None, labels, "table.safetensors cannot be read"),
+        (b"", labels, "is no whole safetensors file"),
+        (table[:20], labels, "is no whole safetensors file"),
+        (b"\xff" * 64, labels, "is no whole safetensors file"),
+        (table.replace(b'"vectors"', b'"factors"'), labels, 'no float32 tensor "vectors"'),
+        (table.replace(b"[%d," % rows, b"[%d," % (rows + 1)), labels, "bytes, and has"),
+        (table[:-1], labels, "bytes, and has"),
+        (table, labels[: labels.rindex(b"\n", 0, -1)], f"has {rows - 1} labels in entities.txt and {rows} vectors"),
+    ]
+    for number, (numbers, names, said) in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "entities.txt").write_bytes(names)
+        if numbers is not None:
+            (folder / "table.safetensors").write_bytes(numbers)
+        done = subprocess.run([nearest, folder, "x"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert said in done.stderr
