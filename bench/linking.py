@@ -27,7 +27,7 @@ from mmkg_sdk.data.mentions import LinkingData
 from mmkg_sdk.data.open import open_kind
 from mmkg_sdk.evaluation.entity_linking import evaluate_linking
 from mmkg_sdk.families.mimic.config import MimicConfig
-from mmkg_sdk.files import write_atomically
+from mmkg_sdk.files.atomic import write_atomically
 from mmkg_sdk.linker import Linker, Mention
 from mmkg_sdk.run import Run
 

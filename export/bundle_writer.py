@@ -20,14 +20,14 @@ from mmkg_sdk.contents import PROBES
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
 from mmkg_sdk.families import family_part
 from mmkg_sdk.families.exported import DTYPES
-from mmkg_sdk.files import write_labels
+from mmkg_sdk.files.labels import write_labels
+from mmkg_sdk.files.tensors import write_tensors
 from mmkg_sdk.manifest import manifest_contents
 from mmkg_sdk.probes import probe_outputs
 from mmkg_sdk.run import Run
 from mmkg_sdk.run_data import RunData
 from mmkg_sdk.stored_tensors import read_tensors
 from mmkg_sdk.tasks import runtime_class, task_module
-from mmkg_sdk.tensor_files import write_tensors
 
 from .folder_swap import new_folder
 from .model_card import model_card

@@ -47,10 +47,9 @@ from .contents import SPLITS, Contents
 from .errors import BundleError, DataError
 from .external_data import external_data
 from .families import family_part
-from .files import read_labels
-from .known_triples import KnownTriples
-from .labels import SINGULAR, Labels
+from .files.labels import SINGULAR, Labels, read_labels
 from .manifest import FORMAT_VERSION, MANIFEST, PRECISIONS, manifest_contents, open_plain_file, read_manifest
+from .ranking.known_triples import KnownTriples
 from .stored_tensors import read_tensors
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "PRECISIONS", "Bundle", "read_manifest", "sha256_of"]

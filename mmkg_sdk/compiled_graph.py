@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .backends import Backend, weights_identity
 from .bundle import Bundle
 from .errors import BackendError, BundleError
-from .tensor_files import BFLOAT16_BITS, map_tensors
+from .files.tensors import BFLOAT16_BITS, map_tensors
 
 Kernel = TypeVar("Kernel")
 Weights = dict[str, NDArray[Any]]

@@ -12,7 +12,7 @@ from .bundle import Bundle
 from .compiled_graph import CompiledGraph, Weights, as_float32, may_stand_in
 from .errors import BackendError
 from .kernels import QueryContext, TuckerCore, library
-from .known_triples import Queries
+from .ranking.known_triples import Queries
 
 QUERY_GRAPH = "query_encoder"
 _CORE = "core."

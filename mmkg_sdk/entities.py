@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from .words import Span
+from .modalities.words import Span
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from .data.sentences import RelationData
 from .errors import QueryError
-from .labels import Labels
+from .files.labels import Labels
+from .modalities.words import Span, cut_text, find_span, trimmed
 from .sentence_model import Pictures, SentenceModel
-from .words import Span, cut_text, find_span, trimmed
 
 __all__ = ["ExtractedRelation", "Extractor", "RelationMention", "show_relations"]
 

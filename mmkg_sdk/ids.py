@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import QueryError
-from .labels import Labels
+from .files.labels import Labels
 
 # One label or id, or a sequence or array of them.
 Names = str | int | Sequence[str] | Sequence[int] | NDArray[Any]

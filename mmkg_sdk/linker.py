@@ -21,11 +21,11 @@ from .bundle import Bundle
 from .compiled_interaction import compiled_interaction
 from .errors import BackendError, QueryError
 from .families import family_part
+from .files.labels import Labels
 from .ids import Names, to_ids
-from .labels import Labels
 from .links import Link, Links, Mention
 from .opened import Opened
-from .ranking import check_scores
+from .ranking.exact import check_scores
 
 if TYPE_CHECKING:
     from .data.mentions import LabelledMention, LinkingData

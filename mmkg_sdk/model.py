@@ -23,14 +23,14 @@ from .compiled_query import compiled_query
 from .entity_batch import EntityBatch
 from .errors import BackendError, DataError, QueryError
 from .families import family_part
+from .files.labels import Labels
 from .ids import Names, aligned_ids, to_ids
-from .known_triples import HEAD, TAIL, AnswerLists, Queries
-from .labels import Labels
 from .opened import Opened, reopened
 from .predictions import Predictions
 from .query_batches import QUERY_CHUNK
-from .ranking import RankingProtocol, Ranks, TopK, check_scores
-from .scores import CandidateScore
+from .ranking.exact import RankingProtocol, Ranks, TopK, check_scores
+from .ranking.known_triples import HEAD, TAIL, AnswerLists, Queries
+from .ranking.scores import CandidateScore
 from .table_ranking import TableRanking, rank_table
 
 # Entities per run of an encoder: what it holds per token is best kept within the L2 cache (1 MiB). Of 512 to 8,192

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import missing_package
-from .labels import Labels
-from .ranking import TopK
+from .files.labels import Labels
+from .ranking.exact import TopK
 
 if TYPE_CHECKING:
     import pandas

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bundle import Bundle
-from .known_triples import Queries
+from .ranking.known_triples import Queries
 
 # The Tucker core makes a d x d matrix per query: 67 MB for 256 at d = 256.
 QUERY_CHUNK = 256

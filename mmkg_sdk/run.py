@@ -26,10 +26,10 @@ import numpy as np
 from .data.graph import SPLITS, KnowledgeGraph
 from .errors import DataError, missing_package
 from .families import check_family
-from .files import atomic_file, read_labels, write_atomically, write_labels
-from .labels import SINGULAR, Labels
+from .files.atomic import atomic_file, write_atomically
+from .files.labels import SINGULAR, Labels, read_labels, write_labels
+from .files.tensors import map_tensors, write_tensors
 from .run_data import RunData
-from .tensor_files import map_tensors, write_tensors
 
 if TYPE_CHECKING:
     import torch

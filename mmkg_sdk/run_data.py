@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from .data.graph import SPLITS, KnowledgeGraph
-from .labels import Labels
+from .files.labels import Labels
 
 
 @dataclass(frozen=True)

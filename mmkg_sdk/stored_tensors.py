@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .contents import Stored
 from .errors import BundleError
-from .tensor_files import map_tensors
+from .files.tensors import map_tensors
 
 # Bytes looked at in one go: checking a memory map must not bring all of it into memory at once.
 _CHUNK_BYTES = 16 << 20

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from .kernels import Scan
 from .kernels.scan import Storage
-from .known_triples import AnswerLists
-from .ranking import RankingProtocol, Ranks, TopK, filtered_ranks, top_k
-from .scores import CandidateScore
+from .ranking.exact import RankingProtocol, Ranks, TopK, filtered_ranks, top_k
+from .ranking.known_triples import AnswerLists
+from .ranking.scores import CandidateScore
 
 # Queries that numpy scores against the whole table at a time.
 _NUMPY_BATCH = 512

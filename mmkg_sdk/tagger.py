@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from .data.sentences import TaggingData
 from .entities import Entity, SentenceEntities, tag_chunks
 from .errors import BackendError, QueryError
-from .labels import Labels
+from .files.labels import Labels
+from .modalities.words import Span, split_text
 from .sentence_model import Pictures, SentenceModel
-from .words import Span, split_text
 
 __all__ = ["Tagger", "show_entities"]
 

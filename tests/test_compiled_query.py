@@ -16,7 +16,7 @@ from mmkg_sdk.backends import Backend, open_backend
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.compiled_query import CompiledQuery, absence
 from mmkg_sdk.kernels import library
-from mmkg_sdk.known_triples import Queries
+from mmkg_sdk.ranking.known_triples import Queries
 from tests.attacks.reseal import reseal
 from tests.golden_cases import golden_case
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mmkg_sdk.errors import DataError
-from mmkg_sdk.files import atomic_file, read_labels, write_atomically, write_labels
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.atomic import atomic_file, write_atomically
+from mmkg_sdk.files.labels import Labels, read_labels, write_labels
 
 
 def test_a_write_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:

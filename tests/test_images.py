@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmkg_sdk import images
 from mmkg_sdk.errors import BackendError
-from mmkg_sdk.images import clip_pixels
+from mmkg_sdk.modalities import images
+from mmkg_sdk.modalities.images import clip_pixels
 
 Image = pytest.importorskip("PIL.Image", reason="images need Pillow")
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmkg_sdk.known_triples import HEAD, TAIL, KnownTriples, Queries
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
 
 # Small ids meet often; the large ones are the largest that fit one number with the relation and the direction.
 ENTITIES = st.one_of(st.integers(0, 4), st.sampled_from([2**31, 2**32 - 1]))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmkg_sdk import MmkgError
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 
 NAMES = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]), min_size=1)
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import mmkg_sdk.ranking
+import mmkg_sdk.ranking.exact
 from mmkg_sdk import BackendError
 from mmkg_sdk.evaluation.link_prediction import rank_metrics
-from mmkg_sdk.known_triples import AnswerLists
-from mmkg_sdk.ranking import RankingProtocol, filtered_ranks, top_k
-from mmkg_sdk.scores import InnerProduct
+from mmkg_sdk.ranking.exact import RankingProtocol, filtered_ranks, top_k
+from mmkg_sdk.ranking.known_triples import AnswerLists
+from mmkg_sdk.ranking.scores import InnerProduct
 from tests.golden_cases import MYGO_CASES, golden_case
 
 INNER = InnerProduct()

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-import mmkg_sdk.scores
-from mmkg_sdk.scores import CandidateScore, ComplexDistance, InnerProduct
+import mmkg_sdk.ranking.scores
+from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 
 
 def modulus_sum(query: np.ndarray, candidate: np.ndarray) -> float:
@@ -25,7 +25,7 @@ def modulus_sum(query: np.ndarray, candidate: np.ndarray) -> float:
 def test_complex_distance_is_the_margin_minus_the_sum_of_moduli(
     coordinates: int, candidates: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mmkg_sdk.scores, "_COORDINATES", coordinates)
+    monkeypatch.setattr(mmkg_sdk.ranking.scores, "_COORDINATES", coordinates)
     rng = np.random.default_rng(candidates)
     queries = rng.standard_normal((3, 10)).astype(np.float32)
     table = rng.standard_normal((candidates, 10)).astype(np.float32)

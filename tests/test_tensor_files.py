@@ -9,7 +9,7 @@ import pytest
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from mmkg_sdk.tensor_files import map_tensors, scratch_array, write_tensors
+from mmkg_sdk.files.tensors import map_tensors, scratch_array, write_tensors
 
 ARRAYS = {
     "halves": np.arange(12, dtype=np.float16).reshape(3, 4),

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmkg_sdk import text
 from mmkg_sdk.errors import BackendError, DataError, QueryError
-from mmkg_sdk.tokenizer_rules import BERT_TOKENS, CLIP_TOKENS
+from mmkg_sdk.modalities import text
+from mmkg_sdk.modalities.tokenizer_rules import BERT_TOKENS, CLIP_TOKENS
 
 pytest.importorskip("tokenizers", reason="texts need tokenizers")
 

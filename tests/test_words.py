@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmkg_sdk.errors import QueryError
-from mmkg_sdk.words import cut_text, find_span, split_text, trimmed
+from mmkg_sdk.modalities.words import cut_text, find_span, split_text, trimmed
 
 
 @pytest.mark.parametrize(

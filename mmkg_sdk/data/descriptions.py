@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
+from ..files.text import SUFFIXES, find_file, parse_integer, read_columns, read_lines
 from .names import last_part
-from .text_files import SUFFIXES, find_file, parse_integer, read_columns, read_lines
 
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
 _PLAIN = {short: char for char, short in _ESCAPES.items()}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import DataError
+from ..files.text import find_file
 from ..tasks import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from .linking_layout import linking_layouts
 from .mnre_layout import split_files
-from .text_files import find_file
 
 _FILES = {
     LINK_PREDICTION: "train.txt, train2id.txt or train.tsv",

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, missing_package
-from ..text import learn_bert_vocabulary, piece_ids, word_piece_tokenizer
-from ..tokenizer_rules import UNKNOWN
+from ..modalities.text import learn_bert_vocabulary, piece_ids, word_piece_tokenizer
+from ..modalities.tokenizer_rules import UNKNOWN
 from .graph import RawTokens
 
 MAX_PIECES = 2000

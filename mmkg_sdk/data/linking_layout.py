@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
+from ..files.text import find_file, need_file, read_columns, write_lines
 from .descriptions import escape, unescape
 from .folders import new_folder
 from .graph import SPLITS
@@ -25,7 +26,6 @@ from .melbench_layout import has_melbench_layout, read_melbench_layout
 from .mentions import LabelledMention, LinkingData
 from .mimic_layout import read_mimic_layout
 from .own_images import copy_images, own_image
-from .text_files import find_file, need_file, read_columns, write_lines
 
 _ENTITY_COLUMNS = ["label", "name", "text", "image"]
 _MENTION_COLUMNS = ["mention", "sentence", "entity", "image"]

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from ..files.strict_json import need_text, need_texts, read_json_list, read_json_object
+from ..files.text import SUFFIXES, find_file, need_file
 from .graph import SPLITS
-from .json_files import need_text, need_texts, read_json_list, read_json_object
 from .mentions import LabelledMention, LinkingData
 from .mimic_layout import list_mention_pictures, mention_picture, readable_labels
-from .text_files import SUFFIXES, find_file, need_file
 
 _DIVERSE = "WikiDiverse.json"
 _SPLIT_NAMES = {"train": "train", "dev": "valid", "val": "valid", "valid": "valid", "test": "test"}

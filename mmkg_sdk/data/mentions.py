@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
 from .graph import SPLITS
 
 

@@ -19,11 +19,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..errors import DataError
-from ..labels import Labels
-from .json_files import need_text, need_texts, read_json_list, read_json_object
+from ..files.labels import Labels
+from ..files.strict_json import need_text, need_texts, read_json_list, read_json_object
+from ..files.text import SUFFIXES, need_file
 from .mentions import LabelledMention, LinkingData
 from .names import distinct
-from .text_files import SUFFIXES, need_file
 
 _ENTITY_FOLDERS = ("kb_image", "kb_images")
 _MENTION_FOLDERS = ("mention_image", "mention_images")

@@ -24,14 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
+from ..files.text import at_place, find_file, need_file, read_columns, read_lines
 from .descriptions import find_entity_texts, read_named_texts, read_published_texts
 from .graph import SPLITS, DataSet, Features, KnowledgeGraph
 from .image_files import SUFFIXES
 from .mygo_layout import ReadGraph
 from .names import NameTable, distinct
 from .sentences import SentenceImages
-from .text_files import at_place, find_file, need_file, read_columns, read_lines
 from .triples import need_training, to_triples
 
 _FILES = {"train": "train.tsv", "valid": "dev.tsv", "test": "test.tsv"}

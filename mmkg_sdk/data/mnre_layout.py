@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
+from ..files.strict_json import read_json_object
+from ..files.text import SUFFIXES, at_place, read_lines, read_start
 from .graph import SPLITS
-from .json_files import read_json_object
 from .post_images import PostImages, find_post_images
 from .sentences import TAGS, RelationSentence, TaggedSentence
-from .text_files import SUFFIXES, at_place, read_lines, read_start
 
 _ENDINGS = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
 _STARTS = {"relations": ("{'", '{"'), "tags": ("IMGID:",)}

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
+from ..files.text import find_file, need_file, read_columns, read_lines
 from .descriptions import EntityTexts, read_entity_links, read_entity_table, read_optional_texts
 from .graph import SPLITS, KnowledgeGraph
 from .names import NameTable, distinct, last_part, read_name_ids, relation_labels
-from .text_files import find_file, need_file, read_columns, read_lines
 from .triples import need_training, to_triples, unknown_name
 
 

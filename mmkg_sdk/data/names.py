@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import DataError
-from ..labels import Labels
-from .text_files import parse_integer, read_lines
+from ..files.labels import Labels
+from ..files.text import parse_integer, read_lines
 
 _URI = re.compile(r"<?(https?://[^<>]*)>?")
 

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
+from ..files.text import need_file, parse_integer, read_lines
 from .descriptions import read_named_texts
 from .graph import SPLITS, KnowledgeGraph
 from .mkgformer_layout import with_published_texts
 from .mygo_layout import ReadGraph
 from .names import NameTable, check_count_line, distinct, read_name_ids
-from .text_files import need_file, parse_integer, read_lines
 from .triples import need_training, to_triples
 
 

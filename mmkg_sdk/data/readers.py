@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
+from ..files.text import find_file
 from .descriptions import read_own_texts
 from .feature_files import read_features
 from .graph import DataSet
@@ -14,7 +15,6 @@ from .mkgformer_layout import find_entity_images, read_mkgformer_layout
 from .mygo_layout import ReadGraph, read_mygo_layout
 from .names import NameTable
 from .openke_layout import read_openke_layout
-from .text_files import find_file
 from .token_files import read_tokens
 
 

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
+from ..files.strict_json import need_text, need_texts, read_json_lines
+from ..files.text import at_place, find_file, need_file, read_lines, write_lines
 from .folders import new_folder
 from .graph import SPLITS
-from .json_files import need_text, need_texts, read_json_lines
 from .mnre_layout import read_mnre_layout, read_twitter_layout
 from .own_images import copy_images, own_image
 from .sentences import RelationData, RelationSentence, SentenceImages, TaggedSentence, TaggingData
-from .text_files import at_place, find_file, need_file, read_lines, write_lines
 
 _RELATION_KEYS = ("words", "head", "tail", "relation")
 _TAG_KEYS = ("words", "tags")

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..files.strict_json import read_json_object
+from ..files.text import SUFFIXES, find_file, need_file
 from .graph import RawTokens
-from .json_files import read_json_object
 from .matrix_files import check_matrix, read_safetensors, read_torch_matrix
 from .names import NameTable
-from .text_files import SUFFIXES, find_file, need_file
 
 MODALITIES = ("visual", "text")
 FORMAT_VERSION = 1

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
 
 
 def to_triples(rows: Sequence[Sequence[int]], path: Path) -> NDArray[np.int64]:

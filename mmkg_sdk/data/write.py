@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
+from ..files.text import write_lines
 from .descriptions import escape
 from .feature_files import write_features
 from .folders import new_folder
 from .graph import SPLITS, DataSet
-from .text_files import write_lines
 from .token_files import FORMAT_VERSION, MODALITIES
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..known_triples import AnswerLists
-from ..ranking import RankingProtocol, filtered_ranks
+from ..ranking.exact import RankingProtocol, filtered_ranks
+from ..ranking.known_triples import AnswerLists
 
 if TYPE_CHECKING:
     from ..data.mentions import LinkingData

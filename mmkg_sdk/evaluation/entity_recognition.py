@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..entities import tag_chunks
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
 
 if TYPE_CHECKING:
     from ..run import Run

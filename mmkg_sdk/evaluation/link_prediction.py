@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
-from ..labels import Labels
-from ..ranking import RankingProtocol, Ranks, filtered_ranks
-from ..scores import CandidateScore
+from ..files.labels import Labels
+from ..ranking.exact import RankingProtocol, Ranks, filtered_ranks
+from ..ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
+from ..ranking.scores import CandidateScore
 from ..table_ranking import rank_table
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..data.sentence_layout import NEGATIVE_CLASSES
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
 
 if TYPE_CHECKING:
     from ..extractor import Extractor

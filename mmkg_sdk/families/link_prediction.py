@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ..data.graph import SPLITS, DataSet, KnowledgeGraph
 from ..data.open import AnyData, kind_of
 from ..errors import DataError, ExportError
-from ..known_triples import HEAD, Queries
-from ..labels import Labels
+from ..files.labels import Labels
+from ..ranking.known_triples import HEAD, Queries
 from ..run_data import RunData
 from .official import stored_array
 

@@ -8,7 +8,7 @@ import pytest
 from mmkg_sdk.data.image_files import find_images, read_image
 from mmkg_sdk.data.image_tokens import tokenize_images
 from mmkg_sdk.errors import DataError
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 
 images = pytest.importorskip("PIL.Image", reason="images need pillow")
 pytest.importorskip("sklearn", reason="learned patches need scikit-learn")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mmkg_sdk.data import read_linking, write_linking
 from mmkg_sdk.data.mentions import LabelledMention, LinkingData
 from mmkg_sdk.errors import DataError
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 
 from .folders import REAL_DATA, own_linking, pack_files, write_files
 

@@ -26,7 +26,7 @@ from mmkg_sdk.data.sentences import (
     TaggingData,
 )
 from mmkg_sdk.errors import DataError
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 
 from .folders import (
     REAL_DATA,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mmkg_sdk.data.graph import RawTokens
 from mmkg_sdk.data.tokens import select_tokens
 from mmkg_sdk.errors import DataError
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "mygo_tokens"
 CONSTANTS = {"beit": (8192, 8191, 8193), "vqgan": (1024, 1023, 1024), "bert": (30522, 14999, 30522)}

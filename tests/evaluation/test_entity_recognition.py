@@ -9,7 +9,7 @@ from mmkg_sdk.entities import tag_chunks
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation.entity_recognition import entity_report
 from mmkg_sdk.families.mkgformer.preparation import TAG_CLASSES
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 
 NAMES = Labels(TAG_CLASSES, kind="tag")
 

@@ -119,7 +119,7 @@ def smallest_run(folder: Path) -> Run:
     from mmkg_sdk.data.graph import KnowledgeGraph
     from mmkg_sdk.families import family_part
     from mmkg_sdk.families.mygo.config import MyGOConfig
-    from mmkg_sdk.labels import Labels
+    from mmkg_sdk.files.labels import Labels
 
     config = MyGOConfig(1, 1, 1, 3, 1, 3, 1, 1, embedding_dim=4, feedforward_dim=4, num_heads=1).to_json()
     inputs = {

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...contents import Contents, Stored
 from ...errors import BundleError, DataError, QueryError
-from ...images import clip_colours, normalised, read_colours
-from ...text import read_tokenizer
+from ...modalities.images import clip_colours, normalised, read_colours
+from ...modalities.text import read_tokenizer
 from .config import NO_TOKENIZER, MimicConfig
 from .pieces import entity_pieces
 from .tokenizer import check_tokenizer, encode_clip, joined

@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...files.tensors import scratch_array
 from ...specs import Axis, GraphSpec, TensorSpec
 from ...tasks import LINK_PREDICTION, RELATION_EXTRACTION
-from ...tensor_files import scratch_array
 from ..exported import DTYPES, load_weights, set_dtype
 from .config import MKGformerConfig
 from .crf import viterbi

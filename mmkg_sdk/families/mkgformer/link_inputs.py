@@ -14,7 +14,7 @@ from ...data.mkgformer_layout import choose_images, in_text_order
 from ...data.open import AnyData
 from ...data.sentences import SentenceImages
 from ...errors import DataError, ExportError
-from ...known_triples import KnownTriples, Queries
+from ...ranking.known_triples import KnownTriples, Queries
 from ...run_data import RunData, link_prediction_data
 from ...tasks import LINK_PREDICTION
 from ..link_prediction import check_graph_sizes, knowledge_graph, numbered_graph

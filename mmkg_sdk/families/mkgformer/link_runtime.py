@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...contents import Contents, Stored, link_prediction_contents
 from ...errors import BundleError
-from ...known_triples import Queries
+from ...ranking.known_triples import Queries
 from .config import MKGformerConfig
 from .link_texts import queries_by_length, stored_texts
 

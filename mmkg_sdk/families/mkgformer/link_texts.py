@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ...known_triples import Queries
+from ...ranking.known_triples import Queries
 from .config import MKGformerConfig
 from .preparation import LinkTexts, SpecialTokens, link_query
 

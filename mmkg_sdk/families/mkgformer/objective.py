@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...known_triples import HEAD, TAIL, KnownTriples, Queries
+from ...ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
 from ...run import Run
 from ...tasks import LINK_PREDICTION
 from ...training.objective import TrainingObjective

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.sentences import SentenceImages
-from ...images import clip_colours, normalised
+from ...files.tensors import scratch_array
+from ...modalities.images import clip_colours, normalised
 from ...tasks import LINK_PREDICTION
-from ...tensor_files import scratch_array
 from .config import MKGformerConfig
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...known_triples import Queries
+from ...ranking.known_triples import Queries
 from ...run import Run
 from ..link_prediction import LinkScorer, host_table
 from .encoder import Images, Texts

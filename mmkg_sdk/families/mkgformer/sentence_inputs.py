@@ -13,7 +13,7 @@ from ...data.graph import SPLITS
 from ...data.open import AnyData, kind_of
 from ...data.sentences import RelationData, TaggingData
 from ...errors import DataError, ExportError, QueryError
-from ...labels import Labels
+from ...files.labels import Labels
 from ...run import Run
 from ...run_data import RunData
 from ...tasks import ENTITY_RECOGNITION, RELATION_EXTRACTION

@@ -14,10 +14,10 @@ from ...bundle import Bundle
 from ...contents import Contents
 from ...data.sentences import SentenceImages
 from ...errors import BundleError, DataError, QueryError
-from ...images import clip_colours, normalised, read_colours
+from ...modalities.images import clip_colours, normalised, read_colours
+from ...modalities.text import read_tokenizer, token_ids
+from ...modalities.tokenizer_rules import BERT_TOKENS
 from ...tasks import RELATION_EXTRACTION
-from ...text import read_tokenizer, token_ids
-from ...tokenizer_rules import BERT_TOKENS
 from .config import NO_TOKENIZER, MKGformerConfig
 from .preparation import MARKERS, SentenceInputs, TagInputs, marked_text, relation_inputs, tagging_inputs
 from .tokenizer import TOKENIZER

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...errors import DataError
-from ...ranking import RankingProtocol
-from ...scores import CandidateScore, InnerProduct
+from ...ranking.exact import RankingProtocol
+from ...ranking.scores import CandidateScore, InnerProduct
 from ...tasks import LINK_PREDICTION
 from ..config import FamilyConfig
 

@@ -19,7 +19,7 @@ from mmkg_sdk.export import export_bundle
 from mmkg_sdk.families.adamf_mat.config import AdaMFConfig
 from mmkg_sdk.families.adamf_mat.inputs import data_sizes, encoder_inputs, initial_weights
 from mmkg_sdk.families.adamf_mat.model import build
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.model import Model
 from mmkg_sdk.run import Run
 from mmkg_sdk.run_data import link_prediction_data

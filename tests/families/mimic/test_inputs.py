@@ -28,10 +28,10 @@ from mmkg_sdk.families.mimic.inputs import (
 from mmkg_sdk.families.mimic.model import Mimic
 from mmkg_sdk.families.mimic.objective import objective_of
 from mmkg_sdk.families.mimic.tokenizer import make_tokenizer
-from mmkg_sdk.images import clip_pixels
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
+from mmkg_sdk.modalities.images import clip_pixels
+from mmkg_sdk.modalities.text import learn_clip_tokenizer
 from mmkg_sdk.run import Run
-from mmkg_sdk.text import learn_clip_tokenizer
 from mmkg_sdk.training.session import start_training
 from tests.families.mimic.cases import GOLDEN, golden
 from tests.families.mimic.small import TINY, picture, random_run

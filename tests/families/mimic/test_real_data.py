@@ -14,7 +14,7 @@ from mmkg_sdk.data.open import open_data
 from mmkg_sdk.evaluation.entity_linking import evaluate_linking
 from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.export import export_bundle
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.linker import Mention
 from tests.families.mimic.small import random_run
 

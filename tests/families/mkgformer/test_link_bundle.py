@@ -29,10 +29,10 @@ from mmkg_sdk.families.mkgformer import link_inputs, link_texts
 from mmkg_sdk.families.mkgformer.config import MKGformerConfig
 from mmkg_sdk.families.mkgformer.encoder import Images, Texts
 from mmkg_sdk.families.mkgformer.model import build, scorer
-from mmkg_sdk.images import clip_pixels
-from mmkg_sdk.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
+from mmkg_sdk.modalities.images import clip_pixels
 from mmkg_sdk.model import Model
-from mmkg_sdk.ranking import filtered_ranks
+from mmkg_sdk.ranking.exact import filtered_ranks
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from mmkg_sdk.run import Run
 from mmkg_sdk.verification import verify_bundle
 from tests.attacks.reseal import reseal

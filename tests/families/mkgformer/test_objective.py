@@ -19,7 +19,7 @@ from mmkg_sdk.families.mkgformer.objective import (
     smoothed_cross_entropy,
     stage_2_queries,
 )
-from mmkg_sdk.known_triples import HEAD, TAIL, KnownTriples, Queries
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
 from tests.families.mkgformer.cases import CASES, GOLDEN, LP_CASES, Case, golden
 
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}

@@ -28,8 +28,8 @@ from mmkg_sdk.families.mkgformer.preparation import (
     tag_labels,
     tagging_inputs,
 )
-from mmkg_sdk.known_triples import HEAD, TAIL, KnownTriples
-from mmkg_sdk.text import bert_tokenizer, learn_bert_vocabulary
+from mmkg_sdk.modalities.text import bert_tokenizer, learn_bert_vocabulary
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples
 
 pytest.importorskip("tokenizers", reason="texts need tokenizers")
 

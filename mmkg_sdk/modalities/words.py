@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from .errors import QueryError
+from ..errors import QueryError
 
 Span = tuple[int, int]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import DataError
+from ..errors import DataError
 
 PAD, UNKNOWN, FIRST, LAST, MASK = BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 START, END = CLIP_TOKENS = ("<|startoftext|>", "<|endoftext|>")

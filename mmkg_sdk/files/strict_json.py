@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .text_files import read_lines, read_text
+from .text import read_lines, read_text
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import BackendError
+from ..errors import BackendError
 from .known_triples import AnswerLists
 from .scores import CandidateScore
 

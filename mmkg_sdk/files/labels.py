@@ -1,13 +1,15 @@
-"""Labels: the two-way mapping between names and row numbers."""
+"""Labels: the two-way mapping between names and row numbers, and the file that holds it, one name per line."""
 
 from __future__ import annotations
 
 import difflib
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import overload
 
-from .errors import DataError
+from ..errors import DataError
+from .atomic import write_atomically
 
 # A longer line is no name; it would stand in every message and answer.
 _MAX_LENGTH = 10_000
@@ -88,3 +90,64 @@ class Labels(Sequence[str]):
         similar = heapq.nsmallest(_NEAR_LIMIT, by_plain, key=lambda text: abs(len(text) - len(wanted)))
         found = difflib.get_close_matches(wanted, similar, n=count, cutoff=0.6)
         return [by_plain[key] for key in found]
+
+
+def write_labels(path: Path, labels: Labels) -> None:
+    """Write one label per line, UTF-8, every line ended by one line feed.
+
+    Raises:
+        DataError: if a label cannot be written as UTF-8 (a lone surrogate).
+    """
+    lines = []
+    for position, label in enumerate(labels):
+        try:
+            lines.append(label.encode("utf-8"))
+        except UnicodeEncodeError as err:
+            raise DataError(
+                f"{labels.kind} label {position} is {label!r}, which has no UTF-8 form. Rename it."
+            ) from err
+    write_atomically(path, b"".join(line + b"\n" for line in lines))
+
+
+def read_labels(path: Path, kind: str = "entity") -> Labels:
+    """The labels of a file with one label per line; the line number, from 0, is the id.
+
+    Lines end at a line feed and nowhere else, so a label may hold any other character. The last line feed may
+    lack.
+
+    Raises:
+        DataError: file absent or empty, not UTF-8, a byte order mark or carriage return, an empty or repeated
+            label; with the line where it stands, from 1.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as err:
+        raise DataError(f"cannot read {path}: {err.strerror}. Expected one {kind} label per line.") from err
+    if not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise DataError(f"{path} is empty; expected one {kind} label per line.")
+    names: list[str] = []
+    first_lines: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        name = _label(line, f"{path}:{number}", kind)
+        first = first_lines.setdefault(name, number)
+        if first != number:
+            raise DataError(f"{path}:{number}: {kind} label {name!r} stands in line {first} already; rename one.")
+        names.append(name)
+    return Labels(names, kind=kind)
+
+
+def _label(line: bytes, place: str, kind: str) -> str:
+    """One line as a label, or an error that names the place."""
+    try:
+        name = line.decode("utf-8")
+    except UnicodeDecodeError as err:
+        raise DataError(f"{place}: {line[:40]!r} is not UTF-8. Convert the file to UTF-8.") from err
+    if not name:
+        raise DataError(f"{place}: empty line; expected one {kind} label per line.")
+    if "\r" in name:
+        raise DataError(f"{place}: {name[:40]!r} holds a carriage return. Convert the line ends to LF.")
+    if name.startswith("\ufeff"):
+        raise DataError(f"{place}: the line begins with a byte order mark. Save as UTF-8 without it.")
+    return name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, missing_package
+from ..errors import DataError, missing_package
 
 if TYPE_CHECKING:
     from PIL.Image import Image
