@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmkg_sdk.bundle import Bundle, read_manifest
-from mmkg_sdk.external_data import external_data
+from mmkg_sdk.bundle.external_data import external_data
+from mmkg_sdk.bundle.manifest import manifest_contents
 from mmkg_sdk.families.mygo.runtime import contents
-from mmkg_sdk.manifest import manifest_contents
 from mmkg_sdk.ranking.known_triples import TAIL, Queries
 from tests.golden_cases import golden_case
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import mmkg_sdk
-from mmkg_sdk import BackendError, BundleError, compiled_encoder
+from mmkg_sdk import BackendError, BundleError
 from mmkg_sdk.backends import Backend, open_backend
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.compiled_encoder import CompiledEncoder, absence
+from mmkg_sdk.families.mygo import compiled_encoder
+from mmkg_sdk.families.mygo.compiled_encoder import CompiledEncoder, absence
 from mmkg_sdk.families.mygo.runtime import bundle_entities
 from mmkg_sdk.kernels import library
 from tests.attacks.reseal import reseal

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import mmkg_sdk
-from mmkg_sdk import BackendError, BundleError, Linker, Mention, compiled_interaction
+from mmkg_sdk import BackendError, BundleError, Linker, Mention
 from mmkg_sdk.backends import open_backend
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.compiled_interaction import CompiledInteraction, absence
+from mmkg_sdk.families.mimic import compiled as compiled_interaction
+from mmkg_sdk.families.mimic.compiled import CompiledInteraction, absence
 from mmkg_sdk.kernels import library
 from tests.attacks.reseal import reseal
 from tests.families.mimic.cases import close, golden, ranks

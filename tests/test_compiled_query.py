@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import mmkg_sdk
-from mmkg_sdk import BackendError, compiled_query
+from mmkg_sdk import BackendError
 from mmkg_sdk.backends import Backend, open_backend
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.compiled_query import CompiledQuery, absence
+from mmkg_sdk.families.mygo import compiled_query
+from mmkg_sdk.families.mygo.compiled_query import CompiledQuery, absence
 from mmkg_sdk.kernels import library
 from mmkg_sdk.ranking.known_triples import Queries
 from tests.attacks.reseal import reseal

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmkg_sdk import QueryError
+from mmkg_sdk.answering.ids import aligned_ids, to_ids
 from mmkg_sdk.files.labels import Labels
-from mmkg_sdk.ids import aligned_ids, to_ids
 
 LABELS = Labels(["zero", "one", "two", "three", "4", "five"])
 

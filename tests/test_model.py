@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mmkg_sdk
-import mmkg_sdk.model
+import mmkg_sdk.answering.link_prediction
 from mmkg_sdk import Model, QueryError
 from mmkg_sdk.backends import BACKENDS
 from tests.golden_cases import golden_case
@@ -91,7 +91,7 @@ def test_queries_are_answered_in_chunks_of_any_size(fast: Model, monkeypatch: py
     heads, relations = np.arange(40), np.arange(40) % 7
     whole = fast.predict_tails(heads, relations, k=3)
     for chunk in (1, 7, 39, 40, 41):
-        monkeypatch.setattr(mmkg_sdk.model, "QUERY_CHUNK", chunk)
+        monkeypatch.setattr(mmkg_sdk.answering.link_prediction, "QUERY_CHUNK", chunk)
         for one, other in zip(whole, fast.predict_tails(heads, relations, k=3), strict=True):
             assert one.ids.tolist() == other.ids.tolist()
             np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5, atol=1e-5)

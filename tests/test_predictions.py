@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from mmkg_sdk.answering.predictions import Predictions
 from mmkg_sdk.files.labels import Labels
-from mmkg_sdk.predictions import Predictions
 from mmkg_sdk.ranking.exact import TopK
 
 ENTITIES = Labels(["Oslo", "Bergen", "Trondheim"])

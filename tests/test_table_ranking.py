@@ -9,10 +9,10 @@ import pytest
 
 import mmkg_sdk
 import mmkg_sdk.kernels.scan
+from mmkg_sdk.backends.tables import NumpyRanking, rank_table
 from mmkg_sdk.evaluation.link_prediction import evaluate_bundle
 from mmkg_sdk.kernels import Scan
 from mmkg_sdk.ranking.scores import InnerProduct
-from mmkg_sdk.table_ranking import NumpyRanking, rank_table
 
 
 @pytest.fixture

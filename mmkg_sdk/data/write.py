@@ -11,11 +11,11 @@ import numpy as np
 from ..errors import DataError
 from ..files.labels import Labels
 from ..files.text import write_lines
-from .descriptions import escape
 from .feature_files import write_features
 from .folders import new_folder
 from .graph import SPLITS, DataSet
-from .token_files import FORMAT_VERSION, MODALITIES
+from .layouts.descriptions import escape
+from .tokens.files import FORMAT_VERSION, MODALITIES
 
 
 def write_dataset(dataset: DataSet, folder: Path) -> None:

@@ -352,7 +352,7 @@ def test_memory_does_not_grow_with_the_number_of_pairs(golden_bundle: Path) -> N
     code = f"""
 import resource, numpy as np, mmkg_sdk
 from mmkg_sdk.files.labels import Labels
-from mmkg_sdk.model import _Entities
+from mmkg_sdk.answering.link_prediction import _Entities
 model = mmkg_sdk.load({str(golden_bundle)!r}, "onnxruntime", "cpu", threads=1)
 table = np.random.default_rng(0).standard_normal((20_000, 32), dtype=np.float32)
 labels = Labels([*model.entities, *map(str, range(40, 20_000))])

@@ -20,8 +20,8 @@ from PIL import Image
 from mmkg_sdk.data import atlas
 from mmkg_sdk.data.atlas.facts import other_descriptions
 from mmkg_sdk.data.atlas.sentences import write_mentions, write_relations, write_tags
-from mmkg_sdk.data.linking_layout import read_linking
-from mmkg_sdk.data.sentence_layout import read_relations, read_tagging
+from mmkg_sdk.data.layouts.linking import read_linking
+from mmkg_sdk.data.layouts.sentences import read_relations, read_tagging
 from mmkg_sdk.data.sentences import TAGS
 from mmkg_sdk.errors import DataError
 

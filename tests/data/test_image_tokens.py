@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.data.image_files import find_images, read_image
-from mmkg_sdk.data.image_tokens import tokenize_images
+from mmkg_sdk.data.tokens.images import tokenize_images
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.files.labels import Labels
 

@@ -15,7 +15,7 @@ import pytest
 
 from mmkg_sdk.data import read_dataset, write_dataset
 from mmkg_sdk.data.graph import Features
-from mmkg_sdk.data.mkgformer_layout import choose_images, find_entity_images, in_text_order
+from mmkg_sdk.data.layouts.mkgformer import choose_images, find_entity_images, in_text_order
 from mmkg_sdk.data.sentences import SentenceImages
 from mmkg_sdk.errors import DataError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmkg_sdk.data.text_tokens import tokenize_texts
+from mmkg_sdk.data.tokens.text import tokenize_texts
 from mmkg_sdk.errors import DataError
 
 pytest.importorskip("tokenizers", reason="the learned text tokenizer needs tokenizers")
@@ -71,7 +71,7 @@ def test_words_of_the_same_texts_lie_closer_than_words_of_others():
 def test_the_result_is_the_same_in_every_process_and_with_any_number_of_threads():
     program = (
         "import hashlib; from tests.data.test_text_tokens import ANIMALS, digest;"
-        "from mmkg_sdk.data.text_tokens import tokenize_texts; print(digest(tokenize_texts(ANIMALS)))"
+        "from mmkg_sdk.data.tokens.text import tokenize_texts; print(digest(tokenize_texts(ANIMALS)))"
     )
     root = Path(__file__).resolve().parents[2]
     found = {digest(tokenize_texts(ANIMALS))}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.data import read_dataset, write_dataset
-from mmkg_sdk.data.tokens import select_tokens
+from mmkg_sdk.data.tokens.inputs import select_tokens
 from mmkg_sdk.errors import DataError
 
 from .folders import REAL_DATA, small_dataset, small_mygo, write_files

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmkg_sdk.data.graph import RawTokens
-from mmkg_sdk.data.tokens import select_tokens
+from mmkg_sdk.data.tokens.inputs import select_tokens
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.files.labels import Labels
 

@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 
 import mmkg_sdk
+from mmkg_sdk.answering.opening import answerer_class
+from mmkg_sdk.answering.verification import verify_bundle
 from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.bundle.graph_specs import GraphSpec
+from mmkg_sdk.bundle.manifest import manifest_contents
 from mmkg_sdk.errors import BundleError, DataError, ExportError
-from mmkg_sdk.families import FAMILIES, family_part
 from mmkg_sdk.families.config import FamilyConfig
-from mmkg_sdk.manifest import manifest_contents
 from mmkg_sdk.quickstart import SOURCES
+from mmkg_sdk.registry import FAMILIES, family_part
 from mmkg_sdk.run import Run
-from mmkg_sdk.specs import GraphSpec
-from mmkg_sdk.tasks import RUNTIMES, runtime_class
 from mmkg_sdk.training import TrainingSettings
-from mmkg_sdk.verification import verify_bundle
 from tests.conftest import import_golden
 
 # What the SDK calls, by file of the family's folder.
@@ -83,11 +83,6 @@ def test_every_preset_is_made_of_settings_that_exist(family: str) -> None:
 def test_the_quickstart_knows_data_for_it(family: str) -> None:
     assert SOURCES[family]
     assert any(preset.startswith("atlas") for preset in family_part(family, "config").PRESETS)
-
-
-def test_every_task_has_a_class_that_answers() -> None:
-    for task in RUNTIMES:
-        assert callable(runtime_class(task))
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +160,7 @@ def test_a_bundle_is_verified_on_every_backend(
 def test_what_a_bundle_opens_to_closes_and_travels(family: str, name: str, golden_bundles: Callable[..., Path]) -> None:
     folder = golden_bundles(name, "fp32", family)
     with mmkg_sdk.load(folder, "onnxruntime", "cpu", threads=1) as opened:
-        assert type(opened) is runtime_class(opened.bundle.config.task)
+        assert type(opened) is answerer_class(opened.bundle)
         assert family in repr(opened)
         again = pickle.loads(pickle.dumps(opened))
         assert again.bundle.manifest == opened.bundle.manifest

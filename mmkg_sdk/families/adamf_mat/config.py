@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ...errors import DataError
 from ...ranking.exact import RankingProtocol
 from ...ranking.scores import CandidateScore, ComplexDistance
-from ...tasks import LINK_PREDICTION
+from ...registry import LINK_PREDICTION
 from ..config import FamilyConfig
 
 

@@ -16,7 +16,7 @@ from ...errors import DataError, ExportError
 from ...files.labels import Labels
 from ...files.tensors import scratch_array
 from ...modalities.images import clip_colours, normalised
-from ...run_data import RunData
+from ...run import RunData
 from .config import LEARNED, NO_TOKENIZER, MimicConfig
 from .tokenizer import encode_clip, joined, make_tokenizer
 

@@ -87,7 +87,7 @@ def test_the_objective_has_the_training_split(small_run: Run) -> None:
 
 
 def test_training_goes_on_where_it_was_and_ends_with_the_best_weights(small_world: LinkingData, tmp_path: Path) -> None:
-    from mmkg_sdk.data.linking_layout import write_linking
+    from mmkg_sdk.data.layouts.linking import write_linking
 
     write_linking(small_world, tmp_path / "world")
     settings = {**TINY, "epochs": 3, "batch_size": 4, "validate_every": 1, "threads": 1, "optimizer": "adamw"}

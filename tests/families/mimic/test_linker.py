@@ -18,15 +18,15 @@ from click.testing import CliRunner
 
 import mmkg_sdk
 from mmkg_sdk import Linker, Mention
+from mmkg_sdk.answering.entity_linking import show_answers
 from mmkg_sdk.bench.measure import query_latencies_ms
 from mmkg_sdk.bench.questions import questions
 from mmkg_sdk.cli.main import cli
-from mmkg_sdk.data.linking_layout import write_linking
+from mmkg_sdk.data.layouts.linking import write_linking
 from mmkg_sdk.data.mentions import LinkingData
 from mmkg_sdk.errors import BackendError, DataError, QueryError
 from mmkg_sdk.evaluation.entity_linking import evaluate_bundle
 from mmkg_sdk.evaluation.subjects import evaluate_path
-from mmkg_sdk.linker import show_answers
 from mmkg_sdk.run import Run
 from tests.families.mimic.small import LABELS, picture
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import mmkg_sdk
-from mmkg_sdk.extractor import Extractor
-from mmkg_sdk.tagger import Tagger
+from mmkg_sdk.answering.entity_recognition import Tagger
+from mmkg_sdk.answering.relation_extraction import Extractor
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mmkg_sdk.data.sentence_layout import read_relations, read_tagging
+from mmkg_sdk.data.layouts.sentences import read_relations, read_tagging
 from mmkg_sdk.data.sentences import RelationData, TaggingData
 from mmkg_sdk.export import export_bundle, import_checkpoint
 from mmkg_sdk.families.mkgformer.inputs import config_for, run_data

@@ -12,12 +12,12 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk import QueryError, RelationMention
+from mmkg_sdk.answering.relation_extraction import Extractor, show_relations
 from mmkg_sdk.data.sentences import RelationData, SentenceImages
 from mmkg_sdk.evaluation.relation_extraction import evaluate_bundle as evaluate_relations
 from mmkg_sdk.evaluation.subjects import evaluate_path
-from mmkg_sdk.extractor import Extractor, show_relations
 from mmkg_sdk.families.mkgformer.model import build
-from mmkg_sdk.families.mkgformer.sentence_scoring import relation_scores
+from mmkg_sdk.families.mkgformer.sentences.scoring import relation_scores
 from mmkg_sdk.run import Run
 from tests.attacks.reseal import change_manifest
 from tests.families.mkgformer.sentence_bundles import toy_data

@@ -19,22 +19,23 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 import mmkg_sdk
+from mmkg_sdk.answering.link_prediction import Model
+from mmkg_sdk.answering.verification import verify_bundle
 from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.open import open_dataset
 from mmkg_sdk.errors import BundleError, DataError, ExportError, QueryError
 from mmkg_sdk.evaluation import LinkPredictionReport
 from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.export import export_bundle, import_checkpoint
-from mmkg_sdk.families.mkgformer import link_inputs, link_texts
 from mmkg_sdk.families.mkgformer.config import MKGformerConfig
 from mmkg_sdk.families.mkgformer.encoder import Images, Texts
+from mmkg_sdk.families.mkgformer.links import inputs as link_inputs
+from mmkg_sdk.families.mkgformer.links import texts as link_texts
 from mmkg_sdk.families.mkgformer.model import build, scorer
 from mmkg_sdk.modalities.images import clip_pixels
-from mmkg_sdk.model import Model
 from mmkg_sdk.ranking.exact import filtered_ranks
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from mmkg_sdk.run import Run
-from mmkg_sdk.verification import verify_bundle
 from tests.attacks.reseal import reseal
 from tests.families.mkgformer.cases import GOLDEN, LP_CASES, Case, golden
 

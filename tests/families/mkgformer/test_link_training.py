@@ -18,8 +18,8 @@ from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.modalities import drop_modalities
 from mmkg_sdk.data.open import open_dataset
 from mmkg_sdk.errors import DataError
-from mmkg_sdk.families.mkgformer import link_inputs
 from mmkg_sdk.families.mkgformer.config import PRESETS, MKGformerConfig
+from mmkg_sdk.families.mkgformer.links import inputs as link_inputs
 from mmkg_sdk.families.mkgformer.model import build
 from mmkg_sdk.families.mkgformer.objective import Objective, objective_of
 from mmkg_sdk.run import Run

@@ -17,6 +17,9 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk import BundleError, DataError, ExportError, QueryError
+from mmkg_sdk.answering.entity_recognition import Tagger
+from mmkg_sdk.answering.relation_extraction import Extractor
+from mmkg_sdk.answering.verification import verify_bundle
 from mmkg_sdk.bench.measure import query_latencies_ms
 from mmkg_sdk.bench.questions import questions
 from mmkg_sdk.data.sentences import RelationData, SentenceImages
@@ -24,15 +27,12 @@ from mmkg_sdk.errors import BackendError
 from mmkg_sdk.evaluation.relation_extraction import evaluate_bundle as evaluate_relations
 from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.export import export_bundle, import_checkpoint
-from mmkg_sdk.extractor import Extractor
 from mmkg_sdk.families.mkgformer.config import NO_TOKENIZER
 from mmkg_sdk.families.mkgformer.inputs import check_data, config_for, run_data
 from mmkg_sdk.families.mkgformer.model import build
-from mmkg_sdk.families.mkgformer.sentence_inputs import stored_data
-from mmkg_sdk.families.mkgformer.sentence_scoring import relation_scores, tag_scores
+from mmkg_sdk.families.mkgformer.sentences.inputs import stored_data
+from mmkg_sdk.families.mkgformer.sentences.scoring import relation_scores, tag_scores
 from mmkg_sdk.run import Run
-from mmkg_sdk.tagger import Tagger
-from mmkg_sdk.verification import verify_bundle
 from tests.attacks.reseal import change_manifest, reseal
 from tests.families.mkgformer.cases import GOLDEN, MNER_CASES, MRE_CASES, Case, golden
 from tests.families.mkgformer.sentence_bundles import import_case, random_run, toy_data
@@ -333,7 +333,7 @@ def _folder_of(task: str, place: Path) -> str:
 def test_pictures_of_the_data_reach_run_and_bundle_alike(
     toys: Callable[[str], Path], picture: Path, tmp_path: Path
 ) -> None:
-    from mmkg_sdk.data.sentence_layout import write_relations
+    from mmkg_sdk.data.layouts.sentences import write_relations
 
     data = toy_data("mre", toys("mre") / "data")
     assert isinstance(data, RelationData)

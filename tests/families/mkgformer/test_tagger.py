@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from mmkg_sdk import QueryError
+from mmkg_sdk.answering.entity_recognition import Tagger, show_entities
 from mmkg_sdk.data.sentences import SentenceImages
 from mmkg_sdk.evaluation.entity_recognition import evaluate_bundle as evaluate_tags
 from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.families.mkgformer.model import build
-from mmkg_sdk.families.mkgformer.sentence_scoring import tag_scores
+from mmkg_sdk.families.mkgformer.sentences.scoring import tag_scores
 from mmkg_sdk.run import Run
-from mmkg_sdk.tagger import Tagger, show_entities
 from tests.families.mkgformer.sentence_bundles import toy_data
 
 
