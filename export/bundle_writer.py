@@ -14,6 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from mmkg_sdk.answering.opening import answerer_class
 from mmkg_sdk.answering.probes import probe_outputs
 from mmkg_sdk.backends import open_backend
 from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, Bundle, sha256_of

@@ -13,6 +13,7 @@ LINK_PREDICTION = "link-prediction"
 ENTITY_LINKING = "entity-linking"
 RELATION_EXTRACTION = "relation-extraction"
 ENTITY_RECOGNITION = "entity-recognition"
+TASKS = (LINK_PREDICTION, ENTITY_LINKING, RELATION_EXTRACTION, ENTITY_RECOGNITION)
 
 FAMILIES: dict[str, str] = {
     "mygo": "MyGO (Zhang et al., AAAI 2025): tokenised modalities, contextual Tucker scoring",

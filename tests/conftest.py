@@ -14,6 +14,7 @@ from mmkg_sdk.export import export_bundle, import_checkpoint
 from mmkg_sdk.run import Run
 from tests.families.mimic.small import random_run, world
 from tests.families.mkgformer.sentence_bundles import toy_bundle
+from tests.places import GOLDEN
 
 # Tests are many small runs: more threads than cores would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -21,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 def import_golden(name: str, out: Path, family: str = "mygo") -> Run:
     """An official checkpoint in miniature as a run."""
-    case = Path(__file__).parent / "golden" / family / name
+    case = GOLDEN / family / name
     settings = {}
     if name.startswith(("mre_", "mner_")):  # what no file tells: how far the authors padded
         with np.load(case / "inputs.npz") as inputs:

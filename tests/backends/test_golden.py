@@ -15,7 +15,7 @@ from mmkg_sdk.evaluation import evaluate_link_prediction
 from mmkg_sdk.families.mygo.runtime import bundle_entities
 from mmkg_sdk.run import Run
 from tests.conftest import import_golden
-from tests.golden_cases import MYGO_CASES, GoldenCase, golden_case
+from tests.families.mygo.cases import MYGO_CASES, GoldenCase, golden_case
 
 # Precision, backend, and the largest allowed error: absolute and relative in fp32, as a share of the root mean square
 # in half precision (11 and 8 bits of mantissa, two layers of 32 to 256 products).

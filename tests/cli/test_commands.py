@@ -13,7 +13,7 @@ import pytest
 import mmkg_sdk
 from mmkg_sdk.kernels import instruction_sets
 from mmkg_sdk.run import Run
-from tests.golden_cases import GOLDEN
+from tests.places import GOLDEN
 
 COMMANDS = [
     "quickstart",

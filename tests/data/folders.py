@@ -10,8 +10,6 @@ import numpy as np
 from mmkg_sdk.data.graph import DataSet, KnowledgeGraph, RawTokens
 from mmkg_sdk.files.labels import Labels
 
-REAL_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-
 
 def write_files(folder: Path, files: dict[str, str | bytes]) -> Path:
     """Write each file with exactly these characters (no translation of line ends)."""

@@ -8,9 +8,9 @@ from mmkg_sdk.data import DataSet, LinkingData, RelationData, TaggingData, open_
 from mmkg_sdk.data.folders import cache_folder
 from mmkg_sdk.data.layouts.kinds import find_kind
 from mmkg_sdk.errors import DataError
+from tests.places import REAL_DATA
 
 from .folders import (
-    REAL_DATA,
     own_linking,
     own_relations,
     own_tags,

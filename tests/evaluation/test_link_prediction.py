@@ -13,7 +13,7 @@ from mmkg_sdk.families.link_prediction import link_scorer
 from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.ranking.exact import RankingProtocol
 from mmkg_sdk.ranking.known_triples import HEAD, KnownTriples, Queries
-from tests.golden_cases import MYGO_CASES, golden_case
+from tests.families.mygo.cases import MYGO_CASES, golden_case
 
 ENTITIES, RELATIONS = 9, 3
 FLOOR = RankingProtocol("floor")

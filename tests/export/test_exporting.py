@@ -15,7 +15,7 @@ from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.export import export_bundle, import_checkpoint
 from mmkg_sdk.families.link_prediction import link_prediction_data
 from mmkg_sdk.run import Run
-from tests.golden_cases import GOLDEN
+from tests.places import GOLDEN
 
 
 @pytest.fixture

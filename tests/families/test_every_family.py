@@ -23,10 +23,11 @@ from mmkg_sdk.bundle.manifest import manifest_contents
 from mmkg_sdk.errors import BundleError, DataError, ExportError
 from mmkg_sdk.families.config import FamilyConfig
 from mmkg_sdk.quickstart import SOURCES
-from mmkg_sdk.registry import FAMILIES, family_part
+from mmkg_sdk.registry import FAMILIES, TASKS, family_part
 from mmkg_sdk.run import Run
 from mmkg_sdk.training import TrainingSettings
 from tests.conftest import import_golden
+from tests.places import GOLDEN
 
 # What the SDK calls, by file of the family's folder.
 PARTS = {
@@ -104,7 +105,7 @@ def test_a_configuration_survives_json_and_refuses_what_it_does_not_know(
     config = family_part(family, "config").Config.from_json(runs(family, name).config)
     again = family_part(family, "config").Config.from_json(json.loads(json.dumps(config.to_json())))
     assert again == config
-    assert config.task in RUNTIMES
+    assert config.task in TASKS
     with pytest.raises(DataError, match=r"unknown .* setting '__class__'"):
         family_part(family, "config").Config.from_json({**config.to_json(), "__class__": 1})
 
@@ -186,7 +187,7 @@ def test_every_changed_file_is_noticed(
 
 @case
 def test_a_checkpoint_of_another_family_is_refused(family: str, name: str, tmp_path: Path) -> None:
-    golden = Path(__file__).parents[1] / "golden"
+    golden = GOLDEN
     other, other_name = next(pair for pair in CASES if pair[0] != family)
     with pytest.raises(ExportError):
         mmkg_sdk.export.import_checkpoint(  # type: ignore[attr-defined]

@@ -24,7 +24,7 @@ from mmkg_sdk.run import Run
 from mmkg_sdk.training import TrainingSettings, train
 from mmkg_sdk.training.metrics import read_metrics
 from mmkg_sdk.training.seeding import seed_everything
-from tests.golden_cases import golden_case
+from tests.families.mygo.cases import golden_case
 from tests.training.tiny import without_times
 
 SETTINGS = TrainingSettings(

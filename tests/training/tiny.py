@@ -18,8 +18,9 @@ from mmkg_sdk.run import Run
 from mmkg_sdk.training import TrainingSettings
 from mmkg_sdk.training.objective import TrainingObjective
 from mmkg_sdk.training.seeding import seed_everything
+from tests.places import ROOT
 
-REPO_ROOT = Path(__file__).parents[2]
+REPO_ROOT = ROOT
 ENTITIES, RELATIONS, TRIPLES = 12, 3, 50
 
 SETTINGS = TrainingSettings(

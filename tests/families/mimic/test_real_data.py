@@ -17,8 +17,9 @@ from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.export import export_bundle
 from mmkg_sdk.files.labels import Labels
 from tests.families.mimic.small import random_run
+from tests.places import REAL_DATA
 
-WIKIMEL = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "WikiMEL"
+WIKIMEL = REAL_DATA / "WikiMEL"
 ENTITIES = 600
 
 

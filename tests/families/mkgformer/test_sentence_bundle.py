@@ -34,7 +34,7 @@ from mmkg_sdk.families.mkgformer.sentences.inputs import stored_data
 from mmkg_sdk.families.mkgformer.sentences.scoring import relation_scores, tag_scores
 from mmkg_sdk.run import Run
 from tests.attacks.reseal import change_manifest, reseal
-from tests.families.mkgformer.cases import GOLDEN, MNER_CASES, MRE_CASES, Case, golden
+from tests.families.mkgformer.cases import FOLDER, MNER_CASES, MRE_CASES, Case, golden
 from tests.families.mkgformer.sentence_bundles import import_case, random_run, toy_data
 
 TEXT = ("input_ids", "attention_mask", "token_type_ids")
@@ -116,7 +116,7 @@ def test_a_bundle_verifies_itself_and_tells_what_it_is(name: str, made: Callable
 
 
 def test_another_length_than_the_stored_one_is_refused(tmp_path: Path) -> None:
-    case = GOLDEN / "mner_small"
+    case = FOLDER / "mner_small"
     with pytest.raises(ExportError, match=r"has 12 positions, .* max_length 16.*pass --set max_length=12"):
         import_checkpoint(
             "mkgformer",
@@ -151,7 +151,7 @@ def test_stored_arrays_that_do_not_fit_are_refused(name: str, change: Any, messa
 
 def test_texts_become_the_tokens_of_the_authors_pipeline(toys: Callable[[str], Path]) -> None:
     for task in ("mre", "mner"):
-        items = json.loads((GOLDEN / "text_prep" / f"{task}_expected.json").read_text())["items"]
+        items = json.loads((FOLDER / "text_prep" / f"{task}_expected.json").read_text())["items"]
         sentences = Run.open(toys(task) / "run").tensors("sentences-train")
         for name in TEXT:
             np.testing.assert_array_equal(sentences[name], [item[name] for item in items])
@@ -309,7 +309,7 @@ def test_data_of_another_kind_or_task_are_refused(toys: Callable[[str], Path], t
         DataError, match=r"train split: sentence \d+ of \d+ has the marker .* Or set a larger max_length"
     ):
         random_run(relations, tmp_path / "run", max_length=8)
-    config = config_for(relations, {"max_length": 24, "tokenizer": str(GOLDEN / "text_prep" / "vocab.txt")})
+    config = config_for(relations, {"max_length": 24, "tokenizer": str(FOLDER / "text_prep" / "vocab.txt")})
     with pytest.raises(DataError, match=r"has 96 word pieces .* the model has 92"):
         run_data(relations, replace(config, base_vocabulary_size=92))
     with mmkg_sdk.load(toys("mre") / "bundle", device="cpu") as extractor:

@@ -18,8 +18,9 @@ from mmkg_sdk.export import export_bundle
 from mmkg_sdk.families.mkgformer.inputs import check_data, config_for, run_data
 from mmkg_sdk.families.mkgformer.sentences.scoring import relation_scores, tag_scores
 from tests.families.mkgformer.sentence_bundles import TINY, random_run
+from tests.places import REAL_DATA
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
+DATA = REAL_DATA
 VOCABULARY = DATA / "vocab" / "bert-base-uncased-vocab.txt.xz"
 
 

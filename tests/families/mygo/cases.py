@@ -17,8 +17,8 @@ from mmkg_sdk.families.mygo.checkpoint import (
     read_checkpoint,
 )
 from mmkg_sdk.families.mygo.model import INPUT_NAMES, MyGO
+from tests.places import GOLDEN
 
-GOLDEN = Path(__file__).parent / "golden"
 MYGO_CASES = ["db15k_like", "mkgw_like", "deep_more_rel", "inner_score"]
 
 # The field names of the golden inputs, by our input name.

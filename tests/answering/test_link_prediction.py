@@ -16,7 +16,7 @@ import mmkg_sdk
 import mmkg_sdk.answering.link_prediction
 from mmkg_sdk import Model, QueryError
 from mmkg_sdk.backends import BACKENDS
-from tests.golden_cases import golden_case
+from tests.families.mygo.cases import golden_case
 
 
 @pytest.fixture(scope="module", params=BACKENDS)

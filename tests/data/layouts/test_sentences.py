@@ -27,19 +27,11 @@ from mmkg_sdk.data.sentences import (
 )
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.files.labels import Labels
+from tests.places import GOLDEN, REAL_DATA
 
-from .folders import (
-    REAL_DATA,
-    mnre_line,
-    own_relations,
-    own_tags,
-    pack_files,
-    small_mnre,
-    small_twitter,
-    write_files,
-)
+from ..folders import mnre_line, own_relations, own_tags, pack_files, small_mnre, small_twitter, write_files
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "mkgformer" / "text_prep"
+CASES = GOLDEN / "mkgformer" / "text_prep"
 
 
 def real(name):
@@ -417,14 +409,14 @@ def test_pictures_that_cannot_be_told_apart_are_an_error(tmp_path):
 
 def golden_folder(folder, *names):
     for source, target in names:
-        shutil.copy(GOLDEN / source, folder / target)
+        shutil.copy(CASES / source, folder / target)
     return folder
 
 
 def test_the_golden_relations_have_the_golden_labels(tmp_path):
     names = [("mre_train.txt", f"mre_{split}.txt") for split in ("train", "val", "test")]
     data = read_relations(golden_folder(tmp_path, *names, ("mre_rel2id.json", "mre_rel2id.json")))
-    expected = json.loads((GOLDEN / "mre_expected.json").read_text())["items"]
+    expected = json.loads((CASES / "mre_expected.json").read_text())["items"]
     assert [data.relations.find(sentence.relation) for sentence in data.train] == [item["label"] for item in expected]
     assert data.test == data.train
 
@@ -432,7 +424,7 @@ def test_the_golden_relations_have_the_golden_labels(tmp_path):
 def test_the_golden_tags_have_the_golden_labels(tmp_path):
     names = [("mner_train.txt", f"mner_{split}.txt") for split in ("train", "valid", "test")]
     data = read_tagging(golden_folder(tmp_path, *names))
-    expected = json.loads((GOLDEN / "mner_expected.json").read_text())
+    expected = json.loads((CASES / "mner_expected.json").read_text())
     special = {expected["label_map"][name] for name in ("X", "[CLS]", "[SEP]", "PAD")}
     assert len(data.train) == len(expected["items"])
     for sentence, item in zip(data.train, expected["items"], strict=True):

@@ -19,7 +19,7 @@ from mmkg_sdk.bundle.external_data import external_data
 from mmkg_sdk.bundle.manifest import manifest_contents
 from mmkg_sdk.families.mygo.runtime import contents
 from mmkg_sdk.ranking.known_triples import TAIL, Queries
-from tests.golden_cases import golden_case
+from tests.families.mygo.cases import golden_case
 
 
 def test_a_bundle_holds_what_its_model_was_made_of(golden_bundle: Path) -> None:

@@ -70,7 +70,7 @@ def test_words_of_the_same_texts_lie_closer_than_words_of_others():
 
 def test_the_result_is_the_same_in_every_process_and_with_any_number_of_threads():
     program = (
-        "import hashlib; from tests.data.test_text_tokens import ANIMALS, digest;"
+        "import hashlib; from tests.data.tokens.test_text import ANIMALS, digest;"
         "from mmkg_sdk.data.tokens.text import tokenize_texts; print(digest(tokenize_texts(ANIMALS)))"
     )
     root = Path(__file__).resolve().parents[2]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +14,9 @@ from mmkg_sdk.data.graph import RawTokens
 from mmkg_sdk.data.tokens.inputs import select_tokens
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.files.labels import Labels
+from tests.places import GOLDEN
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "mygo_tokens"
+CASES = GOLDEN / "mygo_tokens"
 CONSTANTS = {"beit": (8192, 8191, 8193), "vqgan": (1024, 1023, 1024), "bert": (30522, 14999, 30522)}
 CONSTANTS["llama"] = (30522, 14999, 32000)
 
@@ -61,7 +61,7 @@ def slow_selection(lists, names, count, vocabulary_size, pad_id):
 @pytest.mark.parametrize("case", ["db15k_beit_bert", "mkgw_beit_bert", "db15k_vqgan_llama"])
 @pytest.mark.parametrize("modality", ["visual", "text"])
 def test_the_golden_index_and_mask_come_out_exactly(case, modality):
-    folder = GOLDEN / case
+    folder = CASES / case
     config = json.loads((folder / "config.json").read_text())
     lists = json.loads((folder / config[f"{modality}_file"]).read_text())
     if (folder / "entities.txt").exists():

@@ -19,7 +19,7 @@ from mmkg_sdk.families.mygo.compiled_query import CompiledQuery, absence
 from mmkg_sdk.kernels import library
 from mmkg_sdk.ranking.known_triples import Queries
 from tests.attacks.reseal import reseal
-from tests.golden_cases import golden_case
+from tests.families.mygo.cases import golden_case
 
 # Two decoder layers with a core, one, and one without a core.
 CASES = ["mkgw_like", "db15k_like", "inner_score"]

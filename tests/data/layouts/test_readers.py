@@ -11,8 +11,9 @@ import pytest
 
 from mmkg_sdk.data import read_dataset
 from mmkg_sdk.errors import DataError
+from tests.places import REAL_DATA
 
-from .folders import REAL_DATA, small_mygo, small_openke, write_files
+from ..folders import small_mygo, small_openke, write_files
 
 # Counts of the README of the data; the relation and entity numbers are those of the published tables.
 REAL = {

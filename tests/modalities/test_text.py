@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 from mmkg_sdk.errors import BackendError, DataError, QueryError
 from mmkg_sdk.modalities import text
 from mmkg_sdk.modalities.tokenizer_rules import BERT_TOKENS, CLIP_TOKENS
+from tests.places import ROOT
 
 pytest.importorskip("tokenizers", reason="texts need tokenizers")
-
-ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz0123456789.,'!?<>/é"]
 SMALL = [*BERT_TOKENS, *LETTERS, *(f"##{letter}" for letter in LETTERS), "hello", "world", "##ing", "ς", "猫"]
@@ -365,7 +364,7 @@ def digest_of_learned() -> str:
 
 
 def test_learned_vocabularies_are_the_same_in_every_process():
-    program = "from tests.test_text import digest_of_learned; print(digest_of_learned())"
+    program = "from tests.modalities.test_text import digest_of_learned; print(digest_of_learned())"
     found = {digest_of_learned()}
     for seed in ("1", "2", "3"):
         setting = os.environ | {"PYTHONHASHSEED": seed, "TOKENIZERS_PARALLELISM": "true" if seed == "1" else "false"}

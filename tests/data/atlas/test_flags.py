@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +12,9 @@ from PIL import Image
 from mmkg_sdk.data import atlas
 from mmkg_sdk.data.atlas.flags import flag_layers
 from mmkg_sdk.errors import DataError
+from tests.places import REAL_DATA
 
-REAL_FLAGS = Path(__file__).resolve().parents[3] / "shared" / "data" / "flags"
+REAL_FLAGS = REAL_DATA / "flags"
 
 
 def test_at_least_110_countries_but_not_all_have_a_flag() -> None:

@@ -18,10 +18,11 @@ from mmkg_sdk.data.graph import Features
 from mmkg_sdk.data.layouts.mkgformer import choose_images, find_entity_images, in_text_order
 from mmkg_sdk.data.sentences import SentenceImages
 from mmkg_sdk.errors import DataError
+from tests.places import GOLDEN, REAL_DATA
 
-from .folders import REAL_DATA, pack_files, same_dataset, small_dataset, small_openke, write_changed, write_files
+from ..folders import pack_files, same_dataset, small_dataset, small_openke, write_changed, write_files
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "mkgformer" / "text_prep"
+CASES = GOLDEN / "mkgformer" / "text_prep"
 FILES = ("train.tsv", "dev.tsv", "test.tsv", "entity2text.txt", "relation2text.txt", "relations.txt")
 
 
@@ -36,7 +37,7 @@ def golden(tmp_path):
     folder = tmp_path / "golden"
     folder.mkdir()
     for name in FILES:
-        shutil.copy(GOLDEN / name, folder / name)
+        shutil.copy(CASES / name, folder / name)
     return folder
 
 
@@ -54,7 +55,7 @@ def small_mkgformer(folder, changes=None):
 
 def test_rows_follow_the_lines_of_the_text_file_and_of_the_list_of_relations(golden):
     dataset = read_dataset(golden)
-    expected = json.loads((GOLDEN / "lp_expected.json").read_text())
+    expected = json.loads((CASES / "lp_expected.json").read_text())
     assert list(dataset.graph.entities) == list(dataset.entity_texts) == expected["entity_order"]
     assert list(dataset.graph.relations) == list(dataset.relation_texts) == expected["relation_order"]
     assert dataset.entity_texts["/m/e4"] == "first\\nsecond back\\slash"
@@ -65,7 +66,7 @@ def test_rows_follow_the_lines_of_the_text_file_and_of_the_list_of_relations(gol
 
 @pytest.mark.parametrize(("split", "official"), [("valid", "dev"), ("test", "test")])
 def test_every_triple_asks_for_the_golden_head_and_tail(golden, split, official):
-    features = json.loads((GOLDEN / "lp_expected.json").read_text())["features"][f"stage2_bce1_{official}"]
+    features = json.loads((CASES / "lp_expected.json").read_text())["features"][f"stage2_bce1_{official}"]
     triples = read_dataset(golden).graph.split(split)
     assert triples[:, [0, 2]].ravel().tolist() == [feature["label"] for feature in features]
 

@@ -17,8 +17,9 @@ from mmkg_sdk.data import read_linking, write_linking
 from mmkg_sdk.data.mentions import LabelledMention, LinkingData
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.files.labels import Labels
+from tests.places import REAL_DATA
 
-from .folders import REAL_DATA, own_linking, pack_files, write_files
+from ..folders import own_linking, pack_files, write_files
 
 
 def real(name):

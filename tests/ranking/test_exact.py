@@ -13,7 +13,7 @@ from mmkg_sdk.evaluation.link_prediction import rank_metrics
 from mmkg_sdk.ranking.exact import RankingProtocol, filtered_ranks, top_k
 from mmkg_sdk.ranking.known_triples import AnswerLists
 from mmkg_sdk.ranking.scores import InnerProduct
-from tests.golden_cases import MYGO_CASES, golden_case
+from tests.families.mygo.cases import MYGO_CASES, golden_case
 
 INNER = InnerProduct()
 FLOOR = RankingProtocol("floor")

@@ -11,9 +11,10 @@ import pytest
 from mmkg_sdk.data import read_dataset, write_dataset
 from mmkg_sdk.data.tokens.inputs import select_tokens
 from mmkg_sdk.errors import DataError
+from tests.places import REAL_DATA
 
-from .folders import REAL_DATA, small_dataset, small_mygo, write_files
-from .test_tokens import GOLDEN
+from ..folders import small_dataset, small_mygo, write_files
+from .test_inputs import CASES
 
 torch = pytest.importorskip("torch", reason="codebooks of MyGO are torch files")
 
@@ -68,7 +69,7 @@ def test_a_title_that_looks_like_an_id_is_read_by_the_spelling_of_the_whole_file
 @pytest.mark.parametrize("case", ["db15k_beit_bert", "mkgw_beit_bert", "db15k_vqgan_llama"])
 def test_golden_token_files_select_the_golden_rows_through_the_reader(tmp_path, case):
     folder = tmp_path / case
-    shutil.copytree(GOLDEN / case, folder)
+    shutil.copytree(CASES / case, folder)
     config = json.loads((folder / "config.json").read_text())
     write_files(folder, {"train.txt": "0\t0\t1\n", "valid.txt": "", "test.txt": "", "relations.txt": "0\n"})
     rows = {"beit": ("visual.pth", 8193), "vqgan": ("visual_vqgan.pth", 1024)}[config["visual_tokenizer"]]
