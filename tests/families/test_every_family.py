@@ -18,10 +18,10 @@ import mmkg_sdk
 from mmkg_sdk.answering.opening import answerer_class
 from mmkg_sdk.answering.verification import verify_bundle
 from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.bundle.config import FamilyConfig
 from mmkg_sdk.bundle.graph_specs import GraphSpec
 from mmkg_sdk.bundle.manifest import manifest_contents
 from mmkg_sdk.errors import BundleError, DataError, ExportError
-from mmkg_sdk.families.config import FamilyConfig
 from mmkg_sdk.quickstart import SOURCES
 from mmkg_sdk.registry import FAMILIES, TASKS, family_part
 from mmkg_sdk.run import Run

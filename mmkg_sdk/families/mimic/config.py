@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from ...bundle.config import FamilyConfig
 from ...errors import DataError
 from ...registry import ENTITY_LINKING
-from ..config import FamilyConfig
 
 # The same in every CLIP that MIMIC was published with; no tensor tells them.
 ACTIVATION = "quick_gelu"

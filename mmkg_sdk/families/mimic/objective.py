@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...run import Run
-from ...training.objective import TrainingObjective
+from ..objective import TrainingObjective
 from .inputs import StoredPixels
 from .model import Encoded, Mimic, Scores
 

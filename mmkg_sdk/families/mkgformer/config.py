@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from ...bundle.config import FamilyConfig
 from ...errors import DataError
 from ...ranking.exact import RankingProtocol
 from ...ranking.scores import CandidateScore, InnerProduct
 from ...registry import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
-from ..config import FamilyConfig
 
 Task = Literal["link-prediction", "relation-extraction", "entity-recognition"]
 

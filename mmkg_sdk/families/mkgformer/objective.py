@@ -15,7 +15,7 @@ from torch import Tensor
 from ...ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
 from ...registry import LINK_PREDICTION
 from ...run import Run
-from ...training.objective import TrainingObjective
+from ..objective import TrainingObjective
 from .encoder import Images, Texts
 from .model import EntityTagger, LinkPredictor, MKGformer, RelationExtractor
 

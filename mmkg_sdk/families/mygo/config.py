@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ...bundle.config import FamilyConfig
 from ...errors import DataError
 from ...ranking.exact import RankingProtocol
 from ...ranking.scores import CandidateScore, InnerProduct
 from ...registry import LINK_PREDICTION
-from ..config import FamilyConfig
 
 
 @dataclass(frozen=True)
