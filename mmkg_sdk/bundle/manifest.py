@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import BundleError, DataError
 from ..registry import FAMILIES, family_part
+from .config import FamilyConfig, read_config
 from .contents import Contents
 
 FORMAT_VERSION = 2
@@ -99,9 +101,8 @@ def manifest_contents(manifest: dict[str, Any]) -> Contents:
     Raises:
         DataError: the configuration is none of the family's.
     """
-    config = family_part(manifest["family"], "config").Config.from_json(manifest["config"])
-    contents: Contents = family_part(manifest["family"], "runtime").contents(config)
-    return contents
+    contents: Callable[[FamilyConfig], Contents] = family_part(manifest["family"], "runtime").contents
+    return contents(read_config(manifest["family"], manifest["config"]))
 
 
 def _contents(path: Path, manifest: dict[str, Any]) -> Contents:

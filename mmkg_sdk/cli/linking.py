@@ -33,7 +33,7 @@ def link(
 ) -> None:
     """Answer which entity a mention in a sentence means."""
     from ..answering.entity_linking import Linker
-    from ..answering.links import Mention
+    from ..data.mentions import Mention
 
     with Linker.load(bundle, backend, device) as linker:
         found = linker.link_mentions(Mention(mention, sentence, image), count, explain=explain)

@@ -22,7 +22,6 @@ from mmkg_sdk.bundle.config import FamilyConfig
 from mmkg_sdk.bundle.graph_specs import GraphSpec
 from mmkg_sdk.bundle.manifest import manifest_contents
 from mmkg_sdk.errors import BundleError, DataError, ExportError
-from mmkg_sdk.quickstart import SOURCES
 from mmkg_sdk.registry import FAMILIES, TASKS, family_part
 from mmkg_sdk.run import Run
 from mmkg_sdk.training import TrainingSettings
@@ -82,7 +81,7 @@ def test_every_preset_is_made_of_settings_that_exist(family: str) -> None:
 
 @every_family
 def test_the_quickstart_knows_data_for_it(family: str) -> None:
-    assert SOURCES[family]
+    assert family_part(family, "config").EMBEDDED_DATA
     assert any(preset.startswith("atlas") for preset in family_part(family, "config").PRESETS)
 
 

@@ -69,6 +69,8 @@ class AdaMFConfig(FamilyConfig):
 
 # The name by which every family's configuration is found.
 Config = AdaMFConfig
+EMBEDDED_DATA = ("atlas",)
+READS_TOKENS = True
 
 # What the published scripts have in common. They keep the last epoch, hence one validation, at the end.
 _PUBLISHED: dict[str, Any] = {

@@ -105,6 +105,8 @@ class MimicConfig(FamilyConfig):
 
 # The name by which every family's configuration is found.
 Config = MimicConfig
+EMBEDDED_DATA = ("atlas-mentions",)
+READS_TOKENS = False
 
 
 def clip_sizes(text: Mapping[str, Any], vision: Mapping[str, Any]) -> dict[str, Any]:

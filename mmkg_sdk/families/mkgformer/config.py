@@ -211,6 +211,8 @@ class MKGformerConfig(FamilyConfig):
 
 # The name by which every family's configuration is found.
 Config = MKGformerConfig
+EMBEDDED_DATA = ("atlas", "atlas-relations", "atlas-tags")
+READS_TOKENS = False
 
 # What the published trainings have in common (spec 6.8, 7, 8).
 _PUBLISHED: dict[str, Any] = {

@@ -61,8 +61,8 @@ def bundle_tensors(run: Run, model: LinkPredictor) -> dict[str, dict[str, NDArra
     return {"inputs": run.inputs | {"image_rows": np.searchsorted(shown, image_rows)}, "images": {"states": states}}
 
 
-def image_encoder_case(run: Run, model: LinkPredictor) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
-    """Inputs of image_encoder from a run's own pictures, and what the model makes of them."""
+def graph_cases(run: Run, model: LinkPredictor) -> dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]:
+    """The run's own pictures for image_encoder, and what the model makes of them."""
     encoder, groups = model.encoder, image_groups(run.tensors("images"))
     rows = np.unique(run.inputs["image_rows"])[-_STATE_CHUNK:]
     with torch.inference_mode():
@@ -71,7 +71,12 @@ def image_encoder_case(run: Run, model: LinkPredictor) -> tuple[dict[str, NDArra
         for layer in encoder.encoder.vision_layers[: model.config.fusion_start_layer]:
             vision = layer(vision)
     inputs = _image_inputs(groups, rows, model.config)
-    return {name: pixels.numpy() for name, pixels in inputs.items()}, vision.numpy()
+    return {
+        "image_encoder": (
+            {name: pixels.numpy() for name, pixels in inputs.items()},
+            {"image_state": vision.numpy()},
+        )
+    }
 
 
 def _image_inputs(groups: ImageGroups, rows: NDArray[np.int64], config: MKGformerConfig) -> dict[str, Tensor]:

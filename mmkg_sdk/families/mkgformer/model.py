@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,10 +22,6 @@ from ..official import compare_state
 from .config import MKGformerConfig
 from .crf import CRF
 from .encoder import TEXT_EPS, HybridEncoder, Images, Texts, rows_at
-
-if TYPE_CHECKING:
-    from ...run import Run
-    from ..link_prediction import LinkScorer
 
 _NOT_IN_BACKBONES = re.compile(r"fusion_dense|(aux|rcnn)_position|position_ids")
 
@@ -174,13 +170,6 @@ def build_model(config: MKGformerConfig) -> MKGformer:
 def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> MKGformer:
     """The model of a run's configuration, with fresh weights; `inputs` are not needed."""
     return build_model(MKGformerConfig.from_json(config))
-
-
-def scorer(model: LinkPredictor, run: Run) -> LinkScorer:
-    """Scores of all entities for a chunk of queries; the model is left in eval mode."""
-    from .links.scoring import link_scorer
-
-    return link_scorer(model, run)
 
 
 def pretrained_weights(config: MKGformerConfig) -> dict[str, NDArray[Any]]:

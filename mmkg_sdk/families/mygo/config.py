@@ -92,6 +92,8 @@ class MyGOConfig(FamilyConfig):
 
 # The name by which every family's configuration is found.
 Config = MyGOConfig
+EMBEDDED_DATA = ("atlas",)
+READS_TOKENS = True
 
 # Settings by preset; names of MyGOConfig and TrainingSettings in one flat table. The first two are the authors'
 # published scripts (spec section 3.2). The last two are ours, for two processor cores: far fewer epochs, so a higher

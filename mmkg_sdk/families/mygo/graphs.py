@@ -10,12 +10,15 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
+from ...run import Run
 from ..exported import DTYPES, TOP_K, Linear, load_weights, set_dtype
 from .config import MyGOConfig
 from .model import MyGO, TransformerLayer
@@ -31,9 +34,15 @@ def encoded_entities(model: MyGO) -> dict[str, Tensor]:
     return {"vectors": model.entity_table()[:-1]}
 
 
-def encoder_weights(model: MyGO) -> dict[str, Tensor]:
-    """The trained weights that are inputs of the encoder graph, one row per entity."""
-    return {"structure": model.ent_embeddings[:, 0]}
+def bundle_tensors(run: Run, model: MyGO) -> dict[str, dict[str, NDArray[Any]]]:
+    """What the encoder graph is fed, one row per entity: tokens and masks, and the trained structural embeddings."""
+    structure = model.ent_embeddings[:, 0].detach().float().numpy()
+    return {"inputs": run.inputs | {"structure": structure}}
+
+
+def graph_cases(run: Run, model: MyGO) -> dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]:
+    """Entities and queries prove every graph."""
+    return {}
 
 
 def graph_modules(model: MyGO, dtype: torch.dtype) -> dict[str, nn.Module]:

@@ -53,7 +53,7 @@ def test_a_model_keeps_its_way_of_encoding_when_it_travels(bundle: Bundle) -> No
     for name, automatic in (("auto", True), ("onnxruntime", False)):
         with mmkg_sdk.load(bundle.path, name, "cpu") as model:
             _, arguments = model.__reduce__()
-            assert model.backend.automatic is automatic
+            assert model.compiled is automatic
             assert arguments[1] == name
 
 

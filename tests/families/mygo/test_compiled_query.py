@@ -50,7 +50,7 @@ def exact_vectors(case: str, queries: Queries) -> np.ndarray:
     """Those of the model in float64, by torch."""
     import torch
 
-    from mmkg_sdk.families.mygo.model import scorer
+    from mmkg_sdk.families.mygo.scoring import scorer
 
     model = golden_case(case).model().double().eval()
     with torch.inference_mode():

@@ -46,7 +46,7 @@ def check_bundle(bundle: Bundle) -> None:
     Raises:
         BundleError: it does not.
     """
-    if bundle.config.tokenizer != NO_TOKENIZER:
+    if MKGformerConfig.of(bundle.config).tokenizer != NO_TOKENIZER:
         open_tokenizer(bundle)
 
 
@@ -57,7 +57,7 @@ def open_tokenizer(bundle: Bundle) -> Tokenizer:
         BundleError: it is damaged, or has other tokens than the model.
         QueryError: the bundle has none.
     """
-    config = bundle.config
+    config = MKGformerConfig.of(bundle.config)
     if config.tokenizer == NO_TOKENIZER:
         raise QueryError(
             f"{bundle.path} was made of token ids and has no tokenizer. Pass token ids, or import the checkpoint again "
