@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "status.h"
+#include "common/status.h"
 
 namespace mmkg {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <system_error>
 
-#include "../include/mmkg.h"
+#include "mmkg.h"
 
 namespace mmkg {
 

@@ -1,12 +1,12 @@
-#include "token_table.h"
+#include "encoder/token_table.h"
 
 #include <algorithm>
 #include <cmath>
 #include <string>
 
-#include "float_mode.h"
-#include "scan.h"
-#include "status.h"
+#include "common/float_mode.h"
+#include "common/status.h"
+#include "table/scan.h"
 
 namespace mmkg {
 

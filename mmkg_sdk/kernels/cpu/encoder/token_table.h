@@ -5,12 +5,12 @@
 #include <cstdint>
 #include <memory>
 
-#include "../include/mmkg_encoder.h"
-#include "aligned.h"
-#include "encoder_set.h"
-#include "packed_weights.h"
-#include "pool.h"
-#include "spares.h"
+#include "mmkg_encoder.h"
+#include "common/aligned.h"
+#include "common/pool.h"
+#include "common/spares.h"
+#include "layers/encoder_set.h"
+#include "layers/packed_weights.h"
 
 namespace mmkg {
 

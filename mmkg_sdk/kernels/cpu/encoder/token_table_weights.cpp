@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "bfloat.h"
-#include "token_table.h"
+#include "encoder/token_table.h"
+#include "simd/bfloat.h"
 
 namespace mmkg {
 

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "encoder_set.h"
-#include "lanes.h"
+#include "layers/encoder_set.h"
+#include "simd/lanes.h"
 
 namespace mmkg {
 

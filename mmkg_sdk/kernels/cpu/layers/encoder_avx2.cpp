@@ -1,9 +1,9 @@
-// Encoders in AVX2 with FMA and F16C. As to the order of headers see avx2.cpp.
+// Encoders in AVX2 with FMA and F16C. As to the order of headers see scoring/avx2.cpp.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 
-#include "encoder_set.h"
+#include "layers/encoder_set.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -15,8 +15,8 @@
 #pragma GCC target("avx2,fma,f16c")
 #endif
 
-#include "make_encoder_set.h"
-#include "simd_avx2.h"
+#include "layers/make_encoder_set.h"
+#include "simd/avx2.h"
 
 namespace mmkg {
 namespace {

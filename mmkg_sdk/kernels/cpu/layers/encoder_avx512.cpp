@@ -1,9 +1,9 @@
-// Encoders in AVX-512 (F, BW, DQ, VL). As to the order of headers see avx2.cpp.
+// Encoders in AVX-512 (F, BW, DQ, VL). As to the order of headers see scoring/avx2.cpp.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 
-#include "encoder_set.h"
+#include "layers/encoder_set.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -16,8 +16,8 @@
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
 #endif
 
-#include "make_encoder_set.h"
-#include "simd_avx512.h"
+#include "layers/make_encoder_set.h"
+#include "simd/avx512.h"
 
 namespace mmkg {
 namespace {

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <cstring>
 
-#include "bfloat.h"
-#include "half.h"
-#include "make_encoder_set.h"
+#include "layers/make_encoder_set.h"
+#include "simd/bfloat.h"
+#include "simd/half.h"
 
 namespace mmkg {
 namespace {

@@ -1,7 +1,7 @@
 // Which instruction set an encoder runs on.
-#include "encoder_set.h"
+#include "layers/encoder_set.h"
 
-#include "choose_set.h"
+#include "common/choose_set.h"
 
 namespace mmkg {
 

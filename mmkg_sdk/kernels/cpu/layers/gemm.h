@@ -1,7 +1,7 @@
 // Products with packed weights: a tile of rows and one panel of columns stay in registers over the whole inner axis.
 #pragma once
 
-#include "encoder_set.h"
+#include "layers/encoder_set.h"
 
 namespace mmkg {
 

@@ -1,11 +1,11 @@
 // Puts the encoder templates of one Simd into a table of functions.
 #pragma once
 
-#include "attention.h"
-#include "gemm.h"
-#include "layer_norm.h"
-#include "sequence_attention.h"
-#include "slice.h"
+#include "layers/attention.h"
+#include "layers/gemm.h"
+#include "layers/layer_norm.h"
+#include "layers/sequence_attention.h"
+#include "layers/slice.h"
 
 namespace mmkg {
 

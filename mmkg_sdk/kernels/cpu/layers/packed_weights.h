@@ -1,13 +1,13 @@
-// Weights as the products of gemm.h want them: checked, in panels, padded with zeros.
+// Weights as the products of layers/gemm.h want them: checked, in panels, padded with zeros.
 #pragma once
 
 #include <cmath>
 #include <cstring>
 #include <string>
 
-#include "aligned.h"
-#include "encoder_set.h"
-#include "status.h"
+#include "common/aligned.h"
+#include "common/status.h"
+#include "layers/encoder_set.h"
 
 namespace mmkg {
 

@@ -3,9 +3,9 @@
 
 #include <cmath>
 
-#include "attention.h"
-#include "encoder_set.h"
-#include "lanes.h"
+#include "layers/attention.h"
+#include "layers/encoder_set.h"
+#include "simd/lanes.h"
 
 namespace mmkg {
 

@@ -3,8 +3,8 @@
 // the order in which they lie, while the other rows find this one in the second-level cache.
 #pragma once
 
-#include "encoder_set.h"
-#include "half.h"
+#include "layers/encoder_set.h"
+#include "simd/half.h"
 
 namespace mmkg {
 

@@ -1,8 +1,8 @@
 // DUAL by Gram products (mmkg_link.h): no tensor is larger than the scores.
 #pragma once
 
-#include "exp2.h"
-#include "interaction_set.h"
+#include "link/interaction_set.h"
+#include "simd/exp2.h"
 
 namespace mmkg {
 

@@ -1,4 +1,4 @@
-#include "interaction.h"
+#include "link/interaction.h"
 
 #include <algorithm>
 #include <atomic>
@@ -6,10 +6,10 @@
 #include <cstring>
 #include <memory>
 
-#include "choose_set.h"
-#include "float_mode.h"
-#include "scan.h"
-#include "status.h"
+#include "common/choose_set.h"
+#include "common/float_mode.h"
+#include "common/status.h"
+#include "table/scan.h"
 
 namespace mmkg {
 

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <memory>
 
-#include "../include/mmkg_link.h"
-#include "aligned.h"
-#include "interaction_set.h"
-#include "pool.h"
+#include "mmkg_link.h"
+#include "common/aligned.h"
+#include "common/pool.h"
+#include "link/interaction_set.h"
 
 namespace mmkg {
 

@@ -1,10 +1,10 @@
-// The late interaction in AVX2 with FMA and F16C. As to the order of headers see avx2.cpp.
+// The late interaction in AVX2 with FMA and F16C. As to the order of headers see scoring/avx2.cpp.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#include "interaction_set.h"
+#include "link/interaction_set.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -16,8 +16,8 @@
 #pragma GCC target("avx2,fma,f16c")
 #endif
 
-#include "eight_avx2.h"
-#include "make_interaction_set.h"
+#include "link/make_interaction_set.h"
+#include "simd/eight_avx2.h"
 
 namespace mmkg {
 namespace {

@@ -1,10 +1,10 @@
-// The late interaction in AVX-512 (F, BW, DQ, VL, VNNI). As to the order of headers see avx2.cpp.
+// The late interaction in AVX-512 (F, BW, DQ, VL, VNNI). As to the order of headers see scoring/avx2.cpp.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#include "interaction_set.h"
+#include "link/interaction_set.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -17,9 +17,9 @@
 #pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #endif
 
-#include "eight_avx2.h"
-#include "make_interaction_set.h"
-#include "simd_avx512.h"
+#include "link/make_interaction_set.h"
+#include "simd/avx512.h"
+#include "simd/eight_avx2.h"
 
 namespace mmkg {
 namespace {

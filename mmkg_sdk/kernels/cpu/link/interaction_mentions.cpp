@@ -4,8 +4,8 @@
 #include <cstring>
 #include <string>
 
-#include "interaction.h"
-#include "status.h"
+#include "common/status.h"
+#include "link/interaction.h"
 
 namespace mmkg {
 

@@ -1,9 +1,9 @@
-// The late interaction in plain C++; as to multiply-adds see encoder_portable.cpp.
+// The late interaction in plain C++; as to multiply-adds see layers/encoder_portable.cpp.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
-#include "make_interaction_set.h"
+#include "link/make_interaction_set.h"
 
 namespace mmkg {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "encoder_set.h"
+#include "layers/encoder_set.h"
 
 namespace mmkg {
 

@@ -2,9 +2,9 @@
 // positions of a few entities lie side by side in vectors, so that a softmax runs down the lanes.
 #pragma once
 
-#include "exp2.h"
-#include "interaction_set.h"
-#include "rows.h"
+#include "link/interaction_set.h"
+#include "link/rows.h"
+#include "simd/exp2.h"
 
 namespace mmkg {
 

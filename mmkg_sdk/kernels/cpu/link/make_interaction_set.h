@@ -2,9 +2,9 @@
 // Wide: of as many as there are.
 #pragma once
 
-#include "dual_scores.h"
-#include "late_attention.h"
-#include "rows.h"
+#include "link/dual_scores.h"
+#include "link/late_attention.h"
+#include "link/rows.h"
 
 namespace mmkg {
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "interaction_set.h"
+#include "link/interaction_set.h"
 
 namespace mmkg {
 

@@ -1,13 +1,13 @@
-#include "query_context.h"
+#include "query/query_context.h"
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <string>
 
-#include "float_mode.h"
-#include "scan.h"
-#include "status.h"
+#include "common/float_mode.h"
+#include "common/status.h"
+#include "table/scan.h"
 
 using mmkg::kColumnGroup;
 using mmkg::kPositions;

@@ -5,13 +5,13 @@
 #include <memory>
 #include <vector>
 
-#include "../include/mmkg_query.h"
-#include "aligned.h"
-#include "encoder_set.h"
-#include "packed_weights.h"
-#include "pool.h"
-#include "spares.h"
-#include "stages.h"
+#include "mmkg_query.h"
+#include "common/aligned.h"
+#include "common/pool.h"
+#include "common/spares.h"
+#include "common/stages.h"
+#include "layers/encoder_set.h"
+#include "layers/packed_weights.h"
 
 namespace mmkg {
 

@@ -1,7 +1,7 @@
 // Opening a query transformer: weights are checked, and laid out as the kernels read them.
 #include <string>
 
-#include "query_context.h"
+#include "query/query_context.h"
 
 namespace mmkg {
 

@@ -1,12 +1,12 @@
-#include "tucker.h"
+#include "query/tucker.h"
 
 #include <algorithm>
 #include <cstring>
 #include <string>
 
-#include "float_mode.h"
-#include "scan.h"
-#include "status.h"
+#include "common/float_mode.h"
+#include "common/status.h"
+#include "table/scan.h"
 
 namespace mmkg {
 

@@ -3,10 +3,10 @@
 
 #include <cstdint>
 
-#include "../include/mmkg_tucker.h"
-#include "aligned.h"
-#include "encoder_set.h"
-#include "pool.h"
+#include "mmkg_tucker.h"
+#include "common/aligned.h"
+#include "common/pool.h"
+#include "layers/encoder_set.h"
 
 struct mmkg_tucker {
     mmkg_tucker(const void *core, int32_t precision, const void *relation_weight, const float *shift, int64_t width_,

@@ -6,9 +6,9 @@
 #include <numeric>
 #include <vector>
 
-#include "float_mode.h"
-#include "rank_counts.h"
-#include "walk.h"
+#include "common/float_mode.h"
+#include "ranking/rank_counts.h"
+#include "table/walk.h"
 
 namespace mmkg {
 

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "packed.h"
-#include "scan.h"
+#include "table/packed.h"
+#include "table/scan.h"
 
 namespace mmkg {
 

@@ -4,8 +4,8 @@
 #include <cstring>
 #include <vector>
 
-#include "float_mode.h"
-#include "rank_counts.h"
+#include "common/float_mode.h"
+#include "ranking/rank_counts.h"
 
 namespace mmkg {
 

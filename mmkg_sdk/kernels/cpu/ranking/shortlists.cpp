@@ -1,4 +1,4 @@
-#include "shortlists.h"
+#include "ranking/shortlists.h"
 
 #include <algorithm>
 #include <cmath>

@@ -6,9 +6,9 @@
 #include <memory>
 #include <vector>
 
-#include "keys.h"
-#include "packed.h"
-#include "scan.h"
+#include "ranking/keys.h"
+#include "table/packed.h"
+#include "table/scan.h"
 
 namespace mmkg {
 

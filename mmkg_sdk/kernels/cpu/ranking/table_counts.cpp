@@ -4,9 +4,9 @@
 #include <limits>
 #include <vector>
 
-#include "float_mode.h"
-#include "rank_counts.h"
-#include "walk.h"
+#include "common/float_mode.h"
+#include "ranking/rank_counts.h"
+#include "table/walk.h"
 
 namespace mmkg {
 

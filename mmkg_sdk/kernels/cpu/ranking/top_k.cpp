@@ -6,10 +6,10 @@
 #include <memory>
 #include <vector>
 
-#include "float_mode.h"
-#include "keys.h"
-#include "shortlists.h"
-#include "walk.h"
+#include "common/float_mode.h"
+#include "ranking/keys.h"
+#include "ranking/shortlists.h"
+#include "table/walk.h"
 
 namespace mmkg {
 

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "instruction_set.h"
+#include "scoring/instruction_set.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -16,8 +16,8 @@
 #pragma GCC target("avx2,fma")
 #endif
 
-#include "make_set.h"
-#include "simd_avx2.h"
+#include "scoring/make_set.h"
+#include "simd/avx2.h"
 
 namespace mmkg {
 namespace {

@@ -1,8 +1,8 @@
-// AVX-512 (F, BW, DQ, VL). As to the order of headers see avx2.cpp.
+// AVX-512 (F, BW, DQ, VL). As to the order of headers see scoring/avx2.cpp.
 #include <cstddef>
 #include <cstdint>
 
-#include "instruction_set.h"
+#include "scoring/instruction_set.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -15,8 +15,8 @@
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
 #endif
 
-#include "make_set.h"
-#include "simd_avx512.h"
+#include "scoring/make_set.h"
+#include "simd/avx512.h"
 
 namespace mmkg {
 namespace {

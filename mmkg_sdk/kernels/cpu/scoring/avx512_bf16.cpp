@@ -1,11 +1,11 @@
-// AVX-512 with VNNI and products of bfloat16. As to the order of headers see avx2.cpp.
+// AVX-512 with VNNI and products of bfloat16. As to the order of headers see scoring/avx2.cpp.
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <utility>
 
-#include "../include/mmkg.h"
-#include "instruction_set.h"
+#include "mmkg.h"
+#include "scoring/instruction_set.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -19,8 +19,8 @@
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16")
 #endif
 
-#include "packed_tiles.h"
-#include "simd_packed.h"
+#include "scoring/packed_tiles.h"
+#include "simd/packed_avx512.h"
 
 namespace mmkg {
 namespace {

@@ -1,7 +1,7 @@
 // The canonical scores of mmkg.h, for any Simd whose vectors divide the 16 lanes.
 #pragma once
 
-#include "instruction_set.h"
+#include "scoring/instruction_set.h"
 
 namespace mmkg {
 

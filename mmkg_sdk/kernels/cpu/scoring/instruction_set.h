@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "packed_set.h"
+#include "scoring/packed_set.h"
 
 namespace mmkg {
 

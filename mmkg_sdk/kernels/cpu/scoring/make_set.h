@@ -1,8 +1,8 @@
 // Puts the templates of one instruction set into a table of functions.
 #pragma once
 
-#include "canonical.h"
-#include "tiles.h"
+#include "scoring/canonical.h"
+#include "scoring/tiles.h"
 
 namespace mmkg {
 

@@ -28,7 +28,7 @@ struct Shortlist {
 // most norm * norm_slope + lost * lost_slope + constant, in units of the query.
 struct alignas(64) PackedQueries {
     const uint32_t *words;      // the first words of all of them, then the second words, ...
-    int32_t start[kGroupRows];  // what sums begin with, see int8.h
+    int32_t start[kGroupRows];  // what sums begin with, see simd/int8.h
     float norm_slope[kGroupRows], lost_slope[kGroupRows], constant[kGroupRows];
     float unit[kGroupRows];
     int64_t first;  // query

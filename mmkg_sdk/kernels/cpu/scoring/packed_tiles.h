@@ -1,9 +1,9 @@
-// The kernels of packed_set.h, for any Dot: what a word is and how products of words are added up.
+// The kernels of scoring/packed_set.h, for any Dot: what a word is and how products of words are added up.
 #pragma once
 
 #include <utility>
 
-#include "packed_set.h"
+#include "scoring/packed_set.h"
 
 namespace mmkg {
 

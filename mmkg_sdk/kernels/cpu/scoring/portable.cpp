@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "make_set.h"
+#include "scoring/make_set.h"
 
 namespace mmkg {
 namespace {

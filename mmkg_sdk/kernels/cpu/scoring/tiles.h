@@ -2,10 +2,10 @@
 //
 // Queries are repacked so that one load gives a coordinate of a whole vector of them, rows are read as they lie and
 // broadcast: no sums across lanes, and nothing of the table is copied. The next tile is prefetched in the order of its
-// addresses, because memory is slow for several rows at once (canonical.h).
+// addresses, because memory is slow for several rows at once (scoring/canonical.h).
 #pragma once
 
-#include "instruction_set.h"
+#include "scoring/instruction_set.h"
 
 namespace mmkg {
 

@@ -1,7 +1,7 @@
-// Vectors of eight numbers for the late interaction. As to the namespace see simd_avx2.h.
+// Vectors of eight numbers for the late interaction. As to the namespace see simd/avx2.h.
 #pragma once
 
-#include "simd_avx2.h"
+#include "simd/avx2.h"
 
 namespace mmkg {
 namespace {

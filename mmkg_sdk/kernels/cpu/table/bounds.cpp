@@ -1,9 +1,9 @@
-#include "bounds.h"
+#include "table/bounds.h"
 
 #include <cmath>
 #include <limits>
 
-#include "../include/mmkg.h"
+#include "mmkg.h"
 
 namespace mmkg {
 

@@ -10,7 +10,7 @@
 // relative error of root_error and a few u per modulus and gamma(d) for the sum, and adds at most sqrt(2^-126) per
 // modulus; the canonical one has less. The error is relative to M, which the value itself tells: no norms are needed.
 //
-// Packed inner products (packed_set.h), with q' and e' for what q and e are rounded to:
+// Packed inner products (scoring/packed_set.h), with q' and e' for what q and e are rounded to:
 // |q e - q' e'| <= |q - q'| |e| + |q'| |e - e'|, and |q'| <= |q| + |q - q'|. The norms of the differences are those
 // found when packing, so no worst case of the rounding is assumed. To this come the roundings of both scores: 8 bit
 // products are added exactly, and scaled in a few roundings of at most (|q| + |q - q'|) (|e| + |e - e'|) <= 4 |q| |e|.
@@ -20,7 +20,7 @@
 
 #include <cstdint>
 
-#include "instruction_set.h"
+#include "scoring/instruction_set.h"
 
 namespace mmkg {
 

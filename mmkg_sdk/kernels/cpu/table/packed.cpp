@@ -1,11 +1,11 @@
-#include "packed.h"
+#include "table/packed.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "bfloat.h"
-#include "int8.h"
-#include "scan.h"
+#include "simd/bfloat.h"
+#include "simd/int8.h"
+#include "table/scan.h"
 
 namespace mmkg {
 

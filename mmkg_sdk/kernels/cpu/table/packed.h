@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "aligned.h"
-#include "packed_set.h"
+#include "common/aligned.h"
+#include "scoring/packed_set.h"
 
 struct mmkg_scan;
 

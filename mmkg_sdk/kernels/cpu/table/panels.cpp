@@ -1,4 +1,4 @@
-#include "panels.h"
+#include "table/panels.h"
 
 #include <algorithm>
 #include <cstdint>

@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "scan.h"
+#include "table/scan.h"
 
 namespace mmkg {
 

@@ -1,12 +1,12 @@
-#include "scan.h"
+#include "table/scan.h"
 
 #include <algorithm>
 #include <cmath>
 #include <memory>
 
-#include "choose_set.h"
-#include "float_mode.h"
-#include "int8.h"
+#include "common/choose_set.h"
+#include "common/float_mode.h"
+#include "simd/int8.h"
 
 namespace mmkg {
 

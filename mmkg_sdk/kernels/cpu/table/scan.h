@@ -5,11 +5,11 @@
 #include <memory>
 #include <vector>
 
-#include "bounds.h"
-#include "instruction_set.h"
-#include "packed.h"
-#include "pool.h"
-#include "status.h"
+#include "common/pool.h"
+#include "common/status.h"
+#include "scoring/instruction_set.h"
+#include "table/bounds.h"
+#include "table/packed.h"
 
 struct mmkg_pool {
     explicit mmkg_pool(int threads) : pool(threads) {}

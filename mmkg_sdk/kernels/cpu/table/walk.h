@@ -5,8 +5,8 @@
 #include <cstring>
 #include <vector>
 
-#include "panels.h"
-#include "scan.h"
+#include "table/panels.h"
+#include "table/scan.h"
 
 namespace mmkg {
 

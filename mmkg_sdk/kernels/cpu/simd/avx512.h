@@ -1,7 +1,7 @@
-// Vectors of 512 bits. As to the namespace see simd_avx2.h.
+// Vectors of 512 bits. As to the namespace see simd/avx2.h.
 #pragma once
 
-#include "simd_avx2.h"
+#include "simd/avx2.h"
 
 namespace mmkg {
 namespace {

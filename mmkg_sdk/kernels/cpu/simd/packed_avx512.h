@@ -1,4 +1,4 @@
-// What packed_tiles.h asks of AVX-512 whatever a word is. As to the namespace see simd_avx2.h.
+// What scoring/packed_tiles.h asks of AVX-512 whatever a word is. As to the namespace see simd/avx2.h.
 #pragma once
 
 #include <immintrin.h>
