@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.errors import MmkgError
 from mmkg_sdk.kernels import Scan
-from mmkg_sdk.scores import InnerProduct
+from mmkg_sdk.ranking.scores import InnerProduct
 
 from .ceilings import ARITHMETIC, Ceilings, Rate
 from .environment import cpu_flags

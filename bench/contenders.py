@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.compiled_encoder import absence
+from mmkg_sdk.families.mygo.compiled_encoder import absence
 
 from .curves import Curve
 

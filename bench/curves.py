@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import QueryError
-from mmkg_sdk.families import family_part
-from mmkg_sdk.tasks import LINK_PREDICTION
+from mmkg_sdk.registry import LINK_PREDICTION, family_part
 
 Tokens = Literal["all", "text", "visual"]
 Counts = Mapping[Tokens, Sequence[int]]

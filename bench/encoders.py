@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk import Model
+from mmkg_sdk.answering.link_prediction import ENTITY_CHUNK_TOKENS
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.entity_batch import EntityBatch
 from mmkg_sdk.errors import missing_package
-from mmkg_sdk.model import ENTITY_CHUNK_TOKENS
+from mmkg_sdk.families.entity_batch import EntityBatch
 
 from .contenders import KERNELS, PLAIN
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkg_sdk.scores import CandidateScore, InnerProduct
+from mmkg_sdk.ranking.scores import CandidateScore, InnerProduct
 
 from .random_table import random_batch, table_blocks
 

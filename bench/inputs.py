@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.entity_batch import EntityBatch
-from mmkg_sdk.families import family_part
+from mmkg_sdk.families.entity_batch import EntityBatch
+from mmkg_sdk.registry import family_part
 
 from .curves import check_count
 

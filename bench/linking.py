@@ -20,15 +20,15 @@ from typing import Any
 
 import numpy as np
 
+from mmkg_sdk.answering.entity_linking import Linker, Mention
 from mmkg_sdk.backends import open_backend
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.compiled_interaction import compiled_interaction
 from mmkg_sdk.data.mentions import LinkingData
 from mmkg_sdk.data.open import open_kind
 from mmkg_sdk.evaluation.entity_linking import evaluate_linking
+from mmkg_sdk.families.mimic.compiled import compiled_interaction
 from mmkg_sdk.families.mimic.config import MimicConfig
-from mmkg_sdk.files import write_atomically
-from mmkg_sdk.linker import Linker, Mention
+from mmkg_sdk.files.atomic import write_atomically
 from mmkg_sdk.run import Run
 
 from .environment import environment, load_average

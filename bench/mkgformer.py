@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmkg_sdk.files import write_atomically
-from mmkg_sdk.tasks import LINK_PREDICTION
+from mmkg_sdk.files.atomic import write_atomically
+from mmkg_sdk.registry import LINK_PREDICTION
 
 from .environment import environment
 

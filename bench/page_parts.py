@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from mmkg_sdk.files import write_atomically
+from mmkg_sdk.files.atomic import write_atomically
 
 from .ceilings import Ceilings
 from .tables import Cells, Table

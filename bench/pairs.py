@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmkg_sdk.answering.entity_linking import Linker
 from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend, session_options
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.compiled_interaction import CompiledInteraction, absence
-from mmkg_sdk.linker import Linker
+from mmkg_sdk.families.mimic.compiled import CompiledInteraction, absence
 from mmkg_sdk.run import Run
 
 if TYPE_CHECKING:
@@ -167,9 +167,9 @@ def _plain_session(model: Mimic, threads: int) -> Callable[[Encoded, Encoded], N
     import onnxruntime
     import torch
 
+    from mmkg_sdk.bundle.graph_specs import Axis, GraphSpec, TensorSpec
     from mmkg_sdk.export.onnx_graph import trace_graph
     from mmkg_sdk.families.mimic.model import Encoded
-    from mmkg_sdk.specs import Axis, GraphSpec, TensorSpec
 
     class Plain(torch.nn.Module):
         def __init__(self) -> None:

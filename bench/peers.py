@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkg_sdk.scores import CandidateScore, ComplexDistance
+from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance
 
 from .rankers import OWN_RANKERS, Answer, Found, Ranker, Table
 

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from mmkg_sdk.errors import missing_package
-from mmkg_sdk.files import write_atomically
+from mmkg_sdk.files.atomic import write_atomically
 
 from .report import BenchReport, Panel, known
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.tasks import ENTITY_LINKING, LINK_PREDICTION, RELATION_EXTRACTION
+from mmkg_sdk.registry import ENTITY_LINKING, LINK_PREDICTION, RELATION_EXTRACTION
 
 # Answers asked for where answers are ranked.
 K = 10
@@ -86,7 +86,7 @@ def _link_questions(model: Any, seed: int) -> Iterator[tuple[str, str]]:
 def _mentions(linker: Any, random: np.random.Generator) -> Iterator[Any]:
     from PIL import Image
 
-    from mmkg_sdk.links import Mention
+    from mmkg_sdk.answering.links import Mention
 
     while True:
         names = [linker.entities[row] for row in random.integers(len(linker.entities), size=8).tolist()]
@@ -95,7 +95,7 @@ def _mentions(linker: Any, random: np.random.Generator) -> Iterator[Any]:
 
 
 def _relation_mentions(extractor: Any, random: np.random.Generator) -> Iterator[Any]:
-    from mmkg_sdk.extractor import RelationMention
+    from mmkg_sdk.answering.relation_extraction import RelationMention
 
     for words in _sentences(extractor, random):
         yield RelationMention(words, head=(0, 1), tail=(len(words) - 1, len(words)))

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmkg_sdk.errors import DataError, QueryError
-from mmkg_sdk.files import write_atomically
-from mmkg_sdk.scores import CandidateScore, ComplexDistance, InnerProduct
+from mmkg_sdk.files.atomic import write_atomically
+from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 
 from .ceilings import Ceilings, measure_ceilings
 from .environment import environment, is_loaded, load_average, moment, other_load, usable_cores

@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from mmkg_sdk.files import write_atomically
+from mmkg_sdk.files.atomic import write_atomically
 
 from .peers import RANKERS
 from .tucker import TUCKER_WAYS

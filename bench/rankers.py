@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.backends.onnxruntime import session_options
 from mmkg_sdk.kernels import Scan
-from mmkg_sdk.ranking import top_k
-from mmkg_sdk.scores import CandidateScore, ComplexDistance, InnerProduct
+from mmkg_sdk.ranking.exact import top_k
+from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 
 Table = NDArray[np.float32]
 

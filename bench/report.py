@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmkg_sdk.errors import DataError
-from mmkg_sdk.files import write_atomically
+from mmkg_sdk.files.atomic import write_atomically
 
 from .ceilings import Ceilings
 from .curves import Tokens

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmkg_sdk.answering.entity_linking import PAIRS
 from mmkg_sdk.backends.onnxruntime import session_options
 from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.bundle.graph_specs import GraphSpec
 from mmkg_sdk.errors import BackendError, missing_package
-from mmkg_sdk.families import family_part
-from mmkg_sdk.linker import PAIRS
-from mmkg_sdk.specs import GraphSpec
+from mmkg_sdk.registry import family_part
 
 from .curves import Curve, resized
 

@@ -14,20 +14,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from mmkg_sdk.answering.opening import answerer_class
+from mmkg_sdk.answering.probes import probe_outputs
 from mmkg_sdk.backends import open_backend
 from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, Bundle, sha256_of
-from mmkg_sdk.contents import PROBES
+from mmkg_sdk.bundle.contents import PROBES
+from mmkg_sdk.bundle.manifest import manifest_contents
+from mmkg_sdk.bundle.tensors import read_tensors
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
-from mmkg_sdk.families import family_part
 from mmkg_sdk.families.exported import DTYPES
-from mmkg_sdk.files import write_labels
-from mmkg_sdk.manifest import manifest_contents
-from mmkg_sdk.probes import probe_outputs
-from mmkg_sdk.run import Run
-from mmkg_sdk.run_data import RunData
-from mmkg_sdk.stored_tensors import read_tensors
-from mmkg_sdk.tasks import runtime_class, task_module
-from mmkg_sdk.tensor_files import write_tensors
+from mmkg_sdk.files.labels import write_labels
+from mmkg_sdk.files.tensors import write_tensors
+from mmkg_sdk.registry import family_part, task_module
+from mmkg_sdk.run import Run, RunData
 
 from .folder_swap import new_folder
 from .model_card import model_card
@@ -85,7 +84,7 @@ def export_bundle(
         try:
             backend = open_backend(bundle, device="cpu")
             backend.automatic = False  # compared are the graphs, and not what stands in for them
-            with runtime_class(model.config.task)(bundle, backend) as opened:
+            with answerer_class(bundle)(bundle, backend) as opened:
                 checks = task.parity_checks(run, model, opened)
                 report = ParityReport(precision, opened.backend.name, tuple(checks))
                 (folder / PROBES).write_bytes(save(probe_outputs(opened.backend, graphs)))

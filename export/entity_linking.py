@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmkg_sdk.answering.entity_linking import Linker
 from mmkg_sdk.evaluation.entity_linking import evaluate_linking
-from mmkg_sdk.families import family_part
-from mmkg_sdk.linker import Linker
-from mmkg_sdk.run import Run
-from mmkg_sdk.run_data import RunData
-from mmkg_sdk.tensor_files import scratch_array
+from mmkg_sdk.files.tensors import scratch_array
+from mmkg_sdk.registry import family_part
+from mmkg_sdk.run import Run, RunData
 
 from .parity import ERROR_LIMITS, MRR_LIMITS, ParityCheck, misplaced, relative_error, root_mean_square
 

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkg_sdk.families import family_part
-from mmkg_sdk.run import Run
-from mmkg_sdk.run_data import RunData
-from mmkg_sdk.tagger import Tagger
+from mmkg_sdk.answering.entity_recognition import Tagger
+from mmkg_sdk.registry import family_part
+from mmkg_sdk.run import Run, RunData
 
 from .parity import ERROR_LIMITS, ParityCheck, relative_error, root_mean_square
 from .sentence_parity import asked_sentences, pictures, sentence_bundle, texts_of
@@ -33,7 +32,7 @@ def parity_checks(run: Run, model: Any, opened: Tagger) -> list[ParityCheck]:
     """
     split, rows = asked_sentences(run)
     texts, limit = texts_of(run, split, rows), ERROR_LIMITS[opened.bundle.precision]
-    scoring = family_part(run.family, "sentence_scoring")
+    scoring = family_part(run.family, "sentences.scoring")
     checks = []
     for what, values in pictures(run, opened, split, rows):
         best, expected = scoring.tag_scores_of(model, texts, values)

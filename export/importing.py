@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.data.open import open_data
 from mmkg_sdk.errors import DataError, ExportError, missing_package
-from mmkg_sdk.families import family_part
+from mmkg_sdk.registry import family_part
 from mmkg_sdk.run import Run
 
 

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkg_sdk.entity_batch import EntityBatch
+from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.evaluation.link_prediction import evaluate_link_prediction
-from mmkg_sdk.families import family_part
-from mmkg_sdk.known_triples import HEAD, TAIL, Queries
-from mmkg_sdk.model import Model
-from mmkg_sdk.run import Run
-from mmkg_sdk.run_data import RunData
+from mmkg_sdk.families.entity_batch import EntityBatch
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, Queries
+from mmkg_sdk.registry import family_part
+from mmkg_sdk.run import Run, RunData
 
 from .parity import ERROR_LIMITS, MRR_LIMITS, ParityCheck, misplaced, relative_error, root_mean_square
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmkg_sdk.families import FAMILIES, family_part
-from mmkg_sdk.tasks import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
+from mmkg_sdk.registry import (
+    ENTITY_LINKING,
+    ENTITY_RECOGNITION,
+    FAMILIES,
+    LINK_PREDICTION,
+    RELATION_EXTRACTION,
+    family_part,
+)
 
 from .parity import ParityReport
 

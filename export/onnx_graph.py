@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mmkg_sdk.bundle.graph_specs import Axis, GraphSpec
 from mmkg_sdk.errors import ExportError
-from mmkg_sdk.specs import Axis, GraphSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

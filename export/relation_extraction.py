@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mmkg_sdk.extractor import Extractor
-from mmkg_sdk.families import family_part
-from mmkg_sdk.run import Run
-from mmkg_sdk.run_data import RunData
+from mmkg_sdk.answering.relation_extraction import Extractor
+from mmkg_sdk.registry import family_part
+from mmkg_sdk.run import Run, RunData
 
 from .parity import ERROR_LIMITS, ParityCheck, relative_error, root_mean_square
 from .sentence_parity import asked_sentences, pictures, sentence_bundle, texts_of
@@ -29,7 +28,7 @@ def parity_checks(run: Run, model: Any, opened: Extractor) -> list[ParityCheck]:
     """
     split, rows = asked_sentences(run)
     texts, limit = texts_of(run, split, rows), ERROR_LIMITS[opened.bundle.precision]
-    scoring = family_part(run.family, "sentence_scoring")
+    scoring = family_part(run.family, "sentences.scoring")
     checks = []
     for what, values in pictures(run, opened, split, rows):
         expected = scoring.relation_scores_of(model, texts, values)

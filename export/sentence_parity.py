@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmkg_sdk.answering.sentences import SentenceModel
 from mmkg_sdk.errors import ExportError
-from mmkg_sdk.families import family_part
-from mmkg_sdk.run import Run
-from mmkg_sdk.run_data import RunData
-from mmkg_sdk.sentence_model import SentenceModel
+from mmkg_sdk.registry import family_part
+from mmkg_sdk.run import Run, RunData
 
 MAX_SENTENCES = 48
 _TEXT = ("input_ids", "attention_mask", "token_type_ids")
@@ -52,7 +51,7 @@ def pictures(
     """
     import torch
 
-    parts = family_part(run.family, "pictures")
+    parts = family_part(run.family, "images")
     config = opened.bundle.config
     shown = torch.as_tensor(run.tensors(f"sentences-{split}")["image_rows"][rows])
     groups = parts.image_groups(run.tensors("images")).images(shown)

@@ -15,16 +15,16 @@ from pathlib import Path
 if (Path(__file__).parent.parent / "pyproject.toml").is_file():
     __path__.append(str(Path(__file__).parent.parent))
 
+from .answering.entities import Entity, SentenceEntities
+from .answering.entity_linking import Linker
+from .answering.entity_recognition import Tagger
+from .answering.link_prediction import Model
+from .answering.links import Link, Links, Mention
+from .answering.opening import load
+from .answering.predictions import Predictions, Ranking
+from .answering.relation_extraction import ExtractedRelation, Extractor, RelationMention
 from .data.sentences import SentenceImages
-from .entities import Entity, SentenceEntities
 from .errors import BackendError, BundleError, DataError, ExportError, MmkgError, QueryError
-from .extractor import ExtractedRelation, Extractor, RelationMention
-from .linker import Linker
-from .links import Link, Links, Mention
-from .model import Model
-from .opening import load
-from .predictions import Predictions, Ranking
-from .tagger import Tagger
 
 __version__ = "0.2.0"
 

@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .answering.opening import load
 from .errors import DataError
-from .families import family_part
-from .opening import load
-from .tasks import LINK_PREDICTION, task_module
+from .registry import LINK_PREDICTION, family_part, task_module
 
 if TYPE_CHECKING:
     from .bench.curves import Counts
@@ -82,10 +81,10 @@ def run_quickstart(
 
 
 def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], *, measured: bool) -> Lesson:
+    from .answering.samples import sample_answers
     from .bench import run_benchmark
     from .data.open import open_data
     from .export import export_bundle
-    from .sample_answers import sample_answers
     from .training.session import start_training
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +125,7 @@ def _reads_tokens(family: str) -> bool:
 
 def _tokenized_atlas(folder: Path) -> str:
     from .data.open import raw_dataset
-    from .data.tokenize import tokenize_dataset
+    from .data.tokens.tokenize import tokenize_dataset
     from .data.write import write_dataset
 
     with raw_dataset("atlas") as (dataset, images):

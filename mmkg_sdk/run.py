@@ -16,20 +16,21 @@ import platform
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .data.graph import SPLITS, KnowledgeGraph
 from .errors import DataError, missing_package
-from .families import check_family
-from .files import atomic_file, read_labels, write_atomically, write_labels
-from .labels import SINGULAR, Labels
-from .run_data import RunData
-from .tensor_files import map_tensors, write_tensors
+from .files.atomic import atomic_file, write_atomically
+from .files.labels import SINGULAR, Labels, read_labels, write_labels
+from .files.tensors import map_tensors, write_tensors
+from .registry import check_family
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +50,23 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "source": (dict,),
     "versions": (dict,),
 }
+
+
+@dataclass(frozen=True)
+class RunData:
+    """Labels, arrays and files by name; each becomes a file of the run folder.
+
+    Attributes:
+        name: of the data set.
+        labels: NAME.txt.
+        tensors: NAME.safetensors.
+        files: whole files, by file name.
+    """
+
+    name: str
+    labels: Mapping[str, Labels]
+    tensors: Mapping[str, Mapping[str, NDArray[Any]]]
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Run:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mmkg_sdk.answering.entity_recognition import Tagger
+from mmkg_sdk.answering.relation_extraction import Extractor
 from mmkg_sdk.data.mentions import LinkingData
 from mmkg_sdk.export import export_bundle, import_checkpoint
 from mmkg_sdk.run import Run
 from tests.families.mimic.small import random_run, world
 from tests.families.mkgformer.sentence_bundles import toy_bundle
+from tests.places import GOLDEN
 
 # Tests are many small runs: more threads than cores would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -21,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 def import_golden(name: str, out: Path, family: str = "mygo") -> Run:
     """An official checkpoint in miniature as a run."""
-    case = Path(__file__).parent / "golden" / family / name
+    case = GOLDEN / family / name
     settings = {}
     if name.startswith(("mre_", "mner_")):  # what no file tells: how far the authors padded
         with np.load(case / "inputs.npz") as inputs:
@@ -96,3 +99,24 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return folders[task]
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def extractor(toys: Callable[[str], Path]) -> Iterator[Extractor]:
+    with Extractor.load(toys("mre") / "bundle", device="cpu") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def tagger(toys: Callable[[str], Path]) -> Iterator[Tagger]:
+    with Tagger.load(toys("mner") / "bundle", device="cpu") as opened:
+        yield opened
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"

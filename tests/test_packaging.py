@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.places import ROOT
+
 ENVIRONMENT = "import sys; sys.argv = ['mmkg-sdk', 'env']; from mmkg_sdk.cli.main import main; main()"
 
 

@@ -19,8 +19,8 @@ import pytest
 
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.cli.main import cli
+from tests.places import ROOT
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

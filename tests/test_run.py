@@ -15,9 +15,9 @@ import torch
 
 from mmkg_sdk.data.graph import KnowledgeGraph
 from mmkg_sdk.errors import DataError
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.families.link_prediction import link_prediction_data
+from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.run import Run
-from mmkg_sdk.run_data import link_prediction_data
 
 GRAPH = KnowledgeGraph(
     name="small",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..bundle import Bundle
 from ..errors import BackendError, missing_package
-from . import check_process, parse_device, weights_identity
+from .base import check_process, parse_device, weights_identity
 
 
 def session_options(threads: int | None) -> Any:

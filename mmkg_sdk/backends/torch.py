@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..bundle import Bundle
 from ..errors import BackendError, BundleError, DataError, missing_package
-from ..families import family_part
-from . import check_process, parse_device, weights_identity
+from ..registry import family_part
+from .base import check_process, parse_device, weights_identity
 
 
 class TorchBackend:

@@ -128,7 +128,7 @@ def tokenize_command(
     from ..data.open import raw_dataset
     from ..data.readers import read_descriptions
     from ..data.summary import summarize
-    from ..data.tokenize import tokenize_dataset
+    from ..data.tokens.tokenize import tokenize_dataset
     from ..data.write import write_dataset
 
     with _talk_on_stderr(), raw_dataset(source, **reading) as (dataset, own_images):

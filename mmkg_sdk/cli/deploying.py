@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import BundleError
-from ..tasks import LINK_PREDICTION
-from .options import backend_option, check_task, device_option, json_option, overwrite_option, print_json, say
+from .options import backend_option, device_option, json_option, overwrite_option, print_json, say
 
 bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 
@@ -53,12 +52,11 @@ def predict(
     as_json: bool,
 ) -> None:
     """Answer (HEAD, RELATION, ?) or (?, RELATION, TAIL)."""
-    from ..opening import load
+    from ..answering.link_prediction import Model
 
     if (head is None) == (tail is None):
         raise click.UsageError("pass either --head or --tail; the other one is what you ask for.")
-    with load(bundle, backend, device) as model:
-        check_task(model, LINK_PREDICTION, "predict")
+    with Model.load(bundle, backend, device) as model:
         if head is not None:
             found = model.predict_tails(head, relation, count, filter_known=not all_answers)
         elif tail is not None:
@@ -100,7 +98,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
 @json_option
 def verify(bundle: Path, backend: str, device: str, as_json: bool) -> None:
     """Check every file of a bundle, and that its graphs reproduce its own table."""
-    from ..verification import verify_bundle
+    from ..answering.verification import verify_bundle
 
     report = verify_bundle(bundle, backend=backend, device=device)
     if as_json:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..tasks import ENTITY_LINKING
 from .deploying import bundle_argument
-from .options import backend_option, check_task, device_option, json_option, print_json
+from .options import backend_option, device_option, json_option, print_json
 
 
 @click.command()
@@ -33,11 +32,10 @@ def link(
     as_json: bool,
 ) -> None:
     """Answer which entity a mention in a sentence means."""
-    from ..links import Mention
-    from ..opening import load
+    from ..answering.entity_linking import Linker
+    from ..answering.links import Mention
 
-    with load(bundle, backend, device) as linker:
-        check_task(linker, ENTITY_LINKING, "link")
+    with Linker.load(bundle, backend, device) as linker:
         found = linker.link_mentions(Mention(mention, sentence, image), count, explain=explain)
         if as_json:
             print_json(found[0].to_json())

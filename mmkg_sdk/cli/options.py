@@ -8,25 +8,12 @@ from typing import Any
 
 import click
 
-from ..errors import QueryError
-
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 backend_option = click.option(
     "--backend", type=click.Choice(["auto", "onnxruntime", "torch"]), default="auto", help="What runs the graphs."
 )
 device_option = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what stands there.")
-
-
-def check_task(opened: Any, task: str, command: str) -> None:
-    """Whether a bundle answers what a command asks.
-
-    Raises:
-        QueryError: it is for another task.
-    """
-    found = opened.bundle
-    if found.config.task != task:
-        raise QueryError(f"{found.path} is for {found.config.task}; `mmkg-sdk {command}` needs a bundle for {task}.")
 
 
 def say(message: str) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..families import FAMILIES
 from ..quickstart import Lesson
+from ..registry import FAMILIES
 from .options import json_option, overwrite_option, print_json, say
 
 # What to try next, by the data that was learned from.

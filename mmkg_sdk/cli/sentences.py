@@ -7,9 +7,8 @@ from typing import Any
 
 import click
 
-from ..tasks import ENTITY_RECOGNITION, RELATION_EXTRACTION
 from .deploying import bundle_argument
-from .options import backend_option, check_task, device_option, json_option, print_json
+from .options import backend_option, device_option, json_option, print_json
 
 _file = click.Path(path_type=Path)
 
@@ -51,14 +50,12 @@ def extract(
     as_json: bool,
 ) -> None:
     """Tell the relation between two things in a sentence."""
+    from ..answering.relation_extraction import Extractor, RelationMention
     from ..data.sentences import SentenceImages
-    from ..extractor import RelationMention
-    from ..opening import load
 
     if count < 1:
         raise click.UsageError(f"-k is {count}; expected at least 1.")
-    with load(bundle, backend, device) as extractor:
-        check_task(extractor, RELATION_EXTRACTION, "extract")
+    with Extractor.load(bundle, backend, device) as extractor:
         mention = RelationMention(sentence, head, tail, SentenceImages(image, aux, rcnn))
         (found,) = extractor.extract_relations(mention)
     if as_json:
@@ -87,11 +84,10 @@ def tag(
     as_json: bool,
 ) -> None:
     """Find the named entities of a sentence."""
+    from ..answering.entity_recognition import Tagger
     from ..data.sentences import SentenceImages
-    from ..opening import load
 
-    with load(bundle, backend, device) as tagger:
-        check_task(tagger, ENTITY_RECOGNITION, "tag")
+    with Tagger.load(bundle, backend, device) as tagger:
         (found,) = tagger.tag(sentence, [SentenceImages(image, aux, rcnn)])
     if as_json:
         print_json(found.to_json())

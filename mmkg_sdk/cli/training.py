@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..errors import DataError
-from ..families import FAMILIES
+from ..registry import FAMILIES
 from .options import backend_option, device_option, json_option, metrics_table, overwrite_option, print_json, say
 
 family_argument = click.argument("family", type=click.Choice(list(FAMILIES)))

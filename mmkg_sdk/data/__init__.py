@@ -18,12 +18,12 @@ from .mentions import LinkingData
 from .sentences import RelationData, TaggingData
 
 if TYPE_CHECKING:
-    from .linking_layout import read_linking, write_linking
+    from .layouts.linking import read_linking, write_linking
+    from .layouts.sentences import read_relations, read_tagging, write_relations, write_tagging
     from .open import open_data, open_dataset
     from .readers import read_dataset
     from .registry import fetch
-    from .sentence_layout import read_relations, read_tagging, write_relations, write_tagging
-    from .tokenize import tokenize_dataset
+    from .tokens.tokenize import tokenize_dataset
     from .write import write_dataset
 
 _MODULES = {
@@ -31,14 +31,14 @@ _MODULES = {
     "open_data": "open",
     "open_dataset": "open",
     "read_dataset": "readers",
-    "read_linking": "linking_layout",
-    "read_relations": "sentence_layout",
-    "read_tagging": "sentence_layout",
-    "tokenize_dataset": "tokenize",
+    "read_linking": "layouts.linking",
+    "read_relations": "layouts.sentences",
+    "read_tagging": "layouts.sentences",
+    "tokenize_dataset": "tokens.tokenize",
     "write_dataset": "write",
-    "write_linking": "linking_layout",
-    "write_relations": "sentence_layout",
-    "write_tagging": "sentence_layout",
+    "write_linking": "layouts.linking",
+    "write_relations": "layouts.sentences",
+    "write_tagging": "layouts.sentences",
 }
 
 __all__ = [

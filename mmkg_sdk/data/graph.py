@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
 
 SPLITS = ("train", "valid", "test")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DataError, missing_package
-from ..labels import Labels
+from ..files.labels import Labels
 
 if TYPE_CHECKING:
     from PIL.Image import Image

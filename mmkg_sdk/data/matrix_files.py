@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, missing_package
-from .text_files import read_bytes
+from ..files.text import read_bytes
 
 
 def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:

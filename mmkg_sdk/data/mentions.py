@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
 from .graph import SPLITS
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -63,3 +67,18 @@ class LinkingData:
             raise DataError(f"unknown split {name!r}; expected one of {', '.join(SPLITS)}.")
         mentions: tuple[LabelledMention, ...] = getattr(self, name)
         return mentions
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A name in a sentence.
+
+    Attributes:
+        text: the name as the sentence has it.
+        sentence: may be empty; what comes after the model's text length is not read.
+        image: the picture that goes with the sentence: a file, an image of Pillow, or None.
+    """
+
+    text: str
+    sentence: str
+    image: Path | Image | None = None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
 from .graph import DataSet, Features, RawTokens
 from .open import AnyData, kind_of
 

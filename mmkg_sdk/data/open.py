@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import DataError
-from ..tasks import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION
+from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION
 from .folders import cache_folder, new_folder
 from .graph import DataSet
-from .kinds import find_kind
-from .linking_layout import read_linking
+from .layouts.kinds import find_kind
+from .layouts.linking import read_linking
+from .layouts.sentences import read_relations, read_tagging
 from .mentions import LinkingData
 from .readers import read_dataset
-from .sentence_layout import read_relations, read_tagging
 from .sentences import RelationData, TaggingData
 
 ATLAS = "atlas"
@@ -169,7 +169,7 @@ def raw_dataset(
 
 def _tokenized_atlas(cache: Path) -> Path:
     """The tokenised atlas of this package version in the cache, with its flags, made on first use."""
-    from .tokenize import tokenize_dataset
+    from .tokens.tokenize import tokenize_dataset
     from .write import write_dataset
 
     def write(folder: Path) -> None:

@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
-from ..labels import Labels
-from .descriptions import read_own_texts
+from ..files.labels import Labels
+from ..files.text import find_file
 from .feature_files import read_features
 from .graph import DataSet
-from .mkgformer_layout import find_entity_images, read_mkgformer_layout
-from .mygo_layout import ReadGraph, read_mygo_layout
-from .names import NameTable
-from .openke_layout import read_openke_layout
-from .text_files import find_file
-from .token_files import read_tokens
+from .layouts.descriptions import read_own_texts
+from .layouts.mkgformer import find_entity_images, read_mkgformer_layout
+from .layouts.mygo import ReadGraph, read_mygo_layout
+from .layouts.names import NameTable
+from .layouts.openke import read_openke_layout
+from .tokens.files import read_tokens
 
 
 def read_dataset(

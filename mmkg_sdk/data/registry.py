@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
+from ..files.text import find_file, read_bytes
 from .download import Download, check_content, download
 from .folders import cache_folder
-from .text_files import find_file, read_bytes
 
 _RAW = "https://raw.githubusercontent.com"
 _MYGO = f"{_RAW}/zjukg/MyGO/50276d8d2bdb43496ca8685c748c59b64934efd4/data"

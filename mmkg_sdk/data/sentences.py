@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
 from .graph import SPLITS
 
 # BIO tags of entity recognition, in the order of the official classes; X, [CLS] and [SEP] belong to word pieces.

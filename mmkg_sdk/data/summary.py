@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tasks import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
+from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from .graph import SPLITS, DataSet, Features, RawTokens
 from .mentions import LinkingData
 from .sentences import RelationData, RelationSentence, SentenceImages, TaggedSentence, TaggingData

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..labels import Labels
-from .descriptions import escape
+from ..files.labels import Labels
+from ..files.text import write_lines
 from .feature_files import write_features
 from .folders import new_folder
 from .graph import SPLITS, DataSet
-from .text_files import write_lines
-from .token_files import FORMAT_VERSION, MODALITIES
+from .layouts.descriptions import escape
+from .tokens.files import FORMAT_VERSION, MODALITIES
 
 
 def write_dataset(dataset: DataSet, folder: Path) -> None:

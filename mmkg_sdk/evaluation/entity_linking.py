@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
-from ..known_triples import AnswerLists
-from ..ranking import RankingProtocol, filtered_ranks
+from ..ranking.exact import RankingProtocol, filtered_ranks
+from ..ranking.known_triples import AnswerLists
 
 if TYPE_CHECKING:
+    from ..answering.entity_linking import Linker
     from ..data.mentions import LinkingData
-    from ..linker import Linker
     from ..run import Run
 
 SELECTED = "mrr"
@@ -63,7 +63,7 @@ def evaluate_run(run: Run, model: Any, split: str) -> LinkingReport:
         model: on its device; left in eval mode.
         split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training mentions.
     """
-    from ..families import family_part
+    from ..registry import family_part
 
     answers = run.tensors(f"mentions-{split}")["answers"]
     if split == "valid" and not len(answers):
@@ -81,9 +81,9 @@ def evaluate_bundle(linker: Linker, split: str, data: str | None) -> LinkingRepo
     Raises:
         DataError: no data, of another kind, or an answer that is no entity of the bundle.
     """
+    from ..answering.entity_linking import Mention
     from ..data.mentions import LinkingData
     from ..data.open import open_kind
-    from ..linker import Mention
 
     if data is None:
         raise DataError("an entity linking bundle holds no mentions; name the data set with --data.")

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..entities import tag_chunks
+from ..answering.entities import tag_chunks
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
 
 if TYPE_CHECKING:
+    from ..answering.entity_recognition import Tagger
     from ..run import Run
-    from ..tagger import Tagger
 
 SELECTED = "f1"
 _STAND_IN = 1000
@@ -58,14 +58,14 @@ def evaluate_run(run: Run, model: Any, split: str) -> EntityReport:
         model: on its device; left in eval mode.
         split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training sentences.
     """
-    from ..families import family_part
+    from ..registry import family_part
 
     right = run.tensors(f"sentences-{split}")["labels"]
     if split == "valid" and not len(right):
         split, right = "train", run.tensors("sentences-train")["labels"][:_STAND_IN]
     if not len(right):
         raise DataError(_NOTHING)
-    tags = family_part(run.family, "sentence_scoring").tag_scores(model, run, split, len(right))
+    tags = family_part(run.family, "sentences.scoring").tag_scores(model, run, split, len(right))
     return entity_report(tags, right, run.labels["tags"])
 
 
@@ -80,7 +80,7 @@ def evaluate_bundle(tagger: Tagger, split: str, data: str | None) -> EntityRepor
     """
     from ..data.open import open_kind
     from ..data.sentences import TaggingData
-    from ..families import family_part
+    from ..registry import family_part
 
     if data is None:
         raise DataError("an entity recognition bundle holds no sentences; name the data set with --data.")

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends.tables import rank_table
 from ..errors import DataError
-from ..known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
-from ..labels import Labels
-from ..ranking import RankingProtocol, Ranks, filtered_ranks
-from ..scores import CandidateScore
-from ..table_ranking import rank_table
+from ..files.labels import Labels
+from ..ranking.exact import RankingProtocol, Ranks, filtered_ranks
+from ..ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
+from ..ranking.scores import CandidateScore
 
 if TYPE_CHECKING:
+    from ..answering.link_prediction import Model
     from ..families.link_prediction import LinkScorer
-    from ..model import Model
     from ..run import Run
 
 SELECTED = "mrr"
@@ -73,7 +73,7 @@ def evaluate_run(run: Run, model: Any, split: str, *, answer_pictured: bool = Fa
         split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training triples.
         answer_pictured: see `rank_triples`.
     """
-    from ..families import family_part
+    from ..registry import family_part
 
     graph = run.graph
     triples = graph.split(split)

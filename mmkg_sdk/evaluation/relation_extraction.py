@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.sentence_layout import NEGATIVE_CLASSES
+from ..data.layouts.sentences import NEGATIVE_CLASSES
 from ..errors import DataError
-from ..labels import Labels
+from ..files.labels import Labels
 
 if TYPE_CHECKING:
-    from ..extractor import Extractor
+    from ..answering.relation_extraction import Extractor
     from ..run import Run
 
 SELECTED = "micro_f1"
@@ -64,12 +64,12 @@ def evaluate_run(run: Run, model: Any, split: str) -> RelationReport:
         model: on its device; left in eval mode.
         split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training sentences.
     """
-    from ..families import family_part
+    from ..registry import family_part
 
     right = run.tensors(f"sentences-{split}")["labels"]
     if split == "valid" and not len(right):
         split, right = "train", run.tensors("sentences-train")["labels"][:_STAND_IN]
-    scores = family_part(run.family, "sentence_scoring").relation_scores(model, run, split, len(right))
+    scores = family_part(run.family, "sentences.scoring").relation_scores(model, run, split, len(right))
     return relation_report(scores, right, run.labels["relations"])
 
 
@@ -82,9 +82,9 @@ def evaluate_bundle(extractor: Extractor, split: str, data: str | None) -> Relat
     Raises:
         DataError: no data, of another kind, or with a relation that the bundle does not have.
     """
+    from ..answering.relation_extraction import RelationMention
     from ..data.open import open_kind
     from ..data.sentences import RelationData
-    from ..extractor import RelationMention
 
     if data is None:
         raise DataError("a relation extraction bundle holds no sentences; name the data set with --data.")

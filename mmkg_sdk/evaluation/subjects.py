@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..bundle import MANIFEST
 from ..errors import DataError
-from ..tasks import LINK_PREDICTION, task_module
+from ..registry import LINK_PREDICTION, task_module
 
 
 class Report(Protocol):
@@ -55,7 +55,7 @@ def evaluate_path(
 def _evaluate_bundle(
     path: Path, split: str, data: str | None, backend: str, device: str, answer_pictured: bool
 ) -> Report:
-    from ..opening import load
+    from ..answering.opening import load
 
     with load(path, backend, device) as opened:
         bundle = opened.bundle
@@ -66,7 +66,7 @@ def _evaluate_bundle(
 
 def _evaluate_run(path: Path, split: str, device: str, answer_pictured: bool) -> Report:
     from ..backends.torch import torch_device
-    from ..families import family_part
+    from ..registry import family_part
     from ..run import Run
 
     run = Run.open(path)

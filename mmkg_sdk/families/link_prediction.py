@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ..data.graph import SPLITS, DataSet, KnowledgeGraph
 from ..data.open import AnyData, kind_of
 from ..errors import DataError, ExportError
-from ..known_triples import HEAD, Queries
-from ..labels import Labels
-from ..run_data import RunData
+from ..files.labels import Labels
+from ..ranking.known_triples import HEAD, Queries
+from ..run import RunData
 from .official import stored_array
 
 
@@ -121,3 +121,16 @@ def link_scorer(model: Any) -> LinkScorer:
         return found
 
     return LinkScorer(scores, query_vectors, host_table(entities[: model.config.num_entities]))
+
+
+def link_prediction_data(graph: KnowledgeGraph, inputs: Mapping[str, NDArray[Any]]) -> RunData:
+    """A graph, and what the family's encoder is fed.
+
+    Args:
+        inputs: name -> array, one row per entity.
+    """
+    return RunData(
+        graph.name,
+        {"entities": graph.entities, "relations": graph.relations},
+        {"triples": {split: graph.split(split) for split in SPLITS}, "inputs": inputs},
+    )

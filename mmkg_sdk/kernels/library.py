@@ -130,7 +130,7 @@ def check(status: int) -> None:
     if status == _OK:
         return
     if status == _NAN:
-        from ..ranking import nan_score
+        from ..ranking.exact import nan_score
 
         raise nan_score()
     raise BackendError(f"the kernel refused its arguments or failed: {loaded_library().mmkg_last_error().decode()}.")

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
-from ..known_triples import AnswerLists
-from ..ranking import RankingProtocol, Ranks, TopK, ranks_of_counts
-from ..scores import CandidateScore, ComplexDistance, InnerProduct
+from ..ranking.exact import RankingProtocol, Ranks, TopK, ranks_of_counts
+from ..ranking.known_triples import AnswerLists
+from ..ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 from .library import (
     address,
     check,

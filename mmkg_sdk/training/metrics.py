@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..files import write_atomically
+from ..files.atomic import write_atomically
 
 
 def append_metrics(path: Path, row: dict[str, Any]) -> None:

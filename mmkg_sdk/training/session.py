@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, ExportError
-from ..families import family_part
-from ..run import Run
-from ..run_data import RunData
+from ..registry import family_part
+from ..run import Run, RunData
 from .settings import TrainingSettings
 
 
@@ -107,7 +106,7 @@ def _train(run: Run, settings: TrainingSettings, device: str, given: Mapping[str
     """
     import torch
 
-    from ..tasks import task_module
+    from ..registry import task_module
     from .loop import train
 
     torch.manual_seed(settings.seed)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import DataError
-from ..files import atomic_file
+from ..files.atomic import atomic_file
 from .settings import TrainingSettings
 
 FORMAT_VERSION = 2

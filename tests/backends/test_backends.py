@@ -20,7 +20,7 @@ import mmkg_sdk
 from mmkg_sdk import BackendError, BundleError, Model
 from mmkg_sdk.backends import BACKENDS, open_backend
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.known_triples import Queries
+from mmkg_sdk.ranking.known_triples import Queries
 from tests.attacks.reseal import change_manifest, reseal
 
 
@@ -351,8 +351,8 @@ def test_memory_does_not_grow_with_the_number_of_pairs(golden_bundle: Path) -> N
     """20,000 queries against 20,000 candidates: a score matrix would take 1.6 GB."""
     code = f"""
 import resource, numpy as np, mmkg_sdk
-from mmkg_sdk.labels import Labels
-from mmkg_sdk.model import _Entities
+from mmkg_sdk.files.labels import Labels
+from mmkg_sdk.answering.link_prediction import _Entities
 model = mmkg_sdk.load({str(golden_bundle)!r}, "onnxruntime", "cpu", threads=1)
 table = np.random.default_rng(0).standard_normal((20_000, 32), dtype=np.float32)
 labels = Labels([*model.entities, *map(str, range(40, 20_000))])

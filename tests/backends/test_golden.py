@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import mmkg_sdk
+from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.evaluation import evaluate_link_prediction
 from mmkg_sdk.families.mygo.runtime import bundle_entities
-from mmkg_sdk.model import Model
 from mmkg_sdk.run import Run
 from tests.conftest import import_golden
-from tests.golden_cases import MYGO_CASES, GoldenCase, golden_case
+from tests.families.mygo.cases import MYGO_CASES, GoldenCase, golden_case
 
 # Precision, backend, and the largest allowed error: absolute and relative in fp32, as a share of the root mean square
 # in half precision (11 and 8 bits of mantissa, two layers of 32 to 256 products).
@@ -121,7 +121,7 @@ def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_an_imported_run_has_the_official_embeddings_and_scores(imported: tuple[Run, GoldenCase]) -> None:
     import torch
 
-    from mmkg_sdk.families import family_part
+    from mmkg_sdk.registry import family_part
 
     run, case = imported
     model = family_part(run.family, "model").build(run.config, run.inputs)

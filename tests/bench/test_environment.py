@@ -15,8 +15,7 @@ import pytest
 
 from mmkg_sdk.bench import environment
 from mmkg_sdk.bench.environment import Moment, busy_ticks, is_loaded, moment, other_load
-
-ROOT = Path(__file__).parents[2]
+from tests.places import ROOT
 
 
 def test_it_holds_what_a_reader_needs_to_compare() -> None:
@@ -44,6 +43,7 @@ def test_it_imports_nothing_heavy_and_needs_no_git() -> None:
 import sys, os
 os.environ["PATH"] = ""
 from mmkg_sdk.bench.environment import environment
+from tests.places import ROOT
 found = environment()
 assert found["git_commit"] is None and found["git_dirty"] is None and found["gpus"] == []
 assert not {"torch", "onnxruntime", "matplotlib"} & set(sys.modules), "heavy import"

@@ -9,7 +9,7 @@ import pytest
 
 from mmkg_sdk.bench.exact_answers import ExactAnswers, exact_answers
 from mmkg_sdk.bench.random_table import random_batch, table_blocks, whole_table
-from mmkg_sdk.scores import ComplexDistance, InnerProduct
+from mmkg_sdk.ranking.scores import ComplexDistance, InnerProduct
 
 
 @pytest.mark.parametrize("score", [InnerProduct(), ComplexDistance(0.0)], ids=["product", "distance"])

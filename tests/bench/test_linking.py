@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from mmkg_sdk.bench.linking import measure_linking
-from mmkg_sdk.data.linking_layout import write_linking
+from mmkg_sdk.data.layouts.linking import write_linking
 from mmkg_sdk.families.mimic.config import MimicConfig
 from mmkg_sdk.kernels import library
 from tests.families.mimic.small import TINY, world

@@ -23,7 +23,7 @@ from mmkg_sdk.bench.tucker import TUCKER_WAYS, TuckerPoint, tucker_errors, tucke
 from mmkg_sdk.cli.main import cli
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import library
-from mmkg_sdk.scores import ComplexDistance, InnerProduct
+from mmkg_sdk.ranking.scores import ComplexDistance, InnerProduct
 from tests.bench.test_page import WITNESS, in_browser
 
 pytestmark = pytest.mark.skipif(isinstance(library(), str), reason=str(library()))

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from mmkg_sdk import QueryError
+from mmkg_sdk.answering.entity_linking import PAIRS
 from mmkg_sdk.bench import BenchReport, run_benchmark
 from mmkg_sdk.bench.ceilings import Ceilings
 from mmkg_sdk.bench.curves import Counts, Tokens
 from mmkg_sdk.bench.places import LOADS
-from mmkg_sdk.linker import PAIRS
 
 ENCODERS = ("single-stream", "throughput")
 TORCH, ONNXRUNTIME, COMPILED = ANSWERING = ("torch", "ONNX Runtime", "compiled kernels")

@@ -12,7 +12,7 @@ from mmkg_sdk.bench.ceilings import Ceilings, Rate
 from mmkg_sdk.bench.contenders import PLAIN
 from mmkg_sdk.bench.work import Work, entity_work, share_of_ceiling
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.families import family_part
+from mmkg_sdk.registry import family_part
 
 CEILINGS = Ceilings(Rate(50.0, "reading"), {"float32": Rate(400.0, "a product"), "int8": Rate(None, "no such")})
 

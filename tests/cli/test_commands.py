@@ -13,7 +13,7 @@ import pytest
 import mmkg_sdk
 from mmkg_sdk.kernels import instruction_sets
 from mmkg_sdk.run import Run
-from tests.golden_cases import GOLDEN
+from tests.places import GOLDEN
 
 COMMANDS = [
     "quickstart",
@@ -103,13 +103,13 @@ def test_inspect_and_verify_describe_the_bundle(golden_bundle: Path) -> None:
     [
         (
             ("predict", "--head", "a", "--relation", "b"),
-            "is for entity-linking; `mmkg-sdk predict` needs a bundle for link-p",
+            "is for entity-linking; Model needs a bundle for link-prediction",
         ),
         (
             ("extract", "--sentence", "a", "--head", "a", "--tail", "a"),
-            "`mmkg-sdk extract` needs a bundle for relation-",
+            "Extractor needs a bundle for relation-extraction",
         ),
-        (("tag", "--sentence", "a"), "`mmkg-sdk tag` needs a bundle for entity-recognition"),
+        (("tag", "--sentence", "a"), "Tagger needs a bundle for entity-recognition"),
         (
             ("bench run", "--token-counts", "4", "--out", "results"),
             "mimic bundles are measured by numbers of text tokens",

@@ -60,4 +60,4 @@ def test_tag_prints_the_entities_of_the_library(bundle: Callable[[str], Path], t
 
 def test_a_bundle_of_another_task_is_named(bundle: Callable[[str], Path]) -> None:
     done = mmkg("tag", bundle("mre"), "--sentence", SENTENCE, code=1)
-    assert "is for relation-extraction; `mmkg-sdk tag` needs a bundle for entity-recognition" in done.stderr
+    assert "is for relation-extraction; Tagger needs a bundle for entity-recognition" in done.stderr

@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mmkg_sdk.data.graph import DataSet, KnowledgeGraph, RawTokens
-from mmkg_sdk.labels import Labels
-
-REAL_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+from mmkg_sdk.files.labels import Labels
 
 
 def write_files(folder: Path, files: dict[str, str | bytes]) -> Path:

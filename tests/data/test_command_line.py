@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from mmkg_sdk.cli.data import data
 from mmkg_sdk.data import read_dataset, tokenize_dataset, write_dataset
 from mmkg_sdk.errors import DataError
+from tests.places import REAL_DATA
 
-from .folders import REAL_DATA, own_linking, own_relations, small_dataset, small_mygo, write_files
+from .folders import own_linking, own_relations, small_dataset, small_mygo, write_files
 
 
 def call(*arguments):

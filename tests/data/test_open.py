@@ -6,11 +6,11 @@ import pytest
 
 from mmkg_sdk.data import DataSet, LinkingData, RelationData, TaggingData, open_data, open_dataset, write_dataset
 from mmkg_sdk.data.folders import cache_folder
-from mmkg_sdk.data.kinds import find_kind
+from mmkg_sdk.data.layouts.kinds import find_kind
 from mmkg_sdk.errors import DataError
+from tests.places import REAL_DATA
 
 from .folders import (
-    REAL_DATA,
     own_linking,
     own_relations,
     own_tags,

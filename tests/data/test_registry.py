@@ -15,8 +15,7 @@ from mmkg_sdk.data import fetch, read_dataset
 from mmkg_sdk.data.download import Download, download
 from mmkg_sdk.data.registry import PUBLIC, PublicFile, fetch_files
 from mmkg_sdk.errors import DataError
-
-from .folders import REAL_DATA
+from tests.places import REAL_DATA
 
 CONTENT = bytes(range(256)) * 2000
 

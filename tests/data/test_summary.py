@@ -9,8 +9,9 @@ import pytest
 from mmkg_sdk.data import open_data
 from mmkg_sdk.data.sentences import TaggedSentence, TaggingData
 from mmkg_sdk.data.summary import summarize
+from tests.places import REAL_DATA
 
-from .folders import REAL_DATA, own_linking, own_relations, own_tags, small_dataset, write_files
+from .folders import own_linking, own_relations, own_tags, small_dataset, write_files
 
 
 def test_a_knowledge_graph():

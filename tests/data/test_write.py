@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from mmkg_sdk.data import read_dataset, write_dataset
 from mmkg_sdk.data.graph import DataSet, KnowledgeGraph, RawTokens
 from mmkg_sdk.errors import DataError
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 
 from .folders import same_dataset, small_dataset
 

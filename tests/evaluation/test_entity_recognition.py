@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkg_sdk.entities import tag_chunks
+from mmkg_sdk.answering.entities import tag_chunks
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation.entity_recognition import entity_report
 from mmkg_sdk.families.mkgformer.preparation import TAG_CLASSES
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 
 NAMES = Labels(TAG_CLASSES, kind="tag")
 

@@ -10,10 +10,10 @@ from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation import evaluate_link_prediction
 from mmkg_sdk.evaluation.link_prediction import rank_metrics
 from mmkg_sdk.families.link_prediction import link_scorer
-from mmkg_sdk.known_triples import HEAD, KnownTriples, Queries
-from mmkg_sdk.labels import Labels
-from mmkg_sdk.ranking import RankingProtocol
-from tests.golden_cases import MYGO_CASES, golden_case
+from mmkg_sdk.files.labels import Labels
+from mmkg_sdk.ranking.exact import RankingProtocol
+from mmkg_sdk.ranking.known_triples import HEAD, KnownTriples, Queries
+from tests.families.mygo.cases import MYGO_CASES, golden_case
 
 ENTITIES, RELATIONS = 9, 3
 FLOOR = RankingProtocol("floor")

@@ -7,7 +7,7 @@ import pytest
 
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation.relation_extraction import RelationReport, relation_report
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 
 
 def report(found: list[int], right: list[int], *names: str) -> RelationReport:

@@ -13,9 +13,9 @@ import mmkg_sdk
 from mmkg_sdk import ExportError, MmkgError
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.export import export_bundle, import_checkpoint
+from mmkg_sdk.families.link_prediction import link_prediction_data
 from mmkg_sdk.run import Run
-from mmkg_sdk.run_data import link_prediction_data
-from tests.golden_cases import GOLDEN
+from tests.places import GOLDEN
 
 
 @pytest.fixture
@@ -117,9 +117,9 @@ def smallest_run(folder: Path) -> Run:
     import torch
 
     from mmkg_sdk.data.graph import KnowledgeGraph
-    from mmkg_sdk.families import family_part
     from mmkg_sdk.families.mygo.config import MyGOConfig
-    from mmkg_sdk.labels import Labels
+    from mmkg_sdk.files.labels import Labels
+    from mmkg_sdk.registry import family_part
 
     config = MyGOConfig(1, 1, 1, 3, 1, 3, 1, 1, embedding_dim=4, feedforward_dim=4, num_heads=1).to_json()
     inputs = {

@@ -17,7 +17,7 @@ import torch
 from mmkg_sdk import ExportError, MmkgError
 from mmkg_sdk.export import import_checkpoint
 from mmkg_sdk.run import Run
-from tests.golden_cases import GOLDEN
+from tests.places import GOLDEN
 
 
 @pytest.fixture

@@ -15,18 +15,19 @@ import numpy as np
 import pytest
 
 import mmkg_sdk
+from mmkg_sdk.answering.opening import answerer_class
+from mmkg_sdk.answering.verification import verify_bundle
 from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.bundle.graph_specs import GraphSpec
+from mmkg_sdk.bundle.manifest import manifest_contents
 from mmkg_sdk.errors import BundleError, DataError, ExportError
-from mmkg_sdk.families import FAMILIES, family_part
 from mmkg_sdk.families.config import FamilyConfig
-from mmkg_sdk.manifest import manifest_contents
 from mmkg_sdk.quickstart import SOURCES
+from mmkg_sdk.registry import FAMILIES, TASKS, family_part
 from mmkg_sdk.run import Run
-from mmkg_sdk.specs import GraphSpec
-from mmkg_sdk.tasks import RUNTIMES, runtime_class
 from mmkg_sdk.training import TrainingSettings
-from mmkg_sdk.verification import verify_bundle
 from tests.conftest import import_golden
+from tests.places import GOLDEN
 
 # What the SDK calls, by file of the family's folder.
 PARTS = {
@@ -85,11 +86,6 @@ def test_the_quickstart_knows_data_for_it(family: str) -> None:
     assert any(preset.startswith("atlas") for preset in family_part(family, "config").PRESETS)
 
 
-def test_every_task_has_a_class_that_answers() -> None:
-    for task in RUNTIMES:
-        assert callable(runtime_class(task))
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Run]:
     made: dict[tuple[str, str], Run] = {}
@@ -109,7 +105,7 @@ def test_a_configuration_survives_json_and_refuses_what_it_does_not_know(
     config = family_part(family, "config").Config.from_json(runs(family, name).config)
     again = family_part(family, "config").Config.from_json(json.loads(json.dumps(config.to_json())))
     assert again == config
-    assert config.task in RUNTIMES
+    assert config.task in TASKS
     with pytest.raises(DataError, match=r"unknown .* setting '__class__'"):
         family_part(family, "config").Config.from_json({**config.to_json(), "__class__": 1})
 
@@ -165,7 +161,7 @@ def test_a_bundle_is_verified_on_every_backend(
 def test_what_a_bundle_opens_to_closes_and_travels(family: str, name: str, golden_bundles: Callable[..., Path]) -> None:
     folder = golden_bundles(name, "fp32", family)
     with mmkg_sdk.load(folder, "onnxruntime", "cpu", threads=1) as opened:
-        assert type(opened) is runtime_class(opened.bundle.config.task)
+        assert type(opened) is answerer_class(opened.bundle)
         assert family in repr(opened)
         again = pickle.loads(pickle.dumps(opened))
         assert again.bundle.manifest == opened.bundle.manifest
@@ -191,7 +187,7 @@ def test_every_changed_file_is_noticed(
 
 @case
 def test_a_checkpoint_of_another_family_is_refused(family: str, name: str, tmp_path: Path) -> None:
-    golden = Path(__file__).parents[1] / "golden"
+    golden = GOLDEN
     other, other_name = next(pair for pair in CASES if pair[0] != family)
     with pytest.raises(ExportError):
         mmkg_sdk.export.import_checkpoint(  # type: ignore[attr-defined]

@@ -14,8 +14,7 @@ import pytest
 
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.run import Run
-
-ROOT = Path(__file__).parents[2]
+from tests.places import ROOT
 
 
 def export_under(faults: list[str], run: Run, target: Path) -> list[dict[str, Any]]:

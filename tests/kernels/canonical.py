@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mmkg_sdk.known_triples import AnswerLists
-from mmkg_sdk.ranking import RankingProtocol
-from mmkg_sdk.scores import CandidateScore, ComplexDistance
+from mmkg_sdk.ranking.exact import RankingProtocol
+from mmkg_sdk.ranking.known_triples import AnswerLists
+from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance
 
 LANES = 16
 

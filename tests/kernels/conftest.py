@@ -9,7 +9,7 @@ import pytest
 
 from mmkg_sdk.kernels import Scan, instruction_sets, library
 from mmkg_sdk.kernels.scan import Storage
-from mmkg_sdk.scores import CandidateScore, InnerProduct
+from mmkg_sdk.ranking.scores import CandidateScore, InnerProduct
 
 # Opens a table with a number of threads.
 OpenScan = Callable[[np.ndarray, CandidateScore, int], Scan]

@@ -11,9 +11,9 @@ import pytest
 from mmkg_sdk import BackendError
 from mmkg_sdk.kernels import Scan
 from mmkg_sdk.kernels.library import loaded_library
-from mmkg_sdk.known_triples import AnswerLists
-from mmkg_sdk.ranking import RankingProtocol
-from mmkg_sdk.scores import CandidateScore, ComplexDistance, InnerProduct
+from mmkg_sdk.ranking.exact import RankingProtocol
+from mmkg_sdk.ranking.known_triples import AnswerLists
+from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 
 from .canonical import answer_lists, as_lists, plain_ranks, plain_top_k
 from .conftest import OpenScan

@@ -9,8 +9,8 @@ import pytest
 
 from mmkg_sdk.kernels import Scan, TopKReport, instruction_sets
 from mmkg_sdk.kernels.scan import Storage
-from mmkg_sdk.ranking import TopK
-from mmkg_sdk.scores import ComplexDistance, InnerProduct
+from mmkg_sdk.ranking.exact import TopK
+from mmkg_sdk.ranking.scores import ComplexDistance, InnerProduct
 
 from .canonical import answer_lists, as_lists, plain_top_k
 

@@ -10,8 +10,8 @@ import pytest
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import Scan
 from mmkg_sdk.kernels.scan import Storage
-from mmkg_sdk.ranking import RankingProtocol
-from mmkg_sdk.scores import InnerProduct
+from mmkg_sdk.ranking.exact import RankingProtocol
+from mmkg_sdk.ranking.scores import InnerProduct
 
 from .canonical import answer_lists, plain_ranks
 from .test_packed import BATCHES, COPIES, ROWS, WIDTHS, pytestmark

@@ -12,7 +12,7 @@ import pytest
 
 from mmkg_sdk import BackendError
 from mmkg_sdk.kernels import QueryContext, instruction_sets
-from tests.golden_cases import golden_case
+from tests.families.mygo.cases import golden_case
 
 from .encoder_reference import Arrays
 from .query_reference import encoded, random_questions, random_weights

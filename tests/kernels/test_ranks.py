@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from mmkg_sdk.backends.tables import NumpyRanking
 from mmkg_sdk.kernels import Scan
-from mmkg_sdk.ranking import RankingProtocol
-from mmkg_sdk.scores import CandidateScore
-from mmkg_sdk.table_ranking import NumpyRanking
+from mmkg_sdk.ranking.exact import RankingProtocol
+from mmkg_sdk.ranking.scores import CandidateScore
 
 from .canonical import answer_lists, plain_ranks
 from .conftest import OpenScan

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.kernels import Scan, instruction_sets
-from mmkg_sdk.known_triples import AnswerLists
-from mmkg_sdk.ranking import RankingProtocol
-from mmkg_sdk.scores import InnerProduct
+from mmkg_sdk.ranking.exact import RankingProtocol
+from mmkg_sdk.ranking.known_triples import AnswerLists
+from mmkg_sdk.ranking.scores import InnerProduct
 
 # Enough work that three threads share it.
 ROWS, WIDTH, BATCH = 6000, 64, 40
@@ -72,7 +72,7 @@ def test_the_table_lives_as_long_as_its_scan() -> None:
 
 def test_the_environment_chooses_the_instruction_set() -> None:
     code = (
-        "import numpy as np; from mmkg_sdk.kernels import Scan; from mmkg_sdk.scores import InnerProduct\n"
+        "import numpy as np; from mmkg_sdk.kernels import Scan; from mmkg_sdk.ranking.scores import InnerProduct\n"
         "print(Scan(np.ones((1, 1), np.float32), InnerProduct()).instruction_set)"
     )
     for name in (*instruction_sets(), "mmx"):

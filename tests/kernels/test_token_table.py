@@ -18,7 +18,7 @@ from mmkg_sdk import BackendError
 from mmkg_sdk.families.mygo.model import INPUT_NAMES
 from mmkg_sdk.families.mygo.runtime import bundle_entities, entity_batch
 from mmkg_sdk.kernels import TokenTableEncoder, instruction_sets
-from tests.golden_cases import golden_case
+from tests.families.mygo.cases import golden_case
 
 from .encoder_reference import Arrays, encoded, random_batch, random_weights
 

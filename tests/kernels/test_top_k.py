@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmkg_sdk.backends.tables import NumpyRanking
 from mmkg_sdk.kernels import Scan, instruction_sets
-from mmkg_sdk.known_triples import AnswerLists
-from mmkg_sdk.scores import CandidateScore, ComplexDistance, InnerProduct
-from mmkg_sdk.table_ranking import NumpyRanking
+from mmkg_sdk.ranking.known_triples import AnswerLists
+from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 
 from .canonical import answer_lists, as_lists, canonical, plain_top_k
 from .conftest import OpenScan, storage_of

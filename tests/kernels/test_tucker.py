@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mmkg_sdk import BackendError
 from mmkg_sdk.kernels import TuckerCore, instruction_sets
-from tests.golden_cases import golden_case
+from tests.families.mygo.cases import golden_case
 
 Array = NDArray[Any]
 SETS = [name for name in instruction_sets() if not name.startswith("avx512_")]  # which are avx512 here

@@ -14,18 +14,17 @@ from torch import Tensor
 
 from mmkg_sdk.data.graph import KnowledgeGraph
 from mmkg_sdk.evaluation import evaluate_link_prediction
-from mmkg_sdk.families.link_prediction import link_scorer
+from mmkg_sdk.families.link_prediction import link_prediction_data, link_scorer
 from mmkg_sdk.families.mygo.model import INPUT_NAMES, MyGO, build
 from mmkg_sdk.families.mygo.objective import Objective
-from mmkg_sdk.known_triples import KnownTriples
-from mmkg_sdk.labels import Labels
-from mmkg_sdk.ranking import RankingProtocol
+from mmkg_sdk.files.labels import Labels
+from mmkg_sdk.ranking.exact import RankingProtocol
+from mmkg_sdk.ranking.known_triples import KnownTriples
 from mmkg_sdk.run import Run
-from mmkg_sdk.run_data import link_prediction_data
 from mmkg_sdk.training import TrainingSettings, train
 from mmkg_sdk.training.metrics import read_metrics
 from mmkg_sdk.training.seeding import seed_everything
-from tests.golden_cases import golden_case
+from tests.families.mygo.cases import golden_case
 from tests.training.tiny import without_times
 
 SETTINGS = TrainingSettings(

@@ -30,7 +30,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError, missing_package
-from ...labels import Labels
+from ...files.labels import Labels
 from .canvas import Canvas
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from ...labels import Labels
+from ...files.labels import Labels
 from ..graph import KnowledgeGraph
 from .facts import countries, other_descriptions
 

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ...files.text import write_lines
 from ..folders import new_folder
 from ..graph import SPLITS
-from ..text_files import write_lines
 from .flags import draw_flag
 from .graph import RELATIONS
 from .mentions import candidates, mentions

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...errors import DataError
-from ...ranking import RankingProtocol
-from ...scores import CandidateScore, ComplexDistance
-from ...tasks import LINK_PREDICTION
+from ...ranking.exact import RankingProtocol
+from ...ranking.scores import CandidateScore, ComplexDistance
+from ...registry import LINK_PREDICTION
 from ..config import FamilyConfig
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ...data.graph import DataSet
 from ...data.modalities import modality_features
 from ...data.open import AnyData
-from ...run_data import RunData, link_prediction_data
-from ..link_prediction import check_graph_sizes, knowledge_graph, numbered_graph
+from ...run import RunData
+from ..link_prediction import check_graph_sizes, knowledge_graph, link_prediction_data, numbered_graph
 from .config import AdaMFConfig
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...bundle import Bundle
-from ...contents import Contents, Stored, link_prediction_contents
-from ...entity_batch import EntityBatch, as_array, float_rows, structure_rows
+from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import QueryError
-from ...query_batches import query_batches
+from ..entity_batch import EntityBatch, as_array, float_rows, structure_rows
+from ..query_batches import query_batches
 from .config import AdaMFConfig
 
 __all__ = [

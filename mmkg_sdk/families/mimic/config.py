@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from ...errors import DataError
-from ...tasks import ENTITY_LINKING
+from ...registry import ENTITY_LINKING
 from ..config import FamilyConfig
 
 # The same in every CLIP that MIMIC was published with; no tensor tells them.

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from ...specs import Axis, Dtype, GraphSpec, TensorSpec
+from ...bundle.graph_specs import Axis, Dtype, GraphSpec, TensorSpec
 from ..exported import DTYPES, load_weights, set_dtype
 from .config import MimicConfig
 from .model import Mimic

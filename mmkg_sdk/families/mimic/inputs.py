@@ -13,10 +13,10 @@ from ...data.graph import SPLITS
 from ...data.mentions import LinkingData
 from ...data.open import AnyData, kind_of
 from ...errors import DataError, ExportError
-from ...images import clip_colours, normalised
-from ...labels import Labels
-from ...run_data import RunData
-from ...tensor_files import scratch_array
+from ...files.labels import Labels
+from ...files.tensors import scratch_array
+from ...modalities.images import clip_colours, normalised
+from ...run import RunData
 from .config import LEARNED, NO_TOKENIZER, MimicConfig
 from .tokenizer import encode_clip, joined, make_tokenizer
 

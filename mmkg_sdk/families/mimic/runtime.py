@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...bundle import Bundle
-from ...contents import Contents, Stored
+from ...bundle.contents import Contents, Stored
 from ...errors import BundleError, DataError, QueryError
-from ...images import clip_colours, normalised, read_colours
-from ...text import read_tokenizer
+from ...modalities.images import clip_colours, normalised, read_colours
+from ...modalities.text import read_tokenizer
 from .config import NO_TOKENIZER, MimicConfig
 from .pieces import entity_pieces
 from .tokenizer import check_tokenizer, encode_clip, joined
@@ -20,7 +20,7 @@ from .tokenizer import check_tokenizer, encode_clip, joined
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from ...linker import Mention
+    from ...answering.entity_linking import Mention
 
 TOKENIZER = "tokenizer.json"
 UNITS = ("text", "image", "image_text")

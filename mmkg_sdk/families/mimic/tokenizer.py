@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import DataError, missing_package
-from ...text import (
+from ...modalities.text import (
     clip_merges,
     clip_tokenizer,
     clip_vocabulary,
@@ -17,7 +17,7 @@ from ...text import (
     read_tokenizer,
     token_ids,
 )
-from ...tokenizer_rules import CLIP_TOKENS
+from ...modalities.tokenizer_rules import CLIP_TOKENS
 from .config import LEARNED, NO_TOKENIZER, MimicConfig
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExportError
-from ...tasks import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
+from ...registry import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from ..official import compare_state, finite_tensors, load_lightning, renamed_settings, tensor_shape
 from .config import NO_TOKENIZER, NUM_MARKERS, MKGformerConfig
 

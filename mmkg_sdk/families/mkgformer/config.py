@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from ...errors import DataError
-from ...ranking import RankingProtocol
-from ...scores import CandidateScore, InnerProduct
-from ...tasks import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
+from ...ranking.exact import RankingProtocol
+from ...ranking.scores import CandidateScore, InnerProduct
+from ...registry import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from ..config import FamilyConfig
 
 Task = Literal["link-prediction", "relation-extraction", "entity-recognition"]

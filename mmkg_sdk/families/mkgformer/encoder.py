@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import DataError
-from ...tasks import LINK_PREDICTION
+from ...registry import LINK_PREDICTION
 from .config import AUX_POSITIONS, RCNN_POSITIONS, MKGformerConfig
 
 # Added to the scores of padded text. The authors' value; every row has a token that is not padded.

@@ -20,15 +20,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...specs import Axis, GraphSpec, TensorSpec
-from ...tasks import LINK_PREDICTION, RELATION_EXTRACTION
-from ...tensor_files import scratch_array
+from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
+from ...files.tensors import scratch_array
+from ...registry import LINK_PREDICTION, RELATION_EXTRACTION
 from ..exported import DTYPES, load_weights, set_dtype
 from .config import MKGformerConfig
 from .crf import viterbi
 from .encoder import HybridEncoder, padding_bias
+from .images import image_groups
 from .model import EntityTagger, LinkPredictor, MKGformer, RelationExtractor, build_model
-from .pictures import image_groups
 from .towers import Norm, TextEmbeddings, TextLayer, VisionLayer, linear
 
 if TYPE_CHECKING:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ...data.graph import DataSet
 from ...data.open import AnyData
-from ...run_data import RunData
-from ...tasks import LINK_PREDICTION
-from . import link_inputs, sentence_inputs
+from ...registry import LINK_PREDICTION
+from ...run import RunData
 from .config import MKGformerConfig
+from .links import inputs as link_inputs
+from .sentences import inputs as sentence_inputs
 
 
 def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> MKGformerConfig:

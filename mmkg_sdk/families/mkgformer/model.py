@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...errors import DataError, ExportError, missing_package
-from ...tasks import LINK_PREDICTION, RELATION_EXTRACTION
+from ...registry import LINK_PREDICTION, RELATION_EXTRACTION
 from ..official import compare_state
 from .config import MKGformerConfig
 from .crf import CRF
@@ -178,7 +178,7 @@ def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> MKGform
 
 def scorer(model: LinkPredictor, run: Run) -> LinkScorer:
     """Scores of all entities for a chunk of queries; the model is left in eval mode."""
-    from .scoring import link_scorer
+    from .links.scoring import link_scorer
 
     return link_scorer(model, run)
 

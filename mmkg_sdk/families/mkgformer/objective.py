@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...known_triples import HEAD, TAIL, KnownTriples, Queries
+from ...ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
+from ...registry import LINK_PREDICTION
 from ...run import Run
-from ...tasks import LINK_PREDICTION
 from ...training.objective import TrainingObjective
 from .encoder import Images, Texts
 from .model import EntityTagger, LinkPredictor, MKGformer, RelationExtractor
@@ -163,7 +163,8 @@ class Objective(TrainingObjective):
 
 def objective_of(run: Run, model: MKGformer) -> Objective:
     """The objective of a run's training."""
-    from . import link_inputs, sentence_inputs
+    from .links import inputs as link_inputs
+    from .sentences import inputs as sentence_inputs
 
     if model.config.task == LINK_PREDICTION:
         return link_inputs.objective_of(run, model)

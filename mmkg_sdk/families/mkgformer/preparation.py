@@ -1,8 +1,8 @@
 """MKGformer's text inputs, token for token as the authors' processors make them (spec 6.2, 6.3, 6.5, 6.6, 7, 8).
 
-Tokenizers come from `mmkg_sdk.text`: `bert_tokenizer(vocabulary)` for link prediction and entity recognition,
-`bert_tokenizer(vocabulary, MARKERS)` for relation extraction. Entities and relations of link prediction are tokens that
-the tokenizer does not know; their ids follow its own.
+Tokenizers come from `mmkg_sdk.modalities.text`: `bert_tokenizer(vocabulary)` for link prediction and entity
+recognition, `bert_tokenizer(vocabulary, MARKERS)` for relation extraction. Entities and relations of link prediction
+are tokens that the tokenizer does not know; their ids follow its own.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ...data.sentences import TAGS
 from ...errors import DataError, QueryError
-from ...known_triples import HEAD
-from ...text import piece_ids, token_ids
-from ...tokenizer_rules import BERT_TOKENS
+from ...modalities.text import piece_ids, token_ids
+from ...modalities.tokenizer_rules import BERT_TOKENS
+from ...ranking.known_triples import HEAD
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

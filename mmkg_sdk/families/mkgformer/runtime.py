@@ -5,11 +5,12 @@ from __future__ import annotations
 from types import ModuleType
 
 from ...bundle import Bundle
-from ...contents import Contents
-from ...tasks import LINK_PREDICTION
-from . import link_runtime, sentence_runtime
+from ...bundle.contents import Contents
+from ...registry import LINK_PREDICTION
 from .config import MKGformerConfig
-from .link_runtime import query_batches
+from .links import runtime as link_runtime
+from .links.runtime import query_batches
+from .sentences import runtime as sentence_runtime
 
 __all__ = ["check_bundle", "contents", "query_batches"]
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...errors import DataError
-from ...ranking import RankingProtocol
-from ...scores import CandidateScore, InnerProduct
-from ...tasks import LINK_PREDICTION
+from ...ranking.exact import RankingProtocol
+from ...ranking.scores import CandidateScore, InnerProduct
+from ...registry import LINK_PREDICTION
 from ..config import FamilyConfig
 
 

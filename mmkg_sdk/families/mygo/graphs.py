@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...specs import Axis, GraphSpec, TensorSpec
+from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
 from ..exported import DTYPES, TOP_K, Linear, load_weights, set_dtype
 from .config import MyGOConfig
 from .model import MyGO, TransformerLayer

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ...data.graph import DataSet, RawTokens
 from ...data.open import AnyData
-from ...data.tokens import select_tokens
+from ...data.tokens.inputs import select_tokens
 from ...errors import ExportError
-from ...run_data import RunData, link_prediction_data
-from ..link_prediction import check_graph_sizes, knowledge_graph, numbered_graph
+from ...run import RunData
+from ..link_prediction import check_graph_sizes, knowledge_graph, link_prediction_data, numbered_graph
 from ..official import stored_array
 from .config import MyGOConfig
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...answering.ids import host_array
 from ...bundle import Bundle
-from ...contents import Contents, Stored, link_prediction_contents
-from ...entity_batch import EntityBatch, as_array, structure_rows
+from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import BundleError, QueryError
-from ...ids import host_array
-from ...query_batches import query_batches
+from ..entity_batch import EntityBatch, as_array, structure_rows
+from ..query_batches import query_batches
 from .config import MyGOConfig
 
 __all__ = [

@@ -18,8 +18,9 @@ from mmkg_sdk.families.adamf_mat.checkpoint import (
 )
 from mmkg_sdk.families.adamf_mat.model import INPUT_NAMES, AdaMF
 from mmkg_sdk.families.adamf_mat.objective import Adversary, Objective
+from tests.places import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "adamf_mat"
+FOLDER = GOLDEN / "adamf_mat"
 CASES = ["db15k_like", "mkgy_like", "zero_modal"]
 
 
@@ -76,6 +77,6 @@ class Case:
 
 
 def golden(name: str) -> Case:
-    folder = GOLDEN / name
+    folder = FOLDER / name
     with np.load(folder / "inputs.npz") as inputs, np.load(folder / "outputs.npz") as outputs:
         return Case(folder, json.loads((folder / "config.json").read_text()), dict(inputs), dict(outputs))

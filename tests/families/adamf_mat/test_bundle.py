@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import mmkg_sdk
+from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.data.graph import DataSet, Features, KnowledgeGraph
 from mmkg_sdk.errors import QueryError
 from mmkg_sdk.evaluation import LinkPredictionReport, evaluate_link_prediction
@@ -19,10 +20,9 @@ from mmkg_sdk.export import export_bundle
 from mmkg_sdk.families.adamf_mat.config import AdaMFConfig
 from mmkg_sdk.families.adamf_mat.inputs import data_sizes, encoder_inputs, initial_weights
 from mmkg_sdk.families.adamf_mat.model import build
-from mmkg_sdk.labels import Labels
-from mmkg_sdk.model import Model
+from mmkg_sdk.families.link_prediction import link_prediction_data
+from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.run import Run
-from mmkg_sdk.run_data import link_prediction_data
 from tests.conftest import import_golden
 from tests.families.adamf_mat.cases import CASES, Case, golden
 

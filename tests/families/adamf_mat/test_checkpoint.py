@@ -16,12 +16,12 @@ from mmkg_sdk.families.adamf_mat.checkpoint import (
     official_settings,
     read_checkpoint,
 )
-from tests.families.adamf_mat.cases import CASES, GOLDEN, golden, no_masks
+from tests.families.adamf_mat.cases import CASES, FOLDER, golden, no_masks
 
 
 @pytest.fixture
 def state() -> dict[str, torch.Tensor]:
-    return read_checkpoint(GOLDEN / "db15k_like" / "checkpoint.pt")
+    return read_checkpoint(FOLDER / "db15k_like" / "checkpoint.pt")
 
 
 def saved(content: Any, folder: Path) -> Path:
@@ -103,7 +103,7 @@ def test_a_missing_and_a_cut_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="no such file"):
         read_checkpoint(tmp_path / "absent")
     cut = tmp_path / "cut"
-    cut.write_bytes((GOLDEN / "db15k_like" / "checkpoint.pt").read_bytes()[:5000])
+    cut.write_bytes((FOLDER / "db15k_like" / "checkpoint.pt").read_bytes()[:5000])
     with pytest.raises(ExportError, match="not a tensor-only torch checkpoint"):
         read_checkpoint(cut)
 

@@ -11,7 +11,7 @@ import torch
 from mmkg_sdk.cli.training import parse_assignments
 from mmkg_sdk.data.graph import DataSet, Features, KnowledgeGraph
 from mmkg_sdk.data.write import write_dataset
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.run import Run
 from mmkg_sdk.training.metrics import read_metrics
 from mmkg_sdk.training.session import resume_training, start_training

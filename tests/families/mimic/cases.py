@@ -18,8 +18,9 @@ from mmkg_sdk.families.mimic.checkpoint import (
 )
 from mmkg_sdk.families.mimic.model import Encoded, Mimic
 from mmkg_sdk.families.mimic.objective import Items, Objective
+from tests.places import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "mimic"
+FOLDER = GOLDEN / "mimic"
 CASES = ["base", "single_mention"]
 SIDES = ["mention", "entity"]
 
@@ -58,7 +59,7 @@ class Case:
 
 
 def golden(name: str) -> Case:
-    folder = GOLDEN / name
+    folder = FOLDER / name
     with np.load(folder / "inputs.npz") as inputs, np.load(folder / "outputs.npz") as outputs:
         return Case(folder, json.loads((folder / "config.json").read_text()), dict(inputs), dict(outputs))
 

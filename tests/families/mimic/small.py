@@ -12,7 +12,7 @@ from mmkg_sdk.data.mentions import LabelledMention, LinkingData
 from mmkg_sdk.families.mimic.config import MimicConfig
 from mmkg_sdk.families.mimic.inputs import run_data
 from mmkg_sdk.families.mimic.model import build
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.run import Run
 
 TINY: dict[str, Any] = {

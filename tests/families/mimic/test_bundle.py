@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import mmkg_sdk
+from mmkg_sdk.answering.entity_linking import Linker, Mention
 from mmkg_sdk.errors import QueryError
 from mmkg_sdk.evaluation.entity_linking import LinkingReport, evaluate_linking
 from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.families.mimic.objective import objective_of
 from mmkg_sdk.families.mimic.pieces import entity_pieces
-from mmkg_sdk.linker import Linker, Mention
 from mmkg_sdk.run import Run
 from tests.conftest import import_golden
 from tests.families.mimic.cases import CASES, Case, close, golden, ranks

@@ -20,7 +20,7 @@ from mmkg_sdk.families.mimic.checkpoint import (
 )
 from mmkg_sdk.families.mimic.model import Mimic
 from mmkg_sdk.families.official import ForeignObject
-from tests.families.mimic.cases import CASES, GOLDEN, golden
+from tests.families.mimic.cases import CASES, FOLDER, golden
 
 TOKENS = "encoder.clip.text_model.embeddings.token_embedding.weight"
 POSITIONS = "encoder.clip.vision_model.embeddings.position_embedding.weight"
@@ -30,7 +30,7 @@ UNTOLD = {"num_text_heads": 4, "num_image_heads": 4, "text_length": 14}
 
 @pytest.fixture
 def state() -> dict[str, torch.Tensor]:
-    return read_checkpoint(GOLDEN / "base" / "checkpoint.pt")
+    return read_checkpoint(FOLDER / "base" / "checkpoint.pt")
 
 
 def saved(content: Any, folder: Path) -> Path:
@@ -71,7 +71,7 @@ def test_every_size_is_read_from_the_tensors(name: str) -> None:
 def test_a_fresh_model_has_the_names_of_the_checkpoint(state: dict[str, torch.Tensor]) -> None:
     fresh = Mimic(config_from_checkpoint(state, **UNTOLD)).state_dict()
     assert set(fresh) == set(state)
-    everything = torch.load(GOLDEN / "base" / "checkpoint.pt", weights_only=True)["state_dict"]
+    everything = torch.load(FOLDER / "base" / "checkpoint.pt", weights_only=True)["state_dict"]
     left_out = {f"encoder.clip.{tower}_model.embeddings.position_ids" for tower in ("text", "vision")}
     assert set(everything) - set(state) == left_out
 
@@ -185,7 +185,7 @@ def test_a_missing_and_a_cut_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="no such file"):
         read_checkpoint(tmp_path / "absent")
     cut = tmp_path / "cut"
-    cut.write_bytes((GOLDEN / "base" / "checkpoint.pt").read_bytes()[:5000])
+    cut.write_bytes((FOLDER / "base" / "checkpoint.pt").read_bytes()[:5000])
     with pytest.raises(ExportError, match="not a tensor-only torch checkpoint"):
         read_checkpoint(cut)
 
@@ -217,7 +217,7 @@ def test_a_file_of_another_family_or_a_misshapen_one_is_refused(
 
 
 def test_a_checkpoint_of_mygo_is_refused(tmp_path: Path) -> None:
-    mygo = GOLDEN.parent / "mygo" / "db15k_like" / "checkpoint.pt"
+    mygo = FOLDER.parent / "mygo" / "db15k_like" / "checkpoint.pt"
     with pytest.raises(ExportError, match="expected a dict with 'state_dict'"):
         read_checkpoint(mygo)
     with pytest.raises(ExportError, match="not a checkpoint of MIMIC"):

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
+from mmkg_sdk.bundle.graph_specs import GraphSpec
 from mmkg_sdk.families.mimic.config import MimicConfig
 from mmkg_sdk.families.mimic.graphs import DTYPES, graph_modules, graph_specs, load_modules
 from mmkg_sdk.families.mimic.model import Encoded, Mimic
 from mmkg_sdk.families.mimic.pieces import entity_pieces, mention_pieces
-from mmkg_sdk.specs import GraphSpec
 from tests.families.mimic.cases import CASES, SIDES, Case, close, golden, ranks
 
 GRAPHS = ("text_encoder", "image_encoder", "mention_side", "entity_side", "interaction")

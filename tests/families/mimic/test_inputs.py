@@ -28,16 +28,17 @@ from mmkg_sdk.families.mimic.inputs import (
 from mmkg_sdk.families.mimic.model import Mimic
 from mmkg_sdk.families.mimic.objective import objective_of
 from mmkg_sdk.families.mimic.tokenizer import make_tokenizer
-from mmkg_sdk.images import clip_pixels
-from mmkg_sdk.labels import Labels
+from mmkg_sdk.files.labels import Labels
+from mmkg_sdk.modalities.images import clip_pixels
+from mmkg_sdk.modalities.text import learn_clip_tokenizer
 from mmkg_sdk.run import Run
-from mmkg_sdk.text import learn_clip_tokenizer
 from mmkg_sdk.training.session import start_training
-from tests.families.mimic.cases import GOLDEN, golden
+from tests.families.mimic.cases import FOLDER, golden
 from tests.families.mimic.small import TINY, picture, random_run
+from tests.places import REAL_DATA
 
 CONFIG = MimicConfig.from_json(TINY)
-MERGES = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "vocab" / "bpe_simple_vocab_16e6.txt.gz"
+MERGES = REAL_DATA / "vocab" / "bpe_simple_vocab_16e6.txt.gz"
 
 
 def test_names_and_texts_are_joined_padded_and_cut(small_world: LinkingData, small_run: Run) -> None:
@@ -87,7 +88,7 @@ def test_the_objective_has_the_training_split(small_run: Run) -> None:
 
 
 def test_training_goes_on_where_it_was_and_ends_with_the_best_weights(small_world: LinkingData, tmp_path: Path) -> None:
-    from mmkg_sdk.data.linking_layout import write_linking
+    from mmkg_sdk.data.layouts.linking import write_linking
 
     write_linking(small_world, tmp_path / "world")
     settings = {**TINY, "epochs": 3, "batch_size": 4, "validate_every": 1, "threads": 1, "optimizer": "adamw"}
@@ -156,7 +157,7 @@ def test_many_pictures_are_a_memory_map(small_world: LinkingData, tmp_path: Path
 
 
 def fields() -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / "base" / "inputs.npz") as inputs:
+    with np.load(FOLDER / "base" / "inputs.npz") as inputs:
         return dict(inputs)
 
 
@@ -186,7 +187,7 @@ def test_tensors_that_do_not_fit_the_checkpoint_are_refused(
 ) -> None:
     config = golden("base").model().config
     with pytest.raises(ExportError, match=message):
-        check_data(stored_data(broken(name, change), GOLDEN / "base" / "inputs.npz", config), config)
+        check_data(stored_data(broken(name, change), FOLDER / "base" / "inputs.npz", config), config)
 
 
 def test_stored_tensors_may_come_with_a_tokenizer(tmp_path: Path) -> None:

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 import mmkg_sdk
+from mmkg_sdk.answering.entity_linking import Mention
 from mmkg_sdk.data.mentions import LinkingData
 from mmkg_sdk.data.open import open_data
 from mmkg_sdk.evaluation.entity_linking import evaluate_linking
 from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.export import export_bundle
-from mmkg_sdk.labels import Labels
-from mmkg_sdk.linker import Mention
+from mmkg_sdk.files.labels import Labels
 from tests.families.mimic.small import random_run
+from tests.places import REAL_DATA
 
-WIKIMEL = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "WikiMEL"
+WIKIMEL = REAL_DATA / "WikiMEL"
 ENTITIES = 600
 
 

@@ -18,8 +18,9 @@ from mmkg_sdk.families.mkgformer.checkpoint import (
 )
 from mmkg_sdk.families.mkgformer.encoder import Images, Texts
 from mmkg_sdk.families.mkgformer.model import build_model
+from tests.places import GOLDEN
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "mkgformer"
+FOLDER = GOLDEN / "mkgformer"
 LP_CASES = ["lp_official12", "lp_pretrain_small"]
 MRE_CASES = ["mre_official12", "mre_small"]
 MNER_CASES = ["mner_official10", "mner_small"]
@@ -59,7 +60,7 @@ class Case:
 
 
 def golden(name: str) -> Case:
-    folder = GOLDEN / name
+    folder = FOLDER / name
     with np.load(folder / "inputs.npz") as inputs, np.load(folder / "outputs.npz") as outputs:
         return Case(folder, json.loads((folder / "config.json").read_text()), dict(inputs), dict(outputs))
 

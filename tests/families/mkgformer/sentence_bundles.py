@@ -7,15 +7,15 @@ from typing import Any
 
 import torch
 
-from mmkg_sdk.data.sentence_layout import read_relations, read_tagging
+from mmkg_sdk.data.layouts.sentences import read_relations, read_tagging
 from mmkg_sdk.data.sentences import RelationData, TaggingData
 from mmkg_sdk.export import export_bundle, import_checkpoint
 from mmkg_sdk.families.mkgformer.inputs import config_for, run_data
 from mmkg_sdk.families.mkgformer.model import build
 from mmkg_sdk.run import Run
-from tests.families.mkgformer.cases import GOLDEN, golden
+from tests.families.mkgformer.cases import FOLDER, golden
 
-TEXTS = GOLDEN / "text_prep"
+TEXTS = FOLDER / "text_prep"
 # Towers that are traced and asked within a second; a picture of 32 pixels makes 16 patches.
 TINY: dict[str, Any] = {
     "hidden_dim": 16,
@@ -36,7 +36,7 @@ LENGTHS = {"mre": 24, "mner": 18}
 
 def import_case(name: str, folder: Path) -> Run:
     """A golden checkpoint as a run."""
-    case = GOLDEN / name
+    case = FOLDER / name
     length = golden(name).inputs["input_ids"].shape[1]
     return import_checkpoint(
         "mkgformer",

@@ -19,20 +19,20 @@ from mmkg_sdk.families.mkgformer.checkpoint import (
     read_checkpoint,
 )
 from mmkg_sdk.families.mkgformer.model import build_model
-from tests.families.mkgformer.cases import CASES, GOLDEN, close, golden
+from tests.families.mkgformer.cases import CASES, FOLDER, close, golden
 
 WORDS = "model.unimo.text_embeddings.word_embeddings.weight"
 DECODER = "model.cls.predictions.decoder.weight"
 
 
 def content_of(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = torch.load(GOLDEN / name / "checkpoint.pt", weights_only=True)
+    content: dict[str, Any] = torch.load(FOLDER / name / "checkpoint.pt", weights_only=True)
     return content
 
 
 @pytest.fixture
 def state() -> dict[str, torch.Tensor]:
-    return read_checkpoint(GOLDEN / "lp_official12" / "checkpoint.pt")
+    return read_checkpoint(FOLDER / "lp_official12" / "checkpoint.pt")
 
 
 def saved(content: Any, folder: Path) -> Path:
@@ -205,7 +205,7 @@ def test_a_missing_and_a_cut_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="no such file"):
         read_checkpoint(tmp_path / "absent")
     cut = tmp_path / "cut"
-    cut.write_bytes((GOLDEN / "mre_small" / "checkpoint.pt").read_bytes()[:5000])
+    cut.write_bytes((FOLDER / "mre_small" / "checkpoint.pt").read_bytes()[:5000])
     with pytest.raises(ExportError, match="not a tensor-only torch checkpoint"):
         read_checkpoint(cut)
 

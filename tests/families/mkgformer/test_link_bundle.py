@@ -19,27 +19,29 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 import mmkg_sdk
+from mmkg_sdk.answering.link_prediction import Model
+from mmkg_sdk.answering.verification import verify_bundle
 from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.open import open_dataset
 from mmkg_sdk.errors import BundleError, DataError, ExportError, QueryError
 from mmkg_sdk.evaluation import LinkPredictionReport
 from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.export import export_bundle, import_checkpoint
-from mmkg_sdk.families.mkgformer import link_inputs, link_texts
 from mmkg_sdk.families.mkgformer.config import MKGformerConfig
 from mmkg_sdk.families.mkgformer.encoder import Images, Texts
+from mmkg_sdk.families.mkgformer.links import inputs as link_inputs
+from mmkg_sdk.families.mkgformer.links import texts as link_texts
 from mmkg_sdk.families.mkgformer.model import build, scorer
-from mmkg_sdk.images import clip_pixels
-from mmkg_sdk.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
-from mmkg_sdk.model import Model
-from mmkg_sdk.ranking import filtered_ranks
+from mmkg_sdk.modalities.images import clip_pixels
+from mmkg_sdk.ranking.exact import filtered_ranks
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from mmkg_sdk.run import Run
-from mmkg_sdk.verification import verify_bundle
 from tests.attacks.reseal import reseal
-from tests.families.mkgformer.cases import GOLDEN, LP_CASES, Case, golden
+from tests.families.mkgformer.cases import FOLDER, LP_CASES, Case, golden
+from tests.places import REAL_DATA
 
 pytest.importorskip("tokenizers", reason="texts need tokenizers")
-DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
+DATA = REAL_DATA
 Arrays = dict[str, np.ndarray]
 
 # Precision, backend, and the largest allowed error of a score: of the golden README in fp32; in half precision as a
@@ -120,7 +122,7 @@ def test_a_bundle_gives_the_official_ranks(opened: Opened) -> None:
 
 @pytest.mark.parametrize("name", LP_CASES)
 def test_a_checkpoint_of_another_graph_is_refused(name: str, tmp_path: Path) -> None:
-    case = GOLDEN / name
+    case = FOLDER / name
     fields = dict(np.load(case / "inputs.npz"))
     for change, message in [
         ({"input_ids": fields["input_ids"][:, 0]}, "input_ids is int64"),
@@ -156,7 +158,7 @@ def authors_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "toy"
     folder.mkdir()
     for name in ("train.tsv", "dev.tsv", "test.tsv", "entity2text.txt", "relation2text.txt", "relations.txt"):
-        shutil.copy(GOLDEN / "text_prep" / name, folder)
+        shutil.copy(FOLDER / "text_prep" / name, folder)
     noise = np.random.default_rng(0)
     for entity, count in (("m.a0", 1), ("m.c2", 3), ("m.f5", 7), ("m.g6", 9)):
         place = folder / "images" / entity
@@ -189,7 +191,7 @@ def random_run(dataset: DataSet, out: Path, **settings: Any) -> Run:
 
 @pytest.fixture(scope="module")
 def toy_run(toy: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    vocabulary = GOLDEN / "text_prep" / "vocab.txt"
+    vocabulary = FOLDER / "text_prep" / "vocab.txt"
     return random_run(toy, tmp_path_factory.mktemp("toy") / "run", tokenizer=str(vocabulary))
 
 
@@ -211,7 +213,7 @@ def test_a_checkpoint_is_imported_with_the_authors_folder(authors_folder: Path, 
     torch.save({"state_dict": toy_run.weights(), "epoch": 3}, tmp_path / "epoch.ckpt")
     told = {name: TINY[name] for name in ("num_heads", "aux_image_size", "rcnn_image_size", "fusion_start_layer")}
     told |= {"num_entities": 9, "num_relations": 4, "mask_token_id": 4, "max_length": 24}
-    told |= {"tokenizer": str(GOLDEN / "text_prep" / "vocab.txt")}
+    told |= {"tokenizer": str(FOLDER / "text_prep" / "vocab.txt")}
 
     def imported(**changes: Any) -> Run:
         settings = {name: value for name, value in {**told, **changes}.items() if value is not None}
@@ -249,7 +251,7 @@ def pictures(files: list[Path]) -> Images:
 
 def authors_scores(toy: DataSet, run: Run, *, answer_pictured: bool = False) -> list[NDArray[np.float32]]:
     """Of every test question, heads and tails by turns: tokens and whose pictures from the authors' own preparation."""
-    model, features = torch_model(run), json.loads((GOLDEN / "text_prep" / "lp_expected.json").read_text())
+    model, features = torch_model(run), json.loads((FOLDER / "text_prep" / "lp_expected.json").read_text())
     expected = []
     for question in features["features"]["stage2_bce1_test"]:
         entity = run.graph.entities[question["label"]] if answer_pictured else question["image_entity"]
@@ -416,7 +418,7 @@ def test_the_tokenizer_must_be_that_of_the_model(toy: DataSet, tmp_path: Path) -
         given = link_inputs.config_for(toy, {**TINY, "tokenizer": str(source)})
         assert given.base_vocabulary_size == config.base_vocabulary_size
         assert link_inputs.run_data(toy, given).files["tokenizer.json"] == again
-    other = replace(config, tokenizer=str(GOLDEN / "text_prep" / "vocab.txt"))
+    other = replace(config, tokenizer=str(FOLDER / "text_prep" / "vocab.txt"))
     with pytest.raises(DataError, match=r"has 96 word pieces and \[MASK\] at 4; the model has"):
         link_inputs.run_data(toy, other)
     with pytest.raises(DataError, match="texts need one"):

@@ -18,13 +18,13 @@ from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.modalities import drop_modalities
 from mmkg_sdk.data.open import open_dataset
 from mmkg_sdk.errors import DataError
-from mmkg_sdk.families.mkgformer import link_inputs
 from mmkg_sdk.families.mkgformer.config import PRESETS, MKGformerConfig
+from mmkg_sdk.families.mkgformer.links import inputs as link_inputs
 from mmkg_sdk.families.mkgformer.model import build
 from mmkg_sdk.families.mkgformer.objective import Objective, objective_of
 from mmkg_sdk.run import Run
 from mmkg_sdk.training.session import resume_training, start_training
-from tests.families.mkgformer.cases import GOLDEN
+from tests.families.mkgformer.cases import FOLDER
 
 pytest.importorskip("tokenizers", reason="texts need tokenizers")
 images = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
@@ -42,7 +42,7 @@ TINY: dict[str, Any] = {
     "num_rcnn_images": None,
     "fusion_start_layer": 1,
     "max_length": 24,
-    "tokenizer": str(GOLDEN / "text_prep" / "vocab.txt"),
+    "tokenizer": str(FOLDER / "text_prep" / "vocab.txt"),
     "optimizer": "adamw",
     "learning_rate": 1e-2,
     "schedule": "constant",
@@ -60,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("data") / "toy"
     (place / "images").mkdir(parents=True)
     for name in ("train.tsv", "dev.tsv", "test.tsv", "entity2text.txt", "relation2text.txt", "relations.txt"):
-        shutil.copy(GOLDEN / "text_prep" / name, place)
+        shutil.copy(FOLDER / "text_prep" / name, place)
     for entity, colour in (("m.a0", "red"), ("m.c2", "blue")):
         images.new("RGB", (16, 16), colour).save(place / "images" / f"{entity}.png")
     return place
@@ -156,7 +156,7 @@ def test_both_stages_run_from_the_command_line(folder: Path, stage_1: Run, tmp_p
 
 def test_examples_are_the_official_ones(toy: DataSet, tmp_path: Path) -> None:
 
-    features = json.loads((GOLDEN / "text_prep" / "lp_expected.json").read_text())["features"]
+    features = json.loads((FOLDER / "text_prep" / "lp_expected.json").read_text())["features"]
     for case, settings in [
         ("stage1_bce0_train", STAGE_1),
         ("stage2_bce1_train", {}),
@@ -209,7 +209,7 @@ def test_training_begins_with_the_pretrained_towers(toy: DataSet, tmp_path: Path
     vision = transformers.CLIPVisionConfig(image_size=16, patch_size=8, **sizes)
     bert.save_pretrained(tmp_path / "bert")
     transformers.CLIPVisionModel(vision).save_pretrained(tmp_path / "clip")
-    shutil.copy(GOLDEN / "text_prep" / "vocab.txt", tmp_path / "bert")  # where the tokenizer is taken from
+    shutil.copy(FOLDER / "text_prep" / "vocab.txt", tmp_path / "bert")  # where the tokenizer is taken from
     known = {name: value for name, value in TINY.items() if name in SETTINGS and name != "tokenizer"}
     config = link_inputs.config_for(toy, {**known, "pretrained_text": str(tmp_path / "bert")})
     assert config.base_vocabulary_size == 96

@@ -19,8 +19,8 @@ from mmkg_sdk.families.mkgformer.objective import (
     smoothed_cross_entropy,
     stage_2_queries,
 )
-from mmkg_sdk.known_triples import HEAD, TAIL, KnownTriples, Queries
-from tests.families.mkgformer.cases import CASES, GOLDEN, LP_CASES, Case, golden
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
+from tests.families.mkgformer.cases import CASES, FOLDER, LP_CASES, Case, golden
 
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
 
@@ -175,7 +175,7 @@ def test_dropout_acts_in_training_only() -> None:
 
 
 def toy_triples() -> tuple[dict[str, Any], np.ndarray, dict[str, int]]:
-    folder = GOLDEN / "text_prep"
+    folder = FOLDER / "text_prep"
     expected = json.loads((folder / "lp_expected.json").read_text())
     entities = {name: row for row, name in enumerate(expected["entity_order"])}
     relations = {name: row for row, name in enumerate(expected["relation_order"])}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import lzma
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,12 +27,11 @@ from mmkg_sdk.families.mkgformer.preparation import (
     tag_labels,
     tagging_inputs,
 )
-from mmkg_sdk.known_triples import HEAD, TAIL, KnownTriples
-from mmkg_sdk.text import bert_tokenizer, learn_bert_vocabulary
+from mmkg_sdk.modalities.text import bert_tokenizer, learn_bert_vocabulary
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples
+from tests.places import ROOT
 
 pytest.importorskip("tokenizers", reason="texts need tokenizers")
-
-ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "mkgformer" / "text_prep"
 DATA = ROOT.parent / "shared" / "data"
 VOCABULARY = (GOLDEN / "vocab.txt").read_text(encoding="utf-8").split()

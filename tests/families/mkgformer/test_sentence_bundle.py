@@ -17,6 +17,9 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk import BundleError, DataError, ExportError, QueryError
+from mmkg_sdk.answering.entity_recognition import Tagger
+from mmkg_sdk.answering.relation_extraction import Extractor
+from mmkg_sdk.answering.verification import verify_bundle
 from mmkg_sdk.bench.measure import query_latencies_ms
 from mmkg_sdk.bench.questions import questions
 from mmkg_sdk.data.sentences import RelationData, SentenceImages
@@ -24,17 +27,14 @@ from mmkg_sdk.errors import BackendError
 from mmkg_sdk.evaluation.relation_extraction import evaluate_bundle as evaluate_relations
 from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.export import export_bundle, import_checkpoint
-from mmkg_sdk.extractor import Extractor
 from mmkg_sdk.families.mkgformer.config import NO_TOKENIZER
 from mmkg_sdk.families.mkgformer.inputs import check_data, config_for, run_data
 from mmkg_sdk.families.mkgformer.model import build
-from mmkg_sdk.families.mkgformer.sentence_inputs import stored_data
-from mmkg_sdk.families.mkgformer.sentence_scoring import relation_scores, tag_scores
+from mmkg_sdk.families.mkgformer.sentences.inputs import stored_data
+from mmkg_sdk.families.mkgformer.sentences.scoring import relation_scores, tag_scores
 from mmkg_sdk.run import Run
-from mmkg_sdk.tagger import Tagger
-from mmkg_sdk.verification import verify_bundle
 from tests.attacks.reseal import change_manifest, reseal
-from tests.families.mkgformer.cases import GOLDEN, MNER_CASES, MRE_CASES, Case, golden
+from tests.families.mkgformer.cases import FOLDER, MNER_CASES, MRE_CASES, Case, golden
 from tests.families.mkgformer.sentence_bundles import import_case, random_run, toy_data
 
 TEXT = ("input_ids", "attention_mask", "token_type_ids")
@@ -116,7 +116,7 @@ def test_a_bundle_verifies_itself_and_tells_what_it_is(name: str, made: Callable
 
 
 def test_another_length_than_the_stored_one_is_refused(tmp_path: Path) -> None:
-    case = GOLDEN / "mner_small"
+    case = FOLDER / "mner_small"
     with pytest.raises(ExportError, match=r"has 12 positions, .* max_length 16.*pass --set max_length=12"):
         import_checkpoint(
             "mkgformer",
@@ -151,7 +151,7 @@ def test_stored_arrays_that_do_not_fit_are_refused(name: str, change: Any, messa
 
 def test_texts_become_the_tokens_of_the_authors_pipeline(toys: Callable[[str], Path]) -> None:
     for task in ("mre", "mner"):
-        items = json.loads((GOLDEN / "text_prep" / f"{task}_expected.json").read_text())["items"]
+        items = json.loads((FOLDER / "text_prep" / f"{task}_expected.json").read_text())["items"]
         sentences = Run.open(toys(task) / "run").tensors("sentences-train")
         for name in TEXT:
             np.testing.assert_array_equal(sentences[name], [item[name] for item in items])
@@ -309,7 +309,7 @@ def test_data_of_another_kind_or_task_are_refused(toys: Callable[[str], Path], t
         DataError, match=r"train split: sentence \d+ of \d+ has the marker .* Or set a larger max_length"
     ):
         random_run(relations, tmp_path / "run", max_length=8)
-    config = config_for(relations, {"max_length": 24, "tokenizer": str(GOLDEN / "text_prep" / "vocab.txt")})
+    config = config_for(relations, {"max_length": 24, "tokenizer": str(FOLDER / "text_prep" / "vocab.txt")})
     with pytest.raises(DataError, match=r"has 96 word pieces .* the model has 92"):
         run_data(relations, replace(config, base_vocabulary_size=92))
     with mmkg_sdk.load(toys("mre") / "bundle", device="cpu") as extractor:
@@ -333,7 +333,7 @@ def _folder_of(task: str, place: Path) -> str:
 def test_pictures_of_the_data_reach_run_and_bundle_alike(
     toys: Callable[[str], Path], picture: Path, tmp_path: Path
 ) -> None:
-    from mmkg_sdk.data.sentence_layout import write_relations
+    from mmkg_sdk.data.layouts.sentences import write_relations
 
     data = toy_data("mre", toys("mre") / "data")
     assert isinstance(data, RelationData)

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 import mmkg_sdk
+from mmkg_sdk.answering.relation_extraction import RelationMention
 from mmkg_sdk.data.open import open_data
 from mmkg_sdk.data.sentences import RelationData, TaggingData
 from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.export import export_bundle
-from mmkg_sdk.extractor import RelationMention
 from mmkg_sdk.families.mkgformer.inputs import check_data, config_for, run_data
-from mmkg_sdk.families.mkgformer.sentence_scoring import relation_scores, tag_scores
+from mmkg_sdk.families.mkgformer.sentences.scoring import relation_scores, tag_scores
 from tests.families.mkgformer.sentence_bundles import TINY, random_run
+from tests.places import REAL_DATA
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
+DATA = REAL_DATA
 VOCABULARY = DATA / "vocab" / "bert-base-uncased-vocab.txt.xz"
 
 

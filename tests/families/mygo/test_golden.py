@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmkg_sdk.families.mygo.objective import Objective
-from tests.golden_cases import MYGO_CASES, GoldenCase, golden_case
+from tests.families.mygo.cases import MYGO_CASES, GoldenCase, golden_case
 
 
 @pytest.fixture(params=MYGO_CASES)

@@ -1,0 +1,333 @@
+"""Linker: mentions in, ranked entities out.
+
+One mention, from text to answer: tokens and pixels (the family's runtime.py) -> its pieces (the encoder graphs) ->
+scores with the pieces of every entity (compiled_interaction.py, or the interaction graph a block at a time) -> `Links`
+(links.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends import Backend
+from ..bundle import Bundle
+from ..errors import BackendError, QueryError
+from ..families.mimic.compiled import compiled_interaction
+from ..files.labels import Labels
+from ..ranking.exact import check_scores
+from ..registry import ENTITY_LINKING, family_part
+from .ids import Names, to_ids
+from .links import Link, Links, Mention
+from .opened import Opened
+
+if TYPE_CHECKING:
+    from ..data.mentions import LabelledMention, LinkingData
+
+__all__ = ["Linker", "Links", "Mention", "show_answers"]
+
+# Mentions encoded at a time, and of these scored at a time: each block of entities is read once for all of them.
+_ENCODED, _SCORED = 64, 16
+# Pairs per run of the interaction graph. On a processor their attention weights (6.4 KB each at 40 tokens) should stay
+# in its cache; see `Interaction` in families/mimic/pairs.py.
+PAIRS = {"cpu": 512, "cuda": 1 << 14}
+_CANDIDATES = 2048  # the most that the graph's signature names
+_MAX_K = 3840
+
+Pieces = dict[str, NDArray[np.float32]]
+
+
+class Linker(Opened):
+    """An entity linking bundle, opened on one backend. Safe to call from several threads.
+
+    Scores: higher is better; they are comparable within one mention only, and have no natural threshold.
+
+    What the bundle knows of its entities stays on the disk as a memory map, in half precision unless the bundle is of
+    fp32, and is scored in blocks; sums are float32. Memory therefore does not grow with the number of candidates, apart
+    from a block of scores.
+    """
+
+    task = ENTITY_LINKING
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        super().__init__(bundle, backend)
+        self._runtime = family_part(bundle.family, "runtime")
+        self._compiled = compiled_interaction(bundle, backend)
+
+    @property
+    def entities(self) -> Labels:
+        """Labels of all candidates."""
+        return self.bundle.entities
+
+    def link_mentions(
+        self,
+        mentions: Mention | Sequence[Mention],
+        k: int = 5,
+        *,
+        candidates: Names | None = None,
+        explain: bool = False,
+    ) -> Links:
+        """The k entities that each mention most likely means.
+
+        Args:
+            mentions: one or several.
+            k: answers per mention, 1 to 3,840; cut to the number of candidates. Equal scores by ascending id.
+            candidates: rank only these entities, for every mention; repeated ones count once. None = all.
+            explain: also give what each unit of the model says (`Link.units`).
+
+        Raises:
+            QueryError: no text, an image that cannot be read, an unknown candidate, k out of range.
+            BackendError: a graph failed or gave NaN.
+        """
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= _MAX_K:
+            raise QueryError(f"k is {k!r}; expected a whole number from 1 to {_MAX_K:,}.")
+        asked = _checked(mentions)
+        chosen = self._chosen(candidates)
+        count = len(self.entities) if chosen is None else len(chosen)
+        links = []
+        for block, units in self._blocks(asked, chosen):
+            for mention, scores in zip(block, units.transpose(1, 0, 2), strict=True):
+                links.append(self._link(mention, scores, chosen, int(k), explain))
+        return Links(links, min(int(k), count))
+
+    def score_mentions(
+        self, mentions: Mention | Sequence[Mention], *, candidates: Names | None = None, unreadable: str = "error"
+    ) -> NDArray[np.float32]:
+        """Scores of every candidate, float32 [mentions, candidates].
+
+        Args:
+            candidates: as for `link_mentions`; columns are their ids in ascending order.
+            unreadable: "error", or "none" to take an image that cannot be read for none, with a warning.
+        """
+        if unreadable not in ("error", "none"):
+            raise QueryError(f"unreadable is {unreadable!r}; expected 'error' or 'none'.")
+        asked, chosen = _checked(mentions), self._chosen(candidates)
+        count = len(self.entities) if chosen is None else len(chosen)
+        found = [_overall(units) for _, units in self._blocks(asked, chosen, skip_unreadable=unreadable == "none")]
+        return np.concatenate([np.empty((0, count), np.float32), *found])
+
+    def encode_mentions(self, mentions: Mention | Sequence[Mention], *, skip_unreadable: bool = False) -> Pieces:
+        """What the units need of each mention, by name: float32 [mentions, ...]; for `score_pieces`."""
+        asked, config = _checked(mentions), self.bundle.config
+        input_ids, attention_mask = self._runtime.read_texts(config, self._tokenizer, asked)
+        parts = []
+        for start in range(0, len(asked), _ENCODED):
+            rows = slice(start, start + _ENCODED)
+            pixels = self._runtime.read_images(config, asked[rows], skip_unreadable=skip_unreadable)
+            parts.append(self.encode_tokens(input_ids[rows], attention_mask[rows], pixels))
+        return _joined(parts)
+
+    def encode_tokens(
+        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], pixel_values: NDArray[np.float32]
+    ) -> Pieces:
+        """Like `encode_mentions`, of token ids and pixels.
+
+        Args:
+            input_ids, attention_mask: int64 [n, text_length].
+            pixel_values: float32 [n, 3, image_size, image_size], all zero where there is no image.
+
+        Raises:
+            QueryError: another shape, an id that the model does not have, NaN.
+        """
+        ids, mask, pixels = _checked_tokens(self.bundle.config, input_ids, attention_mask, pixel_values)
+        parts = []
+        for start in range(0, len(pixels), _ENCODED):
+            rows = slice(start, start + _ENCODED)
+            encoded = self._run("text_encoder", {"input_ids": ids[rows], "attention_mask": mask[rows]})
+            parts.append(self._run("mention_side", encoded | self._encode_images(pixels[rows])))
+        return _joined(parts)
+
+    def score_pieces(self, pieces: Mapping[str, NDArray[np.float32]], candidates: Names | None = None) -> Pieces:
+        """The scores of encoded mentions by unit, float32 [mentions, candidates] each; the model's is their mean."""
+        chosen = self._chosen(candidates)
+        count = len(next(iter(pieces.values()), ()))
+        parts = [
+            self._unit_scores({name: piece[start : start + _SCORED] for name, piece in pieces.items()}, chosen)
+            for start in range(0, count, _SCORED)
+        ]
+        width = len(self.entities) if chosen is None else len(chosen)
+        units = np.concatenate([np.empty((len(self._runtime.UNITS), 0, width), np.float32), *parts], axis=1)
+        return dict(zip(self._runtime.UNITS, units, strict=True))
+
+    def __repr__(self) -> str:
+        bundle = self.bundle
+        return (
+            f"Linker({bundle.family} {bundle.precision}: {len(self.entities):,} entities, {self.backend.name} on "
+            f"{self.backend.device}, {bundle.path})"
+        )
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return self._runtime.open_tokenizer(self.bundle)
+
+    @cached_property
+    def _no_image(self) -> Pieces:
+        """What the image encoder gives for an image of zeros, which stands for none."""
+        size = self.bundle.config.image_size
+        return self._run("image_encoder", {"pixel_values": np.zeros((1, 3, size, size), np.float32)})
+
+    def _encode_images(self, pixels: NDArray[np.float32]) -> Pieces:
+        shown = pixels.reshape(len(pixels), -1).any(axis=1)
+        found = {name: np.repeat(array, len(pixels), axis=0) for name, array in self._no_image.items()}
+        if shown.any():
+            for name, array in self._run("image_encoder", {"pixel_values": pixels[shown]}).items():
+                found[name][shown] = array
+        return found
+
+    def _chosen(self, candidates: Names | None) -> NDArray[np.int64] | None:
+        """Ids in ascending order, each once; None = all."""
+        return None if candidates is None else np.unique(to_ids(candidates, self.entities))
+
+    def _blocks(
+        self, mentions: Sequence[Mention], chosen: NDArray[np.int64] | None, *, skip_unreadable: bool = False
+    ) -> Iterator[tuple[Sequence[Mention], NDArray[np.float32]]]:
+        """Some mentions and their scores by unit, float32 [units, mentions, candidates]."""
+        for start in range(0, len(mentions), _ENCODED):
+            part = mentions[start : start + _ENCODED]
+            pieces = self.encode_mentions(part, skip_unreadable=skip_unreadable)
+            for first in range(0, len(part), _SCORED):
+                rows = slice(first, first + _SCORED)
+                yield part[rows], self._unit_scores({name: piece[rows] for name, piece in pieces.items()}, chosen)
+
+    def _unit_scores(
+        self, pieces: Mapping[str, NDArray[np.float32]], chosen: NDArray[np.int64] | None
+    ) -> NDArray[np.float32]:
+        if self._compiled:
+            return self._compiled.scores(pieces, chosen)
+        table = self.bundle.encoded
+        count = len(self.entities) if chosen is None else len(chosen)
+        mentions = len(next(iter(pieces.values())))
+        step = min(_CANDIDATES, max(1, PAIRS[self.backend.device.partition(":")[0]] // mentions))
+        units = np.empty((len(self._runtime.UNITS), mentions, count), np.float32)
+        for start in range(0, count, step):
+            rows: Any = slice(start, start + step) if chosen is None else chosen[start : start + step]
+            outputs = self._run("interaction", {**pieces, **{name: array[rows] for name, array in table.items()}})
+            for row, unit in enumerate(self._runtime.UNITS):
+                units[row, :, start : start + step] = outputs[f"{unit}_scores"]
+        return units
+
+    def _link(
+        self,
+        mention: Mention,
+        units: NDArray[np.float32],
+        chosen: NDArray[np.int64] | None,
+        k: int,
+        explain: bool,
+    ) -> Link:
+        scores = _overall(units)
+        best = np.argsort(-scores, kind="stable")[:k]
+        ids = best if chosen is None else chosen[best]
+        said = {name: unit[best] for name, unit in zip(self._runtime.UNITS, units, strict=True)} if explain else None
+        return Link(mention, ids, scores[best], tuple(self.entities[i] for i in ids.tolist()), said)
+
+    def _run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> Pieces:
+        """Outputs of a graph, with the shapes of its signature and finite."""
+        spec = self.bundle.graphs[graph]
+        outputs = self.backend.run(graph, {t["name"]: inputs[t["name"]] for t in spec["inputs"]})
+        sizes = {t["shape"][0]: len(inputs[t["name"]]) for t in spec["inputs"]}  # each free axis comes first somewhere
+        for tensor in spec["outputs"]:
+            found = outputs.get(tensor["name"])
+            shape = tuple(sizes.get(size, size) for size in tensor["shape"])
+            if found is None or found.shape != shape or found.dtype != np.float32:
+                what = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
+                raise BackendError(
+                    f"{graph} gave {what} as {tensor['name']!r}, expected float32 {list(shape)}. Export again."
+                )
+            if not np.isfinite(found).all():
+                raise BackendError(
+                    f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
+                    "Export again with --precision fp32."
+                )
+        return outputs
+
+
+def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) -> str:
+    """A few test mentions whose text means several entities, with the k best answers and the right one marked."""
+    meanings: dict[str, set[int]] = {}
+    for mention in (*data.train, *data.valid, *data.test):
+        meanings.setdefault(mention.text, set()).add(mention.entity)
+    asked: dict[tuple[str, int], LabelledMention] = {}
+    for mention in data.test:
+        if len(meanings[mention.text]) > 1:
+            asked.setdefault((mention.text, mention.entity), mention)
+    tested = Counter(text for text, _ in asked)
+    # Names of which several meanings are asked for come first.
+    chosen = sorted(asked.values(), key=lambda one: (-tested[one.text], one.text))[:count]
+    found = linker.link_mentions([Mention(one.text, one.sentence, one.image) for one in chosen], k)
+    lines = []
+    for link, one in zip(found, chosen, strict=True):
+        picture = " (with a picture)" if one.image else ""
+        lines.append(f"{one.text!r} in {one.sentence!r}{picture}")
+        for rank, (label, score) in enumerate(link, start=1):
+            mark = "  <- the answer in the test split" if label == data.entities[one.entity] else ""
+            lines.append(f"  {rank}. {label}  ({score:.2f}){mark}")
+    return "\n".join(lines)
+
+
+def _checked(mentions: Mention | Sequence[Mention]) -> Sequence[Mention]:
+    asked = [mentions] if isinstance(mentions, Mention) else mentions
+    if not isinstance(asked, Sequence):
+        raise QueryError(f"mentions is {type(asked).__name__}; expected a Mention or a list of them.")
+    for row, mention in enumerate(asked):
+        place = f"mention {row} of {len(asked)}"
+        if not isinstance(mention, Mention):
+            raise QueryError(f"{place} is {mention!r:.60} ({type(mention).__name__}); expected a Mention.")
+        for name in ("text", "sentence"):
+            if not isinstance(given := getattr(mention, name), str):
+                raise QueryError(f"{place}: {name} is {given!r:.60}; expected a text.")
+            try:
+                given.encode()
+            except UnicodeEncodeError as err:
+                raise QueryError(
+                    f"{place}: {name} holds {given[err.start]!r} at {err.start}, half of a surrogate pair and no "
+                    "character. Decode the text again."
+                ) from err
+        if not mention.text.strip():
+            raise QueryError(f"{place}: text is {mention.text!r:.60}; expected the name that is to be linked.")
+        if not (mention.image is None or isinstance(mention.image, Path) or hasattr(mention.image, "getbands")):
+            raise QueryError(f"{place}: image is {mention.image!r:.60}; expected a Path, an image of Pillow, or None.")
+    return asked
+
+
+def _checked_tokens(
+    config: Any, input_ids: Any, attention_mask: Any, pixel_values: Any
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    ids = _integers("input_ids", input_ids, config.text_length, config.vocabulary_size)
+    mask = _integers("attention_mask", attention_mask, config.text_length, 2)
+    if len(mask) != len(ids):
+        raise QueryError(f"attention_mask has {len(mask)} rows, input_ids {len(ids)}; expected equally many.")
+    if not mask.any(axis=1).all():
+        row = np.flatnonzero(~mask.any(axis=1))[0]
+        raise QueryError(f"row {row} of attention_mask has no token; expected one at least.")
+    pixels, expected = np.asarray(pixel_values), (len(ids), 3, config.image_size, config.image_size)
+    if pixels.shape != expected or pixels.dtype.kind != "f":
+        raise QueryError(f"pixel_values is {pixels.dtype} {list(pixels.shape)}; expected float32 {list(expected)}.")
+    if not np.isfinite(pixels).all():
+        raise QueryError("pixel_values holds NaN or infinity.")
+    return ids, mask, pixels.astype(np.float32)
+
+
+def _integers(name: str, given: Any, length: int, limit: int) -> NDArray[np.int64]:
+    array = np.asarray(given)
+    if array.ndim != 2 or array.shape[1] != length or array.dtype.kind not in "iu":
+        raise QueryError(f"{name} is {array.dtype} {list(array.shape)}; expected int64 ['n', {length}].")
+    if array.size and not 0 <= array.min() <= array.max() < limit:
+        raise QueryError(f"{name} goes from {array.min()} to {array.max()}; expected 0 to {limit - 1}.")
+    return array.astype(np.int64)
+
+
+def _overall(units: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The model's score: the mean of the units along axis 0. NaN is refused."""
+    scores: NDArray[np.float32] = units.mean(axis=0, dtype=np.float32)
+    check_scores(np.atleast_2d(scores))
+    return scores
+
+
+def _joined(parts: Sequence[Pieces]) -> Pieces:
+    return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}

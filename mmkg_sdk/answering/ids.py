@@ -1,0 +1,102 @@
+"""From what callers pass (labels or ids, one or many) to checked int64 ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import QueryError
+from ..files.labels import Labels
+
+# One label or id, or a sequence or array of them.
+Names = str | int | Sequence[str] | Sequence[int] | NDArray[Any]
+
+
+def to_ids(names: Names, labels: Labels) -> NDArray[np.int64]:
+    """Ids int64 [n] of labels or ids; a single one gives n = 1.
+
+    Raises:
+        QueryError: unknown label (with near ones), id out of range, or a value that is neither; with its position.
+    """
+    given: Any = host_array(names)
+    if isinstance(given, (str, int, np.integer)) and not isinstance(given, bool):
+        given = [given]
+    if isinstance(given, np.ndarray):
+        return _checked_array(given, labels)
+    if isinstance(given, (bytes, bytearray, memoryview, dict, set, frozenset)) or not hasattr(given, "__iter__"):
+        raise QueryError(
+            f"{labels.kind} is {given!r:.60} ({type(given).__name__}); expected a label, an id, or a list of them."
+        )
+    values = list(given)
+    return np.array([_to_id(value, labels, i, len(values)) for i, value in enumerate(values)], dtype=np.int64)
+
+
+def aligned_ids(*columns: tuple[str, Names, Labels]) -> list[NDArray[np.int64]]:
+    """Id arrays of one length from (name, values, labels); a single value is repeated for each of the others.
+
+    Raises:
+        QueryError: as `to_ids`, and if two are many but not equally many.
+    """
+    arrays = [to_ids(values, labels) for _, values, labels in columns]
+    lengths = {len(array) for array, (_, values, _) in zip(arrays, columns, strict=True) if not _is_single(values)}
+    if len(lengths) > 1:
+        found = " and ".join(f"{len(array)} {name}" for array, (name, _, _) in zip(arrays, columns, strict=True))
+        raise QueryError(f"{found}; expected equally many, or a single one to pair with all.")
+    length = max(lengths, default=1)
+    return [np.repeat(array, length) if len(array) != length else array for array in arrays]
+
+
+def host_array(values: Any) -> Any:
+    """A torch tensor, on any device, as an array; anything else as it is.
+
+    Raises:
+        QueryError: a tensor that numpy cannot hold (sparse, quantised, bfloat16).
+    """
+    if not hasattr(values, "detach"):
+        return values
+    try:
+        return values.detach().cpu().numpy()
+    except (TypeError, RuntimeError) as err:
+        raise QueryError(f"a tensor of type {values.dtype} has no array form ({err}); pass a numpy array.") from err
+
+
+def _is_single(names: Names) -> bool:
+    return isinstance(names, (str, int, np.integer))
+
+
+def _checked_array(array: NDArray[Any], labels: Labels) -> NDArray[np.int64]:
+    if array.ndim != 1:
+        raise QueryError(f"{labels.kind} array has shape {list(array.shape)}; expected one axis.")
+    if array.dtype.kind in "US" or array.dtype == object:
+        return to_ids(array.tolist(), labels)
+    if array.dtype.kind not in "iu":
+        raise QueryError(f"{labels.kind} array has dtype {array.dtype}; expected labels or integer ids.")
+    wrong = np.flatnonzero((array < 0) | (array >= len(labels)))
+    if len(wrong):
+        raise QueryError(_range_message(array[wrong[0]], labels, int(wrong[0]), len(array)))
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _to_id(value: Any, labels: Labels, position: int, count: int) -> int:
+    where = f"(number {position} of {count})"
+    if isinstance(value, str):
+        found = labels.find(value)
+        if found is None:
+            near = labels.near(value)
+            hint = f"near: {', '.join(map(repr, near))}" if near else "none is near"
+            raise QueryError(f"unknown {labels.kind} {value!r:.120} {where}. There are {len(labels):,}; {hint}.")
+        return found
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise QueryError(
+            f"{labels.kind} {where} is {value!r:.60} ({type(value).__name__}); expected a label or an integer id."
+        )
+    if not 0 <= value < len(labels):
+        raise QueryError(_range_message(value, labels, position, count))
+    return int(value)
+
+
+def _range_message(value: Any, labels: Labels, position: int, count: int) -> str:
+    return f"{labels.kind} id {value} (number {position} of {count}) is out of range; ids are 0 to {len(labels) - 1:,}."

@@ -1,0 +1,384 @@
+"""Model: labels in, ranked labels out.
+
+One query, from label to answer: `to_ids` (ids.py) -> query vector (compiled_query.py, or the query graph on a backend)
+-> `top_k` over the entity table (table_ranking.py) -> `Predictions` (predictions.py).
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends import Backend
+from ..backends.tables import TableRanking, rank_table
+from ..bundle import Bundle
+from ..errors import BackendError, DataError, QueryError
+from ..families.entity_batch import EntityBatch
+from ..families.mygo.compiled_encoder import TOKEN_TABLE_GRAPH, compiled_encoder
+from ..families.mygo.compiled_query import compiled_query
+from ..families.query_batches import QUERY_CHUNK
+from ..files.labels import Labels
+from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores
+from ..ranking.known_triples import HEAD, TAIL, AnswerLists, Queries
+from ..ranking.scores import CandidateScore
+from ..registry import LINK_PREDICTION, family_part
+from .ids import Names, aligned_ids, to_ids
+from .opened import Opened, reopened
+from .predictions import Predictions
+
+# Entities per run of an encoder: what it holds per token is best kept within the L2 cache (1 MiB). Of 512 to 8,192
+# tokens at d = 256, 2,048 is within 3 % of the best for either MyGO encoder from 8 to 128 tokens an entity and within
+# 7 % at 512; 4,096 loses up to 7 %.
+ENTITY_CHUNK_TOKENS = 2048
+_MAX_K = 3840
+
+
+@dataclass(frozen=True)
+class _Entities:
+    """Labels, what the encoder gave for each, and what ranks them, which grow together and are replaced as one."""
+
+    labels: Labels
+    encoded: dict[str, NDArray[np.float32]]
+    ranking: TableRanking
+
+    @classmethod
+    def of(
+        cls, labels: Labels, encoded: dict[str, NDArray[np.float32]], score: CandidateScore, threads: int | None
+    ) -> _Entities:
+        return cls(labels, encoded, rank_table(encoded["vectors"], score, threads))
+
+    @property
+    def table(self) -> NDArray[np.float32]:
+        return self.encoded["vectors"]
+
+
+class Model(Opened):
+    """A bundle, opened on one backend. Safe to call from several threads.
+
+    Scores: higher is better; they are comparable within one query only, and have no natural threshold.
+
+    Entities and relations are given as labels or ids, one or many; two lists are paired, and a single value is
+    paired with every one of the other list.
+    """
+
+    task = LINK_PREDICTION
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self._compiled_encoder = compiled_encoder(bundle, backend)
+        self._compiled_query = compiled_query(bundle, backend)
+        super().__init__(bundle, backend, prepared=self._compiled_query is None)
+        self.relations = bundle.relations
+        self._score = bundle.config.candidate_score
+        self._runtime = family_part(bundle.family, "runtime")
+        self._entities = _Entities.of(bundle.entities, bundle.encoded, self._score, backend.threads)
+        self._lock = threading.Lock()
+
+    @property
+    def entities(self) -> Labels:
+        """Labels of all entities, those added later at the end."""
+        return self._entities.labels
+
+    @property
+    def table(self) -> NDArray[np.float32]:
+        """The encoded entities, float32 [num_entities, width]."""
+        return self._entities.table
+
+    def predict_tails(
+        self,
+        heads: Names,
+        relations: Names,
+        k: int = 10,
+        *,
+        filter_known: bool = True,
+        candidates: Names | None = None,
+    ) -> Predictions:
+        """The k most likely tails of each (head, relation, ?).
+
+        Args:
+            k: answers per query, 1 to 3,840; cut to the number of candidates.
+            filter_known: leave out tails that the training, validation or test triples already give.
+            candidates: rank only these entities; repeated ones count once. None = all.
+
+        Raises:
+            QueryError: unknown label, id out of range, unequal lengths, k out of range.
+            BackendError: the graph failed or gave NaN.
+        """
+        head, relation = aligned_ids(("heads", heads, self.entities), ("relations", relations, self.relations))
+        return self._predict(Queries(head, relation, np.full(len(head), TAIL)), k, filter_known, candidates)
+
+    def predict_heads(
+        self,
+        relations: Names,
+        tails: Names,
+        k: int = 10,
+        *,
+        filter_known: bool = True,
+        candidates: Names | None = None,
+    ) -> Predictions:
+        """The k most likely heads of each (?, relation, tail); arguments as in `predict_tails`."""
+        relation, tail = aligned_ids(("relations", relations, self.relations), ("tails", tails, self.entities))
+        queries = Queries(tail, relation, np.full(len(tail), HEAD))
+        return self._predict(queries, k, filter_known, candidates)
+
+    def score_tails(self, heads: Names, relations: Names) -> NDArray[np.float32]:
+        """Scores of every entity as tail, float32 [batch, num_entities]; known triples are not filtered."""
+        head, relation = aligned_ids(("heads", heads, self.entities), ("relations", relations, self.relations))
+        return self.score_queries(Queries(head, relation, np.full(len(head), TAIL)))
+
+    def score_heads(self, relations: Names, tails: Names) -> NDArray[np.float32]:
+        """Scores of every entity as head, float32 [batch, num_entities]; known triples are not filtered."""
+        relation, tail = aligned_ids(("relations", relations, self.relations), ("tails", tails, self.entities))
+        return self.score_queries(Queries(tail, relation, np.full(len(tail), HEAD)))
+
+    def score_triples(self, heads: Names, relations: Names, tails: Names) -> NDArray[np.float32]:
+        """The score of each triple as a tail prediction, float32 [batch]."""
+        head, relation, tail = aligned_ids(
+            ("heads", heads, self.entities),
+            ("relations", relations, self.relations),
+            ("tails", tails, self.entities),
+        )
+        vectors = self.query_vectors(Queries(head, relation, np.full(len(head), TAIL)))
+        scores: NDArray[np.float32] = self._score.pairs(vectors, self.table[tail])
+        return scores
+
+    def entity_vectors(self, entities: Names) -> NDArray[np.float32]:
+        """The encoded entities, float32 [n, width]."""
+        return self.table[to_ids(entities, self.entities)]
+
+    def query_vectors(self, queries: Queries) -> NDArray[np.float32]:
+        """What the entities of the table are scored against, float32 [batch, width]."""
+        table = self.table
+        if self._compiled_query is not None:
+            return self._compiled_query.query_vectors(table, queries)
+        vectors = np.empty((len(queries), table.shape[1]), dtype=np.float32)
+        for rows, inputs in self._runtime.query_batches(self.bundle, table, queries):
+            part = vectors[rows]
+            vectors[rows] = self._run("query_encoder", inputs, {"queries": table.shape[1]}, len(part))["queries"]
+        return vectors
+
+    def score_queries(self, queries: Queries) -> NDArray[np.float32]:
+        """Scores of all entities for each query, float32 [batch, num_entities]."""
+        scores: NDArray[np.float32] = self._score(self.query_vectors(queries), self.table)
+        check_scores(scores)
+        return scores
+
+    def rank_answers(
+        self, queries: Queries, targets: NDArray[np.int64], known: AnswerLists, protocol: RankingProtocol
+    ) -> Ranks:
+        """Filtered ranks of the right answers among all entities, without a matrix of scores.
+
+        Args:
+            queries: repeated ones are encoded once.
+            targets: int64 [batch], the right answers.
+            known: all known answers of each query; the target may be among them.
+            protocol: the rule for equal scores and known answers.
+
+        Raises:
+            BackendError: the graph failed or gave NaN.
+        """
+        asked, places = queries.distinct()
+        return self._entities.ranking.ranks(self.query_vectors(asked)[places], targets, known, protocol)
+
+    def encode_entities(self, **modalities: Any) -> NDArray[np.float32]:
+        """Encode entities; no new export, no torch.
+
+        Args:
+            modalities: what the family's encoder takes (`entity_batch` in its runtime.py says it in full).
+                MyGO: visual_tokens, text_tokens: codebook rows, int64 [n, tokens], or one list per entity;
+                visual_mask, text_mask with arrays.
+                AdaMF-MAT: visual_features, text_features: float32 [n, width], or None where all lack them;
+                visual_mask, text_mask: bool [n].
+                Both: structure float32 [n, width]; None takes the mean of the trained ones, for an entity that was
+                not trained has none and the papers do not treat new entities.
+
+        Returns:
+            float32 [n, width].
+
+        Raises:
+            QueryError: wrong shape or dtype, a token that the codebook does not have, NaN.
+        """
+        return self.encode_batch(self._entity_batch(modalities))["vectors"]
+
+    def encode_batch(self, batch: EntityBatch, graph: str | None = None) -> dict[str, NDArray[np.float32]]:
+        """All outputs of one of the encoder graphs; None takes the fastest way to them that this model has.
+
+        That is the compiled encoder (compiled_encoder.py), the token-table graph or the one that every bundle has.
+        """
+        if graph is None and self._compiled_encoder is not None:
+            return self._compiled_encoder.encode(batch)
+        if graph is None:
+            graph = TOKEN_TABLE_GRAPH if TOKEN_TABLE_GRAPH in self.bundle.graphs else "entity_encoder"
+        chunk = min(4096, max(1, ENTITY_CHUNK_TOKENS // batch.token_count))
+        widths = {name: array.shape[1] for name, array in self._entities.encoded.items()}
+        parts = [
+            self._run(graph, batch.rows(slice(start, start + chunk)), widths, min(chunk, len(batch) - start))
+            for start in range(0, len(batch), chunk)
+        ]
+        empty = {name: np.empty((0, width), np.float32) for name, width in widths.items()}
+        return {name: np.concatenate([empty[name], *(part[name] for part in parts)]) for name in widths}
+
+    def add_entities(self, labels: Sequence[str], **modalities: Any) -> NDArray[np.int64]:
+        """Encode new entities and make them candidates of this model (in memory, not in the bundle).
+
+        Arguments after `labels` are those of `encode_entities`.
+
+        Returns:
+            Their ids, int64 [n].
+
+        Raises:
+            QueryError: a label that is taken already or is none, unequal lengths, and what `encode_entities` raises.
+        """
+        labels = [labels] if isinstance(labels, str) else list(labels)
+        encoded = self.encode_batch(self._entity_batch(modalities))
+        if len(labels) != len(encoded["vectors"]):
+            raise QueryError(
+                f"{len(labels)} labels and inputs of {len(encoded['vectors'])} entities; expected equally many."
+            )
+        with self._lock:
+            before = self._entities
+            for label in labels:
+                if not isinstance(label, str):
+                    raise QueryError(f"entity label is {label!r:.60} ({type(label).__name__}); expected a string.")
+                if label in before.labels:
+                    raise QueryError(f"entity {label!r:.120} exists already. Choose another label.")
+            self._grow(labels, encoded)
+        return np.arange(len(before.labels), len(before.labels) + len(labels))
+
+    def explain_entity(self, entity: str | int) -> dict[str, float]:
+        """How much structure, image and text count in the encoded entity; they add up to 1.
+
+        Raises:
+            QueryError: unknown entity, or a family whose encoder has no such weights.
+        """
+        entities = self._entities
+        if "modality_weights" not in entities.encoded:
+            raise QueryError(
+                f"{self.bundle.family} mixes modalities by attention over tokens and has no weight per modality; "
+                "adamf_mat has."
+            )
+        (row,) = to_ids(entity, entities.labels)
+        weights = entities.encoded["modality_weights"][row]
+        return dict(zip(("structure", "image", "text"), weights.tolist(), strict=True))
+
+    def close(self) -> None:
+        """Free the backend. Later calls raise BackendError."""
+        super().close()
+        # What is left are the graphs, and their backend is closed.
+        self._compiled_encoder = self._compiled_query = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Beside what every opened bundle sends to another process: the entities that were added here.
+        entities, size = self._entities, len(self.bundle.table)
+        _, arguments = super().__reduce__()
+        added = {name: array[size:] for name, array in entities.encoded.items()}
+        return _load_grown, (*arguments[1:], entities.labels[size:], added)
+
+    def __repr__(self) -> str:
+        bundle = self.bundle
+        return (
+            f"Model({bundle.family} {bundle.precision}: {len(self.entities):,} entities, {len(self.relations):,} "
+            f"relations, width {self.table.shape[1]}, {self.backend.name} on {self.backend.device}, {bundle.path})"
+        )
+
+    def _grow(self, labels: Sequence[str], encoded: dict[str, NDArray[np.float32]]) -> None:
+        before = self._entities
+        try:
+            longer = Labels([*before.labels, *labels])
+        except DataError as err:
+            raise QueryError(str(err)) from err
+        grown = {name: np.concatenate([array, encoded[name]]) for name, array in before.encoded.items()}
+        self._entities = _Entities.of(longer, grown, self._score, self.backend.threads)
+
+    def _entity_batch(self, modalities: dict[str, Any]) -> EntityBatch:
+        check = getattr(self._runtime, "entity_batch", None)
+        if check is None:
+            raise QueryError(
+                f"the entities of {self.bundle.family} are part of its vocabulary; a new one needs training."
+            )
+        try:
+            inspect.signature(check).bind(self.bundle, **modalities)
+        except TypeError as err:
+            raise QueryError(f"{self.bundle.family} encodes entities from other arguments: {err}.") from err
+        batch: EntityBatch = check(self.bundle, **modalities)
+        return batch
+
+    def _run(
+        self, graph: str, inputs: dict[str, NDArray[Any]], widths: dict[str, int], rows: int
+    ) -> dict[str, NDArray[np.float32]]:
+        """Outputs of a graph, float32 [rows, width] each, with finite values.
+
+        Args:
+            widths: name -> width of the outputs that are expected.
+        """
+        outputs = self.backend.run(graph, inputs)
+        for name, width in widths.items():
+            found = outputs.get(name)
+            if found is None or found.shape != (rows, width) or found.dtype != np.float32:
+                what = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
+                raise BackendError(
+                    f"{graph} gave {what} as {name!r}, expected float32 {[rows, width]}. Export the bundle again."
+                )
+            if not np.isfinite(found).all():
+                raise BackendError(
+                    f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
+                    "Export again with --precision fp32."
+                )
+        return outputs
+
+    def _predict(self, queries: Queries, k: int, filter_known: bool, candidates: Names | None) -> Predictions:
+        entities = self._entities
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= _MAX_K:
+            raise QueryError(f"k is {k!r}; expected a whole number from 1 to {_MAX_K:,}.")
+        chosen = None if candidates is None else np.unique(to_ids(candidates, entities.labels))
+        k = min(int(k), len(entities.table) if chosen is None else len(chosen))
+        parts = []
+        for start in range(0, len(queries), QUERY_CHUNK):
+            chunk = queries[start : start + QUERY_CHUNK]
+            known = self.bundle.known_triples.answers(chunk) if filter_known else None
+            found = entities.ranking.top_k(self.query_vectors(chunk), k, known, chosen) if k else _nothing(len(chunk))
+            parts.append(found)
+        top = _joined(parts)
+        questions = [self._question(queries, i, entities.labels) for i in range(len(queries))]
+        return Predictions(top, entities.labels, questions, k)
+
+    def _question(self, queries: Queries, i: int, labels: Labels) -> str:
+        entity, relation = labels[int(queries.entity[i])], self.relations[int(queries.relation[i])]
+        return f"({entity}, {relation}, ?)" if queries.direction[i] == TAIL else f"(?, {relation}, {entity})"
+
+
+def _load_grown(
+    path: Path,
+    backend: str,
+    device: str,
+    threads: int | None,
+    labels: tuple[str, ...],
+    encoded: dict[str, NDArray[np.float32]],
+) -> Model:
+    """What unpickling a model does: open the bundle again and put back the entities that were added."""
+    model: Model = reopened(Model, path, backend, device, threads)
+    if labels:
+        model._grow(labels, encoded)
+    return model
+
+
+def _nothing(batch: int) -> TopK:
+    return TopK(np.zeros(batch + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+
+
+def _joined(parts: list[TopK]) -> TopK:
+    if len(parts) < 2:
+        return parts[0] if parts else _nothing(0)
+    starts = np.cumsum([0, *(len(part.ids) for part in parts)])
+    offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
+    return TopK(
+        np.concatenate([*offsets, starts[-1:]]),
+        np.concatenate([part.ids for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )

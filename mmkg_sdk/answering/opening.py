@@ -1,0 +1,46 @@
+"""load: from a bundle's folder to what answers from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..backends import open_backend
+from ..bundle import Bundle
+from .entity_linking import Linker
+from .entity_recognition import Tagger
+from .link_prediction import Model
+from .relation_extraction import Extractor
+
+Answerer = Model | Linker | Extractor | Tagger
+
+_CLASSES: dict[str, type[Answerer]] = {kind.task: kind for kind in (Model, Linker, Extractor, Tagger)}
+
+
+def load(path: str | Path, backend: str = "auto", device: str = "auto", *, threads: int | None = None) -> Answerer:
+    """Open a bundle, verify every file, and make it ready to answer.
+
+    `Model.load`, `Linker.load`, `Extractor.load` and `Tagger.load` do the same for a bundle whose task is known, and
+    tell a type checker what they return.
+
+    Args:
+        path: the folder that `mmkg-sdk export` wrote.
+        backend: "onnxruntime" or "torch", which run every graph; or "auto", with which compiled kernels do the work of
+            graphs on the CPU where they can (backends/base.py).
+        device: "cpu", "cuda", "cuda:N", or "auto".
+        threads: CPU threads of the backend; None leaves the choice to it.
+
+    Returns:
+        What the bundle's task asks for: `Model` (link prediction), `Linker` (entity linking), `Extractor` (relation
+        extraction) or `Tagger` (entity recognition).
+
+    Raises:
+        BundleError: the bundle is missing, incomplete, changed or of another version.
+        BackendError: what was asked for is not there; nothing is replaced silently.
+    """
+    bundle = Bundle.open(path)
+    return answerer_class(bundle)(bundle, open_backend(bundle, backend, device, threads))
+
+
+def answerer_class(bundle: Bundle) -> type[Answerer]:
+    """The class that answers from a bundle."""
+    return _CLASSES[bundle.config.task]

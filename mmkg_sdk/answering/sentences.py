@@ -1,0 +1,217 @@
+"""What Extractor and Tagger share: a bundle on a backend, its tokenizer, and what it made of pictures."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends import Backend
+from ..bundle import Bundle
+from ..data.sentences import SentenceImages
+from ..errors import BackendError, DataError, QueryError
+from .opened import Opened
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Arrays = dict[str, NDArray[Any]]
+# What goes with a sentence: its crops, the whole picture alone, or nothing.
+Pictures = SentenceImages | Path | None
+
+# Text and visual tokens in one run of a graph; bounds what its feed-forward layers hold.
+_CHUNK_TOKENS, _MAX_BATCH = 4096, 256
+# Sets of pictures that are remembered: 187 KB each at the published sizes.
+_REMEMBERED = 64
+_TEXT = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class SentenceModel(Opened):
+    """A bundle that reads sentences with their pictures, opened on one backend. Safe to call from several threads."""
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        from ..registry import family_part
+
+        super().__init__(bundle, backend)
+        self._runtime = family_part(bundle.family, "sentences.runtime")
+        self._states: OrderedDict[Any, NDArray[np.float32]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def max_length(self) -> int:
+        """Word pieces of the longest sentence, two of them around it."""
+        return int(self.bundle.config.max_length)
+
+    def seen_images(self, images: SentenceImages) -> SentenceImages:
+        """What this model looks at of the pictures of a post; all else it ignores."""
+        seen: SentenceImages = self._runtime.seen_images(images, self.bundle.config)
+        return seen
+
+    def encode_images(self, aux_values: NDArray[np.float32], rcnn_values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the model knows of pictures before it sees a text, float32 [n, visual tokens, width].
+
+        Args:
+            aux_values, rcnn_values: float32 [n, images, 3, size, size], normalised as `clip_pixels` does it; a missing
+                crop is all zero.
+
+        Raises:
+            QueryError: another shape or dtype, NaN.
+        """
+        given = {"aux_values": np.asarray(aux_values), "rcnn_values": np.asarray(rcnn_values)}
+        config, count = self.bundle.config, len(np.atleast_1d(given["aux_values"]))
+        for group in ("aux", "rcnn"):
+            array, size = given[f"{group}_values"], getattr(config, f"{group}_image_size")
+            expected = (count, getattr(config, f"num_{group}_images") or 0, 3, size, size)
+            if array.shape != expected or array.dtype.kind != "f" or not np.isfinite(array).all():
+                raise QueryError(
+                    f"{group}_values is {array.dtype} {list(array.shape)}; expected float32 {list(expected)} without "
+                    "NaN or infinity."
+                )
+        state = (config.visual_tokens, config.hidden_dim)
+        parts = [
+            self._run(
+                "image_encoder", {n: a[rows].astype(np.float32) for n, a in given.items()}, {"image_state": state}
+            )
+            for rows in self._chunks(count)
+        ]
+        return np.concatenate([np.empty((0, *state), np.float32), *(part["image_state"] for part in parts)])
+
+    def close(self) -> None:
+        """Free the backend and what was remembered. Later calls raise BackendError."""
+        super().close()
+        with self._lock:
+            self._states.clear()
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """What makes word pieces of words.
+
+        Raises:
+            QueryError: the bundle was made of token ids and has none.
+        """
+        tokenizer: Tokenizer = self._runtime.open_tokenizer(self.bundle)
+        return tokenizer
+
+    def _seen(self, given: Any, place: str) -> SentenceImages:
+        """What the model sees of what a caller gives.
+
+        Raises:
+            QueryError: it is none of the kinds that `Pictures` names, or a whole picture that the model ignores.
+        """
+        images = SentenceImages(given) if isinstance(given, Path) else SentenceImages() if given is None else given
+        crops = (images.aux, images.rcnn) if isinstance(images, SentenceImages) else (None,)
+        if not all(isinstance(group, tuple | list) for group in crops) or not all(
+            isinstance(path, Path) for path in (images.main or Path(), *images.aux, *images.rcnn)
+        ):
+            raise QueryError(
+                f"{place}: the pictures are {given!r:.80}; expected a Path, SentenceImages of Paths, or None."
+            )
+        if images.main and not (images.aux or images.rcnn or self.bundle.config.whole_as_crop):
+            raise QueryError(
+                f"{place}: this model does not look at whole pictures such as {images.main.name!r:.80}, only at crops "
+                "of them. Pass SentenceImages(aux=..., rcnn=...), or no picture."
+            )
+        return self.seen_images(images)
+
+    def _image_states(
+        self, shown: Sequence[SentenceImages], places: Sequence[str], *, skip_unreadable: bool
+    ) -> NDArray[np.float32]:
+        """float32 [n, visual tokens, width]; those of recent pictures, and of none, are remembered."""
+        return np.concatenate(
+            [self._image_state(one, place, skip_unreadable) for one, place in zip(shown, places, strict=True)]
+        )
+
+    def _image_state(self, seen: SentenceImages, place: str, skip_unreadable: bool) -> NDArray[np.float32]:
+        if not (seen.aux or seen.rcnn):
+            return self._no_images
+        try:
+            key = (skip_unreadable, *(tuple(map(_identity, paths)) for paths in (seen.aux, seen.rcnn)))
+            with self._lock:
+                if key in self._states:
+                    self._states.move_to_end(key)
+                    return self._states[key]
+            crops = self._runtime.read_crops(seen, self.bundle.config, skip_unreadable=skip_unreadable)
+        except DataError as err:
+            raise QueryError(f"{place}: {err} Pass another picture, or none.") from err
+        state = self.encode_images(**crops)
+        with self._lock:
+            self._states[key] = state
+            while len(self._states) > _REMEMBERED:
+                self._states.popitem(last=False)
+        return state
+
+    @cached_property
+    def _no_images(self) -> NDArray[np.float32]:
+        return self.encode_images(**self._runtime.read_crops(SentenceImages(), self.bundle.config))
+
+    def _checked_texts(self, texts: Mapping[str, Any]) -> Arrays:
+        """The inputs of every question, int64 [n, max_length] each.
+
+        Raises:
+            QueryError: another shape or dtype, or an id that the model does not have.
+        """
+        config = self.bundle.config
+        limits = {"input_ids": config.vocabulary_size, "attention_mask": 2, "token_type_ids": config.num_token_types}
+        found: Arrays = {}
+        for name in _TEXT:
+            array = np.asarray(texts[name])
+            expected = (len(found["input_ids"]) if found else "n", config.max_length)
+            wrong = array.ndim != 2 or array.dtype.kind not in "iu" or array.shape[1] != config.max_length
+            if wrong or (found and len(array) != expected[0]):
+                raise QueryError(f"{name} is {array.dtype} {list(array.shape)}; expected int64 {list(expected)}.")
+            if array.size and not 0 <= array.min() <= array.max() < limits[name]:
+                raise QueryError(f"{name} goes from {array.min()} to {array.max()}; expected 0 to {limits[name] - 1}.")
+            found[name] = array.astype(np.int64)
+        mask = found["attention_mask"]
+        if not mask[:, 0].all() or (np.diff(mask, axis=1) > 0).any():
+            raise QueryError(
+                "attention_mask has a row that is not 1 on the text, from the first token on, and 0 behind."
+            )
+        return found
+
+    def _checked_states(self, image_state: Any, count: int) -> NDArray[np.float32]:
+        """What `encode_images` gave, for so many questions."""
+        states, config = np.asarray(image_state), self.bundle.config
+        expected = (count, config.visual_tokens, config.hidden_dim)
+        if states.shape != expected or states.dtype != np.float32:
+            raise QueryError(f"image_state is {states.dtype} {list(states.shape)}; expected float32 {list(expected)}.")
+        return states
+
+    def _chunks(self, count: int) -> Iterator[slice]:
+        """The rows that go into one run of a graph each."""
+        config = self.bundle.config
+        step = min(_MAX_BATCH, max(1, _CHUNK_TOKENS // (config.max_length + config.visual_tokens)))
+        for start in range(0, count, step):
+            yield slice(start, min(start + step, count))
+
+    def _run(self, graph: str, inputs: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
+        """Outputs of a graph by name, [rows, *shape] each; float32 ones are finite, others int64."""
+        rows = len(next(iter(inputs.values())))
+        outputs = self.backend.run(graph, inputs)
+        for name, shape in shapes.items():
+            found = outputs.get(name)
+            if found is None or found.shape != (rows, *shape) or found.dtype not in (np.float32, np.int64):
+                what = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
+                raise BackendError(f"{graph} gave {what} as {name!r}, expected {[rows, *shape]}. Export again.")
+            if not np.isfinite(found).all():
+                raise BackendError(
+                    f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
+                    "Export again with --precision fp32."
+                )
+        return outputs
+
+
+def _identity(path: Path) -> tuple[str, int, int]:
+    """Which picture it is: another one may come to stand at the same place."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # what is the matter is said when it is read
+        return str(path), -1, -1
+    return str(path), status.st_mtime_ns, status.st_size

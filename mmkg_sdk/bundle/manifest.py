@@ -1,0 +1,164 @@
+"""bundle.json: what a bundle is, and what it must say before any other file is opened."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..errors import BundleError, DataError
+from ..registry import FAMILIES, family_part
+from .contents import Contents
+
+FORMAT_VERSION = 2
+MANIFEST = "bundle.json"
+PRECISIONS = ("fp32", "fp16", "bf16")
+_SIZE_LIMIT = 1 << 20
+_FIELDS = {
+    "family": str,
+    "precision": str,
+    "config": dict,
+    "graphs": dict,
+    "files": dict,
+}
+_DTYPES = ("float32", "float16", "int64", "bool")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """bundle.json, with its own fields checked; no other file is touched.
+
+    Raises:
+        BundleError: no bundle, an unfinished export, another format version, or a field that is not as it should be.
+    """
+    try:
+        status = folder.stat()
+    except (OSError, ValueError) as err:  # ValueError: a NUL in the name
+        reason = getattr(err, "strerror", None) or err
+        raise BundleError(f"{folder}: {reason}. Pass the folder that `mmkg-sdk export` wrote.") from err
+    if not stat.S_ISDIR(status.st_mode):
+        raise BundleError(f"{folder} is a file; a bundle is a folder. Pass the folder that `mmkg-sdk export` wrote.")
+    path = folder / MANIFEST
+    if not os.path.lexists(path):
+        raise BundleError(f"{folder} has no {MANIFEST}: this is no bundle, or its export did not finish. Export again.")
+    with open_plain_file(path) as file:
+        raw = file.read(_SIZE_LIMIT + 1)
+    if len(raw) > _SIZE_LIMIT:
+        raise BundleError(f"{path} is larger than {_SIZE_LIMIT >> 20} MiB; no export writes that.")
+    try:
+        manifest = json.loads(raw.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as err:
+        raise BundleError(f"{path} is not the JSON that an export writes ({err}). Fetch the bundle again.") from err
+    _check(path, manifest)
+    assert isinstance(manifest, dict)
+    return manifest
+
+
+def open_plain_file(path: Path) -> BinaryIO:
+    """Open a plain file: no link, no device, no pipe; checked on the opened file, not on the name."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as err:
+        raise BundleError(
+            f"{path} cannot be opened as a plain file ({err.strerror}). A bundle holds plain files only, no links."
+        ) from err
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        what = "has several names (hard links)" if stat.S_ISREG(status.st_mode) else "is not a plain file"
+        raise BundleError(f"{path} {what}. A bundle holds plain files only; copy it with `cp -r`.")
+    return os.fdopen(descriptor, "rb")
+
+
+def _check(path: Path, manifest: Any) -> None:
+    if not isinstance(manifest, dict):
+        raise BundleError(f"{path} holds a {type(manifest).__name__}, expected an object.")
+    version = manifest.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, (bool, float)):
+        raise BundleError(
+            f"{path} has format version {version!r:.80}; this mmkg_sdk reads version {FORMAT_VERSION}. "
+            "If it is higher, run: pip install --upgrade mmkg_sdk. If not, export the bundle again."
+        )
+    for name, kind in _FIELDS.items():
+        if not isinstance(manifest.get(name), kind) or isinstance(manifest.get(name), bool):
+            raise BundleError(f"{path}: {name} is {manifest.get(name)!r:.80}; expected {kind.__name__}.")
+    if manifest["family"] not in FAMILIES:
+        raise BundleError(f"{path}: unknown family {manifest['family']!r:.80}; known: {', '.join(FAMILIES)}.")
+    if manifest["precision"] not in PRECISIONS:
+        raise BundleError(f"{path}: unknown precision {manifest['precision']!r:.80}; known: {', '.join(PRECISIONS)}.")
+    contents = _contents(path, manifest)
+    _check_files(path, manifest, contents)
+    for graph, spec in manifest["graphs"].items():
+        _check_graph(f"{path}: graph {graph}", spec)
+
+
+def manifest_contents(manifest: dict[str, Any]) -> Contents:
+    """What the bundle holds, as the family says of its configuration.
+
+    Raises:
+        DataError: the configuration is none of the family's.
+    """
+    config = family_part(manifest["family"], "config").Config.from_json(manifest["config"])
+    contents: Contents = family_part(manifest["family"], "runtime").contents(config)
+    return contents
+
+
+def _contents(path: Path, manifest: dict[str, Any]) -> Contents:
+    try:
+        return manifest_contents(manifest)
+    except DataError as err:
+        raise BundleError(f"{path}: {err} Export the bundle again.") from err
+
+
+def _check_files(path: Path, manifest: dict[str, Any], contents: Contents) -> None:
+    """Names come from a closed list, so that none can lead out of the folder."""
+    listed = set(manifest["files"])
+    if odd := listed - set(contents.files):
+        raise BundleError(f"{path} lists a file {min(odd)!r:.80}, which is not part of the format.")
+    if absent := set(contents.files) - listed:
+        raise BundleError(f"{path} does not list {min(absent)}; the export did not finish. Export again.")
+    for name, entry in manifest["files"].items():
+        if (
+            not isinstance(entry, dict)
+            or not isinstance(entry.get("bytes"), int)
+            or not isinstance(entry.get("sha256"), str)
+        ):
+            raise BundleError(f"{path}: the entry of {name} is {entry!r:.80}; expected sha256 and bytes.")
+    if set(manifest["graphs"]) != set(contents.graphs):
+        raise BundleError(f"{path}: graphs {sorted(manifest['graphs'])!r:.200} do not match the .onnx files listed.")
+
+
+def _check_graph(place: str, spec: Any) -> None:
+    """A signature as GraphSpec.to_json writes it: inputs, outputs and axes."""
+    if not isinstance(spec, dict) or not isinstance(spec.get("axes"), dict):
+        raise BundleError(f"{place} is {spec!r:.80}; expected inputs, outputs and axes.")
+    for axis, sizes in spec["axes"].items():
+        whole = isinstance(sizes, list) and len(sizes) == 3 and all(type(size) is int for size in sizes)
+        if not whole or not 1 <= sizes[0] <= sizes[1] <= sizes[2]:
+            raise BundleError(f"{place}: axis {axis!r:.80} is {sizes!r:.80}; expected [min, typical, max].")
+    for kind in ("inputs", "outputs"):
+        tensors = spec.get(kind)
+        if not isinstance(tensors, list) or not all(_is_tensor(tensor, spec["axes"]) for tensor in tensors):
+            raise BundleError(f"{place}: {kind} are {tensors!r:.200}; expected a list of name, dtype and shape.")
+
+
+def _is_tensor(tensor: Any, axes: dict[str, Any]) -> bool:
+    return (
+        isinstance(tensor, dict)
+        and isinstance(tensor.get("name"), str)
+        and tensor.get("dtype") in _DTYPES
+        and isinstance(tensor.get("shape"), list)
+        and all(size in axes if isinstance(size, str) else type(size) is int for size in tensor["shape"])
+    )
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise ValueError("a key stands twice")
+    return values
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")

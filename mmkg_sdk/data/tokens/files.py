@@ -1,0 +1,179 @@
+"""Token files and codebooks of one folder, in MyGO's layout and in our own.
+
+MyGO: `{set}-visual.json` and friends hold an object, entity name -> list of token ids with repeats; the
+codebook is a tensor saved by torch (`visual.pth`). Our own, written by `write_dataset`:
+
+* `visual-tokens.json`, `text-tokens.json`: entity label -> token ids.
+* `codebooks.safetensors`: float32 tensors `visual` and `text`.
+* `tokens.json`: `{"format_version": 1, "visual": {"tokenizer", "vocabulary_size", "pad_id"}, "text": {...}}`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError
+from ...files.strict_json import read_json_object
+from ...files.text import SUFFIXES, find_file, need_file
+from ..graph import RawTokens
+from ..layouts.names import NameTable
+from ..matrix_files import check_matrix, read_safetensors, read_torch_matrix
+
+MODALITIES = ("visual", "text")
+FORMAT_VERSION = 1
+_MAX_TOKEN = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class _Official:
+    """One tokenizer of the official files: how its files end and the constants of MyGO's selection rule."""
+
+    modality: str
+    tokenizer: str
+    token_suffixes: tuple[str, ...]
+    codebooks: tuple[str, ...]
+    vocabulary_size: int
+    pad_id: int
+
+
+# `-textual.json` is the name for every text tokenizer outside DB15K; the codebook beside it decides which one
+# it is.
+_TEXT = "-textual.json"
+_OFFICIAL = (
+    _Official("visual", "beit", ("-visual.json",), ("visual.pth",), 8192, 8191),
+    _Official("visual", "vqgan", ("-visual-vqgan.json",), ("visual_vqgan.pth", "visual-vqgan.pth"), 1024, 1023),
+    _Official("text", "bert", ("-textual-v2.json", _TEXT), ("textual.pth",), 30522, 14999),
+    _Official(
+        "text",
+        "roberta",
+        ("-textual-roberta.json", _TEXT),
+        ("textual_roberta.pth", "textual-roberta.pth"),
+        30522,
+        14999,
+    ),
+    _Official(
+        "text",
+        "llama",
+        ("-textual-llama.json", _TEXT),
+        ("textual_llama.pth", "textual-llama.pth"),
+        30522,
+        14999,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """One way to read a modality: token file, tokenizer, codebook (None if its file is absent)."""
+
+    tokens: Path
+    tokenizer: str
+    official: _Official | None
+    codebook: Path | None
+
+
+def read_tokens(folder: Path, modality: str, names: NameTable, *, choice: str | None = None) -> RawTokens | None:
+    """The tokens of one modality, or None if the folder has none.
+
+    Args:
+        folder: where token files and codebooks lie.
+        modality: "visual" or "text".
+        names: spellings of the entities; the lists come back under their labels.
+        choice: tokenizer ("beit", "vqgan", "bert", "roberta", "llama") or file name, when there are several.
+
+    Raises:
+        DataError: if several token files fit, the codebook is missing, a file is malformed or an entity
+            unknown.
+    """
+    candidates = _find_candidates(folder, modality)
+    if choice is not None:
+        candidates = [found for found in candidates if choice in (found.tokenizer, found.tokens.name)]
+        if not candidates:
+            raise DataError(f"{folder} has no {modality} tokens {choice!r}. Name a tokenizer or a file that is there.")
+    if not candidates:
+        _refuse_archives(folder, modality)
+        return None
+    if len(candidates) > 1:
+        listed = ", ".join(f"{found.tokens.name} ({found.tokenizer})" for found in candidates)
+        raise DataError(f"{folder} has several {modality} token files: {listed}. Choose one: {modality}=NAME.")
+    candidate = candidates[0]
+    lists = _read_lists(candidate.tokens, names)
+    if candidate.official is None:
+        return _own_tokens(folder, modality, lists)
+    official = candidate.official
+    if candidate.codebook is None:
+        raise DataError(f"{candidate.tokens} needs its codebook {official.codebooks[0]} in {folder}; there is none.")
+    codebook = read_torch_matrix(candidate.codebook, "codebook")
+    return RawTokens(lists, codebook, official.vocabulary_size, official.pad_id, official.tokenizer)
+
+
+def _find_candidates(folder: Path, modality: str) -> list[_Candidate]:
+    found: list[_Candidate] = []
+    own = find_file(folder, f"{modality}-tokens.json")
+    if own is not None:
+        found.append(_Candidate(own, "own", None, None))
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    for official in _OFFICIAL:
+        if official.modality != modality:
+            continue
+        codebook = next((folder / name for name in official.codebooks if (folder / name).is_file()), None)
+        for suffix in official.token_suffixes:
+            paths = [path for path in files if any(path.name.endswith(suffix + packed) for packed in SUFFIXES)]
+            # The shared name counts for a tokenizer whose codebook is there, and for BERT when none is.
+            if suffix == _TEXT and codebook is None and (official.tokenizer != "bert" or _text_codebooks(folder)):
+                continue
+            found.extend(_Candidate(path, official.tokenizer, official, codebook) for path in paths)
+    return found
+
+
+def _text_codebooks(folder: Path) -> bool:
+    return any((folder / name).is_file() for entry in _OFFICIAL if entry.modality == "text" for name in entry.codebooks)
+
+
+def _refuse_archives(folder: Path, modality: str) -> None:
+    """The published visual tokens come zipped; a zip left as it is must not read as `no such modality`."""
+    for path in sorted(folder.glob("*.zip")):
+        for official in _OFFICIAL:
+            stems = tuple(suffix.removesuffix(".json") for suffix in official.token_suffixes)
+            if official.modality == modality and re.sub(r"(\.json)?\.zip$", "", path.name).endswith(stems):
+                raise DataError(f"{path} is an archive. Unpack it here: unzip {path.name}")
+
+
+def _read_lists(path: Path, names: NameTable) -> Mapping[str, list[int]]:
+    content = read_json_object(path)
+    for name, tokens in content.items():
+        if not isinstance(tokens, list) or not set(map(type, tokens)) <= {int}:
+            raise DataError(f"{path}: {name[:80]!r} must have a list of whole numbers, found {str(tokens)[:80]}.")
+        if tokens and not 0 <= min(tokens) <= max(tokens) <= _MAX_TOKEN:
+            raise DataError(f"{path}: {name[:80]!r} has a token id outside 0 to {_MAX_TOKEN}.")
+    rows = names.rows_of(content, str(path))
+    return {names.labels[row]: tokens for row, tokens in zip(rows, content.values(), strict=True)}
+
+
+def _own_tokens(folder: Path, modality: str, lists: Mapping[str, list[int]]) -> RawTokens:
+    path = need_file(folder, "tokens.json")
+    notes = read_json_object(path)
+    if notes.get("format_version") != FORMAT_VERSION:
+        raise DataError(f"{path}: format_version {notes.get('format_version')!r}, expected {FORMAT_VERSION}.")
+    note = notes.get(modality)
+    expected = {"tokenizer": str, "vocabulary_size": int, "pad_id": int}
+    if not isinstance(note, dict) or any(type(note.get(key)) is not kind for key, kind in expected.items()):
+        raise DataError(f"{path}: {modality!r} must give tokenizer, vocabulary_size and pad_id; found {note!r}.")
+    codebook = _own_codebook(folder / "codebooks.safetensors", modality)
+    return RawTokens(lists, codebook, note["vocabulary_size"], note["pad_id"], note["tokenizer"])
+
+
+def _own_codebook(path: Path, modality: str) -> NDArray[np.float32]:
+    """One float32 tensor [rows, width] of `codebooks.safetensors`."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing; the {modality} tokens need their codebook.")
+    tensors = read_safetensors(path)
+    if modality not in tensors:
+        raise DataError(f"{path} has no tensor {modality!r}; it has {', '.join(sorted(tensors)) or 'none'}.")
+    return check_matrix(tensors[modality], path, "codebook")

@@ -1,0 +1,116 @@
+"""Images to tokens: with a VQ model of transformers, or with patches learned from the images themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError, missing_package
+from ..graph import RawTokens
+from ..image_files import UnreadableImage, readable_images
+from .learned_patches import learn_image_tokens
+
+LEARNED = "learned"
+_CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+_HALF = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class _VQModel:
+    """How one model type wants its pixels: class name, and mean and deviation per channel."""
+
+    class_name: str
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+
+# The model types of transformers that encode an image on their own and keep a codebook of embeddings.
+_VQ_MODELS = {
+    "chameleon_vqgan": _VQModel("ChameleonVQVAE", _HALF, _HALF),
+    "janus_vqgan": _VQModel("JanusVQVAE", _HALF, _HALF),
+    "emu3_vqgan": _VQModel("Emu3VQVAE", _CLIP_MEAN, _CLIP_STD),
+}
+
+
+def tokenize_images(images: Mapping[str, list[Path]], model: str = LEARNED) -> tuple[RawTokens, list[UnreadableImage]]:
+    """All tokens of all images of every entity, and the images that could not be read.
+
+    Args:
+        images: entity label -> image files. An entity with no readable image is left out of the lists.
+        model: "learned", or the name or local folder of a transformers ChameleonVQVAE, JanusVQVAE or
+            Emu3VQVAE. Images are resized to the square the model was made for, without cropping.
+
+    Returns:
+        RawTokens with vocabulary_size = codebook rows and pad_id = rows - 1; the images left out, with
+        reasons.
+
+    Raises:
+        DataError: if no image can be read, or the model cannot be loaded or is of another kind.
+        BackendError: if a package is missing.
+    """
+    if not any(images.values()):
+        raise DataError("there is no image to tokenize. Give a folder of images: --images DIR.")
+    unreadable: list[UnreadableImage] = []
+    pictures = readable_images(images, unreadable)
+    learned = model == LEARNED
+    lists, codebook = learn_image_tokens(pictures) if learned else _model_tokens(pictures, model)
+    if not lists:
+        first = f" The first: {unreadable[0].path}: {unreadable[0].reason}" if unreadable else ""
+        raise DataError(f"none of the {sum(map(len, images.values()))} images can be read.{first}")
+    tokenizer = "learned-patches" if learned else model
+    return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, tokenizer), unreadable
+
+
+def _model_tokens(pictures: Any, model: str) -> tuple[dict[str, list[int]], NDArray[np.float32]]:
+    import torch
+
+    network, kind, side = _load(model)
+    mean, deviation = np.array(kind.mean, np.float32), np.array(kind.deviation, np.float32)
+    lists: dict[str, list[int]] = {}
+    for entity, picture in pictures:
+        values = np.asarray(picture.resize((side, side), resample=3), dtype=np.float32) / 255  # 3 = bicubic
+        pixels = torch.from_numpy((values - mean) / deviation).permute(2, 0, 1)[None]
+        with torch.inference_mode():
+            if kind.class_name == "Emu3VQVAE":
+                codes = network.encode(pixels, image_sizes=torch.tensor([[side, side]])).image_tokens[0]
+            else:
+                codes = network.encode(pixels).image_tokens
+        lists.setdefault(entity, []).extend(codes.flatten().tolist())
+    return lists, network.quantize.embedding.weight.detach().float().numpy().astype(np.float32, copy=True)
+
+
+def _load(model: str) -> tuple[Any, _VQModel, int]:
+    """The network in eval mode, its kind, and the side of its square input in pixels."""
+    try:
+        import transformers
+    except ImportError as err:
+        raise missing_package("transformers", "train", "tokenizing with a VQ model") from err
+    try:
+        config = transformers.AutoConfig.from_pretrained(model)
+        kind = _VQ_MODELS.get(config.model_type)
+        if kind is not None:
+            module = __import__(f"transformers.models.{config.model_type.split('_')[0]}", fromlist=[kind.class_name])
+            network = getattr(module, kind.class_name).from_pretrained(model).eval()
+    except Exception as err:  # transformers raises OSError, ValueError, KeyError and others here
+        first = (str(err).strip().splitlines() or [type(err).__name__])[0]
+        raise DataError(
+            f"image model {model!r} cannot be loaded: {first[:300]} Give a transformers VQ model or {LEARNED!r}."
+        ) from err
+    if kind is None:
+        known = ", ".join(_VQ_MODELS)
+        raise DataError(
+            f"image model {model!r} is of type {config.model_type!r}; expected one of {known}, or {LEARNED!r}."
+        )
+    shrink = 2 ** (len(config.channel_multiplier) - 1)
+    if config.model_type == "chameleon_vqgan":
+        side = int(config.resolution)
+    elif config.model_type == "janus_vqgan":
+        side = int(config.num_patches) * shrink
+    else:
+        side = 32 * shrink  # Emu3 takes any size; 32 x 32 codes are 1,024 tokens per image
+    return network, kind, side

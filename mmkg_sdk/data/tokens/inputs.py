@@ -1,0 +1,77 @@
+"""From token lists to the index and mask that a model reads (MyGO's selection rule)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError
+from ...files.labels import Labels
+from ..graph import RawTokens
+
+
+@dataclass(frozen=True)
+class ModalityTokens:
+    """The tokens of one modality that a model sees.
+
+    Attributes:
+        index: int64 [entities, count], rows of the codebook.
+        mask: bool [entities, count], True = padding, hidden as an attention key.
+    """
+
+    index: NDArray[np.int64]
+    mask: NDArray[np.bool_]
+
+
+def select_tokens(raw: RawTokens | None, entities: Labels, count: int) -> ModalityTokens:
+    """The `count` most frequent tokens of every entity, in ascending order of codebook row.
+
+    Equal frequencies are settled by first appearance in the entity's list. A token id up to `vocabulary_size`
+    is its own codebook row; the ids above it get the rows vocabulary_size + 1, + 2, ... in the order in which
+    they are first kept, going through the entities as `raw.lists` has them and, inside an entity, from its
+    most to its least frequent token. Unused slots come last, hold `pad_id` and are masked.
+
+    Args:
+        raw: the lists and their codebook; None means that no entity has the modality: index 0 everywhere, all
+            masked.
+        entities: row order of the result.
+        count: tokens to keep per entity, from 1.
+
+    Raises:
+        DataError: on an unknown entity, a negative id, or a row that the codebook does not have.
+    """
+    if count < 1:
+        raise DataError(f"{count} tokens per entity asked for; expected 1 or more.")
+    index = np.zeros((len(entities), count), dtype=np.int64)
+    mask = np.ones((len(entities), count), dtype=np.bool_)
+    if raw is None:
+        return ModalityTokens(index, mask)
+    rows = len(raw.codebook)
+    if not 0 <= raw.pad_id < rows:
+        raise DataError(f"pad id {raw.pad_id} is no row of the codebook ({raw.tokenizer}, {rows} rows).")
+    index[:] = raw.pad_id
+    moved: dict[int, int] = {}
+    for label, tokens in raw.lists.items():
+        row = entities.find(label)
+        if row is None:
+            near = "".join(f" near: {name!r}." for name in entities.near(label, 1))
+            raise DataError(f"the token lists name {label!r}, which is none of the {len(entities)} entities.{near}")
+        columns = []
+        # most_common keeps the order of first appearance among equal counts.
+        for token, _ in Counter(tokens).most_common(count):
+            if token <= raw.vocabulary_size:
+                column = int(token)
+            else:
+                column = moved.setdefault(int(token), raw.vocabulary_size + 1 + len(moved))
+            if not 0 <= column < rows:
+                raise DataError(
+                    f"entity {label!r}: token {token} stands for codebook row {column}, but the codebook "
+                    f"({raw.tokenizer}) has {rows} rows. Take the codebook that belongs to this tokenizer."
+                )
+            columns.append(column)
+        index[row, : len(columns)] = sorted(columns)
+        mask[row, : len(columns)] = False
+    return ModalityTokens(index, mask)

@@ -1,0 +1,67 @@
+"""EntityBatch: checked inputs of an entity encoder, and what every family checks in the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..answering.ids import host_array
+from ..errors import QueryError
+
+
+@dataclass(frozen=True)
+class EntityBatch:
+    """Checked inputs of the encoder graphs: name -> array with one row per entity.
+
+    Attributes:
+        token_count: how many vectors the encoder mixes for one entity.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    token_count: int
+
+    def __len__(self) -> int:
+        return len(self.arrays["structure"])
+
+    def rows(self, rows: slice | NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """The arrays of some entities."""
+        return {name: array[rows] for name, array in self.arrays.items()}
+
+
+def as_array(name: str, values: Any) -> NDArray[Any]:
+    """A caller's array-like as an array on the host.
+
+    Raises:
+        QueryError: it is none.
+    """
+    try:
+        return np.asarray(host_array(values))
+    except (TypeError, ValueError) as err:
+        raise QueryError(f"{name} is {type(values).__name__}, which is no array ({err}).") from err
+
+
+def float_rows(name: str, values: Any, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """A caller's numbers as finite float32 of a shape.
+
+    Raises:
+        QueryError: no numbers, another shape, NaN or infinity.
+    """
+    array = as_array(name, values)
+    if array.shape != shape or array.dtype.kind not in "fiu":
+        raise QueryError(f"{name} is {array.dtype} {list(array.shape)}; expected float32 {list(shape)}.")
+    with np.errstate(over="ignore"):  # a double beyond float32 becomes infinite, which is refused
+        array = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(array).all():
+        row = np.flatnonzero(~np.isfinite(array).all(axis=1))[0]
+        raise QueryError(f"{name} holds NaN or infinity in row {row}; expected finite float32 values.")
+    return array
+
+
+def structure_rows(structure: Any, trained: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """The structural embeddings of new entities; None takes the mean of the trained ones, [num_entities, width]."""
+    if structure is None:
+        return np.repeat(trained.mean(axis=0, keepdims=True), count, axis=0)
+    return float_rows("structure", structure, (count, trained.shape[1]))

@@ -1,0 +1,1 @@
+"""MKGformer's link prediction: prompts with a mask, and entities as words."""

@@ -1,0 +1,97 @@
+"""What the runtime must know of MKGformer's link prediction: what a bundle holds, and what its query graph is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....bundle import Bundle
+from ....bundle.contents import Contents, Stored, link_prediction_contents
+from ....errors import BundleError
+from ....ranking.known_triples import Queries
+from ..config import MKGformerConfig
+from .texts import queries_by_length, stored_texts
+
+_SPECIAL_TOKENS = 5
+
+
+def contents(config: MKGformerConfig) -> Contents:
+    """What the bundle of this configuration holds.
+
+    `inputs` has the word pieces of all texts. `images` has what the vision tower makes of each distinct set of
+    pictures below the first fused layer, and is read from the disk as it is needed: 335 KB in float32 for each set at
+    the published sizes. Entities without a picture share one.
+    """
+    assert config.num_entities is not None
+    assert config.num_relations is not None
+    pieces = Stored("int32", (None,))
+    found = link_prediction_contents(
+        config.num_entities,
+        config.num_relations,
+        table={"vectors": Stored("float32", (config.num_entities, config.table_width))},
+        inputs={
+            "special_tokens": Stored("int32", (_SPECIAL_TOKENS,)),
+            "entity_offsets": Stored("int64", (config.num_entities + 1,)),
+            "entity_pieces": pieces,
+            "relation_offsets": Stored("int64", (config.num_relations + 1,)),
+            "relation_pieces": pieces,
+            "opening": pieces,
+            "closing": pieces,
+            "image_rows": Stored("int64", (config.num_entities,)),
+        },
+        graphs=("query_encoder", "image_encoder"),
+    )
+    states = Stored(config.state_dtype, (None, config.visual_tokens, config.hidden_dim), mapped=True)
+    return replace(found, tensors={**found.tensors, "images": {"states": states}})
+
+
+def check_bundle(bundle: Bundle) -> None:
+    """Whether offsets, word pieces and image rows are in range.
+
+    Raises:
+        BundleError: they are not.
+    """
+    config, inputs = bundle.config, bundle.inputs
+    path = bundle.path / "inputs.safetensors"
+    for name in ("entity", "relation"):
+        offsets, total = inputs[f"{name}_offsets"], len(inputs[f"{name}_pieces"])
+        if offsets[0] != 0 or offsets[-1] != total or (np.diff(offsets) < 0).any():
+            raise BundleError(f"{path}: {name}_offsets do not divide {total:,} word pieces. Export the bundle again.")
+    limits = {name: config.base_vocabulary_size for name in inputs if inputs[name].dtype == np.int32}
+    limits["image_rows"] = len(bundle.tensors["images"]["states"])
+    for name, limit in limits.items():
+        least = -1 if name == "special_tokens" else 0
+        if len(inputs[name]) and not least <= inputs[name].min() <= inputs[name].max() < limit:
+            raise BundleError(
+                f"{path}: {name} goes from {inputs[name].min()} to {inputs[name].max()}; expected {least} to "
+                f"{limit - 1}. Export the bundle again."
+            )
+
+
+def query_batches(
+    bundle: Bundle, table: NDArray[np.float32], queries: Queries
+) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
+    """Which queries go into one run of the query graph, and its inputs: those of equal length, none padded.
+
+    Args:
+        table: the encoded entities; the known ones are given to this family as text.
+
+    Raises:
+        QueryError: a text of the data holds [MASK], or is so long that the query lacks a part.
+    """
+    config, inputs = bundle.config, bundle.inputs
+    states, image_rows = bundle.tensors["images"]["states"], inputs["image_rows"]
+    for rows, tokens in queries_by_length(stored_texts(inputs, config), queries, config.visual_tokens):
+        yield (
+            rows,
+            {
+                "input_ids": tokens,
+                "attention_mask": np.ones_like(tokens),
+                "mask_position": (tokens == config.mask_token_id).argmax(axis=1),
+                "image_state": np.asarray(states[image_rows[queries.shown[rows]]], np.float32),
+            },
+        )

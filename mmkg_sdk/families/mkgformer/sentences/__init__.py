@@ -1,0 +1,1 @@
+"""MKGformer's relation extraction and entity recognition: sentences with their images."""

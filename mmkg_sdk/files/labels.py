@@ -1,0 +1,153 @@
+"""Labels: the two-way mapping between names and row numbers, and the file that holds it, one name per line."""
+
+from __future__ import annotations
+
+import difflib
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import overload
+
+from ..errors import DataError
+from .atomic import write_atomically
+
+# A longer line is no name; it would stand in every message and answer.
+_MAX_LENGTH = 10_000
+# Labels compared with an unknown one: about a second's work.
+_NEAR_LIMIT = 20_000
+
+
+# What one label of a file is called in messages.
+SINGULAR = {"entities": "entity", "relations": "relation"}
+
+
+class Labels(Sequence[str]):
+    """An ordered list of distinct names; the position of a name is its id.
+
+    Raises:
+        DataError: if a name is empty, repeated, longer than 10,000 characters, or holds a line break (it could not
+            be written to a label file).
+    """
+
+    def __init__(self, names: Iterable[str], *, kind: str = "entity") -> None:
+        self.kind = kind
+        self._names = tuple(names)
+        self._ids: dict[str, int] = {}
+        for position, name in enumerate(self._names):
+            if not name or "\n" in name or "\r" in name:
+                raise DataError(
+                    f"{kind} label {position} is {name!r:.80}; a label is one non-empty line. Rename it in the data."
+                )
+            if len(name) > _MAX_LENGTH:
+                raise DataError(
+                    f"{kind} label {position} has {len(name):,} characters; a label has at most {_MAX_LENGTH:,}. "
+                    "Rename it in the data."
+                )
+            first = self._ids.setdefault(name, position)
+            if first != position:
+                raise DataError(f"{kind} label {name!r:.80} stands at {first} and again at {position}; rename one.")
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, position: int) -> str: ...
+    @overload
+    def __getitem__(self, position: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, position: int | slice) -> str | tuple[str, ...]:
+        return self._names[position]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._ids
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Labels) and self._names == other._names
+
+    def __hash__(self) -> int:
+        return hash(self._names)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(self._names[:3]) + (", ..." if len(self) > 3 else "")
+        return f"Labels({len(self):,} x {self.kind}: {shown})"
+
+    def find(self, name: str) -> int | None:
+        """The id of a name, or None."""
+        return self._ids.get(name)
+
+    def near(self, name: str, count: int = 3) -> list[str]:
+        """Up to `count` labels that look like `name`, best first; case and underscores do not matter."""
+
+        def plain(text: str) -> str:
+            return text.casefold().replace("_", " ")
+
+        wanted = plain(name)[:200]
+        by_plain: dict[str, str] = {}
+        for label in self._names:
+            by_plain.setdefault(plain(label), label)
+        similar = heapq.nsmallest(_NEAR_LIMIT, by_plain, key=lambda text: abs(len(text) - len(wanted)))
+        found = difflib.get_close_matches(wanted, similar, n=count, cutoff=0.6)
+        return [by_plain[key] for key in found]
+
+
+def write_labels(path: Path, labels: Labels) -> None:
+    """Write one label per line, UTF-8, every line ended by one line feed.
+
+    Raises:
+        DataError: if a label cannot be written as UTF-8 (a lone surrogate).
+    """
+    lines = []
+    for position, label in enumerate(labels):
+        try:
+            lines.append(label.encode("utf-8"))
+        except UnicodeEncodeError as err:
+            raise DataError(
+                f"{labels.kind} label {position} is {label!r}, which has no UTF-8 form. Rename it."
+            ) from err
+    write_atomically(path, b"".join(line + b"\n" for line in lines))
+
+
+def read_labels(path: Path, kind: str = "entity") -> Labels:
+    """The labels of a file with one label per line; the line number, from 0, is the id.
+
+    Lines end at a line feed and nowhere else, so a label may hold any other character. The last line feed may
+    lack.
+
+    Raises:
+        DataError: file absent or empty, not UTF-8, a byte order mark or carriage return, an empty or repeated
+            label; with the line where it stands, from 1.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as err:
+        raise DataError(f"cannot read {path}: {err.strerror}. Expected one {kind} label per line.") from err
+    if not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise DataError(f"{path} is empty; expected one {kind} label per line.")
+    names: list[str] = []
+    first_lines: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        name = _label(line, f"{path}:{number}", kind)
+        first = first_lines.setdefault(name, number)
+        if first != number:
+            raise DataError(f"{path}:{number}: {kind} label {name!r} stands in line {first} already; rename one.")
+        names.append(name)
+    return Labels(names, kind=kind)
+
+
+def _label(line: bytes, place: str, kind: str) -> str:
+    """One line as a label, or an error that names the place."""
+    try:
+        name = line.decode("utf-8")
+    except UnicodeDecodeError as err:
+        raise DataError(f"{place}: {line[:40]!r} is not UTF-8. Convert the file to UTF-8.") from err
+    if not name:
+        raise DataError(f"{place}: empty line; expected one {kind} label per line.")
+    if "\r" in name:
+        raise DataError(f"{place}: {name[:40]!r} holds a carriage return. Convert the line ends to LF.")
+    if name.startswith("\ufeff"):
+        raise DataError(f"{place}: the line begins with a byte order mark. Save as UTF-8 without it.")
+    return name

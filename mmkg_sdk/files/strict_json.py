@@ -1,0 +1,109 @@
+"""JSON files of a data set: one value, or one object per line; strict, with file and line in every message."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from .text import read_lines, read_text
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A file whose content is one object without repeated keys."""
+    content = _read_json(path)
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: expected one JSON object, found {type(content).__name__}.")
+    return content
+
+
+def read_json_list(path: Path) -> list[dict[str, Any]]:
+    """A file whose content is one list of objects."""
+    content = _read_json(path)
+    if not isinstance(content, list):
+        raise DataError(f"{path}: expected one JSON list, found {type(content).__name__}.")
+    for number, item in enumerate(content):
+        if not isinstance(item, dict):
+            raise DataError(f"{path}: item {number} (from 0) is {type(item).__name__}; expected an object.")
+    return content
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """`file:line` and the object of every line."""
+    for number, line in enumerate(read_lines(path), 1):
+        place = f"{path}:{number}"
+        try:
+            content = _parse_json(line, place)
+        except json.JSONDecodeError as err:
+            raise DataError(f"{place}: not valid JSON: {err.msg}. The copy may be incomplete.") from err
+        if not isinstance(content, dict):
+            raise DataError(f"{place}: expected one JSON object on the line, found {type(content).__name__}.")
+        yield place, content
+
+
+def _read_json(path: Path) -> Any:
+    text = read_text(path)
+    try:
+        return _parse_json(text, str(path))
+    except json.JSONDecodeError as err:
+        raise DataError(f"{path}:{err.lineno}: not valid JSON: {err.msg}. The copy may be incomplete.") from err
+
+
+def _parse_json(text: str, place: str) -> Any:
+    """The value of a JSON text; `place` is the file, or file and line, for messages.
+
+    Raises:
+        JSONDecodeError: the text is not JSON.
+        DataError: it repeats a key, is nested too deep, or holds NaN, infinity or a number of thousands of digits.
+    """
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise DataError(f"{place}: key {key[:80]!r} stands there twice.")
+            found[key] = value
+        return found
+
+    def refuse(constant: str) -> None:
+        raise DataError(f"{place}: {constant} is not JSON.")
+
+    try:
+        return json.loads(text, object_pairs_hook=distinct, parse_constant=refuse)
+    except json.JSONDecodeError:
+        raise
+    except (RecursionError, ValueError) as err:
+        raise DataError(f"{place}: JSON that cannot be read: {err}.") from err
+
+
+def need_text(item: dict[str, Any], key: str, place: str) -> str:
+    """The text under a key.
+
+    Raises:
+        DataError: it is missing, no text, or holds a lone surrogate.
+    """
+    value = item.get(key)
+    if not isinstance(value, str):
+        found = (
+            f"is {str(value)[:80]!r}"
+            if key in item
+            else f"is missing; found {', '.join(map(ascii, sorted(item)))[:200]}"
+        )
+        raise DataError(f"{place}: {key!r} {found}; expected a text.")
+    if _SURROGATE.search(value):
+        raise DataError(f"{place}: {key!r} holds half a surrogate pair, which no text file can; clean it.")
+    return value
+
+
+def need_texts(item: dict[str, Any], key: str, place: str) -> tuple[str, ...]:
+    """The list of texts under a key."""
+    values = item.get(key)
+    if not isinstance(values, list):
+        found = f"is {str(values)[:80]!r}" if key in item else "is missing"
+        raise DataError(f"{place}: {key!r} {found}; expected a list of texts.")
+    return tuple(need_text({key: value}, key, place) for value in values)

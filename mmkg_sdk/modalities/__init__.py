@@ -1,0 +1,1 @@
+"""What raw input becomes at run time: texts to word pieces, images to pixels."""

@@ -1,0 +1,69 @@
+"""What makes a tokenizer BERT's or CLIP's, and a check that a file holds these rules and no others.
+
+A tokenizer file of the package `tokenizers` is data, but its rules are a small language: regular expressions that may
+run without end, merges that are left out at random. So only the rules of the two kinds are read, whatever their
+vocabulary is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+
+PAD, UNKNOWN, FIRST, LAST, MASK = BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+START, END = CLIP_TOKENS = ("<|startoftext|>", "<|endoftext|>")
+
+WORD_END = "</w>"
+BLANKS = r"\s+"
+_CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+CLIP_WORDS_AND_TOKENS = r"<\|startoftext\|>|<\|endoftext\|>|" + _CLIP_WORDS
+
+_TOKENS = {"WordPiece": BERT_TOKENS, "BPE": CLIP_TOKENS}
+_MODELS: Mapping[str, Mapping[str, Any]] = {
+    "WordPiece": {"unk_token": UNKNOWN, "continuing_subword_prefix": "##", "max_input_chars_per_word": 100},
+    "BPE": {"unk_token": END, "end_of_word_suffix": WORD_END, "continuing_subword_prefix": "", "dropout": None},
+}
+_RULES = {"BertNormalizer", "BertPreTokenizer", "TemplateProcessing", "WordPiece", "Sequence", "NFC", "Replace"} | {
+    *("Lowercase", "Split", "ByteLevel", "RobertaProcessing")
+}
+# The published CLIP files were written with the shorter one of the word patterns.
+_PATTERNS = {BLANKS, _CLIP_WORDS, CLIP_WORDS_AND_TOKENS}
+
+
+def check_rules(content: Mapping[str, Any], path: Path) -> None:
+    """Whether the content of a tokenizer.json has the rules of one of the two kinds.
+
+    Raises:
+        DataError: if it has others, or a special token lacks.
+    """
+    model = content.get("model")
+    kind = str(model.get("type")) if isinstance(model, dict) else "missing"
+    if not isinstance(model, dict) or kind not in _MODELS:
+        raise DataError(f"{path}: its model is {kind[:80]!r}; expected {' or '.join(_MODELS)}.")
+    for name, expected in _MODELS[kind].items():
+        if (found := model.get(name, expected)) != expected:
+            raise DataError(f"{path}: {name} of the model is {found!r:.80}; expected {expected!r}.")
+    for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        _check_rule(content.get(name), f"{path}: {name}")
+    added = content.get("added_tokens")
+    listed = [token.get("content") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
+    vocabulary = model.get("vocab")
+    for place, names in (("added tokens", listed), ("vocabulary", vocabulary if isinstance(vocabulary, dict) else ())):
+        if missing := [token for token in _TOKENS[kind] if token not in names]:
+            raise DataError(f"{path}: no {', '.join(missing)} among its {place}; give the file of the model.")
+
+
+def _check_rule(rule: Any, place: str) -> None:
+    """Every type and every pattern at any depth is a known one."""
+    if isinstance(rule, list):
+        for item in rule:
+            _check_rule(item, place)
+    if isinstance(rule, dict):
+        for key, known in (("type", _RULES), ("Regex", _PATTERNS)):
+            if isinstance(found := rule.get(key), str) and found not in known:
+                raise DataError(f"{place} has the {key} {found!r:.80}, which neither BERT's nor CLIP's tokenizer has.")
+        for item in rule.values():
+            _check_rule(item, place)

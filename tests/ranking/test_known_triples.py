@@ -1,0 +1,54 @@
+"""KnownTriples against a dictionary of sets."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
+
+# Small ids meet often; the large ones are the largest that fit one number with the relation and the direction.
+ENTITIES = st.one_of(st.integers(0, 4), st.sampled_from([2**31, 2**32 - 1]))
+RELATIONS = st.one_of(st.integers(0, 2), st.just(2**30 - 1))
+
+
+def queries_of(rows: list[tuple[int, int, int]]) -> Queries:
+    return Queries(*np.array(rows, dtype=np.int64).reshape(-1, 3).T)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.tuples(ENTITIES, RELATIONS, ENTITIES), max_size=30),
+    st.lists(st.tuples(ENTITIES, RELATIONS, st.sampled_from([TAIL, HEAD])), max_size=10),
+)
+def test_answers_are_those_of_a_dictionary_of_sets(
+    triples: list[tuple[int, int, int]], asked: list[tuple[int, int, int]]
+) -> None:
+    expected: dict[tuple[int, int, int], set[int]] = {}
+    for head, relation, tail in triples:
+        expected.setdefault((head, relation, TAIL), set()).add(tail)
+        expected.setdefault((tail, relation, HEAD), set()).add(head)
+    known = KnownTriples(np.array(triples, dtype=np.int64).reshape(-1, 3))
+    found = known.answers(queries_of(asked))
+    assert len(found.offsets) == len(asked) + 1
+    for i, query in enumerate(asked):
+        assert found.ids[found.offsets[i] : found.offsets[i + 1]].tolist() == sorted(expected.get(query, set()))
+    assert found.rows().tolist() == [i for i, query in enumerate(asked) for _ in expected.get(query, set())]
+
+
+def test_no_triples_and_no_queries_are_fine() -> None:
+    none = KnownTriples(np.empty((0, 3), np.int64))
+    assert none.answers(queries_of([(0, 0, TAIL)])).offsets.tolist() == [0, 0]
+    assert none.answers(queries_of([])).offsets.tolist() == [0]
+    some = KnownTriples(np.array([[0, 0, 1]]))
+    assert some.answers(queries_of([])).offsets.tolist() == [0]
+
+
+def test_queries_for_triples_ask_for_the_other_side() -> None:
+    triples = np.array([[1, 2, 3], [4, 5, 6]])
+    tails, heads = Queries.for_triples(triples, TAIL), Queries.for_triples(triples, HEAD)
+    assert (tails.entity.tolist(), tails.direction.tolist()) == ([1, 4], [TAIL, TAIL])
+    assert (heads.entity.tolist(), heads.direction.tolist()) == ([3, 6], [HEAD, HEAD])
+    assert tails.relation.tolist() == heads.relation.tolist() == [2, 5]
+    assert len(tails[1:]) == 1
