@@ -1,10 +1,12 @@
-"""What a user installs: the wheel holds the whole package, and works away from the checkout."""
+"""What a user installs: the wheel holds the whole package, and works away from the checkout and without a compiler."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from pathlib import Path
@@ -13,50 +15,61 @@ import pytest
 
 from tests.places import ROOT
 
+ENVIRONMENT = "import sys; sys.argv = ['mmkg-sdk', 'env']; from mmkg_sdk.cli.main import main; main()"
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, because building writes into the source folder."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    for name in ("mmkg_sdk", "export", "bench"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "results", "*.so"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(source)]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
-    (found,) = folder.glob("*.whl")
-    return found
+    return build(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def pure_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built where there is no compiler."""
+    return build(tmp_path_factory.mktemp("pure_wheel"), CXX="no-such-compiler")
 
 
 def test_the_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    here = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mmkg_sdk").rglob("*.py")}
-    here |= {
-        f"mmkg_sdk/{path.relative_to(ROOT).as_posix()}"
-        for part in ("export", "bench")
-        for path in (ROOT / part).glob("*.py")
-    }
-    assert here <= names
+    assert modules() <= names
     assert "mmkg_sdk/py.typed" in names
     assert "mmkg_sdk/kernels/include/mmkg.h" in names
     assert "mmkg_sdk/data/atlas/countries.json" in names
-    assert not [name for name in names if name.startswith(("tests/", "export/", "bench/"))]
+    assert [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
     assert wheel.stat().st_size < 5 << 18  # 1.25 MiB
 
 
+def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"mmkg_sdk"}
+    kinds = {Path(name).suffix for name in names if ".dist-info/" not in name}
+    assert kinds <= {".py", ".typed", ".json", ".h", ".so", ".dylib", ".dll"}
+    assert not [name for name in names if name.startswith(("mmkg_sdk/kernels/cpu/", "mmkg_sdk/bench/results/"))]
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_one_wheel_with_the_library_serves_every_python(wheel: Path, tmp_path: Path) -> None:
+    assert "-py3-none-" in wheel.name
+    assert not wheel.name.endswith("-any.whl")
+    assert "kernels: portable" in answer_away_from_the_checkout(wheel, tmp_path, ENVIRONMENT)
+
+
+def test_without_a_compiler_the_package_is_built_all_the_same_and_says_what_it_lacks(
+    pure_wheel: Path, tmp_path: Path
+) -> None:
+    assert pure_wheel.name.endswith("-py3-none-any.whl")
+    assert modules() <= set(zipfile.ZipFile(pure_wheel).namelist())
+    said = answer_away_from_the_checkout(pure_wheel, tmp_path, ENVIRONMENT)
+    assert "kernels: numpy and graphs (not built: no C++17 compiler was found" in said
+
+
 def test_the_installed_wheel_imports_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
-        f"sys.path[:] = [folder for folder in sys.path if folder != {str(ROOT)!r}]\n"
         "import mmkg_sdk, mmkg_sdk.export, mmkg_sdk.bench, mmkg_sdk.cli.main, mmkg_sdk.families.mygo.graphs\n"
         "from mmkg_sdk.data.atlas import atlas_graph\n"
         "print(mmkg_sdk.__file__, mmkg_sdk.export.__file__, len(atlas_graph().entities))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    package, export, _ = done.stdout.split()
+    package, export, _ = answer_away_from_the_checkout(wheel, tmp_path, code).split()
     assert package.startswith(str(tmp_path))
     assert export.startswith(str(tmp_path))
 
@@ -64,3 +77,38 @@ def test_the_installed_wheel_imports_away_from_the_checkout(wheel: Path, tmp_pat
 def test_the_extras_are_those_of_the_readme() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(extras) == {"cpu", "gpu", "tensorrt", "text", "train", "peers", "all", "test"}
+
+
+def modules() -> set[str]:
+    """Every module of the package, as a wheel names it."""
+    package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mmkg_sdk").rglob("*.py")}
+    return package | {
+        f"mmkg_sdk/{part}/{path.name}" for part in ("export", "bench") for path in (ROOT / part).glob("*.py")
+    }
+
+
+def build(folder: Path, **environment: str) -> Path:
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)]
+    done = subprocess.run(
+        command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def answer_away_from_the_checkout(wheel: Path, folder: Path, code: str) -> str:
+    """What some code prints where the wheel is unpacked."""
+    zipfile.ZipFile(wheel).extractall(folder / "site")
+    # Without `site` no .pth file leads to the checkout.
+    paths = os.pathsep.join([str(folder / "site"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env=os.environ | {"PYTHONPATH": paths},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

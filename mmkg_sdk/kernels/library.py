@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError
 
+_FILE = Path(__file__).with_name({"win32": "mmkg.dll", "darwin": "libmmkg.dylib"}.get(sys.platform, "libmmkg.so"))
 _ABI_VERSION = 2
 _OK, _NAN = 0, 2
 _MAX_THREADS = 1024
@@ -72,18 +73,17 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 @cache
 def library() -> ctypes.CDLL | str:
     """The compiled library, or why there is none."""
-    files = [path for suffix in EXTENSION_SUFFIXES for path in Path(__file__).parent.glob(f"_mmkg{suffix}")]
-    if not files:
+    if not _FILE.is_file():
         return "not built: no C++17 compiler was found when mmkg_sdk was installed; install one and reinstall"
     try:
-        loaded = ctypes.CDLL(str(files[0]))
+        loaded = ctypes.CDLL(str(_FILE))
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(loaded, name)
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as err:
-        return f"{files[0].name} cannot be loaded: {err}; reinstall mmkg_sdk"
+        return f"{_FILE.name} cannot be loaded: {err}; reinstall mmkg_sdk"
     if loaded.mmkg_abi_version() != _ABI_VERSION:
-        return f"{files[0].name} is of another version of mmkg_sdk; reinstall it"
+        return f"{_FILE.name} is of another version of mmkg_sdk; reinstall it"
     return loaded
 
 

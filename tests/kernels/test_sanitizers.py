@@ -28,15 +28,15 @@ def test_all_cases_run_clean(sanitizers: str, tmp_path: Path) -> None:
         pytest.skip(f"this compiler has no {sanitizers} sanitizer")
     # GCC's own headers of AVX-512 leave vectors uninitialised on purpose.
     warnings = ["-Wall", "-Wextra", "-Werror", "-Wno-maybe-uninitialized", "-Wno-uninitialized"]
-    include = f"-I{SOURCES / 'include'}"
-    sources = sorted((SOURCES / "cpu").glob("*.cpp"))
+    include = [f"-I{folder}" for folder in (SOURCES / "include", SOURCES / "cpu")]
+    sources = sorted((SOURCES / "cpu").rglob("*.cpp"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        compiled = [cpp, "-std=c++17", *flags, *warnings, "-c"]
+        compiled = [cpp, "-std=c++17", *flags, *warnings, *include, "-c"]
         list(pool.map(lambda source: run([*compiled, str(source)], tmp_path), sources))
     library = [f"{path.stem}.o" for path in sources]
     for cases in ("all_cases", "encoder_cases", "interaction_cases", "query_cases", "tucker_cases"):
         case_source = str(Path(__file__).with_name(f"{cases}.c"))
-        run([c, "-std=c11", *flags, *warnings, include, "-c", case_source, "-o", f"{cases}.case"], tmp_path)
+        run([c, "-std=c11", *flags, *warnings, *include, "-c", case_source, "-o", f"{cases}.case"], tmp_path)
         run([cpp, *flags, *library, f"{cases}.case", "-o", cases], tmp_path)
         assert run([f"./{cases}"], tmp_path).endswith(" cases\n")
 

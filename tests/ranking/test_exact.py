@@ -46,12 +46,12 @@ def test_top_k_is_a_full_sort_with_ties_by_id_whatever_the_block(
     question: tuple[np.ndarray, np.ndarray, int, list[set[int]]], block: int
 ) -> None:
     queries, table, k, excluded = question
-    whole = mmkg_sdk.ranking.CANDIDATE_BLOCK
-    mmkg_sdk.ranking.CANDIDATE_BLOCK = block
+    whole = mmkg_sdk.ranking.exact.CANDIDATE_BLOCK
+    mmkg_sdk.ranking.exact.CANDIDATE_BLOCK = block
     try:
         found = top_k(queries, table, k, answer_lists(excluded), INNER)
     finally:
-        mmkg_sdk.ranking.CANDIDATE_BLOCK = whole
+        mmkg_sdk.ranking.exact.CANDIDATE_BLOCK = whole
     assert found.offsets[0] == 0
     assert len(found.offsets) == len(queries) + 1
     for row, query in enumerate(queries):
@@ -76,7 +76,7 @@ def test_top_k_of_nothing_is_nothing() -> None:
 
 
 def test_when_all_candidates_tie_no_more_than_k_of_a_block_are_kept() -> None:
-    rows, columns = mmkg_sdk.ranking._best(np.zeros((2, 1000), np.float32), 3)
+    rows, columns = mmkg_sdk.ranking.exact._best(np.zeros((2, 1000), np.float32), 3)
     assert rows.tolist() == [0, 0, 0, 1, 1, 1]
     assert columns.tolist() == [0, 1, 2] * 2
 

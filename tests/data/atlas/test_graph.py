@@ -45,7 +45,7 @@ def labelled(split: str) -> set[tuple[str, str, str]]:
 
 def run_python(code: str, **environment: str) -> str:
     """What a fresh interpreter prints."""
-    repository = Path(__file__).resolve().parents[2]
+    repository = Path(__file__).resolve().parents[3]
     command, variables = [sys.executable, "-c", code], {**os.environ, **environment}
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=repository, env=variables)
     return done.stdout

@@ -123,7 +123,7 @@ def test_other_processes_with_other_hash_seeds_write_the_same(folder: Path, tmp_
         "import sys; from pathlib import Path; from mmkg_sdk.data.atlas import sentences\n"
         "for name in ('mentions', 'relations', 'tags'): getattr(sentences, f'write_{name}')(Path(sys.argv[1]) / name)"
     )
-    repository = Path(__file__).resolve().parents[2]
+    repository = Path(__file__).resolve().parents[3]
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         subprocess.run([sys.executable, "-c", code, str(tmp_path / seed)], check=True, cwd=repository, env=environment)

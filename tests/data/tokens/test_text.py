@@ -73,7 +73,7 @@ def test_the_result_is_the_same_in_every_process_and_with_any_number_of_threads(
         "import hashlib; from tests.data.tokens.test_text import ANIMALS, digest;"
         "from mmkg_sdk.data.tokens.text import tokenize_texts; print(digest(tokenize_texts(ANIMALS)))"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     found = {digest(tokenize_texts(ANIMALS))}
     for threads in ("1", "2"):
         settings = os.environ | {

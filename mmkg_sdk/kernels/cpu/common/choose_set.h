@@ -1,0 +1,29 @@
+// Which code a handle runs on.
+#pragma once
+
+#include <cstdlib>
+#include <cstring>
+
+#include "common/status.h"
+
+namespace mmkg {
+
+// `find` gives the code of an mmkg_instruction_set that the processor has, or null.
+template <class Set>
+const Set &chosen_set(int32_t id, const Set *(*find)(int32_t)) {
+    const auto found = [&](int32_t number) { return mmkg_has_instruction_set(number) ? find(number) : nullptr; };
+    if (id != MMKG_BEST) {
+        const Set *set = found(id);
+        require(set, "instruction_set is none of this build and processor");
+        return *set;
+    }
+    const char *wanted = std::getenv("MMKG_INSTRUCTION_SET");
+    for (int32_t best = MMKG_AVX512_BF16; best >= MMKG_PORTABLE; --best) {
+        const Set *set = found(best);
+        if (set && (!wanted || !*wanted || std::strcmp(wanted, mmkg_instruction_set_name(best)) == 0)) return *set;
+    }
+    throw BadArgument("MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx512, avx512_vnni or "
+                      "avx512_bf16");
+}
+
+}  // namespace mmkg

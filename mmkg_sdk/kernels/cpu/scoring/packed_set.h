@@ -1,0 +1,67 @@
+// The first pass over a packed copy of the table: rows in the lanes of a vector, a few queries at a time.
+#pragma once
+
+#include <cstdint>
+
+namespace mmkg {
+
+// Rows of a group lie side by side: the first words of all of them, then the second words, ... so that a group is read
+// from end to end whatever the number of queries, and no sum goes across lanes.
+constexpr int kGroupRows = 16;
+constexpr int kTileGroups = 2;           // scored at once
+constexpr int kMaxPackedQueries = 12;    // at once; so many sums stay in registers
+constexpr int64_t kPlacesStep = 2;       // the number of words of a vector is a multiple of it
+
+// Of the rows of a group: at least their norms, and the norms of what rounding took away.
+struct GroupBound {
+    float norm, lost;
+};
+
+// Rows that may be among the best of a query, with bounds of their values: score / unit of the query.
+struct Shortlist {
+    float *upper, *lower;
+    uint32_t *ids;
+    int64_t size;
+};
+
+// Queries that are scored at once. The canonical score of a row and its value, which the pass computes, differ by at
+// most norm * norm_slope + lost * lost_slope + constant, in units of the query.
+struct alignas(64) PackedQueries {
+    const uint32_t *words;      // the first words of all of them, then the second words, ...
+    int32_t start[kGroupRows];  // what sums begin with, see simd/int8.h
+    float norm_slope[kGroupRows], lost_slope[kGroupRows], constant[kGroupRows];
+    float unit[kGroupRows];
+    int64_t first;  // query
+    int count;
+};
+
+// Rows that the first pass of rank mode cannot decide for a query.
+struct OpenRows {
+    uint32_t *ids;
+    int64_t size;
+};
+
+// Consecutive groups, an even number of them.
+struct PackedGroups {
+    const uint32_t *words;
+    int64_t places;           // words of a vector
+    const float *scales;      // per row; not read for bfloat16
+    const GroupBound *bounds; // per group
+    const uint16_t *masks;    // per group: the rows that are asked for
+    uint32_t first_id;
+    int64_t count;
+};
+
+// The first pass of so many queries. A list holds kTileGroups * kGroupRows more than `limit`; both functions give the
+// number of groups that were done: all, or those up to the first that made a list longer than `limit`.
+struct PackedKernel {
+    // Puts every row on the lists of the queries for which it may reach the thresholds.
+    int64_t (*select)(const PackedGroups &, const PackedQueries &, const float *thresholds, int64_t limit,
+                      Shortlist *lists);
+    // Adds rows whose values are above `high`, whatever the error, to better[query], and puts those that are not below
+    // `low` either on the lists; both per query.
+    int64_t (*count)(const PackedGroups &, const PackedQueries &, const float *low, const float *high, int64_t limit,
+                     int64_t *better, OpenRows *lists);
+};
+
+}  // namespace mmkg
