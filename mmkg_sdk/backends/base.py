@@ -126,14 +126,15 @@ class Backend(ABC):
                 if graph not in self._bundle.graphs:
                     known = ", ".join(self._bundle.graphs)
                     raise BackendError(f"this bundle has no graph {graph!r}; it has {known}.")
-                opened = self._open(graph)
-                check_weights(self._bundle, self._weights, graph)
-                self._opened[graph] = opened
+                self._opened[graph] = self._open(graph)
             return self._opened[graph]
 
     @abstractmethod
     def _open(self, graph: str) -> Any:
-        """What runs a graph of the bundle."""
+        """What runs a graph of the bundle; whoever reads weights calls `_check_weights` afterwards."""
+
+    def _check_weights(self, graph: str) -> None:
+        check_weights(self._bundle, self._weights, graph)
 
     def _failure(self, graph: str, inputs: Mapping[str, Any], err: Exception) -> BackendError:
         shapes = {name: list(getattr(array, "shape", ())) for name, array in inputs.items()}

@@ -108,6 +108,7 @@ class OnnxRuntimeBackend(Backend):
             session = onnxruntime.InferenceSession(path, options, providers=[provider])
         except Exception as err:  # ONNX Runtime raises its own types, which are not exported
             raise BackendError(f"{graph}.onnx could not be opened on {self.device}: {err}") from err
+        self._check_weights(path.name)
         wanted = provider if isinstance(provider, str) else provider[0]
         # ONNX Runtime moves to the CPU without a word when a provider's libraries do not load.
         if session.get_providers()[0] != wanted:

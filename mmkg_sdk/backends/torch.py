@@ -94,6 +94,7 @@ class TorchBackend(Backend):
     def _open(self, graph: str) -> nn.Module:
         if not self._modules:  # weights of all graphs lie in one file
             self._modules = self._load()
+            self._check_weights(graph)
         if graph not in self._modules:
             raise BackendError(f"this bundle has no graph {graph!r}; it has {', '.join(self._modules)}.")
         return self._modules[graph]
