@@ -26,8 +26,7 @@ from .answering.relation_extraction import ExtractedRelation, Extractor, Relatio
 from .data.mentions import Mention
 from .data.sentences import SentenceImages
 from .errors import BackendError, BundleError, DataError, ExportError, MmkgError, QueryError
-
-__version__ = "0.2.0"
+from .version import __version__
 
 __all__ = [
     "BackendError",
@@ -50,5 +49,6 @@ __all__ = [
     "SentenceEntities",
     "SentenceImages",
     "Tagger",
+    "__version__",
     "load",
 ]

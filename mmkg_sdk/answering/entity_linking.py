@@ -207,9 +207,10 @@ class Linker(Opened):
         mentions = len(next(iter(pieces.values())))
         step = min(_CANDIDATES, max(1, PAIRS[self.backend.device.partition(":")[0]] // mentions))
         units = np.empty((len(self._runtime.UNITS), mentions, count), np.float32)
+        placed = {name: self.backend.place(piece) for name, piece in pieces.items()}  # once for all blocks of entities
         for start in range(0, count, step):
             rows: Any = slice(start, start + step) if chosen is None else chosen[start : start + step]
-            inputs = {**pieces, **{name: array[rows] for name, array in table.items()}}
+            inputs = {**placed, **{name: array[rows] for name, array in table.items()}}
             outputs = self.run_graph("interaction", inputs, [f"{unit}_scores" for unit in self._runtime.UNITS])
             for row, unit in enumerate(self._runtime.UNITS):
                 units[row, :, start : start + step] = outputs[f"{unit}_scores"]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import Backend, open_backend
+from ..backends import AnyArray, Backend, open_backend
 from ..bundle import Bundle
 from ..errors import BackendError, BundleError
 
@@ -50,13 +50,11 @@ class Opened:
             )
         return cls(bundle, open_backend(bundle, backend, device, threads), compiled=backend == "auto")
 
-    def run_graph(
-        self, graph: str, inputs: Mapping[str, NDArray[Any]], needed: Iterable[str]
-    ) -> dict[str, NDArray[Any]]:
+    def run_graph(self, graph: str, inputs: Mapping[str, AnyArray], needed: Iterable[str]) -> dict[str, NDArray[Any]]:
         """Outputs of a graph of the bundle by name: those of its signature, float ones without NaN and infinity.
 
         Args:
-            inputs: what the signature names; more is passed over.
+            inputs: what the signature names, on the host or placed by the backend; more is passed over.
             needed: outputs that the signature must have.
 
         Raises:

@@ -33,6 +33,9 @@ BACKENDS = {"onnxruntime": ("onnxruntime", "OnnxRuntimeBackend"), "torch": ("tor
 class DeviceArray(Protocol):
     """An array on a backend's device. torch, CuPy and others read it where it lies: `torch.from_dlpack(array)`."""
 
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
     def numpy(self) -> NDArray[Any]:
         """The array on the host; a copy unless the device is the CPU."""
         ...
@@ -40,6 +43,10 @@ class DeviceArray(Protocol):
     def __dlpack__(self) -> Any: ...
 
     def __dlpack_device__(self) -> Any: ...
+
+
+# What a graph takes: from the host, or placed on the backend's device before.
+AnyArray = NDArray[Any] | DeviceArray
 
 
 class Backend(ABC):
@@ -95,17 +102,17 @@ class Backend(ABC):
         """
         self._graph(graph)
 
-    @abstractmethod
-    def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, NDArray[Any]]:
         """Outputs by name, on the host. Inputs have the names, dtypes and shapes of the graph's spec."""
+        return {name: output.numpy() for name, output in self.run_placed(graph, inputs).items()}
 
     @abstractmethod
     def place(self, array: NDArray[Any]) -> DeviceArray:
         """The array on the device, to be an input of many runs; on the CPU it may be the array itself."""
 
     @abstractmethod
-    def run_placed(self, graph: str, inputs: Mapping[str, NDArray[Any] | DeviceArray]) -> dict[str, DeviceArray]:
-        """Like `run`, but outputs stay on the device, and inputs may lie there."""
+    def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
+        """Like `run`, but the outputs stay on the device, to be inputs of the next run."""
 
     def close(self) -> None:
         """Free what the backend holds; later calls fail."""
@@ -136,8 +143,8 @@ class Backend(ABC):
     def _check_weights(self, graph: str) -> None:
         check_weights(self._bundle, self._weights, graph)
 
-    def _failure(self, graph: str, inputs: Mapping[str, Any], err: Exception) -> BackendError:
-        shapes = {name: list(getattr(array, "shape", ())) for name, array in inputs.items()}
+    def _failure(self, graph: str, inputs: Mapping[str, AnyArray], err: Exception) -> BackendError:
+        shapes = {name: list(array.shape) for name, array in inputs.items()}
         return BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}")
 
 

@@ -16,7 +16,7 @@ from ..bundle import Bundle
 from ..bundle.config import FamilyConfig
 from ..errors import BackendError, BundleError, DataError, missing_package
 from ..registry import family_part
-from .base import Backend, DeviceArray, parse_device
+from .base import AnyArray, Backend, DeviceArray, parse_device
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -54,15 +54,11 @@ class TorchBackend(Backend):
             raise missing_package("torch", "train", "backend 'torch'")
         return cls(bundle, torch_device(device), threads)
 
-    def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """See Backend.run."""
-        return {name: output.numpy() for name, output in self.run_placed(graph, inputs).items()}
-
     def place(self, array: NDArray[Any]) -> DeviceArray:
         """See Backend.place."""
         return _Placed(self._tensor(array))
 
-    def run_placed(self, graph: str, inputs: Mapping[str, NDArray[Any] | DeviceArray]) -> dict[str, DeviceArray]:
+    def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
         """See Backend.run_placed."""
         module = self._graph(graph)
         import torch
@@ -83,7 +79,7 @@ class TorchBackend(Backend):
         super().close()
         self._modules = {}
 
-    def _tensor(self, value: NDArray[Any] | DeviceArray) -> Tensor:
+    def _tensor(self, value: AnyArray) -> Tensor:
         import torch
 
         if isinstance(value, np.ndarray):

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from ..errors import DataError
 from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION
+from ..version import __version__
 from .folders import cache_folder, new_folder
 from .graph import DataSet
 from .layouts.kinds import find_kind
@@ -190,8 +191,6 @@ def _atlas_sentences(name: str, cache: Path) -> Path:
 
 def _made_once(name: str, cache: Path, write: Callable[[Path], None]) -> Path:
     """The folder that this package version made in the cache; it appears when it is complete."""
-    from .. import __version__
-
     folder = cache / f"made-by-{__version__}" / name
     if folder.is_dir():
         return folder

@@ -22,7 +22,7 @@ from .tokenizer import check_tokenizer, encode_clip, joined
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from ...answering.entity_linking import Mention
+    from ...data.mentions import Mention
 
 TOKENIZER = "tokenizer.json"
 UNITS = ("text", "image", "image_text")

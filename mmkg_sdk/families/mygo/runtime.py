@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...answering.ids import host_array
 from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import BundleError, QueryError
 from ..contract import LinkStandIns
-from ..entity_batch import EntityBatch, as_array, structure_rows
+from ..entity_batch import EntityBatch, as_array, host_array, structure_rows
 from ..query_batches import query_batches
 from .compiled_encoder import TOKEN_TABLE_GRAPH, compiled_encoder
 from .compiled_query import compiled_query
