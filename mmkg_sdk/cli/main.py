@@ -13,12 +13,12 @@ import click
 from .. import __version__
 from ..errors import MmkgError
 from .bench import bench
-from .data import data
-from .deploying import env, export, inspect, predict, verify
-from .linking import link
-from .quickstart import quickstart
-from .sentences import extract, tag
-from .training import evaluate, import_, train
+from .commands.data import data
+from .commands.export import env, export, inspect, predict, verify
+from .commands.extract import extract, tag
+from .commands.link import link
+from .commands.quickstart import quickstart
+from .commands.train import evaluate, import_, train
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

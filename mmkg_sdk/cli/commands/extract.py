@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .deploying import bundle_argument
-from .options import backend_option, device_option, json_option, print_json
+from ..options import backend_option, device_option, json_option, print_json
+from .export import bundle_argument
 
 _file = click.Path(path_type=Path)
 
@@ -50,8 +50,8 @@ def extract(
     as_json: bool,
 ) -> None:
     """Tell the relation between two things in a sentence."""
-    from ..answering.relation_extraction import Extractor, RelationMention
-    from ..data.sentences import SentenceImages
+    from ...answering.relation_extraction import Extractor, RelationMention
+    from ...data.sentences import SentenceImages
 
     if count < 1:
         raise click.UsageError(f"-k is {count}; expected at least 1.")
@@ -84,8 +84,8 @@ def tag(
     as_json: bool,
 ) -> None:
     """Find the named entities of a sentence."""
-    from ..answering.entity_recognition import Tagger
-    from ..data.sentences import SentenceImages
+    from ...answering.entity_recognition import Tagger
+    from ...data.sentences import SentenceImages
 
     with Tagger.load(bundle, backend, device) as tagger:
         (found,) = tagger.tag(sentence, [SentenceImages(image, aux, rcnn)])

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..errors import BundleError
-from .options import backend_option, device_option, json_option, overwrite_option, print_json, say
+from ...errors import BundleError
+from ..options import backend_option, device_option, json_option, overwrite_option, print_json, say
 
 bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 
@@ -20,7 +20,7 @@ bundle_argument = click.argument("bundle", type=click.Path(path_type=Path))
 @json_option
 def export(run: Path, out: Path, precision: str, overwrite: bool, as_json: bool) -> None:
     """Turn a run into a bundle. Nothing is written if it does not answer like the model it was made of."""
-    from ..export import export_bundle
+    from ...export import export_bundle
 
     report = export_bundle(run, out, precision=precision, overwrite=overwrite, progress=say)
     if as_json:
@@ -52,7 +52,7 @@ def predict(
     as_json: bool,
 ) -> None:
     """Answer (HEAD, RELATION, ?) or (?, RELATION, TAIL)."""
-    from ..answering.link_prediction import Model
+    from ...answering.link_prediction import Model
 
     if (head is None) == (tail is None):
         raise click.UsageError("pass either --head or --tail; the other one is what you ask for.")
@@ -72,7 +72,7 @@ def predict(
 @json_option
 def inspect(bundle: Path, as_json: bool) -> None:
     """Describe a bundle, from its manifest alone."""
-    from ..bundle import read_manifest
+    from ...bundle import read_manifest
 
     manifest = read_manifest(bundle)
     if as_json:
@@ -98,7 +98,7 @@ def inspect(bundle: Path, as_json: bool) -> None:
 @json_option
 def verify(bundle: Path, backend: str, device: str, as_json: bool) -> None:
     """Check every file of a bundle, and that its graphs reproduce its own table."""
-    from ..answering.verification import verify_bundle
+    from ...answering.verification import verify_bundle
 
     report = verify_bundle(bundle, backend=backend, device=device)
     if as_json:
@@ -114,7 +114,7 @@ def verify(bundle: Path, backend: str, device: str, as_json: bool) -> None:
 @json_option
 def env(as_json: bool) -> None:
     """Describe this machine and what is installed, for bug reports and benchmark records."""
-    from ..bench.environment import environment
+    from ...bench.environment import environment
 
     found = environment()
     if as_json:

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from ..errors import DataError
-from ..registry import FAMILIES
-from .options import backend_option, device_option, json_option, metrics_table, overwrite_option, print_json, say
+from ...errors import DataError
+from ...registry import FAMILIES
+from ..options import backend_option, device_option, json_option, metrics_table, overwrite_option, print_json, say
 
 family_argument = click.argument("family", type=click.Choice(list(FAMILIES)))
 set_option = click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; repeatable.")
@@ -51,7 +51,7 @@ def train(
     as_json: bool,
 ) -> None:
     """Train a model. Start it under torchrun to use several processes."""
-    from ..training.session import resume_training, start_training
+    from ...training.session import resume_training, start_training
 
     if resume is not None:
         if data or out or preset or config or assignments or start or dropped:
@@ -117,7 +117,7 @@ def import_(
     as_json: bool,
 ) -> None:
     """Take an official checkpoint. The number of heads is in no tensor: --set num_heads=2 (DB15K) or 4 (MKG-W)."""
-    from ..export import import_checkpoint
+    from ...export import import_checkpoint
 
     settings = parse_assignments(assignments)
     run = import_checkpoint(
@@ -157,8 +157,8 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Evaluate a split with a run or a bundle by the published protocol of its task."""
-    from ..evaluation import LinkPredictionReport
-    from ..evaluation.subjects import evaluate_path
+    from ...evaluation import LinkPredictionReport
+    from ...evaluation.subjects import evaluate_path
 
     report = evaluate_path(path, split, data=data, backend=backend, device=device, answer_pictured=answer_pictured)
     if not isinstance(report, LinkPredictionReport):
