@@ -14,11 +14,18 @@ from .. import __version__
 from ..errors import MmkgError
 from .bench import bench
 from .commands.data import data
-from .commands.export import env, export, inspect, predict, verify
-from .commands.extract import extract, tag
+from .commands.env import env
+from .commands.evaluate import evaluate
+from .commands.export import export
+from .commands.extract import extract
+from .commands.import_ import import_
+from .commands.inspect import inspect
 from .commands.link import link
+from .commands.predict import predict
 from .commands.quickstart import quickstart
-from .commands.train import evaluate, import_, train
+from .commands.tag import tag
+from .commands.train import train
+from .commands.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

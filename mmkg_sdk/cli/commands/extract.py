@@ -1,29 +1,12 @@
-"""mmkg-sdk extract, tag."""
+"""mmkg-sdk extract."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ..options import backend_option, device_option, json_option, print_json
-from .export import bundle_argument
-
-_file = click.Path(path_type=Path)
-
-
-def picture_options(command: Any) -> Any:
-    """--image, --aux and --rcnn."""
-    for option in (
-        click.option(
-            "--rcnn", type=_file, multiple=True, help="A small crop of it, as a detector finds it. Repeatable."
-        ),
-        click.option("--aux", type=_file, multiple=True, help="A crop of it that goes with the text. Repeatable."),
-        click.option("--image", type=_file, help="The whole picture, for models that take it for a crop."),
-    ):
-        command = option(command)
-    return command
+from ..options import backend_option, bundle_argument, device_option, image_options, json_option, print_json
 
 
 @click.command()
@@ -31,7 +14,7 @@ def picture_options(command: Any) -> Any:
 @click.option("--sentence", required=True, help="The text.")
 @click.option("--head", required=True, help="Words that stand in it once: the first thing.")
 @click.option("--tail", required=True, help="Words that stand in it once: the second thing.")
-@picture_options
+@image_options
 @click.option("-k", "count", type=int, default=3, help="How many relations to show.")
 @backend_option
 @device_option
@@ -64,32 +47,3 @@ def extract(
     click.echo(f"({found.head}, ?, {found.tail})")
     for rank, (label, score) in enumerate(found.ranked(count), start=1):
         click.echo(f"  {rank}. {label}  {score:.4f}")
-
-
-@click.command()
-@bundle_argument
-@click.option("--sentence", required=True, help="The text.")
-@picture_options
-@backend_option
-@device_option
-@json_option
-def tag(
-    bundle: Path,
-    sentence: str,
-    image: Path | None,
-    aux: tuple[Path, ...],
-    rcnn: tuple[Path, ...],
-    backend: str,
-    device: str,
-    as_json: bool,
-) -> None:
-    """Find the named entities of a sentence."""
-    from ...answering.entity_recognition import Tagger
-    from ...data.sentences import SentenceImages
-
-    with Tagger.load(bundle, backend, device) as tagger:
-        (found,) = tagger.tag(sentence, [SentenceImages(image, aux, rcnn)])
-    if as_json:
-        print_json(found.to_json())
-    else:
-        click.echo(repr(found))
