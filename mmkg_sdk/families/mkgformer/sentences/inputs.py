@@ -15,18 +15,15 @@ from ....data.sentences import RelationData, TaggingData
 from ....errors import DataError, ExportError, QueryError
 from ....files.labels import Labels
 from ....registry import ENTITY_RECOGNITION, RELATION_EXTRACTION
-from ....run import Run, RunData
+from ....run import RunData
 from ..config import NO_TOKENIZER, MKGformerConfig
-from ..images import NO_IMAGES, groups, image_groups, stored_pictures
+from ..images import NO_IMAGES, groups, stored_pictures
 from ..preparation import MARKERS, TAG_CLASSES, tag_labels
 from ..tokenizer import TOKENIZER, make_tokenizer, tokenizer_sizes
 from .runtime import MARKER_TOKENS, relation_texts, seen_images, tagging_texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-    from ..model import MKGformer
-    from ..objective import Objective
 
 Arrays = dict[str, NDArray[Any]]
 _TEXT = ("input_ids", "attention_mask", "token_type_ids")
@@ -81,7 +78,7 @@ def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:
 
 def initial_weights(dataset: AnyData, config: MKGformerConfig) -> dict[str, NDArray[np.float32]]:
     """Weights of the public models that training begins with, by parameter name; nothing without one."""
-    from ..model import pretrained_weights
+    from ..backbones import pretrained_weights
 
     return pretrained_weights(config)
 
@@ -154,23 +151,6 @@ def check_data(data: RunData, config: MKGformerConfig) -> None:
                     raise ExportError(
                         f"{data.name}: a sentence of the {split} split has not exactly one {name} (id {token})."
                     )
-
-
-def objective_of(run: Run, model: MKGformer) -> Objective:
-    """The objective of a run's training."""
-    import torch
-
-    from ..objective import Examples, Objective
-
-    arrays = {name: torch.as_tensor(array) for name, array in run.tensors("sentences-train").items()}
-    examples = Examples(
-        arrays["input_ids"],
-        arrays["attention_mask"],
-        arrays["image_rows"],
-        arrays["labels"],
-        arrays["token_type_ids"],
-    )
-    return Objective(model, examples, image_groups(run.tensors("images")))
 
 
 def tag_names(config: MKGformerConfig) -> Labels:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ....run import Run
 from ..encoder import Images, Texts
 from ..images import image_groups
-from ..model import EntityTagger, RelationExtractor
+from .model import EntityTagger, RelationExtractor
 
 _BATCH = 32
 Arrays = Mapping[str, NDArray[Any]]
