@@ -24,7 +24,7 @@ from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
 from ...files.tensors import scratch_array
 from ...registry import LINK_PREDICTION, RELATION_EXTRACTION
 from ...run import Run
-from ..exported import DTYPES, load_weights, set_dtype
+from ..exported import DTYPES, Norm, linear, load_weights, set_dtype
 from .config import MKGformerConfig
 from .encoder import HybridEncoder, padding_bias
 from .images import ImageGroups, image_groups
@@ -32,7 +32,7 @@ from .links.model import LinkPredictor
 from .model import MKGformer, build_model
 from .sentences.crf import viterbi
 from .sentences.model import EntityTagger, RelationExtractor
-from .towers import Norm, TextEmbeddings, TextLayer, VisionLayer, linear
+from .towers import TextEmbeddings, TextLayer, VisionLayer
 
 # Sets of pictures encoded at a time.
 _STATE_CHUNK = 16

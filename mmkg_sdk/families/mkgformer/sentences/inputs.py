@@ -16,6 +16,7 @@ from ....errors import DataError, ExportError, QueryError
 from ....files.labels import Labels
 from ....registry import ENTITY_RECOGNITION, RELATION_EXTRACTION
 from ....run import RunData
+from ...official import stored_rows
 from ..config import NO_TOKENIZER, MKGformerConfig
 from ..images import NO_IMAGES, groups, stored_pictures
 from ..preparation import MARKERS, TAG_CLASSES, tag_labels
@@ -92,11 +93,14 @@ def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGforme
     if config.tokenizer != NO_TOKENIZER:
         raise ExportError(f"{path} holds token ids, which need no tokenizer; leave the setting out.")
     length = (config.max_length,)
-    texts = {name: _stored(fields, name, "iu", length, path).astype(np.int64) for name in _TEXT}
     of_words = length if config.task == ENTITY_RECOGNITION else ()
-    texts["labels"] = _stored(fields, "labels", "iu", of_words, path).astype(np.int64)
+    texts = {}
+    for name, shape in {**dict.fromkeys(_TEXT, length), "labels": of_words}.items():
+        if shape:
+            _check_length(fields.get(name), name, config, path)
+        texts[name] = stored_rows(fields, name, "iu", shape, path).astype(np.int64)
     pixels = {
-        name: _stored(fields, _PICTURES[name], "f", (count, 3, size, size), path).astype(np.float32)
+        name: stored_rows(fields, _PICTURES[name], "f", (count, 3, size, size), path).astype(np.float32)
         for name, (count, size) in groups(config).items()
     }
     texts["image_rows"] = np.arange(len(texts["input_ids"])) if pixels else np.full(len(texts["input_ids"]), NO_IMAGES)
@@ -191,23 +195,10 @@ def _added(task: str) -> tuple[str, ...]:
     return MARKERS if task == RELATION_EXTRACTION else ()
 
 
-def _stored(
-    fields: Mapping[str, NDArray[Any]], name: str, kinds: str, shape: tuple[int, ...], path: Path
-) -> NDArray[Any]:
-    """One array [n, *shape] of an .npz."""
-    if name not in fields:
-        raise ExportError(f"{path} has no array {name!r}; it has {', '.join(sorted(fields)) or 'none'}.")
-    array = fields[name]
-    if array.ndim == 2 and kinds == "iu" and shape and array.shape[1:] != shape:
+def _check_length(array: NDArray[Any] | None, name: str, config: MKGformerConfig, path: Path) -> None:
+    """Outputs depend on the padding, so an array of another length cannot be cut or filled."""
+    if array is not None and array.ndim == 2 and array.dtype.kind in "iu" and array.shape[1] != config.max_length:
         raise ExportError(
-            f"{path}: {name} has {array.shape[1]} positions, the configuration says max_length {shape[0]}. Outputs "
-            f"depend on the padding, so it must be the same: pass --set max_length={array.shape[1]}."
+            f"{path}: {name} has {array.shape[1]} positions, the configuration says max_length {config.max_length}. "
+            f"Outputs depend on the padding, so it must be the same: pass --set max_length={array.shape[1]}."
         )
-    if array.dtype.kind not in kinds or array.shape[1:] != shape or array.ndim != 1 + len(shape):
-        kind = "integers" if kinds == "iu" else "floats"
-        raise ExportError(
-            f"{path}: {name} is {array.dtype} {list(array.shape)}; expected {kind} of shape {['n', *shape]}."
-        )
-    if kinds == "f" and not np.isfinite(array).all():
-        raise ExportError(f"{path}: {name} holds NaN or infinity. Make the file again.")
-    return array
