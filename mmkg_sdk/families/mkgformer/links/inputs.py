@@ -18,6 +18,7 @@ from ....registry import LINK_PREDICTION
 from ....run import RunData
 from ...link_prediction import check_graph_sizes, knowledge_graph, link_prediction_data, numbered_graph
 from ...official import stored_array
+from ..backbones import pretrained_weights
 from ..config import MKGformerConfig
 from ..images import stored_pictures
 from ..preparation import LinkTexts, SpecialTokens, link_texts
@@ -70,8 +71,6 @@ def relation_texts(dataset: DataSet) -> list[str]:
 
 def initial_weights(dataset: AnyData, config: MKGformerConfig) -> dict[str, Any]:
     """The pretrained towers by parameter name; nothing without them."""
-    from ..backbones import pretrained_weights
-
     return pretrained_weights(config)
 
 

@@ -17,6 +17,7 @@ from ....files.labels import Labels
 from ....registry import ENTITY_RECOGNITION, RELATION_EXTRACTION
 from ....run import RunData
 from ...official import stored_rows
+from ..backbones import pretrained_weights
 from ..config import NO_TOKENIZER, MKGformerConfig
 from ..images import NO_IMAGES, groups, stored_pictures
 from ..preparation import MARKERS, TAG_CLASSES, tag_labels
@@ -79,8 +80,6 @@ def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:
 
 def initial_weights(dataset: AnyData, config: MKGformerConfig) -> dict[str, NDArray[np.float32]]:
     """Weights of the public models that training begins with, by parameter name; nothing without one."""
-    from ..backbones import pretrained_weights
-
     return pretrained_weights(config)
 
 
