@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import BundleError, DataError
+from ..files.strict_json import strict_json
 from ..registry import FAMILIES, family_part
 from .config import FamilyConfig, read_config
 from .contents import Contents
@@ -49,7 +49,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if len(raw) > _SIZE_LIMIT:
         raise BundleError(f"{path} is larger than {_SIZE_LIMIT >> 20} MiB; no export writes that.")
     try:
-        manifest = json.loads(raw.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
+        manifest = strict_json(raw.decode("utf-8"))
     except (ValueError, RecursionError) as err:
         raise BundleError(f"{path} is not the JSON that an export writes ({err}). Fetch the bundle again.") from err
     _check(path, manifest)
@@ -152,14 +152,3 @@ def _is_tensor(tensor: Any, axes: dict[str, Any]) -> bool:
         and isinstance(tensor.get("shape"), list)
         and all(size in axes if isinstance(size, str) else type(size) is int for size in tensor["shape"])
     )
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("a key stands twice")
-    return values
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

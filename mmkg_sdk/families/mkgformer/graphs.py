@@ -12,7 +12,7 @@ and link prediction's head for the mask: its score of an entity is the product o
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,17 +23,16 @@ from torch import Tensor, nn
 from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
 from ...files.tensors import scratch_array
 from ...registry import LINK_PREDICTION, RELATION_EXTRACTION
-from ..exported import DTYPES, load_weights, set_dtype
+from ...run import Run
+from ..exported import DTYPES, Norm, linear, load_weights, set_dtype
 from .config import MKGformerConfig
-from .crf import viterbi
 from .encoder import HybridEncoder, padding_bias
-from .images import image_groups
-from .model import EntityTagger, LinkPredictor, MKGformer, RelationExtractor, build_model
-from .towers import Norm, TextEmbeddings, TextLayer, VisionLayer, linear
-
-if TYPE_CHECKING:
-    from ...run import Run
-    from .objective import ImageGroups
+from .images import ImageGroups, image_groups
+from .links.model import LinkPredictor
+from .model import MKGformer, build_model
+from .sentences.crf import viterbi
+from .sentences.model import EntityTagger, RelationExtractor
+from .towers import TextEmbeddings, TextLayer, VisionLayer
 
 # Sets of pictures encoded at a time.
 _STATE_CHUNK = 16

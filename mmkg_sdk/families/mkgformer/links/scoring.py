@@ -14,7 +14,7 @@ from ....run import Run
 from ...link_prediction import LinkScorer, host_table
 from ..encoder import Images, Texts
 from ..images import image_groups
-from ..model import LinkPredictor
+from .model import LinkPredictor
 from .texts import queries_by_length, stored_texts
 
 

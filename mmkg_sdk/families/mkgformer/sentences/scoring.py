@@ -13,7 +13,7 @@ from ....run import Run
 from ..config import MKGformerConfig
 from ..encoder import Images, Texts
 from ..images import image_groups
-from ..model import EntityTagger, RelationExtractor
+from .model import EntityTagger, RelationExtractor
 
 _BATCH = 32
 Arrays = Mapping[str, NDArray[Any]]
