@@ -10,7 +10,6 @@ from ...registry import LINK_PREDICTION
 from .config import MKGformerConfig
 from .links import runtime as link_runtime
 from .links.runtime import SHOWS_IMAGES, bundle_entities, encoder_graph, entity_batch, query_batches, stand_ins
-from .preparation import tag_labels
 from .sentences import runtime as sentence_runtime
 from .sentences.runtime import (
     marker_positions,
@@ -20,6 +19,7 @@ from .sentences.runtime import (
     seen_images,
     tagging_texts,
 )
+from .texts.preparation import tag_labels
 
 __all__ = [
     "SHOWS_IMAGES",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mmkg_sdk.data.sentences import TAGS
 from mmkg_sdk.errors import DataError, QueryError
-from mmkg_sdk.families.mkgformer.preparation import (
+from mmkg_sdk.families.mkgformer.texts.preparation import (
     MARKERS,
     TAG_CLASSES,
     description_query,

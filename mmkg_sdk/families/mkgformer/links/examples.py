@@ -11,7 +11,7 @@ from ....ranking.known_triples import HEAD, TAIL, Queries
 from ....run import Run
 from ..config import MKGformerConfig
 from ..examples import Examples
-from ..preparation import description_query, link_query, pad_rows
+from ..texts.preparation import description_query, link_query, pad_rows
 from .texts import stored_texts
 
 

@@ -18,11 +18,10 @@ from ....registry import LINK_PREDICTION
 from ....run import RunData
 from ...link_prediction import check_graph_sizes, knowledge_graph, link_prediction_data, numbered_graph
 from ...official import stored_array
-from ..backbones import pretrained_weights
 from ..config import MKGformerConfig
 from ..images import stored_pictures
-from ..preparation import LinkTexts, SpecialTokens, link_texts
-from ..tokenizer import TOKENIZER, make_tokenizer, tokenizer_sizes
+from ..texts.preparation import LinkTexts, SpecialTokens, link_texts
+from ..texts.tokenizer import TOKENIZER, make_tokenizer, tokenizer_sizes
 from .texts import text_arrays
 
 
@@ -67,11 +66,6 @@ def entity_texts(dataset: DataSet) -> list[str]:
 def relation_texts(dataset: DataSet) -> list[str]:
     """What is read about each relation: its published text, else its label."""
     return [dataset.relation_texts.get(label, label) for label in dataset.graph.relations]
-
-
-def initial_weights(dataset: AnyData, config: MKGformerConfig) -> dict[str, Any]:
-    """The pretrained towers by parameter name; nothing without them."""
-    return pretrained_weights(config)
 
 
 def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGformerConfig) -> RunData:

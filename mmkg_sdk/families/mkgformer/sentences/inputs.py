@@ -17,11 +17,10 @@ from ....files.labels import Labels
 from ....registry import ENTITY_RECOGNITION, RELATION_EXTRACTION
 from ....run import RunData
 from ...official import stored_rows
-from ..backbones import pretrained_weights
 from ..config import NO_TOKENIZER, MKGformerConfig
 from ..images import NO_IMAGES, groups, stored_pictures
-from ..preparation import MARKERS, TAG_CLASSES, tag_labels
-from ..tokenizer import TOKENIZER, make_tokenizer, tokenizer_sizes
+from ..texts.preparation import MARKERS, TAG_CLASSES, tag_labels
+from ..texts.tokenizer import TOKENIZER, make_tokenizer, tokenizer_sizes
 from .runtime import MARKER_TOKENS, relation_texts, seen_images, tagging_texts
 
 if TYPE_CHECKING:
@@ -76,11 +75,6 @@ def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:
         rows = rows[count:]
     labels = {"relations": data.relations} if isinstance(data, RelationData) else {"tags": tag_names(config)}
     return RunData(data.name, labels, tensors, {TOKENIZER: tokenizer.to_str().encode()})
-
-
-def initial_weights(dataset: AnyData, config: MKGformerConfig) -> dict[str, NDArray[np.float32]]:
-    """Weights of the public models that training begins with, by parameter name; nothing without one."""
-    return pretrained_weights(config)
 
 
 def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGformerConfig) -> RunData:

@@ -19,8 +19,8 @@ from ....modalities.text import read_tokenizer, token_ids
 from ....modalities.tokenizer_rules import BERT_TOKENS
 from ....registry import RELATION_EXTRACTION
 from ..config import NO_TOKENIZER, MKGformerConfig
-from ..preparation import MARKERS, SentenceInputs, TagInputs, marked_text, relation_inputs, tagging_inputs
-from ..tokenizer import TOKENIZER
+from ..texts.preparation import MARKERS, SentenceInputs, TagInputs, marked_text, relation_inputs, tagging_inputs
+from ..texts.tokenizer import TOKENIZER
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
