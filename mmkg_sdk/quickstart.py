@@ -14,7 +14,7 @@ from .errors import DataError
 from .registry import LINK_PREDICTION, family_part, task_module
 
 if TYPE_CHECKING:
-    from .bench.curves import Counts
+    from .bench.sweep.curves import Counts
 
 # The embedded data that each family learns from, one task each.
 SOURCES = {
@@ -67,7 +67,7 @@ def run_quickstart(
     Raises:
         DataError: the folder is there and not empty, and `overwrite` is false.
     """
-    from .bench.plot import check_plotting
+    from .bench.report.plot import check_plotting
 
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise DataError(f"{folder} is not empty. Pass --overwrite, or another folder with --out.")

@@ -101,7 +101,7 @@ def run(
 ) -> None:
     """Measure BUNDLE: throughput of its encoders against token count, and how questions are answered."""
     from ..bench import run_benchmark
-    from ..bench.curves import Tokens
+    from ..bench.sweep.curves import Tokens
 
     asked: dict[Tokens, list[int] | None] = {"all": token_counts, "text": text_tokens, "visual": visual_tokens}
 
@@ -196,12 +196,12 @@ def race(
     as_json: bool,
 ) -> None:
     """Race the compiled kernels against their peers on random numbers."""
-    from ..bench.plot import check_plotting
-    from ..bench.race import Point, run_race
-    from ..bench.race_page import write_race_page
-    from ..bench.race_plot import draw_race
-    from ..bench.race_table import race_table
-    from ..bench.tucker import TuckerPoint
+    from ..bench.race.page import write_race_page
+    from ..bench.race.plot import draw_race
+    from ..bench.race.run import Point, run_race
+    from ..bench.race.table import race_table
+    from ..bench.race.tucker import TuckerPoint
+    from ..bench.report.plot import check_plotting
 
     points: list[Point] | list[TuckerPoint]
     if score == "tucker":

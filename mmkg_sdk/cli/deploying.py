@@ -114,7 +114,7 @@ def verify(bundle: Path, backend: str, device: str, as_json: bool) -> None:
 @json_option
 def env(as_json: bool) -> None:
     """Describe this machine and what is installed, for bug reports and benchmark records."""
-    from ..bench.environment import environment
+    from ..bench.machine.environment import environment
 
     found = environment()
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmkg_sdk.bench.ceilings import Ceilings, measure_ceilings
+from mmkg_sdk.bench.machine.ceilings import Ceilings, measure_ceilings
 
 
 @pytest.fixture(scope="session")
