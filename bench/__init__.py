@@ -8,7 +8,8 @@ the machine meets all of them alike. Beside every time stands how far its vector
 from .machine.environment import environment
 from .report.compare import Comparison, compare_reports
 from .report.results import BenchReport, Row, read_report
-from .sweep.inputs import random_entities
+from .report.tables import report_table
+from .sweep.counts import random_entities
 from .sweep.run import run_benchmark
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "environment",
     "random_entities",
     "read_report",
+    "report_table",
     "run_benchmark",
 ]

@@ -14,7 +14,7 @@ from .errors import DataError
 from .registry import LINK_PREDICTION, family_part, task_module
 
 if TYPE_CHECKING:
-    from .bench.sweep.curves import Counts
+    from .families.measuring import Counts
 
 # The embedded data that each family learns from, one task each.
 SOURCES = {
@@ -67,7 +67,7 @@ def run_quickstart(
     Raises:
         DataError: the folder is there and not empty, and `overwrite` is false.
     """
-    from .bench.report.plot import check_plotting
+    from .bench.report.picture import check_plotting
 
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise DataError(f"{folder} is not empty. Pass --overwrite, or another folder with --out.")
@@ -82,7 +82,7 @@ def run_quickstart(
 
 def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], *, measured: bool) -> Lesson:
     from .answering.samples import sample_answers
-    from .bench import run_benchmark
+    from .bench import report_table, run_benchmark
     from .data.open import open_data
     from .export import export_bundle
     from .training.session import start_training
@@ -106,7 +106,7 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], 
     throughput = ""
     if measured:
         with clock.stage("bench", "Measuring throughput against token count, and latency"):
-            throughput = run_benchmark(
+            measured_rows = run_benchmark(
                 folder / "bundle",
                 folder / "bench",
                 _TOKEN_COUNTS[family],
@@ -114,7 +114,8 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], 
                 seconds=0.2,
                 rounds=1,
                 progress=say,
-            ).table()
+            )
+            throughput = report_table(measured_rows)
     return Lesson(source, folder, metrics, str(report), answers, throughput, clock.seconds)
 
 

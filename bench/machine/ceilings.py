@@ -65,15 +65,17 @@ class Ceilings:
         )
 
 
-def measure_ceilings(threads: int, seconds: float = _SECONDS) -> Ceilings:
-    """Measure them now, for so many threads.
+def measure_ceilings(device: str, threads: int, seconds: float = _SECONDS) -> Ceilings:
+    """Measure them now.
 
     Args:
+        device: whose.
+        threads: of the CPU.
         seconds: at most so long for each way of reaching one.
     """
-    job = {"threads": threads, "seconds": min(seconds, _SECONDS)}
+    job = {"device": device, "threads": threads, "seconds": min(seconds, _SECONDS)}
     try:
-        with WorkerProcess("machine.ceilings_worker", job, threads) as worker:
+        with WorkerProcess("machine.ceiling_ways", job, threads) as worker:
             return Ceilings.from_json(worker.ask({}))
     except (PointError, ContenderError) as err:
         none = Rate(None, f"not measured: {err}")

@@ -57,8 +57,13 @@ def environment(
         **_checkout(Path(__file__).resolve().parents[2]),
     }
     if bundle is not None:
-        found["bundle_sha256"] = hashlib.sha256((Path(bundle) / MANIFEST).read_bytes()).hexdigest()
+        found["bundle_sha256"] = bundle_sha256(bundle)
     return found
+
+
+def bundle_sha256(bundle: str | Path) -> str:
+    """Of its bundle.json, which stands for every file of the bundle."""
+    return hashlib.sha256((Path(bundle) / MANIFEST).read_bytes()).hexdigest()
 
 
 def cpu_flags() -> list[str]:

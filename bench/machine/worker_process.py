@@ -19,6 +19,7 @@ import mmkg_sdk
 
 # No point of a sweep takes longer unless something hangs.
 DEADLINE_S = 900.0
+_WORKER = "mmkg_sdk.bench.machine.worker"
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # Waiting threads sleep instead of spinning, as those of ONNX Runtime do here. With other work on the machine, torch's
 # spinning threads wait for ones that do not run: on two loaded cores it was 2 to 45 times slower. A set value counts.
@@ -37,14 +38,15 @@ class WorkerProcess:
     """One contender in a process of its own. A process that died is started anew when it is asked again.
 
     Args:
-        module: of this package, run as a program.
-        job: its argument.
+        program: a module of this package that worker.py opens; or a script, which gets the job alone.
+        job: what it is told.
         threads: for libraries that read them from the environment.
     """
 
-    def __init__(self, module: str, job: Mapping[str, Any], threads: int) -> None:
+    def __init__(self, program: str | Path, job: Mapping[str, Any], threads: int) -> None:
+        started = [str(program)] if isinstance(program, Path) else ["-m", _WORKER, program]
         # -P keeps files of the current folder from being taken for packages.
-        self._command = [sys.executable, "-P", "-m", f"mmkg_sdk.bench.{module}", json.dumps(job)]
+        self._command = [sys.executable, "-P", *started, json.dumps(job)]
         self._threads = threads
         self._process: subprocess.Popen[str] | None = None
         self._ready = False
@@ -60,7 +62,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._talk,
-            env=worker_environment(self._threads),
+            env=_environment(self._threads),
             encoding="utf-8",
         )
 
@@ -74,7 +76,7 @@ class WorkerProcess:
         if self._process is None:
             self.launch()
         if not self._ready:
-            reply = self._read()
+            reply = self.read()
             if "error" in reply:
                 raise ContenderError(reply["error"])
             self._ready = True
@@ -92,10 +94,33 @@ class WorkerProcess:
         with contextlib.suppress(OSError):  # it died since its last reply; reading says how
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-        reply = self._read()
+        reply = self.read()
         if "error" in reply:
             raise PointError(reply["error"])
         return reply
+
+    def read(self) -> dict[str, Any]:
+        """The next line of a process that was launched.
+
+        Raises:
+            PointError: it died or hung.
+        """
+        process = self._process
+        assert process is not None
+        assert process.stdout is not None
+        deadline = threading.Timer(DEADLINE_S, process.kill)
+        deadline.start()
+        try:
+            line = process.stdout.readline()
+        finally:
+            late = not deadline.is_alive()
+            deadline.cancel()
+        if line.endswith("\n"):
+            reply: dict[str, Any] = json.loads(line)
+            return reply
+        cause = f"no answer within {DEADLINE_S:.0f} s" if late else _cause_of_death(process.wait(), self._talk)
+        self.close()
+        raise PointError(cause)
 
     def close(self) -> None:
         """End the process, if it runs."""
@@ -118,26 +143,8 @@ class WorkerProcess:
     ) -> None:
         self.close()
 
-    def _read(self) -> dict[str, Any]:
-        process = self._process
-        assert process is not None
-        assert process.stdout is not None
-        deadline = threading.Timer(DEADLINE_S, process.kill)
-        deadline.start()
-        try:
-            line = process.stdout.readline()
-        finally:
-            late = not deadline.is_alive()
-            deadline.cancel()
-        if line.endswith("\n"):
-            reply: dict[str, Any] = json.loads(line)
-            return reply
-        cause = f"no answer within {DEADLINE_S:.0f} s" if late else cause_of_death(process.wait(), self._talk)
-        self.close()
-        raise PointError(cause)
 
-
-def cause_of_death(code: int, talk: IO[str]) -> str:
+def _cause_of_death(code: int, talk: IO[str]) -> str:
     """How a process ended that gave no answer.
 
     Args:
@@ -152,7 +159,7 @@ def cause_of_death(code: int, talk: IO[str]) -> str:
     return f"its process ended {how}: {last:.300}"
 
 
-def worker_environment(threads: int) -> dict[str, str]:
+def _environment(threads: int) -> dict[str, str]:
     """Ours, with the thread count for libraries that read it there, and this very mmkg_sdk on the path."""
     environment = dict(os.environ) | dict.fromkeys(_THREAD_VARIABLES, str(threads))
     environment["OMP_WAIT_POLICY"] = WAIT_POLICY

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance
+from mmkg_sdk.ranking.scores import CandidateScore
 
 from .rankers import OWN_RANKERS, Answer, Found, Ranker, Table
 
@@ -23,7 +23,7 @@ _ROWS_AT_ONCE = 8192
 
 
 def _faiss(kind: str) -> Callable[..., Answer]:
-    def made(table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
+    def made(table: Table, score: CandidateScore, k: int, threads: int, queries: Table, device: str) -> Answer:
         import faiss
 
         faiss.omp_set_num_threads(threads)
@@ -47,7 +47,7 @@ def _faiss(kind: str) -> Callable[..., Answer]:
 
 
 def _usearch(dtype: str) -> Callable[..., Answer]:
-    def made(table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
+    def made(table: Table, score: CandidateScore, k: int, threads: int, queries: Table, device: str) -> Answer:
         from usearch.index import MetricKind, search
 
         stored = table.astype(dtype, copy=False)
@@ -67,7 +67,7 @@ def _usearch(dtype: str) -> Callable[..., Answer]:
 def _numkong(dtype: Any) -> Callable[..., Answer]:
     """Its products use one thread a call, so blocks of the table are shared out among threads; numpy selects."""
 
-    def made(table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
+    def made(table: Table, score: CandidateScore, k: int, threads: int, queries: Table, device: str) -> Answer:
         import numkong
 
         def typed(array: NDArray[np.float32]) -> Any:
@@ -117,8 +117,3 @@ RANKERS: dict[str, Ranker] = OWN_RANKERS | {
     "numkong": Ranker(_numkong("f32"), copy_bytes=4),
     "numkong, bfloat16": Ranker(_numkong("bf16"), "bfloat16", number_bytes=2, copy_bytes=2, approximate=True),
 }
-
-
-def takes_part(name: str, score: CandidateScore) -> str | None:
-    """Why a ranker has no such score; None if it has."""
-    return "inner products only" if isinstance(score, ComplexDistance) and not RANKERS[name].distances else None

@@ -7,7 +7,6 @@ that a first try finds fastest. numpy is what the SDK itself falls back to.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,12 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkg_sdk.backends.onnxruntime import session_options
+from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.kernels import Scan
 from mmkg_sdk.ranking.exact import top_k
 from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 
+from ..machine.sessions import open_nodes
+from ..machine.timing import seconds_of
+from .points import Point
+
 Table = NDArray[np.float32]
+# What contenders run on unless they say otherwise.
+PROCESSOR = ("cpu",)
 
 _PRODUCT_BLOCKS = (2048, 8192, 65536)
 # A difference of every query, row and coordinate should stay in a cache.
@@ -52,32 +57,40 @@ class Ranker:
     """One way to rank.
 
     Attributes:
-        open: from table float32 [rows, width], score, k, threads, and queries float32 [batch, width] of the kind that
-            will be asked, to choose a block with. Raises ImportError: its package is not installed; BackendError: the
-            kernels are absent, or have no such storage here.
+        open: from table float32 [rows, width], score, k, threads, queries float32 [batch, width] of the kind that will
+            be asked, to choose a block with, and the device. Raises ImportError: its package is not installed;
+            BackendError: the kernels are absent, or have no such storage here.
         arithmetic: the ceiling (ceilings.py) that its first pass is held against.
         number_bytes: of a number of the table as it reads it.
         copy_bytes: of memory for every number of the table, beside the float32 one.
         score_bytes: of memory for every query and row; 0 where scores are not kept.
         distances: whether it has complex distances, too.
         approximate: whether its answers are not meant to be exact.
+        devices: kinds of devices that it runs on.
     """
 
-    open: Callable[[Table, CandidateScore, int, int, Table], Answer]
+    open: Callable[[Table, CandidateScore, int, int, Table, str], Answer]
     arithmetic: str = "float32"
     number_bytes: int = 4
     copy_bytes: int = 0
     score_bytes: int = 0
     distances: bool = False
     approximate: bool = False
+    devices: tuple[str, ...] = PROCESSOR
 
-    def needed_bytes(self, rows: int, width: int, batch: int) -> float:
+    def needed_bytes(self, point: Point) -> float:
         """Of memory, at the most."""
-        return float(rows) * (width * (4 + self.copy_bytes) + batch * self.score_bytes)
+        return float(point.rows) * (point.width * (4 + self.copy_bytes) + point.batch * self.score_bytes)
+
+    def absence(self, point: Point, device: str) -> str | None:
+        """Why it cannot take part; None if it can."""
+        if point.score == "distance" and not self.distances:
+            return "inner products only"
+        return None if parse_device(device)[0] in self.devices else f"does not run on {device}"
 
 
 def _compiled(storage: Any) -> Callable[..., Answer]:
-    def made(table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
+    def made(table: Table, score: CandidateScore, k: int, threads: int, queries: Table, device: str) -> Answer:
         scan = Scan(table, score, threads, storage=storage)
 
         def answer(asked: Table) -> Found:
@@ -90,9 +103,7 @@ def _compiled(storage: Any) -> Callable[..., Answer]:
     return made
 
 
-def _onnxruntime(table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
-    import onnx
-    import onnxruntime
+def _onnxruntime(table: Table, score: CandidateScore, k: int, threads: int, queries: Table, device: str) -> Answer:
     from onnx import TensorProto, helper
 
     width = table.shape[1]
@@ -105,25 +116,17 @@ def _onnxruntime(table: Table, score: CandidateScore, k: int, threads: int, quer
         helper.make_tensor("k", TensorProto.INT64, (1,), [k]),
     ]
     outputs = {"ids": TensorProto.INT64, "scores": TensorProto.FLOAT}
-    graph = helper.make_graph(
-        nodes,
-        "rank",
-        [helper.make_tensor_value_info("queries", TensorProto.FLOAT, ("batch", width))],
-        [helper.make_tensor_value_info(name, kind, ("batch", k)) for name, kind in outputs.items()],
-        constants,
-    )
-    model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
-    )
+    inputs = [helper.make_tensor_value_info("queries", TensorProto.FLOAT, ("batch", width))]
+    found = [helper.make_tensor_value_info(name, kind, ("batch", k)) for name, kind in outputs.items()]
+    session = open_nodes(nodes, inputs, found, constants, device, threads)
     return lambda asked: Found(*session.run(list(outputs), {"queries": asked}))
 
 
-def _torch(table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
+def _torch(table: Table, score: CandidateScore, k: int, threads: int, queries: Table, device: str) -> Answer:
     import torch
 
     torch.set_num_threads(threads)
-    rows = torch.from_numpy(table)
+    rows = torch.from_numpy(table).to(device)
     halves = [half.contiguous() for half in rows.chunk(2, dim=1)] if isinstance(score, ComplexDistance) else []
 
     def scores(asked: torch.Tensor, block: slice) -> torch.Tensor:
@@ -135,18 +138,18 @@ def _torch(table: Table, score: CandidateScore, k: int, threads: int, queries: T
     def in_blocks(block: int) -> Answer:
         def answer(asked: Table) -> Found:
             with torch.inference_mode():
-                given = torch.from_numpy(asked)
+                given = torch.from_numpy(asked).to(device)
                 blocks = [slice(start, start + block) for start in range(0, len(rows), block)]
                 found = torch.cat([scores(given, part) for part in blocks], dim=1)
                 best = found.topk(min(k, found.shape[1]), dim=1)
-                return Found(best.indices.numpy(), best.values.numpy())
+                return Found(best.indices.cpu().numpy(), best.values.cpu().numpy())
 
         return answer
 
     return _fastest([in_blocks(block) for block in _blocks(len(table), score)], queries[:_TRIED_QUERIES])
 
 
-def _numpy(table: Table, score: CandidateScore, k: int, threads: int, queries: Table) -> Answer:
+def _numpy(table: Table, score: CandidateScore, k: int, threads: int, queries: Table, device: str) -> Answer:
     def answer(asked: Table) -> Found:
         found = top_k(asked, table, k, None, score)
         return Found(found.ids.reshape(len(asked), k), found.scores.reshape(len(asked), k))
@@ -180,7 +183,5 @@ def _fastest(ways: list[Answer], queries: Table) -> Answer:
     seconds = []
     for way in ways:
         way(queries)
-        began = time.perf_counter()
-        way(queries)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(seconds_of(lambda way=way: way(queries)))  # type: ignore[misc]
     return ways[int(np.argmin(seconds))]

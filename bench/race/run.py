@@ -1,57 +1,35 @@
 """Races: the compiled kernels and their peers at the same work on random numbers, side by side.
 
-Every contender has a process of its own, and those that fit in memory together take turns (turns.py). Beside every
+Every contender has a process of its own, and those that fit in memory together take turns (groups.py). Beside every
 time stands how right the answers are, by float64; the work, the bytes read, and what the machine's ceilings, measured
-in the same run, make of them (work.py).
+in the same run, make of them.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from mmkg_sdk.errors import DataError, QueryError
-from mmkg_sdk.files.atomic import write_atomically
-from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance, InnerProduct
+from mmkg_sdk.errors import QueryError
 
 from ..machine.ceilings import Ceilings, measure_ceilings
-from ..machine.environment import environment, is_loaded, load_average, moment, other_load, usable_cores
-from ..machine.work import Work
+from ..machine.conditions import Watch
+from ..machine.environment import usable_cores
+from ..machine.turns import check_turns
 from .exact_answers import COMPARED_QUERIES, exact_answers
-from .peers import PACKAGES, RANKERS, takes_part
+from .groups import take_turns
+from .peers import PACKAGES, RANKERS
+from .points import Point
+from .results import FORMAT_VERSION, point_name, write_race
 from .tucker import TUCKER_WAYS, TuckerPoint
-from .turns import take_turns
 
-FORMAT_VERSION = 1
 _LIMITS = {"rows": 1 << 27, "width": 1 << 16, "batch": 1 << 16, "k": 1 << 16}
 # The core of a wider one has more numbers than a process should make.
 _WIDEST_CORE = 1024
-
-
-@dataclass(frozen=True)
-class Point:
-    """One task: the k best of `rows` vectors of `width` numbers, for `batch` queries at once."""
-
-    score: Literal["inner-product", "distance"]
-    rows: int
-    width: int
-    batch: int
-    k: int
-    seed: int = 0
-
-    @property
-    def candidate_score(self) -> CandidateScore:
-        return InnerProduct() if self.score == "inner-product" else ComplexDistance(0.0)
-
-    def work(self, number_bytes: int, arithmetic: str) -> Work:
-        """Of one batch: all products, or four operations for each coordinate of a distance (a modulus counts as eight
-        with its root); the table read once in the precision that it is kept in."""
-        flop = self.batch * self.rows * self.width * (2 if self.score == "inner-product" else 4)
-        return Work(flop, self.rows * self.width * number_bytes, arithmetic)
 
 
 def run_race(
@@ -59,6 +37,7 @@ def run_race(
     out: str | Path,
     *,
     contenders: Sequence[str] | None = None,
+    device: str = "cpu",
     threads: int | None = None,
     seconds: float = 1.0,
     rounds: int = 3,
@@ -72,80 +51,81 @@ def run_race(
         points: of one kind, rankings or Tucker products.
         out: the file.
         contenders: names from RANKERS or TUCKER_WAYS; None takes all. One that cannot run is a row that says why.
+        device: where they run.
         threads: of each; None = all cores that this process may use.
         seconds: measuring time per contender, point and round.
         limit_s: a ranking that is expected to take longer for one batch is a row without a time.
         ceilings: of this machine, where the caller measured them just now; None measures them.
 
     Returns:
-        What was written: "rows", one per point and contender, with ms_p50, ms_min, ms_max and what turns.py adds; the
+        What was written: "rows", one per point and contender, with ms_p50, ms_min, ms_max and what groups.py adds; the
         machine's "ceilings"; "settings"; "environment".
 
     Raises:
         QueryError: a size or setting out of range, an unknown contender, or `out` is a folder.
     """
-    threads = usable_cores() if threads is None else threads
-    known = TUCKER_WAYS if points and isinstance(points[0], TuckerPoint) else RANKERS
+    threads, path = usable_cores() if threads is None else threads, Path(out)
+    tucker = bool(points) and isinstance(points[0], TuckerPoint)
+    known: Iterable[str] = TUCKER_WAYS if tucker else RANKERS
     chosen = list(known) if contenders is None else list(contenders)
-    _check(points, chosen, known, threads, seconds, rounds, limit_s)
-    if Path(out).is_dir():
-        raise QueryError(f"{out} is a folder; expected a file to write, such as {Path(out) / 'race.json'}.")
+    _check(points, chosen, known, limit_s)
+    check_turns(threads, seconds, rounds)
+    if path.is_dir():
+        raise QueryError(f"{out} is a folder; expected a file to write, such as {path / 'race.json'}.")
     if ceilings is None:
         progress("measuring what the machine can do")
-        ceilings = measure_ceilings(threads, seconds)
+        ceilings = measure_ceilings(device, threads, seconds)
+    watch = Watch.start(threads, packages=PACKAGES)
+    settings = {"threads": threads, "seconds": seconds, "rounds": rounds, "limit_s": limit_s, "device": device}
     result: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
-        "race": "tucker" if known is TUCKER_WAYS else "ranking",
+        "race": "tucker" if tucker else "ranking",
         "complete": False,
-        "settings": {"threads": threads, "seconds": seconds, "rounds": rounds, "limit_s": limit_s},
+        "settings": settings,
         "ceilings": ceilings.to_json(),
         "rows": [],
-        "environment": environment(threads=threads, packages=PACKAGES) | {"load_average_before": load_average()},
+        "environment": watch.found,
     }
-    began = moment()
-    turns = {"threads": threads, "seconds": seconds, "rounds": rounds}
+    turns = partial(take_turns, threads=threads, seconds=seconds, rounds=rounds)
+    job = {"race": result["race"], "device": device, "threads": threads, "limit_s": limit_s}
     with tempfile.TemporaryDirectory() as folder:
         exact = _ExactFiles(Path(folder), points)
         for point in points:
             progress(point_name(asdict(point)))
-            if isinstance(point, TuckerPoint):
-                result["rows"] += _race_tucker(point, chosen, ceilings, turns)
-            else:
-                result["rows"] += _race_ranking(point, chosen, exact.file(point), ceilings, turns, limit_s)
-            _write(Path(out), result)
-    load = other_load(began, moment())
+            result["rows"] += _race(point, chosen, job | exact.of(point), ceilings, turns)
+            write_race(result, path)
+    watch.finish()
     result["complete"] = True
-    result["environment"] |= {"other_load": load, "loaded_machine": is_loaded(load, usable_cores())}
-    _write(Path(out), result)
+    write_race(result, path)
     return result
 
 
-def read_race(path: str | Path) -> dict[str, Any]:
-    """A race from its file.
-
-    Raises:
-        DataError: it cannot be read, or is none of this format.
-    """
-    try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-        if found["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"format version {found['format_version']!r:.20}, this mmkg_sdk reads {FORMAT_VERSION}")
-        Ceilings.from_json(found["ceilings"])
-        if not all({"point", "contender", "status", "ms_p50", "note"} <= set(row) for row in found["rows"]):
-            raise ValueError("a row is not complete")
-    except (OSError, KeyError, TypeError, ValueError) as err:
-        raise DataError(
-            f"{path} is no result of `mmkg-sdk bench race` ({type(err).__name__}: {err}). Race again."
-        ) from err
-    result: dict[str, Any] = found
-    return result
-
-
-def point_name(point: dict[str, Any]) -> str:
-    """In words."""
-    if "rows" not in point:
-        return f"Tucker product, width {point['width']}, batch {point['batch']:,}"
-    return f"{point['score']}, {point['rows']:,} x {point['width']}, batch {point['batch']:,}, k={point['k']}"
+def _race(
+    point: Point | TuckerPoint,
+    names: Sequence[str],
+    job: dict[str, Any],
+    ceilings: Ceilings,
+    turns: Callable[..., Any],
+) -> list[dict[str, Any]]:
+    """The rows of one point."""
+    ways: dict[str, Any] = TUCKER_WAYS if isinstance(point, TuckerPoint) else RANKERS
+    absent = {name: note for name in names if (note := ways[name].absence(point, job["device"]))}
+    jobs = {name: {**job, "name": name, "point": asdict(point)} for name in names if name not in absent}
+    found = turns(jobs, {name: ways[name].needed_bytes(point) for name in jobs})
+    rows = []
+    for name in names:
+        way: Any = ways[name]
+        row: dict[str, Any] = {"point": asdict(point), "contender": name}
+        if isinstance(point, Point):
+            row["approximate"] = way.approximate
+        if name in absent:
+            row |= {"status": "not measured", "note": absent[name], "samples": 0, "ms_p50": None}
+        else:
+            row |= found[name].row(point.work(way.number_bytes, way.arithmetic), ceilings)
+            if isinstance(point, Point):
+                row["compared_queries"] = min(point.batch, COMPARED_QUERIES)
+        rows.append(row)
+    return rows
 
 
 class _ExactFiles:
@@ -155,68 +135,20 @@ class _ExactFiles:
         self._folder = folder
         self._points = [point for point in points if isinstance(point, Point)]
 
-    def file(self, point: Point) -> Path:
-        same = [one for one in self._points if _table(one) == _table(point)]
+    def of(self, point: Point | TuckerPoint) -> dict[str, str]:
+        """What a job says of them; Tucker products have none."""
+        if isinstance(point, TuckerPoint):
+            return {}
+        same = [one for one in self._points if one.table == point.table]
         path = self._folder / f"{self._points.index(same[0])}.npz"
         if not path.is_file():
             k, batch = max(one.k for one in same), max(one.batch for one in same)
             exact_answers(point.rows, point.width, point.seed, point.candidate_score, batch, k).save(path)
-        return path
-
-
-def _table(point: Point) -> tuple[Any, ...]:
-    return point.score, point.rows, point.width, point.seed
-
-
-def _race_ranking(
-    point: Point, names: Sequence[str], exact: Path, ceilings: Ceilings, turns: dict[str, Any], limit_s: float
-) -> list[dict[str, Any]]:
-    absent = {name: note for name in names if (note := takes_part(name, point.candidate_score))}
-    common = {"race": "ranking", "point": asdict(point), "threads": turns["threads"], "limit_s": limit_s}
-    jobs = {name: {"name": name, "exact": str(exact), **common} for name in names if name not in absent}
-    needed = {name: RANKERS[name].needed_bytes(point.rows, point.width, point.batch) for name in jobs}
-    found = take_turns(jobs, needed, **turns)
-    rows = []
-    for name in names:
-        ranker = RANKERS[name]
-        row = {"point": asdict(point), "contender": name, "approximate": ranker.approximate}
-        if name in absent:
-            row |= {"status": "not measured", "note": absent[name], "samples": 0, "ms_p50": None}
-        else:
-            row |= found[name].row(point.work(ranker.number_bytes, ranker.arithmetic), ceilings)
-            row["compared_queries"] = min(point.batch, COMPARED_QUERIES)
-        rows.append(row)
-    return rows
-
-
-def _race_tucker(
-    point: TuckerPoint, names: Sequence[str], ceilings: Ceilings, turns: dict[str, Any]
-) -> list[dict[str, Any]]:
-    jobs = {
-        name: {"race": "tucker", "name": name, "point": asdict(point), "threads": turns["threads"]} for name in names
-    }
-    found = take_turns(jobs, {name: TUCKER_WAYS[name].needed_bytes(point) for name in names}, **turns)
-    rows = []
-    for name in names:
-        way = TUCKER_WAYS[name]
-        work = point.work(way.number_bytes, way.arithmetic)
-        rows.append({"point": asdict(point), "contender": name, **found[name].row(work, ceilings)})
-    return rows
-
-
-def _write(path: Path, result: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
+        return {"exact": str(path)}
 
 
 def _check(
-    points: Sequence[Point] | Sequence[TuckerPoint],
-    chosen: Sequence[str],
-    known: Iterable[str],
-    threads: int,
-    seconds: float,
-    rounds: int,
-    limit_s: float,
+    points: Sequence[Point] | Sequence[TuckerPoint], chosen: Sequence[str], known: Iterable[str], limit_s: float
 ) -> None:
     for point in points:
         for name, most in _LIMITS.items():
@@ -235,8 +167,5 @@ def _check(
             raise QueryError(f"unknown contender {name!r}; expected some of {', '.join(known)}.")
     if not points or not chosen:
         raise QueryError("nothing to race: expected at least one point and one contender.")
-    if not 1 <= threads <= 1024 or not 0 < seconds <= 3600 or not 1 <= rounds <= 100 or not 0 < limit_s <= 600:
-        raise QueryError(
-            f"threads {threads}, seconds {seconds}, rounds {rounds}, limit_s {limit_s}; expected 1 to 1,024, up to "
-            "3,600, 1 to 100, and up to 600."
-        )
+    if not 0 < limit_s <= 600:
+        raise QueryError(f"limit_s is {limit_s}; expected more than 0, at most 600.")

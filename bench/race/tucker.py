@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkg_sdk.backends.onnxruntime import session_options
+from mmkg_sdk.backends.base import parse_device
 
+from ..machine.sessions import open_nodes
 from ..machine.work import Work
 from .exact_answers import COMPARED_QUERIES
+from .rankers import PROCESSOR
 
 Array = NDArray[np.float32]
 # context, relation: float32 [batch, width] -> float32 [batch, width].
@@ -49,16 +51,22 @@ class TuckerWay:
     """One way to multiply.
 
     Attributes:
-        open: from core, relation_weight, shift and threads. Raises ImportError or MmkgError: it cannot run here.
+        open: from core, relation_weight, shift, threads, device. Raises ImportError or MmkgError: it cannot run here.
         number_bytes: of a weight as it is read.
         arithmetic: the ceiling (ceilings.py) that its products are held against.
         tensors: how many [batch, width, width] float32 tensors it makes.
+        devices: kinds of devices that it runs on.
     """
 
-    open: Callable[[Array, Array, Array, int], Product]
+    open: Callable[[Array, Array, Array, int, str], Product]
     number_bytes: int = 4
     arithmetic: str = "float32"
     tensors: int = 0
+    devices: tuple[str, ...] = PROCESSOR
+
+    def absence(self, point: TuckerPoint, device: str) -> str | None:
+        """Why it cannot take part; None if it can."""
+        return None if parse_device(device)[0] in self.devices else f"does not run on {device}"
 
     def needed_bytes(self, point: TuckerPoint) -> float:
         """Of memory: the weights as made, as kept and as packed, and the tensors."""
@@ -91,7 +99,7 @@ def tucker_errors(weights: Weights, asked: tuple[Array, Array], found: Array) ->
 
 
 def _compiled(kind: str) -> Callable[..., Product]:
-    def made(core: Array, weight: Array, shift: Array, threads: int) -> Product:
+    def made(core: Array, weight: Array, shift: Array, threads: int, device: str) -> Product:
         from mmkg_sdk.kernels.tucker import TuckerCore
 
         product: Product = TuckerCore(_stored(core, kind), _stored(weight, kind), shift, threads).apply
@@ -109,8 +117,7 @@ def _stored(array: Array, kind: str) -> NDArray[Any]:
 
 
 def _onnxruntime(outer: bool) -> Callable[..., Product]:
-    def made(core: Array, weight: Array, shift: Array, threads: int) -> Product:
-        import onnxruntime
+    def made(core: Array, weight: Array, shift: Array, threads: int, device: str) -> Product:
         from onnx import TensorProto, helper
 
         width = len(core)
@@ -152,13 +159,8 @@ def _onnxruntime(outer: bool) -> Callable[..., Product]:
             name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ("batch", width))
             for name in ("context", "relation", "out")
         }
-        graph = helper.make_graph(
-            nodes, "tucker", [vectors["context"], vectors["relation"]], [vectors["out"]], constants
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
-        )
+        inputs = [vectors["context"], vectors["relation"]]
+        session = open_nodes(nodes, inputs, [vectors["out"]], constants, device, threads)
 
         def product(context: Array, relation: Array) -> Array:
             found: Array = session.run(["out"], {"context": context, "relation": relation})[0]
@@ -169,24 +171,24 @@ def _onnxruntime(outer: bool) -> Callable[..., Product]:
     return made
 
 
-def _torch(core: Array, weight: Array, shift: Array, threads: int) -> Product:
+def _torch(core: Array, weight: Array, shift: Array, threads: int, device: str) -> Product:
     import torch
 
     torch.set_num_threads(threads)
     width = len(core)
-    flat, own, constant = (torch.from_numpy(part) for part in (core.reshape(width, -1), weight, shift))
+    flat, own, constant = (torch.from_numpy(part).to(device) for part in (core.reshape(width, -1), weight, shift))
 
     def product(context: Array, relation: Array) -> Array:
         with torch.inference_mode():
-            given, asked = torch.from_numpy(context), torch.from_numpy(relation)
+            given, asked = (torch.from_numpy(part).to(device) for part in (context, relation))
             matrices = (asked @ flat).view(-1, width, width)
-            found: Array = (torch.bmm(given[:, None], matrices)[:, 0] + asked @ own + constant).numpy()
+            found: Array = (torch.bmm(given[:, None], matrices)[:, 0] + asked @ own + constant).cpu().numpy()
         return found
 
     return product
 
 
-def _numpy(core: Array, weight: Array, shift: Array, threads: int) -> Product:
+def _numpy(core: Array, weight: Array, shift: Array, threads: int, device: str) -> Product:
     width = len(core)
     flat = core.reshape(width, -1)
 

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ..sweep.curves import axis_name
-from .results import BenchReport, Row
-from .tables import aligned
+from .results import BenchReport, Row, axis_name
+from .table import aligned
 
 Verdict = Literal["better", "worse", "no difference"]
 

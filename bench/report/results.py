@@ -1,4 +1,4 @@
-"""BenchReport: the rows of a benchmark, as JSON and CSV; tables.py, plot.py and page.py show them to people."""
+"""BenchReport: the rows of a benchmark, as JSON and CSV; tables.py and shown.py show them to people."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmkg_sdk.errors import DataError
+from mmkg_sdk.families.measuring import Tokens
 from mmkg_sdk.files.atomic import write_atomically
 
 from ..machine.ceilings import Ceilings
+from ..machine.conditions import load_remark
 from ..machine.work import Bound
-from ..sweep.curves import Tokens
-from ..sweep.places import Mode
 from .percentiles import Numbers
 
 # What the width of a model is called in the configurations of the families, and in print.
 _WIDTHS = {"embedding_dim": "d", "hidden_dim": "d", "text_width": "text d", "image_width": "image d"}
 
 FORMAT_VERSION = 4
+Mode = Literal["cold-start", "single-stream", "offline", "server", "throughput"]
 RESULTS_JSON, RESULTS_CSV, THROUGHPUT_PNG, REPORT_HTML = "results.json", "results.csv", "throughput.png", "report.html"
 
 # Unit, kind of tokens, and the batch size where one was asked for.
@@ -134,12 +135,6 @@ class BenchReport:
         writer.writerows(asdict(row) | row.numbers for row in self.rows)
         return lines.getvalue()
 
-    def table(self) -> str:
-        """The results for people."""
-        from .tables import report_table
-
-        return report_table(self)
-
     def of_mode(self, *modes: Mode) -> list[Row]:
         """The rows of some modes, in order."""
         return [row for row in self.rows if row.mode in modes]
@@ -174,12 +169,7 @@ class BenchReport:
         """What a reader must know beside the numbers: failed places, other load, an unfinished sweep."""
         remarks = list(dict.fromkeys(f"{row.contender}: {row.status}: {row.note}" for row in self.rows if row.note))
         remarks += dict.fromkeys(f"No share of a ceiling: {row.no_work}." for row in self.rows if row.no_work)
-        if self.environment.get("loaded_machine"):
-            load = self.environment["other_load"]
-            remarks.append(
-                f"Other work took about {load} of {self.environment['usable_cores']} cores meanwhile: compare these "
-                "numbers with each other, not with those of other runs."
-            )
+        remarks += load_remark(self.environment)
         if not self.complete:
             remarks.append("The sweep did not finish.")
         return remarks
@@ -224,6 +214,11 @@ def _row(found: dict[str, Any]) -> Row:
 
 def _is_number(value: Any) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def axis_name(tokens: Tokens) -> str:
+    """What is counted, in words."""
+    return "tokens" if tokens == "all" else f"{tokens} tokens"
 
 
 def known(rows: Iterable[Row], name: str) -> list[tuple[Row, float]]:

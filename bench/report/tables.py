@@ -1,14 +1,12 @@
-"""The tables of a report: as cells for the page, and aligned as text."""
+"""The tables of a BenchReport."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from ..sweep.curves import axis_name
-from .results import BenchReport, Panel, Row
+from .results import BenchReport, Panel, Row, axis_name
+from .table import Table, percent
 
-Cells = list[list[str]]
 _LATENCIES = ("p50", "p90", "p99", "p99.9")
 _START = {
     "first_answer_ms": "first answer ms",
@@ -18,22 +16,6 @@ _START = {
     "resident_mib": "resident MiB",
     "peak_mib": "peak MiB",
 }
-
-
-@dataclass(frozen=True)
-class Table:
-    """Attributes:
-    title: what is listed, with its unit.
-    cells: a header, then one row per line.
-    footnotes: what the cells do not say.
-    """
-
-    title: str
-    cells: Cells
-    footnotes: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return "\n".join([self.title, aligned(self.cells), *self.footnotes])
 
 
 def report_table(report: BenchReport) -> str:
@@ -47,7 +29,7 @@ def tables(report: BenchReport) -> list[Table]:
     """Those that have rows."""
     found = [make(report, panel) for panel in report.panels() for make in (throughput_table, work_table)]
     found += [latency_table(report), offline_table(report), server_table(report), start_table(report)]
-    return [table for table in found if len(table.cells) > 1]
+    return [table for table in found if not table.is_empty]
 
 
 def throughput_table(report: BenchReport, panel: Panel) -> Table:
@@ -80,10 +62,9 @@ def work_table(report: BenchReport, panel: Panel) -> Table:
                 continue
             numbers = [(found["flop_per_item"] or 0.0) / 1e6, (found["bytes_per_item"] or 0.0) / 1e3]
             numbers += [found["gflop_per_second"] or 0.0, found["gb_per_second"] or 0.0]
-            percent = found["percent_of_ceiling"]
-            share = "-" if percent is None else f"{percent:.0f} %"
+            share = percent(found["percent_of_ceiling"])
             cells.append([name, str(row.token_count), *map(_number, numbers), share, row.bound or "-"])
-    note = f"MFLOP and kB: of each of the {unit} at the least, weights once a batch (bench/work.py)"
+    note = f"MFLOP and kB: of each of the {unit} at the least, weights once a batch (bench/machine/work.py)"
     return Table(f"Work and share of the machine's ceilings ({unit})", cells, (note,))
 
 
@@ -124,18 +105,6 @@ def start_table(report: BenchReport) -> Table:
         numbers = [_number(row.numbers.get(name)) for name in _START] if row.numbers else [row.status, *"-----"]
         cells.append([row.contender, *numbers, str(row.samples)])
     return Table("Cold start: from the start of a process to its first answer, files in the system's memory", cells)
-
-
-def aligned(cells: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell: the first to the left, the others to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    )
 
 
 def _rate(row: Row, reference: Row | None = None) -> str:

@@ -4,12 +4,13 @@ The model has the published widths of the units (spec section 8) and random weig
 what they say. Its CLIP has one layer per tower, because encoding is not what is measured, and takes hours in full size.
 
     from mmkg_sdk.bench.studies.linking import measure_linking
-    measure_linking("WikiMEL", "bench/results/linking-wikimel.json")
+    measure_linking("WikiMEL", "linking-wikimel.json")
+
+or `mmkg-sdk bench study linking WikiMEL --out linking-wikimel.json`.
 """
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import tempfile
 import time
@@ -28,11 +29,12 @@ from mmkg_sdk.data.open import open_kind
 from mmkg_sdk.evaluation.entity_linking import evaluate_linking
 from mmkg_sdk.families.mimic.compiled import compiled_interaction
 from mmkg_sdk.families.mimic.config import MimicConfig
-from mmkg_sdk.files.atomic import write_atomically
 from mmkg_sdk.run import Run
 
-from ..machine.environment import environment, load_average
+from ..machine.conditions import Watch
+from ..machine.environment import bundle_sha256, usable_cores
 from .pairs import all_candidates, unshortened
+from .written import write_study
 
 _MENTIONS_A_TURN = 64
 
@@ -46,9 +48,10 @@ def measure_linking(
     *,
     config: MimicConfig = PUBLISHED,
     precision: str = "fp16",
-    threads: int = 2,
+    device: str = "cpu",
+    threads: int | None = None,
     seconds: float = 240.0,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
     """Export a random model for the data, rank test mentions with the bundle, and compare ways to score pairs.
 
@@ -56,23 +59,27 @@ def measure_linking(
         data: what `open_data` takes.
         out: the JSON file to write.
         config: sizes, and what tokenizes.
+        device: where mentions are encoded and ranked.
+        threads: of the CPU; None = all cores that this process may use.
         seconds: how long to rank; the mentions that are not reached are extrapolated, and the result says so.
 
     Returns:
         What was written: conditions, "ranking", "all_candidates" and "unshortened".
     """
     found = open_kind(data, LinkingData)
+    threads = usable_cores() if threads is None else threads
     with tempfile.TemporaryDirectory(prefix="mmkg-linking-") as folder:
-        before, bundle = load_average(), Path(folder) / "bundle"
+        watch, bundle = Watch.start(threads), Path(folder) / "bundle"
         encoding = _in_own_process(_export, found, config, Path(folder), precision, threads)
         say(f"encoded {len(found.entities):,} entities and exported in {encoding:.0f} s")
-        ranking = _in_own_process(_rank, bundle, found, threads, seconds)
+        ranking = _in_own_process(_rank, bundle, found, device, threads, seconds)
         say(f"ranked {ranking['mentions']:,} mentions in {ranking['seconds']} s, {ranking['peak_rss_mib']:,} MiB")
-        everything = _in_own_process(all_candidates, Path(folder), threads)
+        everything = _in_own_process(all_candidates, Path(folder), device, threads)
         say(f"pairs a second over all candidates: {everything['pairs_per_second']}")
-        plain = _in_own_process(unshortened, Path(folder), threads)
+        plain = _in_own_process(unshortened, Path(folder), device, threads)
+        watch.finish()
         result = {
-            "environment": environment(bundle, threads) | {"load_average_before": before},
+            "environment": watch.found | {"bundle_sha256": bundle_sha256(bundle)},
             "data": found.name,
             "precision": precision,
             "weights": "random",
@@ -83,7 +90,7 @@ def measure_linking(
             "all_candidates": everything,
             "unshortened": plain,
         }
-    write_atomically(Path(out), (json.dumps(result, indent=1) + "\n").encode())
+    write_study(result, out)
     return result
 
 
@@ -110,10 +117,10 @@ def _export(data: LinkingData, config: MimicConfig, folder: Path, precision: str
     return time.perf_counter() - began
 
 
-def _rank(folder: Path, data: LinkingData, threads: int, seconds: float) -> dict[str, Any]:
+def _rank(folder: Path, data: LinkingData, device: str, threads: int, seconds: float) -> dict[str, Any]:
     """Rank test mentions, evenly spread over the split, against all candidates until the time is up."""
     bundle = Bundle.open(folder)
-    with Linker(bundle, open_backend(bundle, "auto", "cpu", threads)) as linker:
+    with Linker(bundle, open_backend(bundle, "auto", device, threads)) as linker:
         order = np.random.default_rng(0).permutation(len(data.test))
         linker.score_mentions([_mention(data, int(order[0]))])  # sessions are opened, the map is read once
         answers, scored, began = [], 0, time.perf_counter()

@@ -1,12 +1,11 @@
 """What each exact rewrite of MKGformer's link prediction saves, at the published sizes.
 
 Measured in torch on the modules that are exported, with random weights: the time of an operator does not depend on
-them. The spec's cost formulas stand beside the times.
+them. The spec's cost formulas stand beside the times. `mmkg-sdk bench study mkgformer` runs it.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmkg_sdk.files.atomic import write_atomically
 from mmkg_sdk.registry import LINK_PREDICTION
 
-from ..machine.environment import environment
+from ..machine.conditions import Watch
+from ..machine.timing import MIN_SAMPLES
+from .written import write_study
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,16 +29,17 @@ if TYPE_CHECKING:
 
 # FB15k-237 (spec 6.2).
 NUM_ENTITIES, NUM_RELATIONS = 14951, 237
-MIN_SAMPLES = 3
 
 
 def measure_rewrites(
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
     batch: int = 4,
     text_tokens: int = 64,
+    device: str = "cpu",
     threads: int = 1,
     seconds: float = 8.0,
+    say: Callable[[str], None] = lambda line: None,
     **sizes: Any,
 ) -> dict[str, Any]:
     """Time batches of queries, each rewrite on top of those before it.
@@ -47,8 +48,10 @@ def measure_rewrites(
         out: JSON file to write.
         batch: queries per run, of equal length, none padded.
         text_tokens: of each query.
+        device: of torch.
         threads: of torch.
         seconds: per point, at least three samples after a warm-up.
+        say: is told the times.
         sizes: settings of MKGformerConfig other than the published ones.
 
     Returns:
@@ -64,19 +67,19 @@ def measure_rewrites(
 
     settings = {"task": LINK_PREDICTION, "num_entities": NUM_ENTITIES, "num_relations": NUM_RELATIONS, **sizes}
     config = MKGformerConfig.from_json(settings)
-    before = torch.get_num_threads()
+    before, watch = torch.get_num_threads(), Watch.start(threads)
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     try:
-        with torch.inference_mode():
-            model: Any = build_model(config).eval()
-            modules: Any = graph_modules(model, torch.float32)
+        with torch.inference_mode(), torch.device(device):  # where everything without a device of its own is made
+            model: Any = build_model(config).eval().to(device)
+            modules: Any = {name: one.to(device) for name, one in graph_modules(model, torch.float32).items()}
             query_encoder = modules["query_encoder"]
             texts, images = _questions(config, batch, text_tokens)
             encoded = _image_inputs(config, images)
             state = modules["image_encoder"](**encoded)
             ways = _ways(model, query_encoder, texts, images, state)
-            result = {
+            result: dict[str, Any] = {
                 "what": "MKGformer link prediction, one batch of queries in torch float32, random weights",
                 "config": config.to_json(),
                 "batch": batch,
@@ -86,9 +89,12 @@ def measure_rewrites(
             }
     finally:
         torch.set_num_threads(before)
-    result["environment"] = environment(threads=threads)
+    watch.finish()
+    result["environment"] = watch.found
+    for row in result["rewrites"]:
+        say(f"{row['way']}: {row['ms_per_batch_p50']:,.2f} ms per batch")
     if out is not None:
-        write_atomically(out, (json.dumps(result, indent=1) + "\n").encode())
+        write_study(result, out)
     return result
 
 
@@ -175,7 +181,7 @@ def _compared(
 
 
 def _point(run: Callable[[], Any], batch: int, seconds: float) -> dict[str, Any]:
-    run()  # warm-up
+    _wait(run())  # warm-up
     (samples,) = _samples([run], seconds)
     return _summary(samples, batch)
 
@@ -187,9 +193,17 @@ def _samples(runs: Sequence[Callable[[], Any]], seconds: float) -> list[list[tup
     while len(samples[0]) < MIN_SAMPLES or time.perf_counter() - began < seconds:
         for run, taken in zip(runs, samples, strict=True):
             wall, processor = time.perf_counter(), time.process_time()
-            run()
+            _wait(run())
             taken.append((1e3 * (time.perf_counter() - wall), 1e3 * (time.process_time() - processor)))
     return samples
+
+
+def _wait(found: Tensor) -> None:
+    """Until a device that works behind our back has it."""
+    if found.is_cuda:
+        import torch
+
+        torch.cuda.synchronize()
 
 
 def _summary(samples: list[tuple[float, float]], batch: int) -> dict[str, Any]:

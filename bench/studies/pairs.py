@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.answering.entity_linking import Linker
-from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend, session_options
+from mmkg_sdk.backends.base import parse_device
+from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.families.mimic.compiled import CompiledInteraction, absence
 from mmkg_sdk.run import Run
+
+from ..machine.conditions import Watch
+from ..machine.environment import usable_cores
+from ..machine.sessions import open_module
+from ..machine.timing import seconds_of
+from .written import write_study
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +40,39 @@ _MENTIONS = 16
 _ROUNDS = 3
 
 
-def all_candidates(folder: Path, threads: int) -> dict[str, Any]:
+def measure_pairs(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Compare the ways on a trained or random MIMIC.
+
+    Args:
+        folder: with the run in run/ and its bundle in bundle/, as the quickstart leaves them.
+        out: the JSON file to write.
+        device: of graphs and torch.
+        threads: of the CPU; None = all cores that this process may use.
+
+    Returns:
+        What was written: conditions, "all_candidates" and "unshortened".
+    """
+    threads, folder = usable_cores() if threads is None else threads, Path(folder)
+    watch = Watch.start(threads, folder / "bundle")
+    found: dict[str, Any] = {}
+    for measure in (all_candidates, unshortened):
+        name = measure.__name__
+        found[name] = measure(folder, device, threads)
+        say(f"{name.replace('_', ' ')}: pairs a second: {found[name]['pairs_per_second']}")
+    watch.finish()
+    result = {"environment": watch.found, **found}
+    write_study(result, out)
+    return result
+
+
+def all_candidates(folder: Path, device: str, threads: int) -> dict[str, Any]:
     """Pairs per second of the interaction graph in ONNX Runtime and of the compiled kernel, over all candidates.
 
     Mentions are encoded before the clock starts. The graph's fastest chunk counts.
@@ -43,10 +81,10 @@ def all_candidates(folder: Path, threads: int) -> dict[str, Any]:
 
     run, bundle = Run.open(folder / "run"), Bundle.open(folder / "bundle")
     asked = np.arange(min(_MENTIONS, len(run.tensors("mentions-test")["input_ids"])))
-    with Linker(bundle, OnnxRuntimeBackend.open(bundle, "cpu", threads)) as linker:
+    with Linker(bundle, OnnxRuntimeBackend.open(bundle, device, threads)) as linker:
         pieces = linker.encode_tokens(*token_inputs(run, "test", asked))
         ways = {f"graph, {chunk} candidates": _graph(linker, pieces, chunk) for chunk in _GRAPH_CHUNKS}
-        if not absence(bundle):
+        if _has_kernel(bundle, device):
             compiled = CompiledInteraction(bundle, threads)
             ways[COMPILED] = lambda: compiled.scores(pieces, None)
         scores, best = _measured(ways)
@@ -69,6 +107,10 @@ def all_candidates(folder: Path, threads: int) -> dict[str, Any]:
     return found
 
 
+def _has_kernel(bundle: Bundle, device: str) -> bool:
+    return parse_device(device)[0] == "cpu" and absence(bundle) is None
+
+
 def _graph(linker: Linker, pieces: dict[str, NDArray[np.float32]], chunk: int) -> Callable[[], NDArray[np.float32]]:
     """The interaction graph, `chunk` candidates at a time."""
 
@@ -89,13 +131,11 @@ def _measured(ways: Ways) -> tuple[dict[str, NDArray[np.float32]], dict[str, flo
     best = dict.fromkeys(ways, float("inf"))
     for _ in range(_ROUNDS):
         for name, way in ways.items():  # taking turns, so that other work on the machine meets all of them
-            began = time.perf_counter()
-            way()
-            best[name] = min(best[name], time.perf_counter() - began)
+            best[name] = min(best[name], seconds_of(way))
     return scores, best
 
 
-def unshortened(folder: Path, threads: int) -> dict[str, Any]:
+def unshortened(folder: Path, device: str, threads: int) -> dict[str, Any]:
     """Pairs per second of the paper's formula, pair by pair, of the bundle's graphs and of the compiled kernel.
 
     All get the encoders' outputs. The plain matcher repeats norms and projections for every call, as the authors'
@@ -103,7 +143,7 @@ def unshortened(folder: Path, threads: int) -> dict[str, Any]:
     """
     import torch
 
-    from mmkg_sdk.families.mimic.model import build
+    from mmkg_sdk.families.mimic.model import Encoded, build
     from mmkg_sdk.families.mimic.scoring import encoded_items, token_inputs
 
     torch.set_num_threads(threads)
@@ -112,17 +152,19 @@ def unshortened(folder: Path, threads: int) -> dict[str, Any]:
     model.load_state_dict(run.weights())
     asked, chosen = (np.arange(min(count, len(run.tensors(name)["input_ids"]))) for name, count in _COMPARED.items())
     mentions, entities = (encoded_items(model, run, *part) for part in zip(_COMPARED, (asked, chosen), strict=True))
-    with Linker(bundle, OnnxRuntimeBackend.open(bundle, "cpu", threads)) as linker, torch.inference_mode():
+    with Linker(bundle, OnnxRuntimeBackend.open(bundle, device, threads)) as linker, torch.inference_mode():
         pieces = linker.encode_tokens(*token_inputs(run, "test", asked))
         ways: Ways = {"bundle": lambda: np.mean(list(linker.score_pieces(pieces, chosen).values()), axis=0)}
-        if not absence(bundle):
+        if _has_kernel(bundle, device):
             compiled = CompiledInteraction(bundle, threads)
             ways[COMPILED] = lambda: compiled.scores(pieces, chosen).mean(axis=0)
-        session = _plain_session(model, threads)
+        exported = _plain_session(model, device, threads)
+        model.to(device)
+        asking, asked_for = (Encoded(*(part.to(device) for part in one)) for one in (mentions, entities))
         for chunk in _PLAIN_CHUNKS:
-            ways[f"onnxruntime, {chunk} candidates"] = _in_chunks(session, mentions, entities, chunk)
+            ways[f"onnxruntime, {chunk} candidates"] = _in_chunks(exported, mentions, entities, chunk)
             ways[f"torch, {chunk} candidates"] = _in_chunks(
-                lambda m, e: model.matcher(m, e).overall, mentions, entities, chunk
+                lambda m, e: model.matcher(m, e).overall.cpu(), asking, asked_for, chunk
             )
         scores, best = _measured(ways)
     pairs = len(asked) * len(chosen)
@@ -162,13 +204,11 @@ def _in_chunks(
     return scores
 
 
-def _plain_session(model: Mimic, threads: int) -> Callable[[Encoded, Encoded], NDArray[np.float32]]:
+def _plain_session(model: Mimic, device: str, threads: int) -> Callable[[Encoded, Encoded], NDArray[np.float32]]:
     """The plain matcher in ONNX Runtime, with the settings of the SDK's own backend."""
-    import onnxruntime
     import torch
 
     from mmkg_sdk.bundle.graph_specs import Axis, GraphSpec, TensorSpec
-    from mmkg_sdk.export.onnx_graph import trace_graph
     from mmkg_sdk.families.mimic.model import Encoded
 
     class Plain(torch.nn.Module):
@@ -206,12 +246,10 @@ def _plain_session(model: Mimic, threads: int) -> Callable[[Encoded, Encoded], N
         for name, shape in shapes.items()
     )
     spec = GraphSpec("plain", inputs, (TensorSpec("scores", "float32", tuple(axes.values())),))
-    graph = trace_graph(Plain(), spec).SerializeToString()
-    session = onnxruntime.InferenceSession(graph, session_options(threads), providers=["CPUExecutionProvider"])
+    run = open_module(Plain(), spec, "onnxruntime", device, threads)
 
     def scores(mentions: Encoded, entities: Encoded) -> NDArray[np.float32]:
         arrays = [part.numpy() for part in (*mentions, *entities)]
-        found: NDArray[np.float32] = session.run(None, dict(zip((t.name for t in inputs), arrays, strict=True)))[0]
-        return found
+        return run(dict(zip((tensor.name for tensor in inputs), arrays, strict=True)))["scores"]
 
     return scores

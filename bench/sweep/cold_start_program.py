@@ -20,7 +20,7 @@ def main() -> None:
 
     times.append(time.perf_counter())
     try:
-        opened = mmkg_sdk.load(job["bundle"], job["backend"], "cpu", threads=job["threads"])
+        opened = mmkg_sdk.load(job["bundle"], job["backend"], job["device"], threads=job["threads"])
         times.append(time.perf_counter())
         _answer(opened)
     except Exception as err:  # whatever it is, it is one failed point, and the sweep goes on

@@ -14,8 +14,9 @@ from mmkg_sdk.answering.link_prediction import ENTITY_CHUNK_TOKENS
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import missing_package
 from mmkg_sdk.families.entity_batch import EntityBatch
+from mmkg_sdk.families.measuring import KERNELS, PLAIN, measuring
 
-from .contenders import KERNELS, PLAIN
+from ..machine.sessions import open_module
 
 # The kernels walk over blocks of their own, so more at once costs no memory; bounds the time of one sample.
 _KERNELS_AT_ONCE = 4096
@@ -45,26 +46,29 @@ def open_encoder(model: Model, graph: str, job: Mapping[str, Any]) -> Encoder:
 
     Args:
         graph: of the contender (Contender.graph).
-        job: of the contender (Contender.job).
+        job: of the contender (measurements.py).
 
     Raises:
         BackendError: a package is missing, or the graph does not load.
     """
+    bundle = model.bundle
     if job["backend"] == KERNELS:
         return Encoder(
-            model.bundle,
+            bundle,
             graph,
             lambda arrays: model.encode_batch(EntityBatch(dict(arrays), 0)),
             lambda token_count: _KERNELS_AT_ONCE,
         )
     if job["rewrite"] == PLAIN:
         try:
-            from .plain_encoder import open_plain_encoder
+            module, spec = measuring(bundle.family).plain_encoder(bundle)
         except ModuleNotFoundError as err:
             raise missing_package("torch", "train", "measuring the encoder as published") from err
-        return Encoder(model.bundle, graph, open_plain_encoder(model.bundle, job["backend"], job["threads"]), sdk_batch)
+        return Encoder(
+            bundle, graph, open_module(module, spec, job["backend"], job["device"], job["threads"]), sdk_batch
+        )
     model.backend.prepare(graph)
-    return Encoder(model.bundle, graph, lambda arrays: model.backend.run(graph, arrays), sdk_batch)
+    return Encoder(bundle, graph, lambda arrays: model.backend.run(graph, arrays), sdk_batch)
 
 
 def sdk_batch(token_count: int) -> int:

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.errors import BackendError
 
+from ..machine.timing import MIN_SAMPLES, samples_s, seconds_of
 from .arrivals import Served, schedule, serve
+from .counts import random_entities
 from .encoders import Encoder
-from .inputs import random_entities
 from .questions import answers, questions, random_questions
 from .sized_graphs import SizedGraph
 
 COMPARED_ENTITIES = 64
-MIN_SAMPLES = 3
 MIN_QUERIES = 300
 _WARM_QUERIES = 20
 # Slow models end after this many times the measuring time, with fewer queries.
@@ -53,7 +53,7 @@ def entity_rates(encoder: Encoder, token_count: int, batch: int | None = None, *
     size = batch or encoder.own_batch(token_count)
     entities = random_entities(encoder.bundle, token_count, size, seed)
     encoder.encode(entities, size)
-    once = min(_seconds(partial(encoder.encode, entities, size)) for _ in range(2))
+    once = min(seconds_of(partial(encoder.encode, entities, size)) for _ in range(2))
     runs = min(int(seconds * _SAMPLE_SHARE / once), _MAX_SAMPLE_TOKENS // (size * token_count))
     count = size * max(1, runs)
     entities = random_entities(encoder.bundle, token_count, count, seed)
@@ -63,7 +63,7 @@ def entity_rates(encoder: Encoder, token_count: int, batch: int | None = None, *
 def graph_rates(graph: SizedGraph, *, seconds: float) -> Rates:
     """Run a graph again and again for about `seconds`, at least three times, after a warm-up."""
     graph.run()
-    once = _seconds(graph.run)
+    once = seconds_of(graph.run)
     runs = max(1, int(seconds * _SAMPLE_SHARE / once))
     return _rates(lambda: [graph.run() for _ in range(runs)], runs * graph.items, graph.items, seconds)
 
@@ -97,13 +97,13 @@ def query_latencies_ms(opened: Any, *, seconds: float, seed: int) -> list[float]
     """
     asked = questions(opened, seed)
     for ask in islice(asked, 1):
-        slow = _seconds(ask) > seconds / _WARM_QUERIES
+        slow = seconds_of(ask) > seconds / _WARM_QUERIES
     for ask in islice(asked, 1 if slow else _WARM_QUERIES):
         ask()
     latencies: list[float] = []
     began = time.perf_counter()
     for ask in asked:
-        latencies.append(1e3 * _seconds(ask))
+        latencies.append(1e3 * seconds_of(ask))
         spent, enough = time.perf_counter() - began, len(latencies) >= MIN_QUERIES
         if (enough and spent >= seconds) or (len(latencies) >= MIN_SAMPLES and spent >= _PATIENCE * seconds):
             break
@@ -136,20 +136,10 @@ def _lists(opened: Any, size: int, seed: int) -> list[list[Any]]:
 
 
 def _rates(call: Callable[[], object], items: int, batch: int, seconds: float) -> Rates:
-    samples: list[float] = []
-    began = time.perf_counter()
-    while len(samples) < MIN_SAMPLES or time.perf_counter() - began < seconds:
-        samples.append(items / _seconds(call))
-    return Rates(samples, items, batch)
+    return Rates([items / spent for spent in samples_s(call, seconds)], items, batch)
 
 
 def _finite(outputs: NDArray[np.float32], graph: str, precision: str) -> NDArray[np.float32]:
     if not np.isfinite(outputs).all():
         raise BackendError(f"{graph} gave NaN or infinity in {precision}. Export with --precision fp32.")
     return outputs
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

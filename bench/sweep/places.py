@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import QueryError
+from mmkg_sdk.families.measuring import Curve, Tokens, measuring
 
-from .curves import Curve, Tokens, axis_name, curves
+from ..report.results import Mode, axis_name
 from .questions import asked_things, list_size
 
-Mode = Literal["cold-start", "single-stream", "offline", "server", "throughput"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 # Rates of the server mode, as shares of the offline rate.
@@ -69,7 +69,7 @@ def chosen_batches(bundle: Bundle, asked: Sequence[int | None] | None) -> tuple[
     """
     if asked is None:
         return (None,)
-    if any(curve.tokens != "all" for curve in curves(bundle)):
+    if any(curve.tokens != "all" for curve in measuring(bundle.family).curves(bundle)):
         raise QueryError(f"batch sizes are measured of encoders of entities, which {bundle.family} bundles have not.")
     if not asked:
         raise QueryError("no batch sizes given; expected at least one.")
@@ -93,7 +93,7 @@ def places(
         elif mode == "server":
             found += [Place(mode, unit, batch=size, load=load) for load in LOADS]
         elif mode == "throughput":
-            for curve in curves(bundle):
+            for curve in measuring(bundle.family).curves(bundle):
                 for batch in batches:
                     found += [Place(mode, curve.unit, curve, count, batch) for count in counts[curve.tokens]]
         else:

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.families.measuring import Contender, measuring
 
 from ..machine.ceilings import Ceilings
-from ..machine.work import Share, Work, arithmetic_of, entity_work, share_of_ceiling
+from ..machine.work import Share, Work, arithmetic_of, share_of_ceiling
 from ..report.percentiles import Numbers, latency_numbers, rate_numbers, start_numbers
 from ..report.results import Row
-from .contenders import Contender
 from .places import Place
+
+_NUMBER_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 
 
 @dataclass
@@ -22,6 +24,7 @@ class SweepPoint:
     contender: Contender
     place: Place
     bundle: Bundle
+    device: str
     ceilings: Ceilings
     replies: list[dict[str, Any]] = field(default_factory=list)
     numbers: Numbers = field(default_factory=dict)
@@ -48,7 +51,7 @@ class SweepPoint:
             mode=place.mode,
             contender=self.contender.name,
             backend=self.contender.backend,
-            device="cpu",
+            device=self.device,
             graph=self.contender.graph(curve) if curve else None,
             tokens=curve.tokens if curve else None,
             token_count=place.token_count,
@@ -101,7 +104,7 @@ class SweepPoint:
 
     def _work(self) -> Work | None:
         curve, count, found = self.place.curve, self.place.token_count, self.replies[-1]
-        arithmetic = arithmetic_of(self.bundle)
+        arithmetic = arithmetic_of(self.bundle.precision)
         if curve is None or count is None or arithmetic is None:
             return None
         if curve.tokens == "all":
@@ -111,8 +114,22 @@ class SweepPoint:
     def _no_work(self) -> str | None:
         if not self.place.curve or not self.replies or (self.share and self.share.bound):
             return None
-        arithmetic = arithmetic_of(self.bundle)
+        arithmetic = arithmetic_of(self.bundle.precision)
         if arithmetic is None:
             return f"no ceiling of {self.bundle.precision} arithmetic is measured"
         rates = (self.ceilings.read, self.ceilings.arithmetic[arithmetic])
         return "; ".join(rate.by for rate in rates if rate.per_second is None)
+
+
+def entity_work(bundle: Bundle, graph: str, token_count: int, batch: int) -> Work | None:
+    """Of encoding one entity; None for a precision of whose arithmetic no ceiling is measured.
+
+    Args:
+        graph: of the contender.
+        batch: entities per run, which share its weights.
+    """
+    arithmetic = arithmetic_of(bundle.precision)
+    if arithmetic is None:
+        return None
+    found = measuring(bundle.family).encoder_work(bundle, graph, token_count, _NUMBER_BYTES[bundle.precision])
+    return Work(found.flop, found.entity_bytes + found.weight_bytes / batch, arithmetic)

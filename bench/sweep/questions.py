@@ -86,7 +86,7 @@ def _link_questions(model: Any, seed: int) -> Iterator[tuple[str, str]]:
 def _mentions(linker: Any, random: np.random.Generator) -> Iterator[Any]:
     from PIL import Image
 
-    from mmkg_sdk.answering.links import Mention
+    from mmkg_sdk.data.mentions import Mention
 
     while True:
         names = [linker.entities[row] for row in random.integers(len(linker.entities), size=8).tolist()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,20 @@ from typing import Any
 import numpy as np
 
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.errors import QueryError
+from mmkg_sdk.families.measuring import Counts, measuring
 
 from ..machine.ceilings import Ceilings, measure_ceilings
-from ..machine.environment import environment, is_loaded, load_average, moment, other_load, usable_cores
-from ..machine.worker_process import WAIT_POLICY, ContenderError, PointError, WorkerProcess
+from ..machine.conditions import Watch
+from ..machine.environment import usable_cores
+from ..machine.turns import Contestants, check_turns
+from ..machine.worker_process import WAIT_POLICY, ContenderError, PointError
 from ..report.page import write_page
-from ..report.plot import check_plotting, draw_throughput
+from ..report.picture import check_plotting, draw_plots
 from ..report.results import REPORT_HTML, THROUGHPUT_PNG, BenchReport
+from ..report.shown import report_page, throughput_plots
 from .cold_start import cold_start
-from .contenders import Contender, contenders, reference
-from .curves import Counts, chosen_counts
+from .counts import chosen_counts
+from .measurements import contender_job
 from .places import Place, chosen_batches, chosen_modes, places
 from .point import SweepPoint
 
@@ -36,6 +38,7 @@ def run_benchmark(
     *,
     modes: Sequence[str] | None = None,
     batch_sizes: Sequence[int | None] | None = None,
+    device: str = "cpu",
     threads: int | None = None,
     seconds: float = 1.0,
     rounds: int = 2,
@@ -43,7 +46,7 @@ def run_benchmark(
     ceilings: Ceilings | None = None,
     progress: Callable[[str], None] = lambda message: None,
 ) -> BenchReport:
-    """Measure a bundle on the CPU and write results.json, results.csv, throughput.png and report.html.
+    """Measure a bundle and write results.json, results.csv, throughput.png and report.html.
 
     In every round each contender gets a fresh process; at every point they take turns, in alternating order.
     The files are rewritten after every point. A point that fails is a marked row, and the sweep goes on.
@@ -52,10 +55,11 @@ def run_benchmark(
         bundle: the bundle's folder.
         out: folder for the results; those of an earlier run in it are replaced.
         token_counts: what to measure throughput against, by kind: "all" for families that encode entities, "text" and
-            "visual" for the others. None, and kinds that are not named: the family's own choice (curves.py).
+            "visual" for the others. None, and kinds that are not named: the family's own choice.
         modes: some of MODES (places.py); None = all.
         batch_sizes: entities per run of an entity encoder, each another dimension of its throughput; None among them,
             and by default, is what the SDK chooses.
+        device: where every contender runs, as `mmkg_sdk.load` names it.
         threads: CPU threads of every contender; None = all cores that this process may use.
         seconds: measuring time per contender, point and round.
         rounds: how often everything is repeated.
@@ -72,7 +76,7 @@ def run_benchmark(
     counts = chosen_counts(opened, token_counts or {})
     threads = usable_cores() if threads is None else threads
     chosen, batches = chosen_modes(modes), chosen_batches(opened, batch_sizes)
-    _check(threads, seconds, rounds)
+    check_turns(threads, seconds, rounds)
     if plot:
         check_plotting()
     folder = Path(out)
@@ -88,18 +92,18 @@ def run_benchmark(
         "threads": threads,
         "omp_wait_policy": WAIT_POLICY,
         "seed": SEED,
-        "reference": reference(opened).name,
+        "reference": next(one.name for one in measuring(opened.family).contenders(opened) if one.is_reference),
     }
     if ceilings is None:
         progress("measuring what the machine can do")
-        ceilings = measure_ceilings(threads, seconds)
-    sweep = _Sweep(opened, folder, places(opened, chosen, counts, batches), settings, ceilings, progress)
+        ceilings = measure_ceilings(device, threads, seconds)
+    sweep = _Sweep(opened, folder, device, places(opened, chosen, counts, batches), settings, ceilings, progress)
     for number in range(rounds):
         sweep.round(number)
     report = sweep.finish()
     if plot:
-        draw_throughput(report, folder / THROUGHPUT_PNG)
-        write_page(report, folder / REPORT_HTML)
+        draw_plots(throughput_plots(report), report.conditions(), folder / THROUGHPUT_PNG)
+        write_page(report_page(report), folder / REPORT_HTML)
     return report
 
 
@@ -110,61 +114,49 @@ class _Sweep:
         self,
         bundle: Bundle,
         folder: Path,
+        device: str,
         where: list[Place],
         settings: dict[str, Any],
         ceilings: Ceilings,
         progress: Callable[[str], None],
     ) -> None:
         self.bundle, self.folder, self.places, self.progress = bundle, folder, where, progress
-        self.ceilings, self.began = ceilings, moment()
-        self.settings, self.threads = settings, settings["threads"]
-        self.contenders, self.reference = contenders(bundle), reference(bundle)
-        self.environment = environment(bundle.path, self.threads)
-        self.environment["load_average_before"] = self.environment.pop("load_average")
-        self.points = {
-            (contender, place): SweepPoint(contender, place, bundle, ceilings)
-            for contender in self.contenders
-            for place in self.places
-            if place.curve or contender.answers
+        self.ceilings, self.settings, self.threads = ceilings, settings, settings["threads"]
+        self.watch = Watch.start(self.threads, bundle.path)
+        family = measuring(bundle.family)
+        self.contenders = {one.name: one for one in family.contenders(bundle)}
+        self.jobs = {
+            name: contender_job(one, bundle, device, self.threads)
+            for name, one in self.contenders.items()
+            if family.absence(bundle, one, device) is None
         }
-        for contender in self.contenders:
-            if absence := contender.absence(bundle):
-                self._rule_out(contender, absence)
+        self.points = {
+            (name, place): SweepPoint(one, place, bundle, device, ceilings)
+            for name, one in self.contenders.items()
+            for place in self.places
+            if place.curve or one.answers
+        }
+        for name, one in self.contenders.items():
+            if absence := family.absence(bundle, one, device):
+                self._rule_out(name, absence)
 
     def round(self, number: int) -> None:
         """One fresh process per contender, and every place in turn."""
-        order = self.contenders[:: -1 if number % 2 else 1]
-        with ExitStack() as stack, tempfile.TemporaryDirectory() as vectors:
-            workers = {
-                contender: stack.enter_context(
-                    WorkerProcess("sweep.worker", contender.job(self.bundle, self.threads), self.threads)
-                )
-                for contender in order
-                if contender.absence(self.bundle) is None
-            }
-            self._start(workers)
+        # None is measured while another still loads.
+        contestants = Contestants("sweep.measurements", self.jobs, self.threads, at_once=True)
+        with contestants, tempfile.TemporaryDirectory() as vectors:
+            for name, why in contestants.absent.items():
+                self._rule_out(name, why)
             for turn, place in enumerate(self.places):
                 self.progress(f"round {number + 1}: {place}")
-                files: dict[Contender, Path] = {}
-                for contender, worker in workers.items():
-                    point = self.points.get((contender, place))
+                files: dict[str, Path] = {}
+                for name in contestants.in_turn(number):
+                    point = self.points.get((name, place))
                     if point is not None and point.open:
-                        files[contender] = Path(vectors) / f"{len(files)}-{turn}.npy"
-                        self._measure(point, worker, files[contender], number)
+                        files[name] = Path(vectors) / f"{len(files)}-{turn}.npy"
+                        self._measure(point, contestants, files[name], number)
                 self._compare(place, files)
                 self.report(complete=False).save(self.folder)
-
-    def _start(self, workers: dict[Contender, WorkerProcess]) -> None:
-        """Let all processes come up at once, and wait for the last: none is measured while another still loads."""
-        for worker in workers.values():
-            worker.launch()
-        for contender, worker in workers.items():
-            try:
-                worker.wait_until_ready()
-            except ContenderError as err:
-                self._rule_out(contender, str(err))
-            except PointError:
-                pass  # it is started anew for each of its points, and fails there
 
     def report(self, *, complete: bool) -> BenchReport:
         """What is known by now."""
@@ -174,24 +166,22 @@ class _Sweep:
         described["bytes"] = sum(entry["bytes"] for entry in manifest["files"].values())
         described["export_seconds"] = manifest["provenance"].get("export_seconds")
         rows = tuple(point.row() for point in self.points.values())
-        return BenchReport(complete, described, self.settings, dict(self.environment), self.ceilings, rows)
+        return BenchReport(complete, described, self.settings, dict(self.watch.found), self.ceilings, rows)
 
     def finish(self) -> BenchReport:
         """Add the conditions after the sweep and write everything."""
-        load = other_load(self.began, moment())
-        self.environment["load_average_after"] = load_average()
-        self.environment["other_load"] = load
-        self.environment["loaded_machine"] = is_loaded(load, usable_cores())
+        self.watch.finish()
         report = self.report(complete=True)
         report.save(self.folder)
         return report
 
-    def _measure(self, point: SweepPoint, worker: WorkerProcess, outputs: Path, number: int) -> None:
+    def _measure(self, point: SweepPoint, contestants: Contestants, outputs: Path, number: int) -> None:
+        name = point.contender.name
         try:
             if point.place.mode == "cold-start":
-                point.add(cold_start(self.bundle.path.absolute(), point.contender.backend, self.threads))
+                point.add(cold_start(self.jobs[name]))
             elif request := self._request(point, outputs, number):
-                point.add(worker.ask(request))
+                point.add(contestants.ask(name, request))
         except (ContenderError, PointError) as err:
             point.note, point.failed = str(err), True
         self.report(complete=False).save(self.folder)
@@ -215,30 +205,22 @@ class _Sweep:
     def _offered(self, point: SweepPoint) -> float | None:
         """A share of what the contender did offline in the first round, so that all rounds have one rate."""
         (offline,) = (place for place in self.places if place.mode == "offline")
-        replies = self.points[point.contender, offline].replies
+        replies = self.points[point.contender.name, offline].replies
         return float(np.median(replies[0]["per_second"])) * (point.place.load or 0) if replies else None
 
-    def _compare(self, place: Place, files: dict[Contender, Path]) -> None:
+    def _compare(self, place: Place, files: dict[str, Path]) -> None:
         """The largest difference of every contender's outputs from the reference's."""
-        if self.reference not in files or not files[self.reference].is_file():
+        reference = files.get(self.settings["reference"])
+        if reference is None or not reference.is_file():
             return
-        expected = np.load(files[self.reference], allow_pickle=False)
-        for contender, path in files.items():
+        expected = np.load(reference, allow_pickle=False)
+        for name, path in files.items():
             if path.is_file():
-                point = self.points[contender, place]
+                point = self.points[name, place]
                 difference = float(np.abs(np.load(path, allow_pickle=False) - expected).max())
                 point.max_difference = max(difference, point.max_difference or 0.0)
 
-    def _rule_out(self, contender: Contender, why: str) -> None:
-        for point in self.points.values():
-            if point.contender == contender:
+    def _rule_out(self, name: str, why: str) -> None:
+        for (contender, _), point in self.points.items():
+            if contender == name:
                 point.note = why
-
-
-def _check(threads: int, seconds: float, rounds: int) -> None:
-    if not 1 <= threads <= 1024:
-        raise QueryError(f"threads is {threads}; expected 1 to 1,024.")
-    if not 0 < seconds <= 3600:
-        raise QueryError(f"seconds is {seconds}; expected more than 0, at most 3,600, per contender and point.")
-    if not 1 <= rounds <= 100:
-        raise QueryError(f"rounds is {rounds}; expected 1 to 100.")

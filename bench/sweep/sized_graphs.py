@@ -1,4 +1,4 @@
-"""A graph of a MIMIC or MKGformer bundle at another number of tokens: traced anew, with random weights, on the CPU.
+"""A graph of a bundle that is made for one length, at another number of tokens: traced anew, with random weights.
 
 The time of a graph does not depend on its weights, none of its operators looks at values. What is timed is what
 `mmkg-sdk export` would write for a model of that length, with the session settings of the SDK's own backend.
@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.answering.entity_linking import PAIRS
-from mmkg_sdk.backends.onnxruntime import session_options
+from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.bundle.graph_specs import GraphSpec
-from mmkg_sdk.errors import BackendError, missing_package
+from mmkg_sdk.errors import missing_package
+from mmkg_sdk.families.measuring import Curve, Resized, measuring
 from mmkg_sdk.registry import family_part
 
-from .curves import Curve, resized
+from ..machine.sessions import open_module
 
 # Texts, images or questions in one run.
 _BATCH = 8
@@ -51,7 +52,7 @@ class SizedGraph:
     bytes: int
 
 
-def open_sized(bundle: Bundle, curve: Curve, count: int, backend: str, threads: int) -> SizedGraph:
+def open_sized(bundle: Bundle, curve: Curve, count: int, *, backend: str, device: str, threads: int) -> SizedGraph:
     """Make the graph and open it.
 
     Args:
@@ -68,50 +69,44 @@ def open_sized(bundle: Bundle, curve: Curve, count: int, backend: str, threads: 
 
     from mmkg_sdk.families.exported import DTYPES
 
-    config = resized(bundle, curve.tokens, count)
-    spec = _spec(bundle, config, curve, count)
-    sizes = {
-        "batch": _BATCH,
-        "mentions": 1,
-        "candidates": PAIRS["cpu"],
-        "text_tokens": getattr(config, "max_length", 0),
-    }
-    inputs = _random_inputs(spec, config, sizes)
-    torch.set_num_threads(threads)
+    resized = measuring(bundle.family).resized(bundle, curve.tokens, count)
+    pairs = PAIRS[parse_device(device)[0]]
+    spec = _spec(bundle, curve, resized)
+    inputs = _random_inputs(spec, resized, {"batch": _BATCH, "mentions": 1, "candidates": pairs, **resized.axes})
     torch.manual_seed(_SEED)
-    model = family_part(bundle.family, "model").build(config.to_json(), {})
+    model = family_part(bundle.family, "model").build(resized.config.to_json(), {})
     module = family_part(bundle.family, "graphs").graph_modules(model, DTYPES[bundle.precision])[curve.graph]
-    in_torch = _in_torch(module, spec, inputs)
+    counted = open_module(module, spec, "torch", device, threads)
     with FlopCounterMode(display=False) as counter:
-        outputs = in_torch()
+        outputs = counted(inputs)
     weights = (buffer for name, buffer in module.named_buffers() if name.endswith(_MULTIPLIED))
     read = sum(buffer.nbytes for buffer in weights)
     read += sum(array.nbytes for array in (*inputs.values(), *outputs.values()))
-    run = in_torch if backend == "torch" else _in_onnxruntime(module, spec, inputs, threads)
-    items = sizes["candidates"] if curve.unit == "pairs" else _BATCH
-    return SizedGraph(inputs, items, run, counter.get_total_flops(), read)
+    run = counted if backend == "torch" else open_module(module.cpu(), spec, backend, device, threads)
+    items = pairs if curve.unit == "pairs" else _BATCH
+    return SizedGraph(inputs, items, lambda: run(inputs), counter.get_total_flops(), read)
 
 
-def _spec(bundle: Bundle, config: Any, curve: Curve, count: int) -> GraphSpec:
-    spec: GraphSpec = family_part(bundle.family, "graphs").graph_specs(config)[curve.graph]
-    if bundle.family == "mkgformer" and curve.tokens == "visual":
-        states = [i for i, tensor in enumerate(spec.inputs) if tensor.name == "image_state"]
-        inputs = list(spec.inputs)
-        for i in states:
-            batch, _, width = inputs[i].shape
-            inputs[i] = replace(inputs[i], shape=(batch, count, width))
-        return replace(spec, inputs=tuple(inputs))
-    return spec
+def _spec(bundle: Bundle, curve: Curve, resized: Resized) -> GraphSpec:
+    """The signature of the graph, with the lengths that its configuration does not tell."""
+    spec: GraphSpec = family_part(bundle.family, "graphs").graph_specs(resized.config)[curve.graph]
+    inputs = [
+        replace(tensor, shape=(tensor.shape[0], resized.lengths[tensor.name], *tensor.shape[2:]))
+        if tensor.name in resized.lengths
+        else tensor
+        for tensor in spec.inputs
+    ]
+    return replace(spec, inputs=tuple(inputs))
 
 
-def _random_inputs(spec: GraphSpec, config: Any, sizes: dict[str, int]) -> Arrays:
+def _random_inputs(spec: GraphSpec, resized: Resized, sizes: dict[str, int]) -> Arrays:
     """Noise as numbers, tokens of any kind, and no padding."""
     random = np.random.default_rng(_SEED)
     inputs: Arrays = {}
     for tensor in spec.inputs:
         shape = tuple(axis if isinstance(axis, int) else sizes[axis.name] for axis in tensor.shape)
         if tensor.name == "input_ids":
-            inputs[tensor.name] = random.integers(config.vocabulary_size, size=shape)
+            inputs[tensor.name] = random.integers(resized.config.vocabulary_size, size=shape)
         elif tensor.name == "attention_mask":
             inputs[tensor.name] = np.ones(shape, np.int64)
         elif tensor.dtype == "int64":  # token types, and where a question is read: any position costs the same
@@ -119,46 +114,3 @@ def _random_inputs(spec: GraphSpec, config: Any, sizes: dict[str, int]) -> Array
         else:
             inputs[tensor.name] = random.standard_normal(shape, np.float32).astype(tensor.dtype)
     return inputs
-
-
-def _in_torch(module: Any, spec: GraphSpec, inputs: Arrays) -> Callable[[], Arrays]:
-    import torch
-
-    arguments = [torch.from_numpy(inputs[tensor.name]) for tensor in spec.inputs]
-
-    def run() -> Arrays:
-        with torch.inference_mode():
-            found = module(*arguments)
-        outputs = found if isinstance(found, tuple) else (found,)
-        return {tensor.name: output.numpy() for tensor, output in zip(spec.outputs, outputs, strict=True)}
-
-    return run
-
-
-def _in_onnxruntime(module: Any, spec: GraphSpec, inputs: Arrays, threads: int) -> Callable[[], Arrays]:
-    session, names = open_session(module, spec, threads), [tensor.name for tensor in spec.outputs]
-
-    def run() -> Arrays:
-        return dict(zip(names, session.run(names, inputs), strict=True))
-
-    return run
-
-
-def open_session(module: Any, spec: GraphSpec, threads: int) -> Any:
-    """A session on the CPU of ONNX Runtime for a module of torch, with the settings of the SDK's own backend.
-
-    Raises:
-        BackendError: onnxruntime is missing, or does not take the precision.
-    """
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as err:
-        raise missing_package("onnxruntime", "cpu", "backend 'onnxruntime'") from err
-
-    from mmkg_sdk.export.onnx_graph import trace_graph
-
-    graph = trace_graph(module, spec).SerializeToString()
-    try:
-        return onnxruntime.InferenceSession(graph, session_options(threads), providers=["CPUExecutionProvider"])
-    except Exception as err:  # ONNX Runtime raises its own types, which are not exported
-        raise BackendError(f"{spec.name} could not be opened: {err}") from err

@@ -20,8 +20,6 @@ __all__ = [
     "contents",
     "entity_batch",
     "query_batches",
-    "random_entities",
-    "token_limits",
 ]
 
 # Structure, image, text.
@@ -99,16 +97,6 @@ def entity_batch(
         },
         _VECTORS,
     )
-
-
-def token_limits(bundle: Bundle) -> tuple[int, int]:
-    """An entity is always three vectors: structure, image, text."""
-    return _VECTORS, _VECTORS
-
-
-def random_entities(bundle: Bundle, token_count: int, count: int, random: np.random.Generator) -> EntityBatch:
-    """Entities with the features of randomly chosen ones of the bundle, for measurements; token_count is 3."""
-    return EntityBatch(bundle_entities(bundle).rows(random.integers(len(bundle.table), size=count)), token_count)
 
 
 def _modality(

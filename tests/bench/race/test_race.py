@@ -14,12 +14,14 @@ from click.testing import CliRunner
 
 from mmkg_sdk import DataError, QueryError
 from mmkg_sdk.bench.machine.ceilings import Ceilings
-from mmkg_sdk.bench.race.page import write_race_page
-from mmkg_sdk.bench.race.peers import RANKERS, takes_part
-from mmkg_sdk.bench.race.plot import ceiling_line, colour, draw_race, race_lines
-from mmkg_sdk.bench.race.run import Point, read_race, run_race
+from mmkg_sdk.bench.race.peers import RANKERS
+from mmkg_sdk.bench.race.points import Point
+from mmkg_sdk.bench.race.results import read_race
+from mmkg_sdk.bench.race.run import run_race
+from mmkg_sdk.bench.race.shown import colour, draw_race, race_page, race_plots
 from mmkg_sdk.bench.race.table import race_table
 from mmkg_sdk.bench.race.tucker import TUCKER_WAYS, TuckerPoint, tucker_errors, tucker_inputs, tucker_weights
+from mmkg_sdk.bench.report.page import write_page
 from mmkg_sdk.cli.main import cli
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import library
@@ -47,12 +49,13 @@ def float64_scores(table: Any, queries: Any, score: InnerProduct | ComplexDistan
 def test_every_ranker_gives_the_best_rows_of_a_float64_calculation(
     name: str, score: InnerProduct | ComplexDistance, batch: int
 ) -> None:
-    if note := takes_part(name, score):
+    point = Point("inner-product" if isinstance(score, InnerProduct) else "distance", 2000, 24, batch, 7)
+    if note := RANKERS[name].absence(point, "cpu"):
         pytest.skip(f"{name}: {note}")
     random = np.random.default_rng(0)
     table, queries = (random.standard_normal((n, 24), np.float32) for n in (2000, batch))
     try:
-        found = RANKERS[name].open(table, score, 7, 2, queries)(queries)
+        found = RANKERS[name].open(table, score, 7, 2, queries, "cpu")(queries)
     except (ImportError, BackendError) as err:
         pytest.skip(f"{name}: {err}")
     scores = float64_scores(table, queries, score)
@@ -106,7 +109,7 @@ def test_what_would_take_too_long_or_too_much_memory_is_a_row_that_says_so(
     slow = run_race([point], tmp_path / "slow.json", limit_s=1e-9, **given)
     assert [row["status"] for row in slow["rows"]] == ["not measured"] * 2
     assert "would take about 0 s, by the time of its first 32 queries; the limit is 1e-09 s" in slow["rows"][1]["note"]
-    monkeypatch.setattr("mmkg_sdk.bench.race.turns.available_bytes", lambda: 1 << 20)
+    monkeypatch.setattr("mmkg_sdk.bench.race.groups.available_bytes", lambda: 1 << 20)
     large = run_race([point], tmp_path / "large.json", **given)
     assert [row["ms_p50"] for row in large["rows"]] == [None] * 2
     assert large["rows"][0]["note"] == "not enough memory: it needs about 1.0 GiB of 0.0 GiB available"
@@ -142,7 +145,7 @@ def test_every_way_gives_the_tucker_product_of_a_float64_calculation(name: str, 
     point = TuckerPoint(16, batch)
     weights, asked = tucker_weights(point), tucker_inputs(point, 0)
     try:
-        product = TUCKER_WAYS[name].open(*weights, 1)
+        product = TUCKER_WAYS[name].open(*weights, 1, "cpu")
     except (ImportError, BackendError) as err:
         pytest.skip(f"{name}: {err}")
     core, weight, shift = (part.astype(np.float64) for part in weights)
@@ -165,16 +168,19 @@ def test_the_command_races_draws_and_prints(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tucker.html", "tucker.json", "tucker.png"]
     found = read_race(out)
     assert found["race"] == "tucker"
-    (lines,) = race_lines(found).values()
-    assert {name: [batch for batch, _ in line] for name, line in lines.items()} == {"numpy": [1, 3], "torch": [1, 3]}
+    (plot,) = race_plots(found)
+    lines = {line.name: [batch for batch, _ in line.points] for line in plot.lines if line.mark is not None}
+    assert lines == {"numpy": [1, 3], "torch": [1, 3]}
 
 
 def test_a_picture_has_a_panel_for_each_table_and_the_colours_of_its_contenders(tmp_path: Path) -> None:
     from PIL import Image
 
     found = made_race()
-    assert list(race_lines(found)) == ["500 x 8, inner-product, k=4", "900 x 8, inner-product, k=4"]
-    assert ceiling_line(found, "500 x 8, inner-product, k=4") == [(1, 0.5), (32, 16.0)]
+    plots = race_plots(found)
+    assert [plot.title for plot in plots] == ["500 x 8, inner-product, k=4", "900 x 8, inner-product, k=4"]
+    assert [line.name for line in plots[0].lines] == ["compiled kernel", "torch", "ceiling, float32"]
+    assert plots[0].lines[-1].points == [(1, 0.5), (32, 16.0)]
     draw_race(found, tmp_path / "race.png")
     with Image.open(tmp_path / "race.png") as image:
         colours = {f"#{r:02X}{g:02X}{b:02X}" for _, (r, g, b) in image.convert("RGB").getcolors(1 << 20) or []}
@@ -240,7 +246,7 @@ def made_race() -> dict[str, Any]:
 
 
 def test_a_browser_draws_the_page_and_fetches_nothing(tmp_path: Path) -> None:
-    write_race_page(made_race(), tmp_path / "race.html")
+    write_page(race_page(made_race()), tmp_path / "race.html")
     text = (tmp_path / "race.html").read_text(encoding="utf-8").replace("<style>", WITNESS + "<style>", 1)
     drawn = in_browser(text, tmp_path)
     assert 'data-fetched=""' in drawn[:2000]
@@ -249,10 +255,17 @@ def test_a_browser_draws_the_page_and_fetches_nothing(tmp_path: Path) -> None:
 
 
 def test_the_page_has_every_panel_and_number(tmp_path: Path) -> None:
-    write_race_page(made_race(), tmp_path / "race.html")
+    write_page(race_page(made_race()), tmp_path / "race.html")
     text = (tmp_path / "race.html").read_text(encoding="utf-8")
     body = text[text.index("<body>") :]
     assert body.count('id="plot-') == 2
     assert "a processor &lt;b&gt;, 2 of 2 cores" in body
     assert "<td>3.00x</td>" in body
     assert "reads 50 GB/s (a test)" in body
+
+
+def test_what_cannot_run_on_a_device_says_so() -> None:
+    point = Point("inner-product", 5, 8, 1, 1)
+    assert RANKERS["numpy"].absence(point, "cpu") is None
+    assert RANKERS["numpy"].absence(point, "cuda:1") == "does not run on cuda:1"
+    assert TUCKER_WAYS["numpy"].absence(TuckerPoint(8, 1), "cuda") == "does not run on cuda"

@@ -13,6 +13,7 @@ import pytest
 from mmkg_sdk.bench import BenchReport, Row
 from mmkg_sdk.bench.machine.ceilings import Ceilings, Rate
 from mmkg_sdk.bench.report.page import write_page
+from mmkg_sdk.bench.report.shown import report_page
 from mmkg_sdk.bench.sweep.places import LOADS
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -88,7 +89,7 @@ def report() -> BenchReport:
 @pytest.fixture(scope="module")
 def page(report: BenchReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    write_page(report, path)
+    write_page(report_page(report), path)
     return path
 
 

@@ -51,18 +51,18 @@ def test_lists_and_arrivals_are_answered(opened: Any) -> None:
 
 
 def test_a_fresh_process_answers(bundle: Path) -> None:
-    found = cold_start(bundle, "onnxruntime", threads=1)
+    found = cold_start({"bundle": str(bundle), "backend": "onnxruntime", "device": "cpu", "threads": 1})
     assert 0 < found["import_ms"] + found["load_ms"] + found["answer_ms"] < found["first_answer_ms"]
     assert found["resident_mib"] is None or 30 < found["resident_mib"] <= found["peak_mib"] < 2000
 
 
 def test_a_start_that_fails_says_why(tmp_path: Path, golden_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PointError, match=r"bundle\.json"):
-        cold_start(tmp_path, "onnxruntime", threads=1)
+        cold_start({"bundle": str(tmp_path), "backend": "onnxruntime", "device": "cpu", "threads": 1})
     (tmp_path / "onnxruntime.py").write_text("import os\nos.abort()")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(PointError, match="its process ended by signal 6"):
-        cold_start(golden_bundle, "onnxruntime", threads=1)
+        cold_start({"bundle": str(golden_bundle), "backend": "onnxruntime", "device": "cpu", "threads": 1})
 
 
 @pytest.mark.parametrize("batch", [1, 3, 700, None])

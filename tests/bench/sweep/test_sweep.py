@@ -14,10 +14,10 @@ import pytest
 
 from mmkg_sdk import QueryError
 from mmkg_sdk.answering.entity_linking import PAIRS
-from mmkg_sdk.bench import BenchReport, run_benchmark
+from mmkg_sdk.bench import BenchReport, report_table, run_benchmark
 from mmkg_sdk.bench.machine.ceilings import Ceilings
-from mmkg_sdk.bench.sweep.curves import Counts, Tokens
 from mmkg_sdk.bench.sweep.places import LOADS
+from mmkg_sdk.families.measuring import Counts, Tokens
 
 ENCODERS = ("single-stream", "throughput")
 TORCH, ONNXRUNTIME, COMPILED = ANSWERING = ("torch", "ONNX Runtime", "compiled kernels")
@@ -130,7 +130,7 @@ def test_plot_is_a_picture_with_something_drawn(report: BenchReport, folder: Pat
 
 
 def test_table_has_a_line_per_token_count_and_backend(report: BenchReport) -> None:
-    sections = {text.splitlines()[0]: text.splitlines()[1:] for text in report.table().split("\n\n")}
+    sections = {text.splitlines()[0]: text.splitlines()[1:] for text in report_table(report).split("\n\n")}
     lines = sections["Entities per second (entity_encoder)"]
     assert [line.split()[0] for line in lines[1:3]] == ["4", "9"]
     assert "x)" in lines[1]
@@ -172,7 +172,7 @@ def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(
     assert failed.note is not None
     assert "killed (signal 9)" in failed.note
     assert failed.numbers == {}
-    assert "failed" in report.table()
+    assert "failed" in report_table(report)
     # What lay on the disk at that moment: the earlier points measured, the later ones said to be not.
     (partial,) = seen
     assert partial["complete"] is False
@@ -225,7 +225,7 @@ def test_a_missing_package_is_said_and_the_others_are_measured(
             assert row.status == "not measured"
             assert row.note is not None
             assert "pip install 'mmkg_sdk[cpu]'" in row.note
-    assert "not measured" in report.table()
+    assert "not measured" in report_table(report)
 
 
 def test_a_deep_model_has_no_token_table_and_the_report_says_so(
@@ -292,7 +292,7 @@ def test_encoders_of_one_length_are_made_anew_for_each_number_of_tokens(
         for name in (TORCH, ONNXRUNTIME):
             expected = sorted(counts[panel[1]])
             assert [row.token_count for row in report.curve(name, (*panel, None))] == expected
-        assert f"{panel[0].capitalize()} per second" in report.table()
+        assert f"{panel[0].capitalize()} per second" in report_table(report)
     for row in report.rows:
         if row.mode == "throughput":
             assert row.max_difference is not None
@@ -339,6 +339,6 @@ def children() -> list[tuple[int, str]]:
     for task in Path("/proc/self/task").iterdir():
         for child in (task / "children").read_text().split():
             command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            if "mmkg_sdk.bench.sweep.worker" in command:
+            if "mmkg_sdk.bench.machine.worker" in command:
                 found.append((int(child), command))
     return found

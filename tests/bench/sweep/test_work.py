@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from mmkg_sdk.bench.machine.ceilings import Ceilings, Rate
-from mmkg_sdk.bench.machine.work import Work, entity_work, share_of_ceiling
-from mmkg_sdk.bench.sweep.contenders import PLAIN
+from mmkg_sdk.bench.machine.work import Work, share_of_ceiling
+from mmkg_sdk.bench.sweep.point import entity_work
 from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.families.measuring import PLAIN
 from mmkg_sdk.registry import family_part
 
 CEILINGS = Ceilings(Rate(50.0, "reading"), {"float32": Rate(400.0, "a product"), "int8": Rate(None, "no such")})
@@ -22,8 +23,8 @@ def counted(bundle: Bundle, graph: str, batch: int, seed: int = 0) -> tuple[int,
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from mmkg_sdk.bench.sweep.inputs import random_entities
-    from mmkg_sdk.bench.sweep.plain_encoder import PlainEncoder
+    from mmkg_sdk.bench.sweep.counts import random_entities
+    from mmkg_sdk.families.mygo.plain_encoder import PlainEncoder
 
     model = family_part(bundle.family, "model").build(bundle.config.to_json(), dict(bundle.inputs))
     module = family_part(bundle.family, "graphs").graph_modules(model, torch.float32)[graph.removesuffix(PLAIN)]

@@ -1,27 +1,27 @@
-"""What measures the ceilings: `python -m mmkg_sdk.bench.machine.ceilings_worker JOB`, with threads and seconds in JOB.
+"""What reaches the ceilings of a device, in a process of its own (worker.py): device, threads and seconds are its job.
 
-One request, an empty JSON object, and one reply, `Ceilings.to_json()`; {"ready": true} before it.
+One request, an empty JSON object, and one reply, `Ceilings.to_json()`.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.errors import MmkgError
 from mmkg_sdk.kernels import Scan
 from mmkg_sdk.ranking.scores import InnerProduct
 
 from .ceilings import ARITHMETIC, Ceilings, Rate
 from .environment import cpu_flags
+from .sessions import open_nodes
+from .timing import samples_s
+from .worker import Answer
 
 # Beyond any cache, in float32 numbers.
 _READ = 1 << 27
@@ -35,69 +35,57 @@ _INSTRUCTIONS = {
     "bfloat16": ("avx512_bf16", "amx_bf16", "bf16"),
     "int8": ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"),
 }
-_MIN_SAMPLES = 3
 
-# What is timed, and how many operations it is.
+_CPU = "cpu"
+
+# What is timed, and how many operations or bytes it is.
 Way = tuple[Callable[[], object], float]
+Ways = Callable[[Any, int], Iterator[Way]]
 
 
-def main() -> None:
-    """Measure when asked."""
-    # Libraries that print must not write into the reply.
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    job = json.loads(sys.argv[1])
-    for answer in ({"ready": True}, None):
-        found = answer or _measured(job["threads"], job["seconds"]).to_json()
-        channel.write(json.dumps(found) + "\n")
-        channel.flush()
-        if answer:
-            sys.stdin.readline()
+def open_worker(job: Mapping[str, Any]) -> Answer:
+    """What measures when asked."""
+    kind, _ = parse_device(job["device"])
+    threads, seconds = job["threads"], job["seconds"]
+
+    def measured(request: Mapping[str, Any]) -> dict[str, Any]:
+        reading = _reading(kind, threads, seconds)
+        return Ceilings(reading, {one: _arithmetic(kind, one, threads, seconds) for one in ARITHMETIC}).to_json()
+
+    return measured
 
 
-def _measured(threads: int, seconds: float) -> Ceilings:
-    return Ceilings(_reading(threads, seconds), {kind: _arithmetic(kind, threads, seconds) for kind in ARITHMETIC})
-
-
-def _reading(threads: int, seconds: float) -> Rate:
+def _reading(device: str, threads: int, seconds: float) -> Rate:
+    if device not in _READING:
+        return Rate(None, f"nothing here measures it on {device}")
     # No two rows of the kernel's table are alike: equal scores would all have to be settled.
     numbers = np.arange(_READ, dtype=np.float32)
-    rate, name = max(_rates(_READING, numbers, threads, seconds))
+    rate, name = max(_rates(_READING[device], numbers, threads, seconds))
     return Rate(round(rate, 2), name)
 
 
-def _arithmetic(kind: str, threads: int, seconds: float) -> Rate:
-    wanted = _INSTRUCTIONS[kind]
+def _arithmetic(device: str, kind: str, threads: int, seconds: float) -> Rate:
+    if device not in _ARITHMETIC:
+        return Rate(None, f"nothing here measures it on {device}")
+    wanted, ways = _INSTRUCTIONS[kind], _ARITHMETIC[device][kind]
     if wanted and not set(wanted) & set(cpu_flags()):
         return Rate(None, f"this processor has none of {', '.join(wanted)}")
-    found = list(_rates(_ARITHMETIC[kind], None, threads, seconds))
+    found = list(_rates(ways, None, threads, seconds))
     if not found:
-        return Rate(None, f"none of {', '.join(_ARITHMETIC[kind])} is to be had here")
+        return Rate(None, f"none of {', '.join(ways)} is to be had here")
     rate, name = max(found)
     return Rate(round(rate, 2), name)
 
 
-def _rates(
-    ways: dict[str, Callable[[Any, int], Iterator[Way]]], numbers: Any, threads: int, seconds: float
-) -> Iterator[tuple[float, str]]:
+def _rates(ways: dict[str, Ways], numbers: Any, threads: int, seconds: float) -> Iterator[tuple[float, str]]:
     """10^9 operations or bytes per second of every way that there is."""
     for name, make in ways.items():
         try:
             for run, work in make(numbers, threads):
-                yield work / _best(run, seconds) / 1e9, name
+                run()  # warm-up
+                yield work / min(samples_s(run, seconds)) / 1e9, name
         except (ImportError, MmkgError, RuntimeError, AttributeError):
             continue  # not installed, or has no such arithmetic here
-
-
-def _best(run: Callable[[], object], seconds: float) -> float:
-    run()
-    samples: list[float] = []
-    began = time.perf_counter()
-    while len(samples) < _MIN_SAMPLES or time.perf_counter() - began < seconds:
-        start = time.perf_counter()
-        run()
-        samples.append(time.perf_counter() - start)
-    return min(samples)
 
 
 def _numpy(numbers: Any, threads: int) -> Iterator[Way]:
@@ -106,7 +94,7 @@ def _numpy(numbers: Any, threads: int) -> Iterator[Way]:
         yield lambda square=square: square @ square, 2.0 * side**3  # type: ignore[misc]
 
 
-def _torch(kind: str) -> Callable[[Any, int], Iterator[Way]]:
+def _torch(kind: str) -> Ways:
     def ways(numbers: Any, threads: int) -> Iterator[Way]:
         import torch
 
@@ -123,7 +111,7 @@ def _torch(kind: str) -> Callable[[Any, int], Iterator[Way]]:
     return ways
 
 
-def _onnxruntime(kind: str) -> Callable[[Any, int], Iterator[Way]]:
+def _onnxruntime(kind: str) -> Ways:
     def ways(numbers: Any, threads: int) -> Iterator[Way]:
         random = np.random.default_rng(0)
         for side in _SIDES:
@@ -149,10 +137,7 @@ def _onnxruntime_reading(numbers: NDArray[np.float32], threads: int) -> Iterator
 
 def _product_session(given: NDArray[Any], weight: NDArray[Any], threads: int, *, constant: bool) -> Any:
     """A session of "given" times "weight", which is packed once where it is constant."""
-    import onnxruntime
     from onnx import helper
-
-    from mmkg_sdk.backends.onnxruntime import session_options
 
     whole = weight.dtype == np.int8
     kinds = [helper.np_dtype_to_tensor_dtype(array.dtype) for array in (given, weight)]
@@ -164,11 +149,7 @@ def _product_session(given: NDArray[Any], weight: NDArray[Any], threads: int, *,
     ]
     packed = [helper.make_tensor("weight", kinds[1], weight.shape, weight.tobytes(), raw=True)] if constant else []
     node = helper.make_node("MatMulInteger" if whole else "MatMul", ["given", "weight"], ["product"])
-    graph = helper.make_graph([node], "product", described[: 1 if constant else 2], described[2:], packed)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), session_options(threads), providers=["CPUExecutionProvider"]
-    )
+    return open_nodes([node], described[: 1 if constant else 2], described[2:], packed, _CPU, threads)
 
 
 def _numpy_reading(numbers: NDArray[np.float32], threads: int) -> Iterator[Way]:
@@ -187,7 +168,7 @@ def _kernel_reading(numbers: NDArray[np.float32], threads: int) -> Iterator[Way]
     yield lambda: scan.top_k(query, 1), numbers.nbytes
 
 
-def _kernel(kind: str) -> Callable[[Any, int], Iterator[Way]]:
+def _kernel(kind: str) -> Ways:
     def ways(numbers: Any, threads: int) -> Iterator[Way]:
         batch, rows, width = _RANKING
         random = np.random.default_rng(0)
@@ -199,26 +180,27 @@ def _kernel(kind: str) -> Callable[[Any, int], Iterator[Way]]:
     return ways
 
 
-_READING: dict[str, Callable[[Any, int], Iterator[Way]]] = {
-    "numpy": _numpy_reading,
-    "ONNX Runtime": _onnxruntime_reading,
-    "compiled ranking kernel": _kernel_reading,
+# Kind of device -> name -> way. What is here is of the processor; other devices have a table of their own.
+_READING: dict[str, dict[str, Ways]] = {
+    _CPU: {
+        "numpy": _numpy_reading,
+        "ONNX Runtime": _onnxruntime_reading,
+        "compiled ranking kernel": _kernel_reading,
+    }
 }
-_ARITHMETIC: dict[str, dict[str, Callable[[Any, int], Iterator[Way]]]] = {
-    "float32": {
-        "numpy": _numpy,
-        "torch": _torch("float32"),
-        "ONNX Runtime": _onnxruntime("float32"),
-        "compiled ranking kernel": _kernel("float32"),
-    },
-    "bfloat16": {"torch": _torch("bfloat16"), "compiled ranking kernel": _kernel("bfloat16")},
-    "int8": {
-        "torch": _torch("int8"),
-        "ONNX Runtime": _onnxruntime("int8"),
-        "compiled ranking kernel": _kernel("int8"),
-    },
+_ARITHMETIC: dict[str, dict[str, dict[str, Ways]]] = {
+    _CPU: {
+        "float32": {
+            "numpy": _numpy,
+            "torch": _torch("float32"),
+            "ONNX Runtime": _onnxruntime("float32"),
+            "compiled ranking kernel": _kernel("float32"),
+        },
+        "bfloat16": {"torch": _torch("bfloat16"), "compiled ranking kernel": _kernel("bfloat16")},
+        "int8": {
+            "torch": _torch("int8"),
+            "ONNX Runtime": _onnxruntime("int8"),
+            "compiled ranking kernel": _kernel("int8"),
+        },
+    }
 }
-
-
-if __name__ == "__main__":
-    main()

@@ -10,8 +10,9 @@ import pytest
 
 from mmkg_sdk import QueryError
 from mmkg_sdk.bench import random_entities
-from mmkg_sdk.bench.sweep.curves import Counts, check_count, chosen_counts
+from mmkg_sdk.bench.sweep.counts import check_count, chosen_counts
 from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.families.measuring import Counts
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Contenders of a race at one point: each in a process of its own, all open at once, in turns over several rounds.
+"""Contenders of a race at one point: they are open at once and take turns over several rounds, as far as memory goes.
 
 Where they do not fit in memory together they are split into groups, one after the other; those of a group take turns.
 One that does not fit alone is not started.
@@ -7,7 +7,6 @@ One that does not fit alone is not started.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ import numpy as np
 
 from ..machine.ceilings import Ceilings
 from ..machine.environment import Moment, moment, other_load
+from ..machine.turns import Contestants
 from ..machine.work import Work, share_of_ceiling
-from ..machine.worker_process import ContenderError, PointError, WorkerProcess
+from ..machine.worker_process import ContenderError, PointError
 
 # Of an interpreter with the libraries that rank.
 _PROCESS_BYTES = 4 << 28
@@ -26,7 +26,7 @@ _USABLE_SHARE = 0.9
 
 
 @dataclass
-class Turns:
+class Times:
     """What a contender did at a point.
 
     Attributes:
@@ -42,6 +42,16 @@ class Turns:
     note: str | None = None
     group: int | None = None
     other_load: float | None = None
+
+    def ask(self, contestants: Contestants, name: str, seconds: float) -> None:
+        """Add what another turn gives, or why it gives nothing."""
+        try:
+            reply = contestants.ask(name, {"seconds": seconds})
+        except (PointError, ContenderError) as err:
+            self.note = str(err)
+        else:
+            self.ms += reply.pop("ms")
+            self.found = reply
 
     def row(self, work: Work, ceilings: Ceilings) -> dict[str, Any]:
         """Status, times, work and what was found, as a part of a race's row.
@@ -83,14 +93,14 @@ def take_turns(
     threads: int,
     seconds: float,
     rounds: int,
-) -> dict[str, Turns]:
+) -> dict[str, Times]:
     """Measure contenders.
 
     Args:
-        jobs: by name, what their processes (race_worker.py) are told.
+        jobs: by name, what their processes (measurements.py) are told.
         needed_bytes: by name, an estimate of the memory that each needs beside its interpreter.
     """
-    turns = {name: Turns() for name in jobs}
+    turns = {name: Times() for name in jobs}
     available = available_bytes()
     fitting = []
     for name in jobs:
@@ -135,34 +145,19 @@ def available_bytes() -> int | None:
 
 
 def _group(
-    jobs: Mapping[str, Mapping[str, Any]], turns: dict[str, Turns], threads: int, seconds: float, rounds: int
+    jobs: Mapping[str, Mapping[str, Any]], turns: dict[str, Times], threads: int, seconds: float, rounds: int
 ) -> None:
-    with ExitStack() as stack:
-        workers = {}
-        for name, job in jobs.items():
-            workers[name] = stack.enter_context(WorkerProcess("race.worker", job, threads))
-            # One after the other: choosing a block is a measurement, too.
-            try:
-                workers[name].wait_until_ready()
-            except (PointError, ContenderError) as err:
-                turns[name].note = str(err)
+    # One after the other: choosing a block is a measurement, too.
+    with Contestants("race.measurements", jobs, threads, at_once=False) as contestants:
+        for name, why in contestants.absent.items():
+            turns[name].note = why
         for number in range(rounds):
-            for name in list(workers)[:: -1 if number % 2 else 1]:
+            for name in contestants.in_turn(number):
                 if turns[name].note is None:
-                    _ask(workers[name], turns[name], seconds)
+                    turns[name].ask(contestants, name, seconds)
 
 
-def _ask(worker: WorkerProcess, turn: Turns, seconds: float) -> None:
-    try:
-        reply = worker.ask({"seconds": seconds})
-    except (PointError, ContenderError) as err:
-        turn.note = str(err)
-    else:
-        turn.ms += reply.pop("ms")
-        turn.found = reply
-
-
-def _finish(names: Sequence[str], turns: dict[str, Turns], number: int, began: Moment | None) -> None:
+def _finish(names: Sequence[str], turns: dict[str, Times], number: int, began: Moment | None) -> None:
     load = other_load(began, moment())
     for name in names:
         turns[name].group, turns[name].other_load = number, load

@@ -6,7 +6,7 @@ import pytest
 
 from mmkg_sdk.bench.machine.ceilings import Ceilings, Rate
 from mmkg_sdk.bench.machine.work import Work
-from mmkg_sdk.bench.race.turns import Turns, available_bytes, groups
+from mmkg_sdk.bench.race.groups import Times, available_bytes, groups
 
 CEILINGS = Ceilings(Rate(50.0, "reading"), {"float32": Rate(400.0, "a product")})
 
@@ -26,7 +26,7 @@ def test_available_memory_is_known_or_not() -> None:
 
 
 def test_a_row_has_times_work_and_the_share_of_the_ceiling() -> None:
-    turns = Turns([4.0, 2.0, 3.0], {"agreement": 1.0}, group=0, other_load=0.0)
+    turns = Times([4.0, 2.0, 3.0], {"agreement": 1.0}, group=0, other_load=0.0)
     row = turns.row(Work(6e8, 3e7, "float32"), CEILINGS)
     assert (row["status"], row["samples"]) == ("measured", 3)
     assert (row["ms_p50"], row["ms_min"], row["ms_max"]) == (3.0, 2.0, 4.0)
@@ -37,5 +37,5 @@ def test_a_row_has_times_work_and_the_share_of_the_ceiling() -> None:
 
 def test_what_failed_has_no_time_and_says_why() -> None:
     for ms, status in (([], "not measured"), ([1.0], "failed")):
-        row = Turns(ms, note="it died").row(Work(1.0, 1.0, "float32"), CEILINGS)
+        row = Times(ms, note="it died").row(Work(1.0, 1.0, "float32"), CEILINGS)
         assert (row["status"], row["note"], row["ms_p50"]) == (status, "it died", None)
