@@ -5,11 +5,12 @@ Contenders run one after the other, each in a process of its own, in turn at eve
 the machine meets all of them alike. Beside every time stands how far its vectors are from those of the plain graph.
 """
 
-from .compare import Comparison, compare_reports
-from .environment import environment
-from .inputs import random_entities
-from .report import BenchReport, Row, read_report
-from .sweep import run_benchmark
+from .machine.environment import environment
+from .report.compare import Comparison, compare_reports
+from .report.results import BenchReport, Row, read_report
+from .report.tables import report_table
+from .sweep.counts import random_entities
+from .sweep.run import run_benchmark
 
 __all__ = [
     "BenchReport",
@@ -19,5 +20,6 @@ __all__ = [
     "environment",
     "random_entities",
     "read_report",
+    "report_table",
     "run_benchmark",
 ]

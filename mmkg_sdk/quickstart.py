@@ -16,7 +16,7 @@ from .families import contract
 from .registry import LINK_PREDICTION
 
 if TYPE_CHECKING:
-    from .bench.curves import Counts
+    from .families.measuring import Counts
 
 # What each is measured at; those of MIMIC and MKGformer take a second apiece, because a graph is made for each.
 _TOKEN_COUNTS: dict[str, Counts] = {
@@ -62,7 +62,7 @@ def run_quickstart(
     Raises:
         DataError: the folder is there and not empty, and `overwrite` is false.
     """
-    from .bench.plot import check_plotting
+    from .bench.report.picture import check_plotting
 
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise DataError(f"{folder} is not empty. Pass --overwrite, or another folder with --out.")
@@ -77,7 +77,7 @@ def run_quickstart(
 
 def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], *, measured: bool) -> Lesson:
     from .answering.samples import sample_answers
-    from .bench import run_benchmark
+    from .bench import report_table, run_benchmark
     from .data.open import open_data
     from .export import export_bundle
     from .training.session import start_training
@@ -101,7 +101,7 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], 
     throughput = ""
     if measured:
         with clock.stage("bench", "Measuring throughput against token count, and latency"):
-            throughput = run_benchmark(
+            measured_rows = run_benchmark(
                 folder / "bundle",
                 folder / "bench",
                 _TOKEN_COUNTS[family],
@@ -109,7 +109,8 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], 
                 seconds=0.2,
                 rounds=1,
                 progress=say,
-            ).table()
+            )
+            throughput = report_table(measured_rows)
     return Lesson(source, folder, metrics, str(report), answers, throughput, clock.seconds)
 
 

@@ -23,6 +23,7 @@ from .contract import (
     SentenceRuntime,
     SentenceScoring,
 )
+from .measuring import Measuring
 
 
 def _trained(
@@ -32,6 +33,7 @@ def _trained(
     checkpoint: CheckpointPart,
     inputs: InputsPart,
     graphs: GraphsPart,
+    measuring: Measuring,
 ) -> None: ...
 
 
@@ -47,29 +49,29 @@ def _reads_sentences(config: type[SentenceConfig], scoring: SentenceScoring, run
 
 
 def _mygo() -> None:
-    from .mygo import checkpoint, config, graphs, inputs, model, objective, runtime, scoring
+    from .mygo import checkpoint, config, graphs, inputs, measuring, model, objective, runtime, scoring
 
-    _trained(config, model, objective, checkpoint, inputs, graphs)
+    _trained(config, model, objective, checkpoint, inputs, graphs, measuring)
     _completes_links(config.Config, graphs, scoring, runtime)
 
 
 def _adamf_mat() -> None:
-    from .adamf_mat import checkpoint, config, graphs, inputs, model, objective, runtime, scoring
+    from .adamf_mat import checkpoint, config, graphs, inputs, measuring, model, objective, runtime, scoring
 
-    _trained(config, model, objective, checkpoint, inputs, graphs)
+    _trained(config, model, objective, checkpoint, inputs, graphs, measuring)
     _completes_links(config.Config, graphs, scoring, runtime)
 
 
 def _mimic() -> None:
-    from .mimic import checkpoint, config, graphs, inputs, model, objective, runtime, scoring
+    from .mimic import checkpoint, config, graphs, inputs, measuring, model, objective, runtime, scoring
 
-    _trained(config, model, objective, checkpoint, inputs, graphs)
+    _trained(config, model, objective, checkpoint, inputs, graphs, measuring)
     _links_mentions(config.Config, scoring, runtime)
 
 
 def _mkgformer() -> None:
-    from .mkgformer import checkpoint, config, graphs, inputs, model, objective, runtime, scoring
+    from .mkgformer import checkpoint, config, graphs, inputs, measuring, model, objective, runtime, scoring
 
-    _trained(config, model, objective, checkpoint, inputs, graphs)
+    _trained(config, model, objective, checkpoint, inputs, graphs, measuring)
     _completes_links(config.Config, graphs, scoring, runtime)
     _reads_sentences(config.Config, scoring, runtime)

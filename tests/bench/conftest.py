@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mmkg_sdk.bench.ceilings import Ceilings, measure_ceilings
+from mmkg_sdk.bench.machine.ceilings import Ceilings, measure_ceilings
 
 
 @pytest.fixture(scope="session")
 def ceilings() -> Ceilings:
     """Of this machine, measured once and in a hurry."""
-    return measure_ceilings(1, 0.001)
+    return measure_ceilings("cpu", 1, 0.001)

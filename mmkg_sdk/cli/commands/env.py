@@ -11,7 +11,7 @@ from ..options import json_option, print_json
 @json_option
 def env(as_json: bool) -> None:
     """Describe this machine and what is installed, for bug reports and benchmark records."""
-    from ...bench.environment import environment
+    from ...bench.machine.environment import environment
 
     found = environment()
     if as_json:

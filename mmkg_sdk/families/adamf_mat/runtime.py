@@ -23,9 +23,7 @@ __all__ = [
     "encoder_graph",
     "entity_batch",
     "query_batches",
-    "random_entities",
     "stand_ins",
-    "token_limits",
 ]
 
 SHOWS_IMAGES = False
@@ -114,16 +112,6 @@ def encoder_graph(bundle: Bundle) -> str:
 def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
     """None: its graphs are a look-up and a few products."""
     return LinkStandIns()
-
-
-def token_limits(bundle: Bundle) -> tuple[int, int]:
-    """An entity is always three vectors: structure, image, text."""
-    return _VECTORS, _VECTORS
-
-
-def random_entities(bundle: Bundle, token_count: int, count: int, random: np.random.Generator) -> EntityBatch:
-    """Entities with the features of randomly chosen ones of the bundle, for measurements; token_count is 3."""
-    return EntityBatch(bundle_entities(bundle).rows(random.integers(len(bundle.table), size=count)), token_count)
 
 
 def _modality(

@@ -25,10 +25,9 @@ __all__ = [
     "contents",
     "encoder_graph",
     "entity_batch",
+    "most_tokens",
     "query_batches",
-    "random_entities",
     "stand_ins",
-    "token_limits",
 ]
 
 SHOWS_IMAGES = False
@@ -126,35 +125,6 @@ def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
     return LinkStandIns(compiled_query(bundle, device, threads), compiled_encoder(bundle, device, threads))
 
 
-def token_limits(bundle: Bundle) -> tuple[int, int]:
-    """The shortest and longest sequence of an entity with equally many visual and text tokens.
-
-    Counted are the pooled token, the structural token, and the tokens of both modalities.
-    """
-    return 4, 2 + 2 * min(_most_tokens(kind, bundle) for kind in ("visual", "text"))
-
-
-def random_entities(bundle: Bundle, token_count: int, count: int, random: np.random.Generator) -> EntityBatch:
-    """Entities with random tokens and no padding, for measurements.
-
-    Args:
-        token_count: length of the sequence; besides pooled and structural token, visual and text tokens in equal
-            number, one visual token more if the rest is odd.
-    """
-    text = (token_count - 2) // 2
-    visual = token_count - 2 - text
-    trained = bundle.inputs["structure"]
-    return _batch(
-        {
-            "structure": trained[random.integers(len(trained), size=count)],
-            "visual_tokens": random.integers(_codebook_rows(bundle, "visual"), size=(count, visual)),
-            "visual_mask": np.zeros((count, visual), dtype=bool),
-            "text_tokens": random.integers(_codebook_rows(bundle, "text"), size=(count, text)),
-            "text_mask": np.zeros((count, text), dtype=bool),
-        }
-    )
-
-
 def _batch(arrays: dict[str, NDArray[Any]]) -> EntityBatch:
     return EntityBatch(arrays, 2 + arrays["visual_tokens"].shape[1] + arrays["text_tokens"].shape[1])
 
@@ -176,7 +146,7 @@ def _modality(
         raise QueryError(f"{kind} tokens are {array.dtype} {list(array.shape)}; expected int64 [entities, tokens].")
     if hidden.shape != array.shape or hidden.dtype != bool:
         raise QueryError(f"{kind}_mask is {hidden.dtype} {list(hidden.shape)}; expected bool {list(array.shape)}.")
-    limit = _most_tokens(kind, bundle)
+    limit = most_tokens(kind, bundle)
     if array.shape[1] > limit:
         raise QueryError(f"{array.shape[1]:,} {kind} tokens; an entity has at most {limit:,}. Leave some out.")
     wrong = np.argwhere((array < 0) | (array >= rows))
@@ -195,7 +165,7 @@ def _codebook_rows(bundle: Bundle, kind: str) -> int:
     return config.visual_codebook_rows if kind == "visual" else config.text_codebook_rows
 
 
-def _most_tokens(kind: str, bundle: Bundle) -> int:
+def most_tokens(kind: str, bundle: Bundle) -> int:
     """What the graphs were made for; attention over many more would take the memory of the machine."""
     return bundle.graphs["entity_encoder"].axes()[f"{kind}_tokens"].max
 

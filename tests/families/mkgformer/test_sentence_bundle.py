@@ -20,8 +20,8 @@ from mmkg_sdk import BundleError, DataError, ExportError, QueryError
 from mmkg_sdk.answering.entity_recognition import Tagger
 from mmkg_sdk.answering.relation_extraction import Extractor
 from mmkg_sdk.answering.verification import verify_bundle
-from mmkg_sdk.bench.measure import query_latencies_ms
-from mmkg_sdk.bench.questions import questions
+from mmkg_sdk.bench.sweep.measure import query_latencies_ms
+from mmkg_sdk.bench.sweep.questions import questions
 from mmkg_sdk.data.sentences import RelationData, SentenceImages
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.evaluation.relation_extraction import evaluate_bundle as evaluate_relations

@@ -1,0 +1,69 @@
+"""What a measured thing costs at the least, and how near the machine's ceilings that puts a measured rate.
+
+Floating point operations count a multiplication and an addition as two. Bytes are what must be read from memory at the
+least: weights once for every batch, gathered rows and the entity's own inputs once, the result written once; what a
+runtime reads again is not counted. The two ceilings give the least time of an item; the longer one is its bound.
+
+The operations of entity encoders are given by formulas of their family (families/FAMILY/measuring.py); graphs that are
+made for one length are counted by torch's own counter over the exported module (sweep/sized_graphs.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .ceilings import Ceilings
+
+Bound = Literal["arithmetic", "reading"]
+# Precision of a bundle -> arithmetic whose ceiling it is held against.
+_ARITHMETIC = {"fp32": "float32", "bf16": "bfloat16"}
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one item: an entity, a text, a query.
+
+    Attributes:
+        arithmetic: one of ceilings.ARITHMETIC.
+    """
+
+    flop: float
+    bytes: float
+    arithmetic: str
+
+
+@dataclass(frozen=True)
+class Share:
+    """A measured rate beside the ceilings.
+
+    Attributes:
+        ceiling_per_second: items per second at the ceiling that binds; None where a ceiling is not known.
+        percent: of that.
+    """
+
+    gflop_per_second: float
+    gb_per_second: float
+    ceiling_per_second: float | None
+    percent: float | None
+    bound: Bound | None
+
+
+def share_of_ceiling(work: Work, per_second: float, ceilings: Ceilings) -> Share:
+    """Where a rate of items stands."""
+    done, read = work.flop * per_second / 1e9, work.bytes * per_second / 1e9
+    multiplying, reading = ceilings.arithmetic[work.arithmetic].per_second, ceilings.read.per_second
+    if not multiplying or not reading:
+        return Share(done, read, None, None, None)
+    seconds: dict[Bound, float] = {
+        "arithmetic": work.flop / multiplying / 1e9,
+        "reading": work.bytes / reading / 1e9,
+    }
+    bound = max(seconds, key=lambda name: seconds[name])
+    least = seconds[bound]
+    return Share(done, read, 1 / least, 100 * per_second * least, bound)
+
+
+def arithmetic_of(precision: str) -> str | None:
+    """The ceiling that a bundle's products are held against; None for float16, of which none is measured."""
+    return _ARITHMETIC.get(precision)

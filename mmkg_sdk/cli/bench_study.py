@@ -1,0 +1,91 @@
+"""mmkg-sdk bench study: measurements that answer one question each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .bench_options import device_option, threads_option
+from .options import json_option, print_json, say
+
+_out_option = click.option(
+    "--out", type=click.Path(path_type=Path), help="File for the results. Default: NAME.json in this folder."
+)
+
+
+@click.group()
+def study() -> None:
+    """Answer one question by measuring."""
+
+
+@study.command()
+@click.argument("source")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp16", show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 86400, min_open=True),
+    default=240.0,
+    show_default=True,
+    help="How long to rank; the time of mentions that are not reached is extrapolated, and the result says so.",
+)
+@device_option
+@threads_option
+@_out_option
+@json_option
+def linking(
+    source: str, precision: str, seconds: float, device: str, threads: int | None, out: Path | None, as_json: bool
+) -> None:
+    """How fast, and in how much memory, MIMIC ranks mentions against all candidates of SOURCE (random weights)."""
+    from ..bench.studies.linking import measure_linking
+
+    path = out or Path("linking.json")
+    settings: dict[str, Any] = {"precision": precision, "seconds": seconds, "device": device, "threads": threads}
+    _tell(measure_linking(source, path, say=say, **settings), path, as_json)
+
+
+@study.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@device_option
+@threads_option
+@_out_option
+@json_option
+def pairs(folder: Path, device: str, threads: int | None, out: Path | None, as_json: bool) -> None:
+    """Ways to score pairs of mentions and candidates, for the MIMIC in FOLDER/run and its bundle in FOLDER/bundle."""
+    from ..bench.studies.pairs import measure_pairs
+
+    path = out or Path("pairs.json")
+    _tell(measure_pairs(folder, path, device=device, threads=threads, say=say), path, as_json)
+
+
+@study.command()
+@click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Queries in a run.")
+@click.option("--text-tokens", type=click.IntRange(4), default=64, show_default=True, help="Tokens of each query.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=8.0,
+    show_default=True,
+    help="Measuring time in seconds of each point.",
+)
+@device_option
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="CPU threads of torch.")
+@_out_option
+@json_option
+def mkgformer(
+    batch: int, text_tokens: int, seconds: float, device: str, threads: int, out: Path | None, as_json: bool
+) -> None:
+    """What each exact rewrite of MKGformer's link prediction saves, at the published sizes (random weights)."""
+    from ..bench.studies.mkgformer import measure_rewrites
+
+    path = out or Path("mkgformer.json")
+    settings: dict[str, Any] = {"text_tokens": text_tokens, "seconds": seconds, "device": device, "threads": threads}
+    _tell(measure_rewrites(path, batch=batch, say=say, **settings), path, as_json)
+
+
+def _tell(result: dict[str, Any], path: Path, as_json: bool) -> None:
+    """What was found; the times were said while they came."""
+    if as_json:
+        print_json(result)
+    say(f"results in {path}")

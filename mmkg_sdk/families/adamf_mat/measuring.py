@@ -1,0 +1,65 @@
+"""What the benchmark must know of AdaMF, in the names of ../measuring.py.
+
+Fusion of a structural vector of w numbers with visual and textual features of v and t: FLOP = 2 w (v + t) + 12 w.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...bundle import Bundle
+from ..entity_batch import EntityBatch
+from ..measuring import Curve, EncoderWork, Tokens
+from ..token_counts import always_there as absence
+from ..token_counts import any_count as count_problem
+from ..token_counts import entity_counts
+from ..token_counts import no_entity_encoder as plain_encoder
+from ..token_counts import not_resized as resized
+from ..token_counts import two_runtimes as contenders
+from .config import AdaMFConfig
+from .runtime import bundle_entities
+
+__all__ = [
+    "absence",
+    "contenders",
+    "count_problem",
+    "curves",
+    "default_counts",
+    "encoder_work",
+    "plain_encoder",
+    "random_entities",
+    "resized",
+    "token_limits",
+]
+
+# Structure, image, text.
+_VECTORS = 3
+
+
+def curves(bundle: Bundle) -> tuple[Curve, ...]:
+    """The fusion of an entity's vectors."""
+    return (Curve("entity_encoder", "all", "entities"),)
+
+
+def token_limits(bundle: Bundle, tokens: Tokens) -> tuple[int, int]:
+    """An entity is always three vectors."""
+    return _VECTORS, _VECTORS
+
+
+def default_counts(bundle: Bundle, tokens: Tokens) -> tuple[int, ...]:
+    """The one there is."""
+    return entity_counts(token_limits(bundle, tokens))
+
+
+def random_entities(bundle: Bundle, token_count: int, count: int, random: np.random.Generator) -> EntityBatch:
+    """Entities with the features of randomly chosen ones of the bundle; token_count is 3."""
+    return EntityBatch(bundle_entities(bundle).rows(random.integers(len(bundle.table), size=count)), token_count)
+
+
+def encoder_work(bundle: Bundle, graph: str, token_count: int, number_bytes: int) -> EncoderWork:
+    """Of the fusion."""
+    config = AdaMFConfig.of(bundle.config)
+    width, features = config.table_width, config.visual_feature_width + config.text_feature_width
+    # Structural vector in and vector out, features and masks, and the weights of the modalities out.
+    entity = 2 * 4 * width + 4 * features + 2 + 4 * _VECTORS
+    return EncoderWork(2 * width * features + 12 * width, entity, number_bytes * width * features)

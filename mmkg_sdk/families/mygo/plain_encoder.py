@@ -1,0 +1,40 @@
+"""MyGO's entity encoder as published, every layer for every position: in no bundle, made for comparison.
+
+Who exports the authors' model as it is gets this graph. It is traced from the bundle's own weights.
+"""
+
+from __future__ import annotations
+
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ...bundle import Bundle
+from ...bundle.graph_specs import GraphSpec
+from .config import MyGOConfig
+from .graphs import EntityEncoder, graph_specs, load_modules
+
+
+class PlainEncoder(nn.Module):
+    """The numbers of EntityEncoder, up to rounding."""
+
+    def __init__(self, encoder: EntityEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(
+        self, structure: Tensor, visual_tokens: Tensor, visual_mask: Tensor, text_tokens: Tensor, text_mask: Tensor
+    ) -> Tensor:
+        sequence, bias = self.encoder.sequence(structure, visual_tokens, visual_mask, text_tokens, text_mask)
+        for layer in self.encoder.layers:
+            sequence = layer(sequence, sequence, bias)
+        return sequence[:, 0]
+
+
+def read_plain_encoder(bundle: Bundle) -> tuple[PlainEncoder, GraphSpec]:
+    """The module, and the signature that it has in common with the graph "entity_encoder"."""
+    modules = load_modules(
+        MyGOConfig.of(bundle.config), bundle.precision, load_file(bundle.path / "weights.safetensors")
+    )
+    encoder = modules["entity_encoder"]
+    assert isinstance(encoder, EntityEncoder)
+    return PlainEncoder(encoder), graph_specs(config)["entity_encoder"]
