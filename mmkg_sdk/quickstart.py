@@ -7,24 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .answering.opening import load
 from .errors import DataError
 from .evaluation.subjects import EVALUATIONS
 from .families import contract
+from .families.measuring import measuring
 from .registry import LINK_PREDICTION
-
-if TYPE_CHECKING:
-    from .families.measuring import Counts
-
-# What each is measured at; those of MIMIC and MKGformer take a second apiece, because a graph is made for each.
-_TOKEN_COUNTS: dict[str, Counts] = {
-    "mygo": {"all": (4, 8, 18, 34, 66)},
-    "adamf_mat": {"all": (3,)},
-    "mimic": {"text": (8, 28), "visual": (5, 17)},
-    "mkgformer": {"text": (8, 32), "visual": (5, 17)},
-}
 
 
 @dataclass(frozen=True)
@@ -104,7 +94,7 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], 
             measured_rows = run_benchmark(
                 folder / "bundle",
                 folder / "bench",
-                _TOKEN_COUNTS[family],
+                measuring(family).QUICK_COUNTS,
                 modes=("single-stream", "throughput"),
                 seconds=0.2,
                 rounds=1,

@@ -100,6 +100,11 @@ class Resized:
 class Measuring(Protocol):
     """A family's measuring.py."""
 
+    @property
+    def QUICK_COUNTS(self) -> Counts:
+        """What the quickstart measures."""
+        ...
+
     def curves(self, bundle: Bundle) -> tuple[Curve, ...]:
         """What can be measured of a bundle."""
         ...

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...bundle import Bundle
 from ..entity_batch import EntityBatch
-from ..measuring import Curve, EncoderWork, Tokens
+from ..measuring import Counts, Curve, EncoderWork, Tokens
 from ..token_counts import always_there as absence
 from ..token_counts import any_count as count_problem
 from ..token_counts import entity_counts
@@ -20,6 +20,7 @@ from .config import AdaMFConfig
 from .runtime import bundle_entities
 
 __all__ = [
+    "QUICK_COUNTS",
     "absence",
     "contenders",
     "count_problem",
@@ -31,6 +32,8 @@ __all__ = [
     "resized",
     "token_limits",
 ]
+
+QUICK_COUNTS: Counts = {"all": (3,)}
 
 # Structure, image, text.
 _VECTORS = 3

@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import isqrt
 
 from ...bundle import Bundle
-from ..measuring import Curve, Resized, Tokens
+from ..measuring import Counts, Curve, Resized, Tokens
 from ..token_counts import always_there as absence
 from ..token_counts import no_entity_encoder as encoder_work
 from ..token_counts import no_entity_encoder as plain_encoder
@@ -17,6 +17,7 @@ from ..token_counts import two_runtimes as contenders
 from .config import MimicConfig
 
 __all__ = [
+    "QUICK_COUNTS",
     "absence",
     "contenders",
     "count_problem",
@@ -28,6 +29,9 @@ __all__ = [
     "resized",
     "token_limits",
 ]
+
+# Each takes a second apiece, because a graph is made for each.
+QUICK_COUNTS: Counts = {"text": (8, 28), "visual": (5, 17)}
 
 
 def curves(bundle: Bundle) -> tuple[Curve, ...]:

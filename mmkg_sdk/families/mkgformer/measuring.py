@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ...bundle import Bundle
 from ...registry import LINK_PREDICTION
-from ..measuring import Curve, Resized, Tokens
+from ..measuring import Counts, Curve, Resized, Tokens
 from ..token_counts import always_there as absence
 from ..token_counts import any_count as count_problem
 from ..token_counts import no_entity_encoder as encoder_work
@@ -18,6 +18,7 @@ from ..token_counts import two_runtimes as contenders
 from .config import MKGformerConfig
 
 __all__ = [
+    "QUICK_COUNTS",
     "absence",
     "contenders",
     "count_problem",
@@ -29,6 +30,9 @@ __all__ = [
     "resized",
     "token_limits",
 ]
+
+# Each takes a second apiece, because a graph is made for each.
+QUICK_COUNTS: Counts = {"text": (8, 32), "visual": (5, 17)}
 
 
 def curves(bundle: Bundle) -> tuple[Curve, ...]:

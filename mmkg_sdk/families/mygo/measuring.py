@@ -22,7 +22,7 @@ import numpy as np
 
 from ...bundle import Bundle
 from ..entity_batch import EntityBatch
-from ..measuring import KERNELS, PLAIN, TOKEN_TABLE, Contender, Curve, EncoderWork, Tokens
+from ..measuring import KERNELS, PLAIN, TOKEN_TABLE, Contender, Counts, Curve, EncoderWork, Tokens
 from ..token_counts import ONNXRUNTIME, TORCH, entity_counts
 from ..token_counts import any_count as count_problem
 from ..token_counts import not_resized as resized
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ...bundle.graph_specs import GraphSpec
 
 __all__ = [
+    "QUICK_COUNTS",
     "absence",
     "contenders",
     "count_problem",
@@ -48,6 +49,8 @@ __all__ = [
     "resized",
     "token_limits",
 ]
+
+QUICK_COUNTS: Counts = {"all": (4, 8, 18, 34, 66)}
 
 _CONTENDERS = (
     Contender("torch, plain", "torch", PLAIN, answers=False),

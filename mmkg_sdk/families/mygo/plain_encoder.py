@@ -32,9 +32,8 @@ class PlainEncoder(nn.Module):
 
 def read_plain_encoder(bundle: Bundle) -> tuple[PlainEncoder, GraphSpec]:
     """The module, and the signature that it has in common with the graph "entity_encoder"."""
-    modules = load_modules(
-        MyGOConfig.of(bundle.config), bundle.precision, load_file(bundle.path / "weights.safetensors")
-    )
+    config = MyGOConfig.of(bundle.config)
+    modules = load_modules(config, bundle.precision, load_file(bundle.path / "weights.safetensors"))
     encoder = modules["entity_encoder"]
     assert isinstance(encoder, EntityEncoder)
     return PlainEncoder(encoder), graph_specs(config)["entity_encoder"]
