@@ -246,8 +246,8 @@ def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) 
     found = linker.link_mentions([Mention(one.text, one.sentence, one.image) for one in chosen], k)
     lines = []
     for link, one in zip(found, chosen, strict=True):
-        picture = " (with a picture)" if one.image else ""
-        lines.append(f"{one.text!r} in {one.sentence!r}{picture}")
+        image = " (with an image)" if one.image else ""
+        lines.append(f"{one.text!r} in {one.sentence!r}{image}")
         for rank, (label, score) in enumerate(link, start=1):
             mark = "  <- the answer in the test split" if label == data.entities[one.entity] else ""
             lines.append(f"  {rank}. {label}  ({score:.2f}){mark}")

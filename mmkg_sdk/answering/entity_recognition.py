@@ -1,7 +1,7 @@
 """Tagger: sentences in, named entities out.
 
 One sentence, from words to answer: word pieces (the family's preparation) -> a tag for each, decided together by a CRF
-(the tag graph, with what the image graph made of the pictures) -> spans of words (entities.py).
+(the tag graph, with what the image graph made of the images) -> spans of words (entities.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..files.labels import Labels
 from ..modalities.words import Span, split_text
 from ..registry import ENTITY_RECOGNITION
 from .entities import Entity, SentenceEntities, tag_chunks
-from .sentences import Pictures, SentenceModel
+from .sentences import Images, SentenceModel
 
 __all__ = ["Tagger", "show_entities"]
 
@@ -39,7 +39,7 @@ class Tagger(SentenceModel):
         return self.bundle.labels["tags"]
 
     def tag(
-        self, sentences: str | Sequence[str | Sequence[str]], images: Sequence[Pictures] | None = None
+        self, sentences: str | Sequence[str | Sequence[str]], images: Sequence[Images] | None = None
     ) -> list[SentenceEntities]:
         """The entities of each sentence, in order.
 
@@ -48,11 +48,11 @@ class Tagger(SentenceModel):
                 punctuation around each word apart (`words.split_text`); pass words where the training data were split
                 otherwise. A sentence of more than `max_length - 2` word pieces is cut there, and the answer says how
                 many words were read.
-            images: for each sentence crops of its picture (`SentenceImages`), the whole picture (a Path; for models
+            images: for each sentence crops of its image (`SentenceImages`), the whole image (a Path; for models
                 that take it for a crop), or None. None: no sentence has one.
 
         Raises:
-            QueryError: no text, half of a surrogate pair, or a picture that cannot be read or is not looked at.
+            QueryError: no text, half of a surrogate pair, or an image that cannot be read or is not looked at.
             BackendError: a graph failed or gave NaN.
         """
         texts = [_words(sentence, place) for sentence, place in _placed(sentences)]
@@ -64,12 +64,12 @@ class Tagger(SentenceModel):
         ]
 
     def tag_words(
-        self, sentences: Sequence[Sequence[str]], images: Sequence[Pictures] | None = None, *, unreadable: str = "error"
+        self, sentences: Sequence[Sequence[str]], images: Sequence[Images] | None = None, *, unreadable: str = "error"
     ) -> tuple[Any, NDArray[np.int64]]:
         """The word pieces of sentences (the family's `TagInputs`), and their tags as `tag_tokens` gives them.
 
         Args:
-            unreadable: "error", or "none" to take a picture that cannot be read for none, with a warning.
+            unreadable: "error", or "none" to take an image that cannot be read for none, with a warning.
         """
         if unreadable not in ("error", "none"):
             raise QueryError(f"unreadable is {unreadable!r:.60}; expected 'error' or 'none'.")

@@ -1,7 +1,7 @@
 """Extractor: a sentence and two of its spans in, the relation between them out.
 
 One question, from words to answer: markers around the spans, word pieces (the family's preparation) -> scores of all
-relations (the relation graph, with what the image graph made of the pictures) -> `ExtractedRelation`.
+relations (the relation graph, with what the image graph made of the images) -> `ExtractedRelation`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..errors import QueryError
 from ..files.labels import Labels
 from ..modalities.words import Span, cut_text, find_span, trimmed
 from ..registry import RELATION_EXTRACTION
-from .sentences import Pictures, SentenceModel
+from .sentences import Images, SentenceModel
 
 __all__ = ["ExtractedRelation", "Extractor", "RelationMention", "show_relations"]
 
@@ -32,14 +32,14 @@ class RelationMention:
         head, tail: words that stand in the sentence exactly once; or (start, end), the first one counted from 0 and the
             one after the last: characters of a text, words of a list. Where the sentence does not go on after them
             the model sees no end of them, as in its training.
-        images: crops of the picture that goes with it (`SentenceImages`), the whole picture (a Path; for models that
+        images: crops of the image that goes with it (`SentenceImages`), the whole image (a Path; for models that
             take it for a crop), or None.
     """
 
     sentence: str | Sequence[str]
     head: str | Span
     tail: str | Span
-    images: Pictures = None
+    images: Images = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ class Extractor(SentenceModel):
         """The relation of each mention, in order.
 
         Raises:
-            QueryError: a span is not in the sentence, or so far behind that the model does not read it, or a picture
+            QueryError: a span is not in the sentence, or so far behind that the model does not read it, or an image
                 cannot be read or is not looked at.
             BackendError: a graph failed or gave NaN.
         """
@@ -119,7 +119,7 @@ class Extractor(SentenceModel):
         """What the model gives each relation before the softmax, float32 [mentions, relations]; higher is better.
 
         Args:
-            unreadable: "error", or "none" to take a picture that cannot be read for none, with a warning.
+            unreadable: "error", or "none" to take an image that cannot be read for none, with a warning.
         """
         if unreadable not in ("error", "none"):
             raise QueryError(f"unreadable is {unreadable!r:.60}; expected 'error' or 'none'.")

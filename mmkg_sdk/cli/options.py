@@ -32,7 +32,7 @@ def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--rcnn", type=_file, multiple=True, help="A small crop of it, as a detector finds it. Repeatable."
         ),
         click.option("--aux", type=_file, multiple=True, help="A crop of it that goes with the text. Repeatable."),
-        click.option("--image", type=_file, help="The whole picture, for models that take it for a crop."),
+        click.option("--image", type=_file, help="The whole image, for models that take it for a crop."),
     ):
         command = option(command)
     return command

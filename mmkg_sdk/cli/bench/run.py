@@ -50,7 +50,7 @@ def bench() -> None:
 @click.option(
     "--visual-tokens",
     callback=counts,
-    help="Tokens of a picture, class token included. MIMIC and MKGformer; default: 5,17,50,101,197, and its own.",
+    help="Tokens of an image, class token included. MIMIC and MKGformer; default: 5,17,50,101,197, and its own.",
 )
 @click.option(
     "--batch-sizes",
