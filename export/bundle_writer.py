@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -18,20 +18,43 @@ from mmkg_sdk.answering.opening import answerer_class
 from mmkg_sdk.answering.probes import probe_outputs
 from mmkg_sdk.backends import open_backend
 from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, Bundle, sha256_of
+from mmkg_sdk.bundle.config import FamilyConfig
 from mmkg_sdk.bundle.contents import PROBES
 from mmkg_sdk.bundle.manifest import manifest_contents
 from mmkg_sdk.bundle.tensors import read_tensors
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
+from mmkg_sdk.families import contract
 from mmkg_sdk.families.exported import DTYPES
 from mmkg_sdk.files.labels import write_labels
 from mmkg_sdk.files.tensors import write_tensors
-from mmkg_sdk.registry import family_part, task_module
+from mmkg_sdk.registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from mmkg_sdk.run import Run, RunData
 
+from . import entity_linking, entity_recognition, link_prediction, relation_extraction
 from .folder_swap import new_folder
 from .model_card import model_card
 from .onnx_graph import bake_input, link_weights, trace_graph
-from .parity import ParityReport
+from .parity import ParityCheck, ParityReport
+
+
+class TaskExport(Protocol):
+    """The file of a task."""
+
+    def bundle_data(self, run: Run, model: Any) -> RunData:
+        """Labels, tensors and files of the bundle; `model` is in float64."""
+        ...
+
+    def parity_checks(self, run: Run, model: Any, opened: Any) -> list[ParityCheck]:
+        """How far an opened bundle is from the model."""
+        ...
+
+
+_EXPORTS: dict[str, TaskExport] = {
+    LINK_PREDICTION: link_prediction,
+    ENTITY_LINKING: entity_linking,
+    RELATION_EXTRACTION: relation_extraction,
+    ENTITY_RECOGNITION: entity_recognition,
+}
 
 
 def export_bundle(
@@ -65,29 +88,28 @@ def export_bundle(
             raise missing_package(package, "train", "export")
     if not run.has_weights:
         raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume.")
-    config = family_part(run.family, "config").Config.from_json(run.config).in_precision(precision)
-    model = family_part(run.family, "model").build(config.to_json(), run.inputs)
-    family_part(run.family, "checkpoint").check_state(run.weights(), model.state_dict())
+    config = contract.config_part(run.family).Config.from_json(run.config).in_precision(precision)
+    model = contract.model_part(run.family).build(config.to_json(), run.inputs)
+    contract.checkpoint_part(run.family).check_state(run.weights(), model.state_dict())
     model.load_state_dict(run.weights())
     model = model.double().eval()
     from safetensors.numpy import save
 
-    task = task_module("export", model.config.task)
+    task = _EXPORTS[config.task]
     progress("encoding what the model knows, in float64")
     data = task.bundle_data(run, model)
     with new_folder(Path(out), overwrite=overwrite) as folder:
         _write_data(data, folder)
-        graphs = _write_graphs(run, model, precision, folder, progress)
+        graphs = _write_graphs(run, model, config, precision, folder, progress)
         progress("checking parity against float64 torch")
         manifest = _manifest(run, config.to_json(), precision, graphs)
         bundle = Bundle(folder, manifest, dict(data.labels), _stored_tensors(manifest, folder))
         try:
-            backend = open_backend(bundle, device="cpu")
-            backend.automatic = False  # compared are the graphs, and not what stands in for them
-            with answerer_class(bundle)(bundle, backend) as opened:
+            # Compared are the graphs, and not what stands in for them.
+            with answerer_class(bundle)(bundle, open_backend(bundle, device="cpu"), compiled=False) as opened:
                 checks = task.parity_checks(run, model, opened)
                 report = ParityReport(precision, opened.backend.name, tuple(checks))
-                (folder / PROBES).write_bytes(save(probe_outputs(opened.backend, graphs)))
+                (folder / PROBES).write_bytes(save(probe_outputs(opened.backend, bundle.graphs)))
         except BackendError as err:
             raise ExportError(f"the exported graphs do not run, so no bundle was written: {err}") from err
         if not report.passed:
@@ -119,14 +141,14 @@ def _stored_tensors(manifest: dict[str, Any], folder: Path) -> dict[str, dict[st
 
 
 def _write_graphs(
-    run: Run, model: Any, precision: str, folder: Path, progress: Callable[[str], None]
+    run: Run, model: Any, config: FamilyConfig, precision: str, folder: Path, progress: Callable[[str], None]
 ) -> dict[str, dict[str, Any]]:
     """weights.safetensors and the ONNX files; returns the signature of every graph."""
     import torch
     from safetensors.torch import save
 
-    parts = family_part(run.family, "graphs")
-    specs = parts.graph_specs(model.config)
+    parts = contract.graphs_part(run.family)
+    specs = parts.graph_specs(config)
     modules = parts.graph_modules(model, DTYPES[precision])
     weights = {
         f"{graph}.{name}": tensor.contiguous()
@@ -139,8 +161,9 @@ def _write_graphs(
         progress(f"tracing {graph}")
         onnx_model = trace_graph(modules[graph], spec)
         if spec.baked:
+            table = (len(run.labels["entities"]), contract.link_config(config).table_width)
             keys = {name: ("weights.safetensors", name) for name in modules[graph].state_dict()}
-            bake_input(onnx_model, "table", torch.empty((model.config.num_entities, model.config.table_width)))
+            bake_input(onnx_model, "table", torch.empty(table))
             keys["table"] = ("table.safetensors", "vectors")
         else:
             keys = {name: ("weights.safetensors", f"{graph}.{name}") for name in modules[graph].state_dict()}

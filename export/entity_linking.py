@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.answering.entity_linking import Linker
 from mmkg_sdk.evaluation.entity_linking import evaluate_linking
+from mmkg_sdk.families import contract
 from mmkg_sdk.files.tensors import scratch_array
-from mmkg_sdk.registry import family_part
 from mmkg_sdk.run import Run, RunData
 
 from .parity import ERROR_LIMITS, MRR_LIMITS, ParityCheck, misplaced, relative_error, root_mean_square
@@ -33,7 +33,7 @@ def bundle_data(run: Run, model: Any) -> RunData:
     Args:
         model: the torch model, eval mode; the pieces get its configuration's `entity_dtype`.
     """
-    scoring, count = family_part(run.family, "scoring"), len(run.labels["entities"])
+    scoring, count = contract.linking_scoring(run.family), len(run.labels["entities"])
     table: dict[str, NDArray[Any]] = {}
     start = 0
     for pieces in scoring.entity_pieces(model, run):
@@ -58,7 +58,7 @@ def parity_checks(run: Run, model: Any, opened: Linker) -> list[ParityCheck]:
     mentions = _sample(len(answers), MAX_MENTIONS)
     right = answers[mentions]
     entities = np.union1d(right, _sample(len(opened.entities), MAX_ENTITIES))
-    scoring = family_part(run.family, "scoring")
+    scoring = contract.linking_scoring(run.family)
     expected = scoring.reference_scores(model, run, split, mentions, entities)
     found = opened.score_pieces(
         opened.encode_tokens(*scoring.token_inputs(run, split, mentions)), [int(i) for i in entities]
@@ -69,7 +69,7 @@ def parity_checks(run: Run, model: Any, opened: Linker) -> list[ParityCheck]:
         )
         for unit, scores in found.items()
     ]
-    overall, ideal = (np.mean(list(scores.values()), axis=0) for scores in (found, expected))
+    overall, ideal = (np.mean(np.stack(list(scores)), axis=0) for scores in (found.values(), expected.values()))
     error = relative_error(overall, ideal)
     checks.append(ParityCheck("interaction", "largest score error / rms", error, limit))
     slack = limit * root_mean_square(ideal)

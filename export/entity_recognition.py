@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmkg_sdk.answering.entity_recognition import Tagger
-from mmkg_sdk.registry import family_part
+from mmkg_sdk.families import contract
 from mmkg_sdk.run import Run, RunData
 
 from .parity import ERROR_LIMITS, ParityCheck, relative_error, root_mean_square
@@ -32,26 +31,16 @@ def parity_checks(run: Run, model: Any, opened: Tagger) -> list[ParityCheck]:
     """
     split, rows = asked_sentences(run)
     texts, limit = texts_of(run, split, rows), ERROR_LIMITS[opened.bundle.precision]
-    scoring = family_part(run.family, "sentences.scoring")
+    scoring = contract.sentence_scoring(run.family)
     checks = []
-    for what, values in pictures(run, opened, split, rows):
+    for what, values in pictures(run, split, rows):
         best, expected = scoring.tag_scores_of(model, texts, values)
         tags, emissions = opened.tag_tokens(**texts, image_state=opened.encode_images(**values))
         error = relative_error(emissions, expected)
         checks.append(ParityCheck("tag_encoder", f"{what}: largest emission error / rms", error, limit))
-        behind = np.subtract(*(_path_scores(model, expected, path, texts["attention_mask"]) for path in (best, tags)))
-        slack = 2 * limit * root_mean_square(expected) * texts["attention_mask"].sum(axis=1)
+        mask = texts["attention_mask"]
+        behind = np.subtract(*(scoring.path_scores(model, expected, path, mask) for path in (best, tags)))
+        slack = 2 * limit * root_mean_square(expected) * mask.sum(axis=1)
         wrong = float((behind > slack).mean())
         checks.append(ParityCheck("tag_encoder", f"{what}: share of sentences with other tags", wrong, 0.0))
     return checks
-
-
-def _path_scores(
-    model: Any, emissions: NDArray[np.float64], tags: NDArray[np.int64], mask: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    import torch
-
-    with torch.inference_mode():
-        arrays = (torch.as_tensor(array) for array in (emissions, np.maximum(tags, 0), mask))
-        scores: NDArray[np.float64] = model.crf.path_score(*arrays).numpy()
-    return scores

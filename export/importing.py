@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.data.open import open_data
 from mmkg_sdk.errors import DataError, ExportError, missing_package
-from mmkg_sdk.registry import family_part
+from mmkg_sdk.families import contract
 from mmkg_sdk.run import Run
 
 
@@ -47,7 +47,7 @@ def import_checkpoint(
     except ModuleNotFoundError as err:
         raise missing_package("torch", "train", "import") from err
 
-    parts = family_part(family, "checkpoint")
+    parts = contract.checkpoint_part(family)
     if (data is None) == (inputs is None):
         raise ExportError("pass either a data set (--data) or an inputs file (--inputs with --config).")
     state = parts.read_checkpoint(Path(checkpoint))
@@ -60,14 +60,14 @@ def import_checkpoint(
         model_config = parts.config_from_checkpoint(state, **chosen)
     except (DataError, TypeError) as err:  # TypeError: an unknown setting
         raise ExportError(f"{checkpoint} and these settings make no model: {err}") from err
-    prepare = family_part(family, "inputs")
+    prepare = contract.inputs_part(family)
     if inputs is not None:
         contents = prepare.stored_data(_read_arrays(Path(inputs)), Path(inputs), model_config)
     else:
         assert data is not None
         contents = prepare.run_data(open_data(data), model_config)
     prepare.check_data(contents, model_config)
-    model = family_part(family, "model").build(model_config.to_json(), contents.tensors.get("inputs", {}))
+    model = contract.model_part(family).build(model_config.to_json(), contents.tensors.get("inputs", {}))
     parts.check_state(state, model.state_dict())
     run = Run.create(
         out,

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.evaluation.link_prediction import evaluate_link_prediction
+from mmkg_sdk.families import contract
 from mmkg_sdk.families.entity_batch import EntityBatch
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL, Queries
-from mmkg_sdk.registry import family_part
 from mmkg_sdk.run import Run, RunData
 
 from .parity import ERROR_LIMITS, MRR_LIMITS, ParityCheck, misplaced, relative_error, root_mean_square
@@ -34,13 +34,7 @@ def bundle_data(run: Run, model: Any) -> RunData:
     Args:
         model: the torch model in float64, eval mode.
     """
-    graphs = family_part(run.family, "graphs")
-    own: dict[str, dict[str, NDArray[Any]]]
-    if hasattr(graphs, "bundle_tensors"):
-        own = graphs.bundle_tensors(run, model)
-    else:
-        weights = graphs.encoder_weights(model)
-        own = {"inputs": run.inputs | {name: rows.detach().float().numpy() for name, rows in weights.items()}}
+    own = contract.link_graphs(run.family).bundle_tensors(run, model)
     table = {name: rows.astype(np.float32) for name, rows in _encoded(run, model).items()}
     return RunData(run.data_name, run.labels, {"table": table, "triples": run.tensors("triples"), **own})
 
@@ -49,7 +43,7 @@ def _encoded(run: Run, model: Any) -> dict[str, NDArray[np.float64]]:
     import torch
 
     with torch.inference_mode():
-        encoded = family_part(run.family, "graphs").encoded_entities(model)
+        encoded = contract.link_graphs(run.family).encoded_entities(model)
         return {name: rows.numpy() for name, rows in encoded.items()}
 
 
@@ -61,13 +55,14 @@ def parity_checks(run: Run, model: Any, opened: Model) -> list[ParityCheck]:
         opened: the exported bundle on a backend.
     """
     encoded = _encoded(run, model)
-    reference: Scorer = family_part(run.family, "model").scorer(model, run)
+    reference: Scorer = contract.link_scoring(run.family).scorer(model, run)
     limit = ERROR_LIMITS[opened.bundle.precision]
     checks = _encoder_checks(opened, encoded, limit)
-    if "image_encoder" in opened.bundle.graphs:
-        inputs, states = family_part(run.family, "graphs").image_encoder_case(run, model)
-        error = relative_error(opened.backend.run("image_encoder", inputs)["image_state"], states)
-        checks.append(ParityCheck("image_encoder", "image_state: largest error / rms", error, limit))
+    for graph, (inputs, outputs) in contract.link_graphs(run.family).graph_cases(run, model).items():
+        given = opened.run_graph(graph, inputs, outputs)
+        for name, wanted in outputs.items():
+            error = relative_error(given[name], wanted)
+            checks.append(ParityCheck(graph, f"{name}: largest error / rms", error, limit))
     triples = _sample(_asked_triples(opened), MAX_TRIPLES)
     for direction, side in ((TAIL, "tails"), (HEAD, "heads")):
         queries = Queries.for_triples(triples, direction)
@@ -79,7 +74,7 @@ def parity_checks(run: Run, model: Any, opened: Model) -> list[ParityCheck]:
         checks.append(ParityCheck("query_encoder", f"{side}: share of queries with another top {TOP}", wrong, 0.0))
         if "complete" in opened.bundle.graphs and opened.backend.name == "onnxruntime":
             checks += _complete_checks(opened, queries, expected, side, limit)
-    known, protocol = opened.bundle.known_triples, opened.bundle.config.protocol
+    known, protocol = opened.bundle.known_triples, contract.link_config(opened.bundle.config).protocol
     ranked = evaluate_link_prediction(opened.score_queries, triples, known, protocol)
     ideal = evaluate_link_prediction(reference, triples, known, protocol)
     change = abs(ranked.metrics()["mrr"] - ideal.metrics()["mrr"])
@@ -94,7 +89,8 @@ def _encoder_checks(model: Model, encoded: dict[str, NDArray[np.float64]], limit
     graphs = [graph for graph in model.bundle.graphs if graph.startswith("entity_encoder")]
     checks = []
     if graphs:
-        own = family_part(model.bundle.family, "runtime").bundle_entities(model.bundle)
+        own = contract.link_runtime(model.bundle.family).bundle_entities(model.bundle)
+        assert own is not None
         batch = EntityBatch(own.rows(chosen), own.token_count)
         for graph in graphs:
             found = model.encode_batch(batch, graph)

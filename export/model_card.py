@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from mmkg_sdk.bundle.config import read_config
 from mmkg_sdk.registry import (
     ENTITY_LINKING,
     ENTITY_RECOGNITION,
     FAMILIES,
     LINK_PREDICTION,
     RELATION_EXTRACTION,
-    family_part,
 )
 
 from .parity import ParityReport
@@ -38,7 +38,7 @@ first {max_length} word pieces, two of which stand around the sentence.""",
 def model_card(manifest: dict[str, Any], report: ParityReport) -> str:
     """The card as Markdown."""
     provenance, config = manifest["provenance"], manifest["config"]
-    task = family_part(manifest["family"], "config").Config.from_json(config).task
+    task = read_config(manifest["family"], config).task
     settings = "\n".join(f"| {name} | {value} |" for name, value in config.items())
     return f"""# {provenance["data"]} ({manifest["family"]}, {manifest["precision"]})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmkg_sdk.answering.relation_extraction import Extractor
-from mmkg_sdk.registry import family_part
+from mmkg_sdk.families import contract
 from mmkg_sdk.run import Run, RunData
 
 from .parity import ERROR_LIMITS, ParityCheck, relative_error, root_mean_square
@@ -28,9 +28,9 @@ def parity_checks(run: Run, model: Any, opened: Extractor) -> list[ParityCheck]:
     """
     split, rows = asked_sentences(run)
     texts, limit = texts_of(run, split, rows), ERROR_LIMITS[opened.bundle.precision]
-    scoring = family_part(run.family, "sentences.scoring")
+    scoring = contract.sentence_scoring(run.family)
     checks = []
-    for what, values in pictures(run, opened, split, rows):
+    for what, values in pictures(run, split, rows):
         expected = scoring.relation_scores_of(model, texts, values)
         found = opened.score_tokens(**texts, image_state=opened.encode_images(**values))
         error = relative_error(found, expected)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmkg_sdk.answering.sentences import SentenceModel
 from mmkg_sdk.errors import ExportError
-from mmkg_sdk.registry import family_part
+from mmkg_sdk.families import contract
 from mmkg_sdk.run import Run, RunData
 
 MAX_SENTENCES = 48
@@ -41,25 +39,13 @@ def texts_of(run: Run, split: str, rows: NDArray[np.int64]) -> dict[str, NDArray
     return {name: sentences[name][rows] for name in _TEXT}
 
 
-def pictures(
-    run: Run, opened: SentenceModel, split: str, rows: NDArray[np.int64]
-) -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
+def pictures(run: Run, split: str, rows: NDArray[np.int64]) -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
     """What the sentences are compared with: their own pictures, then random ones (a run may have none).
 
     Yields:
         what it is, and the inputs of the image graph.
     """
-    import torch
-
-    parts = family_part(run.family, "images")
-    config = opened.bundle.config
-    shown = torch.as_tensor(run.tensors(f"sentences-{split}")["image_rows"][rows])
-    groups = parts.image_groups(run.tensors("images")).images(shown)
-    empty = {
-        f"{name}_values": np.zeros((len(rows), 0, 3, *[getattr(config, f"{name}_image_size")] * 2), np.float32)
-        for name in ("aux", "rcnn")
-    }
-    own: dict[str, Any] = {f"{name}_values": getattr(groups, name).numpy() for name in parts.groups(config)}
-    yield "own pictures", empty | own
+    own = contract.sentence_scoring(run.family).image_inputs(run, split, rows)
+    yield "own pictures", own
     random = np.random.default_rng(0)
-    yield "random pictures", empty | {n: random.standard_normal(a.shape, np.float32) for n, a in own.items()}
+    yield "random pictures", {n: random.standard_normal(a.shape, np.float32) for n, a in own.items()}

@@ -19,14 +19,14 @@ from .answering.entities import Entity, SentenceEntities
 from .answering.entity_linking import Linker
 from .answering.entity_recognition import Tagger
 from .answering.link_prediction import Model
-from .answering.links import Link, Links, Mention
+from .answering.links import Link, Links
 from .answering.opening import load
 from .answering.predictions import Predictions, Ranking
 from .answering.relation_extraction import ExtractedRelation, Extractor, RelationMention
+from .data.mentions import Mention
 from .data.sentences import SentenceImages
 from .errors import BackendError, BundleError, DataError, ExportError, MmkgError, QueryError
-
-__version__ = "0.2.0"
+from .version import __version__
 
 __all__ = [
     "BackendError",
@@ -49,5 +49,6 @@ __all__ = [
     "SentenceEntities",
     "SentenceImages",
     "Tagger",
+    "__version__",
     "load",
 ]

@@ -7,29 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .answering.opening import load
 from .errors import DataError
-from .registry import LINK_PREDICTION, family_part, task_module
-
-if TYPE_CHECKING:
-    from .families.measuring import Counts
-
-# The embedded data that each family learns from, one task each.
-SOURCES = {
-    "mygo": ("atlas",),
-    "adamf_mat": ("atlas",),
-    "mimic": ("atlas-mentions",),
-    "mkgformer": ("atlas", "atlas-relations", "atlas-tags"),
-}
-# What each is measured at; those of MIMIC and MKGformer take a second apiece, because a graph is made for each.
-_TOKEN_COUNTS: dict[str, Counts] = {
-    "mygo": {"all": (4, 8, 18, 34, 66)},
-    "adamf_mat": {"all": (3,)},
-    "mimic": {"text": (8, 28), "visual": (5, 17)},
-    "mkgformer": {"text": (8, 32), "visual": (5, 17)},
-}
+from .evaluation.subjects import EVALUATIONS
+from .families import contract
+from .families.measuring import measuring
+from .registry import LINK_PREDICTION
 
 
 @dataclass(frozen=True)
@@ -72,7 +57,7 @@ def run_quickstart(
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise DataError(f"{folder} is not empty. Pass --overwrite, or another folder with --out.")
     check_plotting()
-    sources = SOURCES[family]
+    sources = contract.config_part(family).EMBEDDED_DATA
     # The tasks of a family share its encoders, so the first one is measured.
     return [
         _lesson(family, name, folder if len(sources) == 1 else folder / name, say, measured=not number)
@@ -90,18 +75,18 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], 
     folder.mkdir(parents=True, exist_ok=True)
     clock = _Clock(say)
     data = source
-    if _reads_tokens(family):
+    if contract.config_part(family).READS_TOKENS:
         with clock.stage("data", "Tokenising the atlas: a word-piece vocabulary and an image codebook learned from it"):
             data = _tokenized_atlas(folder / "data")
     with clock.stage("train", f"Training {family} on {source}"):
-        preset = source if source in family_part(family, "config").PRESETS else "atlas"
+        preset = source if source in contract.config_part(family).PRESETS else "atlas"
         run, _ = start_training(family, data, folder / "run", settings={}, preset=preset, overwrite=True)
     with clock.stage("export", "Exporting to ONNX and comparing with float64 torch"):
         report = export_bundle(run, folder / "bundle", overwrite=True, progress=say)
     with clock.stage("answer", "Answering the test questions"), load(folder / "bundle") as opened:
         task = opened.bundle.config.task
         held = None if task == LINK_PREDICTION else data
-        metrics = task_module("evaluation", task).evaluate_bundle(opened, "test", held).metrics()
+        metrics = EVALUATIONS[task].evaluate_bundle(opened, "test", held).metrics()
         answers = sample_answers(opened, open_data(data))
     throughput = ""
     if measured:
@@ -109,7 +94,7 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], 
             measured_rows = run_benchmark(
                 folder / "bundle",
                 folder / "bench",
-                _TOKEN_COUNTS[family],
+                measuring(family).QUICK_COUNTS,
                 modes=("single-stream", "throughput"),
                 seconds=0.2,
                 rounds=1,
@@ -117,11 +102,6 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], 
             )
             throughput = report_table(measured_rows)
     return Lesson(source, folder, metrics, str(report), answers, throughput, clock.seconds)
-
-
-def _reads_tokens(family: str) -> bool:
-    """Whether the family reads the atlas as tokens and features rather than as texts and images."""
-    return family in ("mygo", "adamf_mat")
 
 
 def _tokenized_atlas(folder: Path) -> str:

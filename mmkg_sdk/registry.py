@@ -33,8 +33,3 @@ def check_family(name: str) -> str:
 def family_part(name: str, part: str) -> ModuleType:
     """One file of a family, for example family_part("mygo", "model"); families/contract.py says what is in it."""
     return importlib.import_module(f".families.{check_family(name)}.{part}", __package__)
-
-
-def task_module(package: str, task: str) -> ModuleType:
-    """The module of a task in "evaluation" or "export"."""
-    return importlib.import_module(f".{package}.{task.replace('-', '_')}", __package__)

@@ -27,7 +27,7 @@ from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.data.mentions import LinkingData
 from mmkg_sdk.data.open import open_kind
 from mmkg_sdk.evaluation.entity_linking import evaluate_linking
-from mmkg_sdk.families.mimic.compiled import compiled_interaction
+from mmkg_sdk.families.mimic.compiled import absence
 from mmkg_sdk.families.mimic.config import MimicConfig
 from mmkg_sdk.run import Run
 
@@ -133,7 +133,7 @@ def _rank(folder: Path, data: LinkingData, device: str, threads: int, seconds: f
             if time.perf_counter() - began > seconds:
                 break
         spent = time.perf_counter() - began
-        backend, by_graph = linker.backend.name, compiled_interaction(bundle, linker.backend) is None
+        backend, by_graph = linker.backend.name, absence(bundle, linker.backend.device) is not None
     rate = scored / spent
     everything = len(data.test)
     return {

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mmkg_sdk.families.mkgformer.config import MKGformerConfig
     from mmkg_sdk.families.mkgformer.encoder import Images, Texts
     from mmkg_sdk.families.mkgformer.graphs import QueryEncoder
-    from mmkg_sdk.families.mkgformer.model import LinkPredictor
+    from mmkg_sdk.families.mkgformer.links.model import LinkPredictor
 
 # FB15k-237 (spec 6.2).
 NUM_ENTITIES, NUM_RELATIONS = 14951, 237

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.answering.entity_linking import Linker
-from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.families.mimic.compiled import CompiledInteraction, absence
@@ -108,7 +107,7 @@ def all_candidates(folder: Path, device: str, threads: int) -> dict[str, Any]:
 
 
 def _has_kernel(bundle: Bundle, device: str) -> bool:
-    return parse_device(device)[0] == "cpu" and absence(bundle) is None
+    return absence(bundle, device) is None
 
 
 def _graph(linker: Linker, pieces: dict[str, NDArray[np.float32]], chunk: int) -> Callable[[], NDArray[np.float32]]:

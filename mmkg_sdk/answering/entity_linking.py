@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from ..backends import Backend
 from ..bundle import Bundle
-from ..errors import BackendError, QueryError
-from ..families.mimic.compiled import compiled_interaction
+from ..data.mentions import Mention
+from ..errors import QueryError
+from ..families import contract
 from ..files.labels import Labels
 from ..ranking.exact import check_scores
-from ..registry import ENTITY_LINKING, family_part
+from ..registry import ENTITY_LINKING
 from .ids import Names, to_ids
-from .links import Link, Links, Mention
+from .links import Link, Links
 from .opened import Opened
 
 if TYPE_CHECKING:
@@ -55,10 +56,11 @@ class Linker(Opened):
 
     task = ENTITY_LINKING
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        super().__init__(bundle, backend)
-        self._runtime = family_part(bundle.family, "runtime")
-        self._compiled = compiled_interaction(bundle, backend)
+    def __init__(self, bundle: Bundle, backend: Backend, *, compiled: bool = False) -> None:
+        super().__init__(bundle, backend, compiled=compiled)
+        self._runtime = contract.linking_runtime(bundle.family)
+        self._config = contract.linking_config(bundle.config)
+        self._stand_in = self._runtime.stand_in(bundle, backend.device, backend.threads) if compiled else None
 
     @property
     def entities(self) -> Labels:
@@ -114,7 +116,7 @@ class Linker(Opened):
 
     def encode_mentions(self, mentions: Mention | Sequence[Mention], *, skip_unreadable: bool = False) -> Pieces:
         """What the units need of each mention, by name: float32 [mentions, ...]; for `score_pieces`."""
-        asked, config = _checked(mentions), self.bundle.config
+        asked, config = _checked(mentions), self._config
         input_ids, attention_mask = self._runtime.read_texts(config, self._tokenizer, asked)
         parts = []
         for start in range(0, len(asked), _ENCODED):
@@ -135,12 +137,12 @@ class Linker(Opened):
         Raises:
             QueryError: another shape, an id that the model does not have, NaN.
         """
-        ids, mask, pixels = _checked_tokens(self.bundle.config, input_ids, attention_mask, pixel_values)
+        ids, mask, pixels = _checked_tokens(self._config, input_ids, attention_mask, pixel_values)
         parts = []
         for start in range(0, len(pixels), _ENCODED):
             rows = slice(start, start + _ENCODED)
-            encoded = self._run("text_encoder", {"input_ids": ids[rows], "attention_mask": mask[rows]})
-            parts.append(self._run("mention_side", encoded | self._encode_images(pixels[rows])))
+            encoded = self.run_graph("text_encoder", {"input_ids": ids[rows], "attention_mask": mask[rows]}, ())
+            parts.append(self.run_graph("mention_side", encoded | self._encode_images(pixels[rows]), ()))
         return _joined(parts)
 
     def score_pieces(self, pieces: Mapping[str, NDArray[np.float32]], candidates: Names | None = None) -> Pieces:
@@ -169,14 +171,14 @@ class Linker(Opened):
     @cached_property
     def _no_image(self) -> Pieces:
         """What the image encoder gives for an image of zeros, which stands for none."""
-        size = self.bundle.config.image_size
-        return self._run("image_encoder", {"pixel_values": np.zeros((1, 3, size, size), np.float32)})
+        size = self._config.image_size
+        return self.run_graph("image_encoder", {"pixel_values": np.zeros((1, 3, size, size), np.float32)}, ())
 
     def _encode_images(self, pixels: NDArray[np.float32]) -> Pieces:
         shown = pixels.reshape(len(pixels), -1).any(axis=1)
         found = {name: np.repeat(array, len(pixels), axis=0) for name, array in self._no_image.items()}
         if shown.any():
-            for name, array in self._run("image_encoder", {"pixel_values": pixels[shown]}).items():
+            for name, array in self.run_graph("image_encoder", {"pixel_values": pixels[shown]}, ()).items():
                 found[name][shown] = array
         return found
 
@@ -198,16 +200,18 @@ class Linker(Opened):
     def _unit_scores(
         self, pieces: Mapping[str, NDArray[np.float32]], chosen: NDArray[np.int64] | None
     ) -> NDArray[np.float32]:
-        if self._compiled:
-            return self._compiled.scores(pieces, chosen)
+        if self._stand_in:
+            return self._stand_in.scores(pieces, chosen)
         table = self.bundle.encoded
         count = len(self.entities) if chosen is None else len(chosen)
         mentions = len(next(iter(pieces.values())))
         step = min(_CANDIDATES, max(1, PAIRS[self.backend.device.partition(":")[0]] // mentions))
         units = np.empty((len(self._runtime.UNITS), mentions, count), np.float32)
+        placed = {name: self.backend.place(piece) for name, piece in pieces.items()}  # once for all blocks of entities
         for start in range(0, count, step):
             rows: Any = slice(start, start + step) if chosen is None else chosen[start : start + step]
-            outputs = self._run("interaction", {**pieces, **{name: array[rows] for name, array in table.items()}})
+            inputs = {**placed, **{name: array[rows] for name, array in table.items()}}
+            outputs = self.run_graph("interaction", inputs, [f"{unit}_scores" for unit in self._runtime.UNITS])
             for row, unit in enumerate(self._runtime.UNITS):
                 units[row, :, start : start + step] = outputs[f"{unit}_scores"]
         return units
@@ -225,26 +229,6 @@ class Linker(Opened):
         ids = best if chosen is None else chosen[best]
         said = {name: unit[best] for name, unit in zip(self._runtime.UNITS, units, strict=True)} if explain else None
         return Link(mention, ids, scores[best], tuple(self.entities[i] for i in ids.tolist()), said)
-
-    def _run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> Pieces:
-        """Outputs of a graph, with the shapes of its signature and finite."""
-        spec = self.bundle.graphs[graph]
-        outputs = self.backend.run(graph, {t["name"]: inputs[t["name"]] for t in spec["inputs"]})
-        sizes = {t["shape"][0]: len(inputs[t["name"]]) for t in spec["inputs"]}  # each free axis comes first somewhere
-        for tensor in spec["outputs"]:
-            found = outputs.get(tensor["name"])
-            shape = tuple(sizes.get(size, size) for size in tensor["shape"])
-            if found is None or found.shape != shape or found.dtype != np.float32:
-                what = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
-                raise BackendError(
-                    f"{graph} gave {what} as {tensor['name']!r}, expected float32 {list(shape)}. Export again."
-                )
-            if not np.isfinite(found).all():
-                raise BackendError(
-                    f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
-                    "Export again with --precision fp32."
-                )
-        return outputs
 
 
 def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) -> str:
@@ -296,7 +280,7 @@ def _checked(mentions: Mention | Sequence[Mention]) -> Sequence[Mention]:
 
 
 def _checked_tokens(
-    config: Any, input_ids: Any, attention_mask: Any, pixel_values: Any
+    config: contract.LinkingConfig, input_ids: Any, attention_mask: Any, pixel_values: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     ids = _integers("input_ids", input_ids, config.text_length, config.vocabulary_size)
     mask = _integers("attention_mask", attention_mask, config.text_length, 2)

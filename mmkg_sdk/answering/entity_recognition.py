@@ -78,7 +78,7 @@ class Tagger(SentenceModel):
             raise QueryError(f"images is {images!r:.80}; expected None, or one for each of the {count} sentences.")
         places = [f"sentence {row} of {count}" for row in range(count)]
         shown = [self._seen(one, place) for one, place in zip(images or [None] * count, places, strict=True)]
-        pieces = self._runtime.tagging_texts(self.tokenizer, sentences, self.bundle.config)
+        pieces = self._runtime.tagging_texts(self.tokenizer, sentences, self._config)
         parts = [np.empty((0, self.max_length), np.int64)]
         for rows in self._chunks(count):
             states = self._image_states(shown[rows], places[rows], skip_unreadable=unreadable == "none")
@@ -113,7 +113,7 @@ class Tagger(SentenceModel):
         tags, emissions = [np.empty((0, shape[0]), np.int64)], [np.empty((0, *shape), np.float32)]
         for rows in self._chunks(len(states)):
             inputs = {name: array[rows] for name, array in texts.items()} | {"image_state": states[rows]}
-            found = self._run("tag_encoder", inputs, {"tags": shape[:1], "emissions": shape})
+            found = self.run_graph("tag_encoder", inputs, ["tags", "emissions"])
             inside = inputs["attention_mask"] == 1
             if not (((found["tags"] >= 0) == inside).all() and found["tags"].max(initial=-1) < shape[1]):
                 raise BackendError("tag_encoder gave a tag that there is not. Export the bundle again.")

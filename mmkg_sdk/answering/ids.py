@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import QueryError
+from ..families.entity_batch import host_array
 from ..files.labels import Labels
 
 # One label or id, or a sequence or array of them.
@@ -47,20 +48,6 @@ def aligned_ids(*columns: tuple[str, Names, Labels]) -> list[NDArray[np.int64]]:
         raise QueryError(f"{found}; expected equally many, or a single one to pair with all.")
     length = max(lengths, default=1)
     return [np.repeat(array, length) if len(array) != length else array for array in arrays]
-
-
-def host_array(values: Any) -> Any:
-    """A torch tensor, on any device, as an array; anything else as it is.
-
-    Raises:
-        QueryError: a tensor that numpy cannot hold (sparse, quantised, bfloat16).
-    """
-    if not hasattr(values, "detach"):
-        return values
-    try:
-        return values.detach().cpu().numpy()
-    except (TypeError, RuntimeError) as err:
-        raise QueryError(f"a tensor of type {values.dtype} has no array form ({err}); pass a numpy array.") from err
 
 
 def _is_single(names: Names) -> bool:

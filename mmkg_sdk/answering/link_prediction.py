@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 from ..backends import Backend
 from ..backends.tables import TableRanking, rank_table
 from ..bundle import Bundle
-from ..errors import BackendError, DataError, QueryError
+from ..errors import DataError, QueryError
+from ..families import contract
 from ..families.entity_batch import EntityBatch
-from ..families.mygo.compiled_encoder import TOKEN_TABLE_GRAPH, compiled_encoder
-from ..families.mygo.compiled_query import compiled_query
 from ..families.query_batches import QUERY_CHUNK
 from ..files.labels import Labels
 from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores
 from ..ranking.known_triples import HEAD, TAIL, AnswerLists, Queries
 from ..ranking.scores import CandidateScore
-from ..registry import LINK_PREDICTION, family_part
+from ..registry import LINK_PREDICTION
 from .ids import Names, aligned_ids, to_ids
 from .opened import Opened, reopened
 from .predictions import Predictions
@@ -50,9 +49,10 @@ class _Entities:
 
     @classmethod
     def of(
-        cls, labels: Labels, encoded: dict[str, NDArray[np.float32]], score: CandidateScore, threads: int | None
+        cls, labels: Labels, encoded: dict[str, NDArray[np.float32]], score: CandidateScore, backend: Backend
     ) -> _Entities:
-        return cls(labels, encoded, rank_table(encoded["vectors"], score, threads))
+        ranking = rank_table(encoded["vectors"], score, device=backend.device, threads=backend.threads)
+        return cls(labels, encoded, ranking)
 
     @property
     def table(self) -> NDArray[np.float32]:
@@ -70,14 +70,15 @@ class Model(Opened):
 
     task = LINK_PREDICTION
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        self._compiled_encoder = compiled_encoder(bundle, backend)
-        self._compiled_query = compiled_query(bundle, backend)
-        super().__init__(bundle, backend, prepared=self._compiled_query is None)
+    def __init__(self, bundle: Bundle, backend: Backend, *, compiled: bool = False) -> None:
+        self._runtime = contract.link_runtime(bundle.family)
+        self._stand_ins = contract.LinkStandIns()
+        if compiled:
+            self._stand_ins = self._runtime.stand_ins(bundle, backend.device, backend.threads)
+        super().__init__(bundle, backend, compiled=compiled)
         self.relations = bundle.relations
-        self._score = bundle.config.candidate_score
-        self._runtime = family_part(bundle.family, "runtime")
-        self._entities = _Entities.of(bundle.entities, bundle.encoded, self._score, backend.threads)
+        self._score = contract.link_config(bundle.config).candidate_score
+        self._entities = _Entities.of(bundle.entities, bundle.encoded, self._score, backend)
         self._lock = threading.Lock()
 
     @property
@@ -155,12 +156,11 @@ class Model(Opened):
     def query_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """What the entities of the table are scored against, float32 [batch, width]."""
         table = self.table
-        if self._compiled_query is not None:
-            return self._compiled_query.query_vectors(table, queries)
+        if self._stand_ins.query is not None:
+            return self._stand_ins.query.query_vectors(table, queries)
         vectors = np.empty((len(queries), table.shape[1]), dtype=np.float32)
         for rows, inputs in self._runtime.query_batches(self.bundle, table, queries):
-            part = vectors[rows]
-            vectors[rows] = self._run("query_encoder", inputs, {"queries": table.shape[1]}, len(part))["queries"]
+            vectors[rows] = self.run_graph("query_encoder", inputs, ["queries"])["queries"]
         return vectors
 
     def score_queries(self, queries: Queries) -> NDArray[np.float32]:
@@ -209,16 +209,16 @@ class Model(Opened):
     def encode_batch(self, batch: EntityBatch, graph: str | None = None) -> dict[str, NDArray[np.float32]]:
         """All outputs of one of the encoder graphs; None takes the fastest way to them that this model has.
 
-        That is the compiled encoder (compiled_encoder.py), the token-table graph or the one that every bundle has.
+        That is what the family has in place of a graph, or the fastest of its graphs.
         """
-        if graph is None and self._compiled_encoder is not None:
-            return self._compiled_encoder.encode(batch)
+        if graph is None and self._stand_ins.encoder is not None:
+            return self._stand_ins.encoder.encode(batch)
         if graph is None:
-            graph = TOKEN_TABLE_GRAPH if TOKEN_TABLE_GRAPH in self.bundle.graphs else "entity_encoder"
+            graph = self._runtime.encoder_graph(self.bundle)
         chunk = min(4096, max(1, ENTITY_CHUNK_TOKENS // batch.token_count))
         widths = {name: array.shape[1] for name, array in self._entities.encoded.items()}
         parts = [
-            self._run(graph, batch.rows(slice(start, start + chunk)), widths, min(chunk, len(batch) - start))
+            self.run_graph(graph, batch.rows(slice(start, start + chunk)), widths)
             for start in range(0, len(batch), chunk)
         ]
         empty = {name: np.empty((0, width), np.float32) for name, width in widths.items()}
@@ -271,7 +271,7 @@ class Model(Opened):
         """Free the backend. Later calls raise BackendError."""
         super().close()
         # What is left are the graphs, and their backend is closed.
-        self._compiled_encoder = self._compiled_query = None
+        self._stand_ins = contract.LinkStandIns()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Beside what every opened bundle sends to another process: the entities that were added here.
@@ -294,43 +294,18 @@ class Model(Opened):
         except DataError as err:
             raise QueryError(str(err)) from err
         grown = {name: np.concatenate([array, encoded[name]]) for name, array in before.encoded.items()}
-        self._entities = _Entities.of(longer, grown, self._score, self.backend.threads)
+        self._entities = _Entities.of(longer, grown, self._score, self.backend)
 
     def _entity_batch(self, modalities: dict[str, Any]) -> EntityBatch:
-        check = getattr(self._runtime, "entity_batch", None)
-        if check is None:
-            raise QueryError(
-                f"the entities of {self.bundle.family} are part of its vocabulary; a new one needs training."
-            )
+        check = self._runtime.entity_batch
         try:
             inspect.signature(check).bind(self.bundle, **modalities)
         except TypeError as err:
             raise QueryError(f"{self.bundle.family} encodes entities from other arguments: {err}.") from err
-        batch: EntityBatch = check(self.bundle, **modalities)
-        return batch
+        return check(self.bundle, **modalities)
 
-    def _run(
-        self, graph: str, inputs: dict[str, NDArray[Any]], widths: dict[str, int], rows: int
-    ) -> dict[str, NDArray[np.float32]]:
-        """Outputs of a graph, float32 [rows, width] each, with finite values.
-
-        Args:
-            widths: name -> width of the outputs that are expected.
-        """
-        outputs = self.backend.run(graph, inputs)
-        for name, width in widths.items():
-            found = outputs.get(name)
-            if found is None or found.shape != (rows, width) or found.dtype != np.float32:
-                what = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
-                raise BackendError(
-                    f"{graph} gave {what} as {name!r}, expected float32 {[rows, width]}. Export the bundle again."
-                )
-            if not np.isfinite(found).all():
-                raise BackendError(
-                    f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
-                    "Export again with --precision fp32."
-                )
-        return outputs
+    def _needs_first_graph(self) -> bool:
+        return self._stand_ins.query is None
 
     def _predict(self, queries: Queries, k: int, filter_known: bool, candidates: Names | None) -> Predictions:
         entities = self._entities

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from ..backends import Backend, open_backend
+import numpy as np
+from numpy.typing import NDArray
+
+from ..backends import AnyArray, Backend, open_backend
 from ..bundle import Bundle
-from ..errors import BundleError
+from ..errors import BackendError, BundleError
 
 
 class Opened:
@@ -18,15 +22,17 @@ class Opened:
         task: what bundles of this class do, as registry.py names it.
 
     Args:
-        prepared: the first graph is loaded now; others when they are run.
+        compiled: compiled kernels do the work of graphs where there are some for the backend's device. So it is where
+            nobody asked for a backend by name.
     """
 
     task: ClassVar[str]
 
-    def __init__(self, bundle: Bundle, backend: Backend, *, prepared: bool = True) -> None:
+    def __init__(self, bundle: Bundle, backend: Backend, *, compiled: bool = False) -> None:
         self.bundle = bundle
         self.backend = backend
-        if prepared:
+        self.compiled = compiled
+        if self._needs_first_graph():
             backend.prepare(bundle.contents.graphs[0])
 
     @classmethod
@@ -42,7 +48,38 @@ class Opened:
                 f"{bundle.path} is for {bundle.config.task}; {cls.__name__} needs a bundle for {cls.task}. "
                 "`mmkg_sdk.load` opens any bundle."
             )
-        return cls(bundle, open_backend(bundle, backend, device, threads))
+        return cls(bundle, open_backend(bundle, backend, device, threads), compiled=backend == "auto")
+
+    def run_graph(self, graph: str, inputs: Mapping[str, AnyArray], needed: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """Outputs of a graph of the bundle by name: those of its signature, float ones without NaN and infinity.
+
+        Args:
+            inputs: what the signature names, on the host or placed by the backend; more is passed over.
+            needed: outputs that the signature must have.
+
+        Raises:
+            BackendError: the graph failed, or gave something else.
+        """
+        spec = self.bundle.graphs[graph]
+        outputs = self.backend.run(graph, {tensor.name: inputs[tensor.name] for tensor in spec.exported_inputs})
+        shapes = spec.output_shapes({name: array.shape for name, array in inputs.items()})
+        for name in {*needed, *shapes}:
+            found = outputs.get(name)
+            dtype, shape = shapes.get(name, ("float32", None))
+            if found is None or found.shape != shape or found.dtype != dtype:
+                what = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
+                wanted = dtype if shape is None else f"{dtype} {list(shape)}"
+                raise BackendError(f"{graph} gave {what} as {name!r}, expected {wanted}. Export the bundle again.")
+            if found.dtype.kind == "f" and not np.isfinite(found).all():
+                raise BackendError(
+                    f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
+                    "Export again with --precision fp32."
+                )
+        return outputs
+
+    def _needs_first_graph(self) -> bool:
+        """Whether the first graph is loaded now, so that its errors come now; others are when they are run."""
+        return True
 
     def close(self) -> None:
         """Free the backend. Later calls raise BackendError."""
@@ -59,7 +96,7 @@ class Opened:
     def __reduce__(self) -> tuple[Any, ...]:
         # Sessions and memory maps cannot travel to another process; the path can.
         backend = self.backend
-        name = "auto" if backend.automatic else backend.name
+        name = "auto" if self.compiled else backend.name
         return reopened, (type(self), self.bundle.path.absolute(), name, backend.device, backend.threads)
 
 

@@ -38,7 +38,8 @@ def load(path: str | Path, backend: str = "auto", device: str = "auto", *, threa
         BackendError: what was asked for is not there; nothing is replaced silently.
     """
     bundle = Bundle.open(path)
-    return answerer_class(bundle)(bundle, open_backend(bundle, backend, device, threads))
+    opened = open_backend(bundle, backend, device, threads)
+    return answerer_class(bundle)(bundle, opened, compiled=backend == "auto")
 
 
 def answerer_class(bundle: Bundle) -> type[Answerer]:

@@ -10,23 +10,24 @@ from numpy.typing import NDArray
 
 from ..backends import Backend
 from ..bundle.contents import PROBES
+from ..bundle.graph_specs import GraphSpec
 from ..errors import BundleError
 
 # Of every free axis, where its range allows it.
 _SIZE = 2
 
 
-def probe_outputs(backend: Backend, graphs: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+def probe_outputs(backend: Backend, graphs: Mapping[str, GraphSpec]) -> dict[str, NDArray[np.float32]]:
     """What every graph gives for its probe: GRAPH.OUTPUT -> float32; outputs of whole numbers are left out.
 
     Args:
         graphs: signatures by name, as `Bundle.graphs`; those that the backend does not have are left out.
     """
     found = {}
-    for graph, signature in graphs.items():
+    for graph, spec in graphs.items():
         if graph == "complete" and backend.name == "torch":
             continue  # made of the others; the torch backend does not carry it
-        for name, values in backend.run(graph, _probe(signature)).items():
+        for name, values in backend.run(graph, _probe(spec)).items():
             if values.dtype.kind == "f":
                 found[f"{graph}.{name}"] = values.astype(np.float32)
     return found
@@ -50,17 +51,16 @@ def probe_differences(
     return differences
 
 
-def _probe(signature: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def _probe(spec: GraphSpec) -> dict[str, NDArray[Any]]:
     """Noise for numbers, id 0 for whole numbers, nothing masked: valid whatever the graph's tables hold."""
     random = np.random.default_rng(0)
-    sizes = {axis: min(max(_SIZE, least), most) for axis, (least, _, most) in signature["axes"].items()}
     inputs: dict[str, NDArray[Any]] = {}
-    for tensor in signature["inputs"]:
-        shape = [sizes[size] if isinstance(size, str) else size for size in tensor["shape"]]
-        if tensor["dtype"].startswith("float"):
-            inputs[tensor["name"]] = random.standard_normal(shape).astype(tensor["dtype"])
-        elif tensor["name"].endswith("attention_mask"):
-            inputs[tensor["name"]] = np.ones(shape, tensor["dtype"])
+    for tensor in spec.exported_inputs:
+        shape = [axis if isinstance(axis, int) else min(max(_SIZE, axis.min), axis.max) for axis in tensor.shape]
+        if tensor.dtype.startswith("float"):
+            inputs[tensor.name] = random.standard_normal(shape).astype(tensor.dtype)
+        elif tensor.name.endswith("attention_mask"):
+            inputs[tensor.name] = np.ones(shape, tensor.dtype)
         else:
-            inputs[tensor["name"]] = np.zeros(shape, tensor["dtype"])
+            inputs[tensor.name] = np.zeros(shape, tensor.dtype)
     return inputs

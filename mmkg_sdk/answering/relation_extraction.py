@@ -127,7 +127,7 @@ class Extractor(SentenceModel):
         places = _places(asked)
         spans = [_words_and_spans(mention, place) for mention, place in zip(asked, places, strict=True)]
         shown = [self._seen(mention.images, place) for mention, place in zip(asked, places, strict=True)]
-        texts = self._runtime.relation_texts(self.tokenizer, spans, self.bundle.config)
+        texts = self._runtime.relation_texts(self.tokenizer, spans, self._config)
         parts = [np.empty((0, len(self.relations)), np.float32)]
         for rows in self._chunks(len(asked)):
             states = self._image_states(shown[rows], places[rows], skip_unreadable=unreadable == "none")
@@ -157,11 +157,11 @@ class Extractor(SentenceModel):
             {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         )
         states = self._checked_states(image_state, len(texts["input_ids"]))
-        texts["marker_positions"] = self._runtime.marker_positions(texts["input_ids"], self.bundle.config)
+        texts["marker_positions"] = self._runtime.marker_positions(texts["input_ids"], self._config)
         parts = [np.empty((0, len(self.relations)), np.float32)]
         for rows in self._chunks(len(states)):
             inputs = {name: array[rows] for name, array in texts.items()} | {"image_state": states[rows]}
-            parts.append(self._run("relation_encoder", inputs, {"scores": (len(self.relations),)})["scores"])
+            parts.append(self.run_graph("relation_encoder", inputs, ["scores"])["scores"])
         return np.concatenate(parts)
 
     def __repr__(self) -> str:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ..backends import Backend
 from ..bundle import Bundle
 from ..data.sentences import SentenceImages
-from ..errors import BackendError, DataError, QueryError
+from ..errors import DataError, QueryError
+from ..families import contract
 from .opened import Opened
 
 if TYPE_CHECKING:
@@ -36,23 +37,21 @@ _TEXT = ("input_ids", "attention_mask", "token_type_ids")
 class SentenceModel(Opened):
     """A bundle that reads sentences with their pictures, opened on one backend. Safe to call from several threads."""
 
-    def __init__(self, bundle: Bundle, backend: Backend) -> None:
-        from ..registry import family_part
-
-        super().__init__(bundle, backend)
-        self._runtime = family_part(bundle.family, "sentences.runtime")
+    def __init__(self, bundle: Bundle, backend: Backend, *, compiled: bool = False) -> None:
+        super().__init__(bundle, backend, compiled=compiled)
+        self._runtime = contract.sentence_runtime(bundle.family)
+        self._config = contract.sentence_config(bundle.config)
         self._states: OrderedDict[Any, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
     def max_length(self) -> int:
         """Word pieces of the longest sentence, two of them around it."""
-        return int(self.bundle.config.max_length)
+        return self._config.max_length
 
     def seen_images(self, images: SentenceImages) -> SentenceImages:
         """What this model looks at of the pictures of a post; all else it ignores."""
-        seen: SentenceImages = self._runtime.seen_images(images, self.bundle.config)
-        return seen
+        return self._runtime.seen_images(images, self._config)
 
     def encode_images(self, aux_values: NDArray[np.float32], rcnn_values: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the model knows of pictures before it sees a text, float32 [n, visual tokens, width].
@@ -65,10 +64,13 @@ class SentenceModel(Opened):
             QueryError: another shape or dtype, NaN.
         """
         given = {"aux_values": np.asarray(aux_values), "rcnn_values": np.asarray(rcnn_values)}
-        config, count = self.bundle.config, len(np.atleast_1d(given["aux_values"]))
-        for group in ("aux", "rcnn"):
-            array, size = given[f"{group}_values"], getattr(config, f"{group}_image_size")
-            expected = (count, getattr(config, f"num_{group}_images") or 0, 3, size, size)
+        config, count = self._config, len(np.atleast_1d(given["aux_values"]))
+        groups = {
+            "aux": (config.num_aux_images or 0, config.aux_image_size),
+            "rcnn": (config.num_rcnn_images or 0, config.rcnn_image_size),
+        }
+        for group, (images, size) in groups.items():
+            array, expected = given[f"{group}_values"], (count, images, 3, size, size)
             if array.shape != expected or array.dtype.kind != "f" or not np.isfinite(array).all():
                 raise QueryError(
                     f"{group}_values is {array.dtype} {list(array.shape)}; expected float32 {list(expected)} without "
@@ -76,9 +78,7 @@ class SentenceModel(Opened):
                 )
         state = (config.visual_tokens, config.hidden_dim)
         parts = [
-            self._run(
-                "image_encoder", {n: a[rows].astype(np.float32) for n, a in given.items()}, {"image_state": state}
-            )
+            self.run_graph("image_encoder", {n: a[rows].astype(np.float32) for n, a in given.items()}, ["image_state"])
             for rows in self._chunks(count)
         ]
         return np.concatenate([np.empty((0, *state), np.float32), *(part["image_state"] for part in parts)])
@@ -96,8 +96,7 @@ class SentenceModel(Opened):
         Raises:
             QueryError: the bundle was made of token ids and has none.
         """
-        tokenizer: Tokenizer = self._runtime.open_tokenizer(self.bundle)
-        return tokenizer
+        return self._runtime.open_tokenizer(self.bundle)
 
     def _seen(self, given: Any, place: str) -> SentenceImages:
         """What the model sees of what a caller gives.
@@ -113,7 +112,7 @@ class SentenceModel(Opened):
             raise QueryError(
                 f"{place}: the pictures are {given!r:.80}; expected a Path, SentenceImages of Paths, or None."
             )
-        if images.main and not (images.aux or images.rcnn or self.bundle.config.whole_as_crop):
+        if images.main and not (images.aux or images.rcnn or self._config.whole_as_crop):
             raise QueryError(
                 f"{place}: this model does not look at whole pictures such as {images.main.name!r:.80}, only at crops "
                 "of them. Pass SentenceImages(aux=..., rcnn=...), or no picture."
@@ -137,7 +136,7 @@ class SentenceModel(Opened):
                 if key in self._states:
                     self._states.move_to_end(key)
                     return self._states[key]
-            crops = self._runtime.read_crops(seen, self.bundle.config, skip_unreadable=skip_unreadable)
+            crops = self._runtime.read_crops(seen, self._config, skip_unreadable=skip_unreadable)
         except DataError as err:
             raise QueryError(f"{place}: {err} Pass another picture, or none.") from err
         state = self.encode_images(**crops)
@@ -149,7 +148,7 @@ class SentenceModel(Opened):
 
     @cached_property
     def _no_images(self) -> NDArray[np.float32]:
-        return self.encode_images(**self._runtime.read_crops(SentenceImages(), self.bundle.config))
+        return self.encode_images(**self._runtime.read_crops(SentenceImages(), self._config))
 
     def _checked_texts(self, texts: Mapping[str, Any]) -> Arrays:
         """The inputs of every question, int64 [n, max_length] each.
@@ -157,7 +156,7 @@ class SentenceModel(Opened):
         Raises:
             QueryError: another shape or dtype, or an id that the model does not have.
         """
-        config = self.bundle.config
+        config = self._config
         limits = {"input_ids": config.vocabulary_size, "attention_mask": 2, "token_type_ids": config.num_token_types}
         found: Arrays = {}
         for name in _TEXT:
@@ -178,7 +177,7 @@ class SentenceModel(Opened):
 
     def _checked_states(self, image_state: Any, count: int) -> NDArray[np.float32]:
         """What `encode_images` gave, for so many questions."""
-        states, config = np.asarray(image_state), self.bundle.config
+        states, config = np.asarray(image_state), self._config
         expected = (count, config.visual_tokens, config.hidden_dim)
         if states.shape != expected or states.dtype != np.float32:
             raise QueryError(f"image_state is {states.dtype} {list(states.shape)}; expected float32 {list(expected)}.")
@@ -186,26 +185,10 @@ class SentenceModel(Opened):
 
     def _chunks(self, count: int) -> Iterator[slice]:
         """The rows that go into one run of a graph each."""
-        config = self.bundle.config
+        config = self._config
         step = min(_MAX_BATCH, max(1, _CHUNK_TOKENS // (config.max_length + config.visual_tokens)))
         for start in range(0, count, step):
             yield slice(start, min(start + step, count))
-
-    def _run(self, graph: str, inputs: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
-        """Outputs of a graph by name, [rows, *shape] each; float32 ones are finite, others int64."""
-        rows = len(next(iter(inputs.values())))
-        outputs = self.backend.run(graph, inputs)
-        for name, shape in shapes.items():
-            found = outputs.get(name)
-            if found is None or found.shape != (rows, *shape) or found.dtype not in (np.float32, np.int64):
-                what = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
-                raise BackendError(f"{graph} gave {what} as {name!r}, expected {[rows, *shape]}. Export again.")
-            if not np.isfinite(found).all():
-                raise BackendError(
-                    f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
-                    "Export again with --precision fp32."
-                )
-        return outputs
 
 
 def _identity(path: Path) -> tuple[str, int, int]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ..bundle.contents import PROBES
 from ..errors import BundleError
+from ..families import contract
 from ..families.entity_batch import EntityBatch
-from ..registry import family_part
 from .link_prediction import Model
 from .opening import load
 from .probes import probe_differences, probe_outputs
@@ -64,7 +64,8 @@ def _encoder_differences(model: Model) -> dict[str, float]:
     if not graphs:
         return {}
     chosen = np.unique(np.linspace(0, len(model.table) - 1, min(_ROWS, len(model.table))).astype(np.int64))
-    own = family_part(model.bundle.family, "runtime").bundle_entities(model.bundle)
+    own = contract.link_runtime(model.bundle.family).bundle_entities(model.bundle)
+    assert own is not None  # who has an encoder has what it was fed
     batch = EntityBatch(own.rows(chosen), own.token_count)
     scale = float(np.sqrt(np.mean(np.square(model.table, dtype=np.float64)))) or 1.0
     return {

@@ -1,38 +1,98 @@
 """Backends: what runs the graphs of a bundle on one device.
 
-auto         ONNX Runtime where it is installed and can run the bundle's precision, else torch
+auto         the first of those below that can run the bundle's precision on the device
 onnxruntime  the exported graphs, on the CPU or with the CUDA provider
 torch        the same modules that were exported, on any torch device
 
-With "auto" on the CPU, compiled kernels do the work of graphs where they can: MyGO's questions and entities, and
-MIMIC's pairs (compiled_query.py, compiled_encoder.py, compiled_interaction.py). A graph is loaded only if it is run
-after all; a backend that is named runs the graphs. Rankings are no graph: the compiled kernels do them on any backend
-(table_ranking.py).
+With "auto", compiled kernels do the work of graphs where a family has some for the device (`stand_ins` in its
+runtime.py); a graph is loaded only if it is run after all. A backend that is named runs the graphs. Rankings are no
+graph: see tables.py.
+
+To add a backend: a subclass of `Backend` in a file of its own, and a line in BACKENDS.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
 from ..errors import BackendError
 
-BACKENDS = ("onnxruntime", "torch")
+# Name -> module here and class in it, in the order in which "auto" asks.
+BACKENDS = {"onnxruntime": ("onnxruntime", "OnnxRuntimeBackend"), "torch": ("torch", "TorchBackend")}
 
 
-class Backend(Protocol):
-    """The graphs of one bundle on one device; safe to call from several threads."""
+class DeviceArray(Protocol):
+    """An array on a backend's device. torch, CuPy and others read it where it lies: `torch.from_dlpack(array)`."""
 
-    name: str
-    device: str
-    threads: int | None
-    # Nobody asked for this backend by name, so compiled kernels may do a graph's work (compiled_graph.py).
-    automatic: bool
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def numpy(self) -> NDArray[Any]:
+        """The array on the host; a copy unless the device is the CPU."""
+        ...
+
+    def __dlpack__(self) -> Any: ...
+
+    def __dlpack_device__(self) -> Any: ...
+
+
+# What a graph takes: from the host, or placed on the backend's device before.
+AnyArray = NDArray[Any] | DeviceArray
+
+
+class Backend(ABC):
+    """The graphs of one bundle on one device; safe to call from several threads. Use `open_backend`.
+
+    A graph is opened when it is first prepared or run. All of them must come from the weights that lay in the bundle's
+    folder when the backend was opened, and from the process that opened it.
+
+    Attributes:
+        device: "cpu", "cuda" or "cuda:N".
+        threads: on the CPU; None leaves the number to the library.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, bundle: Bundle, device: str, threads: int | None) -> None:
+        self.device = device
+        self.threads = threads
+        self._bundle = bundle
+        self._process = os.getpid()
+        self._weights = weights_identity(bundle)
+        self._opened: dict[str, Any] | None = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    @abstractmethod
+    def device_for(cls, device: str) -> str | None:
+        """The device that this backend would take for "auto", "cpu", "cuda" or "cuda:N"; None if it has none such.
+
+        Raises:
+            BackendError: the package is not installed or does not load.
+        """
+
+    @classmethod
+    @abstractmethod
+    def has_precision(cls, precision: str, device: str) -> bool:
+        """Whether it multiplies weights in this precision on a device."""
+
+    @classmethod
+    @abstractmethod
+    def open(cls, bundle: Bundle, device: str, threads: int | None) -> Self:
+        """Check that package and device are there.
+
+        Raises:
+            BackendError: they are not.
+        """
 
     def prepare(self, graph: str) -> None:
         """Load a graph now rather than when it is first run, so that its errors come now.
@@ -40,15 +100,52 @@ class Backend(Protocol):
         Raises:
             BackendError: the precision has no kernels, or the graph does not load.
         """
-        ...
+        self._graph(graph)
 
-    def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """Outputs by name. Inputs have the names, dtypes and shapes of the graph's spec."""
-        ...
+    def run(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, NDArray[Any]]:
+        """Outputs by name, on the host. Inputs have the names, dtypes and shapes of the graph's spec."""
+        return {name: output.numpy() for name, output in self.run_placed(graph, inputs).items()}
+
+    @abstractmethod
+    def place(self, array: NDArray[Any]) -> DeviceArray:
+        """The array on the device, to be an input of many runs; on the CPU it may be the array itself."""
+
+    @abstractmethod
+    def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
+        """Like `run`, but the outputs stay on the device, to be inputs of the next run."""
 
     def close(self) -> None:
         """Free what the backend holds; later calls fail."""
-        ...
+        with self._lock:
+            self._opened = None
+
+    def _graph(self, graph: str) -> Any:
+        """What `_open` gave for a graph."""
+        if os.getpid() != self._process:  # threads and sessions of the parent do not exist here, and calls would hang
+            raise BackendError(
+                f"this model was loaded by process {self._process} and came to process {os.getpid()} by a fork, which "
+                "its threads do not survive. Load the bundle in each process, or start them with the 'spawn' method."
+            )
+        with self._lock:
+            if self._opened is None:
+                raise BackendError("this model is closed. Load the bundle again.")
+            if graph not in self._opened:
+                if graph not in self._bundle.graphs:
+                    known = ", ".join(self._bundle.graphs)
+                    raise BackendError(f"this bundle has no graph {graph!r}; it has {known}.")
+                self._opened[graph] = self._open(graph)
+            return self._opened[graph]
+
+    @abstractmethod
+    def _open(self, graph: str) -> Any:
+        """What runs a graph of the bundle; whoever reads weights calls `_check_weights` afterwards."""
+
+    def _check_weights(self, graph: str) -> None:
+        check_weights(self._bundle, self._weights, graph)
+
+    def _failure(self, graph: str, inputs: Mapping[str, AnyArray], err: Exception) -> BackendError:
+        shapes = {name: list(array.shape) for name, array in inputs.items()}
+        return BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}")
 
 
 def open_backend(bundle: Bundle, backend: str = "auto", device: str = "auto", threads: int | None = None) -> Backend:
@@ -64,22 +161,33 @@ def open_backend(bundle: Bundle, backend: str = "auto", device: str = "auto", th
     """
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise BackendError(f"threads is {threads!r}; expected a whole number of at least 1, or None.")
-    automatic = backend == "auto"
-    if automatic:
-        backend = _first_choice(bundle.precision, device)
-    opened: Backend
-    if backend == "onnxruntime":
-        from .onnxruntime import OnnxRuntimeBackend
+    if device != "auto":
+        parse_device(device)
+    if backend == "auto":
+        return _first_choice(bundle.precision, device).open(bundle, device, threads)
+    return _backend_class(backend).open(bundle, device, threads)
 
-        opened = OnnxRuntimeBackend.open(bundle, device, threads)
-    elif backend == "torch":
-        from .torch import TorchBackend
 
-        opened = TorchBackend.open(bundle, device, threads)
-    else:
-        raise BackendError(f"unknown backend {backend!r}; expected 'auto' or one of {', '.join(BACKENDS)}.")
-    opened.automatic = automatic
-    return opened
+def _backend_class(name: str) -> type[Backend]:
+    if name not in BACKENDS:
+        raise BackendError(f"unknown backend {name!r}; expected 'auto' or one of {', '.join(BACKENDS)}.")
+    module, class_name = BACKENDS[name]
+    found: type[Backend] = getattr(importlib.import_module(f".{module}", __package__), class_name)
+    return found
+
+
+def _first_choice(precision: str, device: str) -> type[Backend]:
+    """What "auto" stands for: the first that has the device and the precision; of those without, the first installed.
+
+    "auto" for the device is a GPU where any backend has one.
+    """
+    installed = [_backend_class(name) for name in BACKENDS if importlib.util.find_spec(name)]
+    devices = {kind: kind.device_for(device) for kind in installed}
+    best = "cuda" if any(found and found.startswith("cuda") for found in devices.values()) else "cpu"
+    for kind, found in devices.items():
+        if found and found.startswith(best) and kind.has_precision(precision, found):
+            return kind
+    return (installed or [_backend_class(next(iter(BACKENDS)))])[0]
 
 
 def weights_identity(bundle: Bundle) -> tuple[int, ...] | None:
@@ -91,31 +199,17 @@ def weights_identity(bundle: Bundle) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def check_process(process: int) -> None:
-    """Refuse to go on in a forked child: threads and sessions of the parent do not exist there, and calls would hang.
+def check_weights(bundle: Bundle, identity: tuple[int, ...] | None, graph: str) -> None:
+    """Whether the weights in a bundle's folder are still those of `weights_identity`.
 
-    Args:
-        process: the id of the process that opened the backend.
+    Raises:
+        BackendError: they are not, so a graph that was read since may belong to another table.
     """
-    if os.getpid() != process:
+    if weights_identity(bundle) != identity:
         raise BackendError(
-            f"this model was loaded by process {process} and came to process {os.getpid()} by a fork, which its "
-            "threads do not survive. Load the bundle in each process, or start them with the 'spawn' method."
+            f"{bundle.path} was replaced since this model was loaded, so {graph} may not belong to its table. "
+            "Load the bundle again."
         )
-
-
-def _first_choice(precision: str, device: str) -> str:
-    """What "auto" stands for: ONNX Runtime where it has kernels for the precision, else torch."""
-    if not importlib.util.find_spec("torch"):
-        return "onnxruntime"
-    if not importlib.util.find_spec("onnxruntime"):
-        return "torch"
-    if precision != "bf16" or device.startswith("cuda"):
-        return "onnxruntime"
-    import onnxruntime
-
-    on_gpu = device == "auto" and "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    return "onnxruntime" if on_gpu else "torch"
 
 
 def parse_device(device: str) -> tuple[str, int]:

@@ -14,17 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
-from ..errors import BackendError, BundleError
+from ..errors import BundleError
 from ..files.tensors import BFLOAT16_BITS, map_tensors
-from .base import Backend, weights_identity
+from ..kernels import library
+from .base import check_weights, weights_identity
 
 Kernel = TypeVar("Kernel")
 Weights = dict[str, NDArray[Any]]
 
 
-def may_stand_in(backend: Backend) -> bool:
-    """Whether kernels may do the work of a graph: nobody asked for this backend by name, and it is on the CPU."""
-    return backend.automatic and backend.device == "cpu"
+def kernels_absence(device: str) -> str | None:
+    """Why no compiled kernels can stand in for graphs on a device; None if they can."""
+    if device != "cpu":
+        return f"the compiled kernels run on the CPU, and this is {device}"
+    found = library()
+    return found if isinstance(found, str) else None
 
 
 class CompiledGraph(Generic[Kernel]):
@@ -67,11 +71,7 @@ class CompiledGraph(Generic[Kernel]):
         except (SafetensorError, OSError, KeyError, ValueError) as err:
             raise BundleError(f"{path} cannot be read: {err}. Fetch the bundle again.") from err
         kernel = self._make({name.removeprefix(prefix): array for name, array in mapped.items()})
-        if weights_identity(self.bundle) != self._weights:
-            raise BackendError(
-                f"{self.bundle.path} was replaced since this model was loaded, so {self.graph} may not belong to its "
-                "table. Load the bundle again."
-            )
+        check_weights(self.bundle, self._weights, self.graph)
         return kernel
 
 

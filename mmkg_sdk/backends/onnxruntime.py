@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
+from ..bundle.graph_specs import GraphSpec, TensorSpec
 from ..errors import BackendError, missing_package
-from .base import check_process, parse_device, weights_identity
+from .base import AnyArray, Backend, DeviceArray, parse_device
 
 
 def session_options(threads: int | None) -> Any:
@@ -27,81 +28,85 @@ def session_options(threads: int | None) -> Any:
     return options
 
 
-class OnnxRuntimeBackend:
-    """Sessions are shared by all threads; each is opened when its graph is first run or prepared."""
+class OnnxRuntimeBackend(Backend):
+    """One session a graph, shared by all threads."""
 
     name = "onnxruntime"
-    automatic = False
-
-    def __init__(self, bundle: Bundle, device: str, threads: int | None) -> None:
-        self.device = device
-        self._bundle = bundle
-        self.threads = threads
-        self._process = os.getpid()
-        self._weights = weights_identity(bundle)
-        self._sessions: dict[str, Any] = {}
-        self._lock = threading.Lock()
-        self._closed = False
 
     @classmethod
-    def open(cls, bundle: Bundle, device: str, threads: int | None) -> OnnxRuntimeBackend:
-        """Check that the package and the provider are there."""
-        try:
-            import onnxruntime
-        except ModuleNotFoundError as err:
-            raise missing_package("onnxruntime", "cpu", "backend 'onnxruntime'") from err
-        except ImportError as err:
-            raise BackendError(f"onnxruntime is installed but does not load: {err}. Install it again.") from err
-        providers = onnxruntime.get_available_providers()
-        has_cuda = "CUDAExecutionProvider" in providers
+    def device_for(cls, device: str) -> str | None:
+        """See Backend.device_for."""
+        has_cuda = "CUDAExecutionProvider" in _providers()
         if device == "auto":
-            device = "cuda" if has_cuda else "cpu"
-        kind, _ = parse_device(device)
-        if kind == "cuda" and not has_cuda:
+            return "cuda" if has_cuda else "cpu"
+        return device if parse_device(device)[0] == "cpu" or has_cuda else None
+
+    @classmethod
+    def has_precision(cls, precision: str, device: str) -> bool:
+        """See Backend.has_precision; there is no bf16 matrix product on the CPU."""
+        return precision != "bf16" or parse_device(device)[0] != "cpu"
+
+    @classmethod
+    def open(cls, bundle: Bundle, device: str, threads: int | None) -> Self:
+        """See Backend.open."""
+        found = cls.device_for(device)
+        if found is None:
             raise BackendError(
-                f"device {device!r} asked for, but this onnxruntime has only {', '.join(providers)}. "
+                f"device {device!r} asked for, but this onnxruntime has only {', '.join(_providers())}. "
                 "Run: pip uninstall onnxruntime && pip install 'mmkg_sdk[gpu]', or pass device='cpu'."
             )
-        return cls(bundle, device, threads)
+        return cls(bundle, found, threads)
 
-    def prepare(self, graph: str) -> None:
-        """See Backend.prepare."""
-        self._session(graph)
-
-    def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, NDArray[Any]]:
         """See Backend.run."""
-        session = self._session(graph)
+        given = {name: value for name, value in inputs.items() if isinstance(value, np.ndarray)}
+        if len(given) < len(inputs):
+            return super().run(graph, inputs)
+        # The shorter way, a binding costs some microseconds.
+        session = self._graph(graph)
         names = [output.name for output in session.get_outputs()]
         try:
-            outputs = session.run(names, dict(inputs))
+            outputs = session.run(names, given)
         except Exception as err:  # ONNX Runtime raises its own types, which are not exported
-            shapes = {name: list(array.shape) for name, array in inputs.items()}
-            raise BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}") from err
+            raise self._failure(graph, inputs, err) from err
         return dict(zip(names, outputs, strict=True))
 
-    def close(self) -> None:
-        """See Backend.close."""
-        with self._lock:
-            self._closed = True
-            self._sessions.clear()
+    def place(self, array: NDArray[Any]) -> DeviceArray:
+        """See Backend.place."""
+        return _Placed(self._value(array))
 
-    def _session(self, graph: str) -> Any:
-        check_process(self._process)
-        with self._lock:
-            if self._closed:
-                raise BackendError("this model is closed. Load the bundle again.")
-            if graph not in self._sessions:
-                self._sessions[graph] = self._open_session(graph)
-            return self._sessions[graph]
+    def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
+        """See Backend.run_placed."""
+        session = self._graph(graph)
+        names = [output.name for output in session.get_outputs()]
+        binding = session.io_binding()
+        try:
+            for name, value in inputs.items():
+                binding.bind_ortvalue_input(name, self._value(value))
+            for name in names:
+                binding.bind_output(name, *self._place())
+            session.run_with_iobinding(binding)
+        except Exception as err:  # ONNX Runtime raises its own types, which are not exported
+            raise self._failure(graph, inputs, err) from err
+        return {name: _Placed(value) for name, value in zip(names, binding.get_outputs(), strict=True)}
 
-    def _open_session(self, graph: str) -> Any:
+    def _value(self, array: AnyArray) -> Any:
+        """An onnxruntime.OrtValue on the device."""
         import onnxruntime
 
-        if graph not in self._bundle.graphs:
-            raise BackendError(f"this bundle has no graph {graph!r}; it has {', '.join(self._bundle.graphs)}.")
-        options = session_options(self.threads)
+        if isinstance(array, _Placed):
+            return array.value
+        host = array if isinstance(array, np.ndarray) else array.numpy()
+        return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(host), *self._place())
+
+    def _place(self) -> tuple[str, int]:
+        return parse_device(self.device)
+
+    def _open(self, graph: str) -> Any:
+        import onnxruntime
+
         kind, index = parse_device(self.device)
-        if kind == "cpu" and self._bundle.precision == "bf16":
+        if not self.has_precision(self._bundle.precision, self.device):
             raise BackendError(
                 "ONNX Runtime has no bf16 matrix product on the CPU. Pass backend='torch', "
                 "or export with --precision fp32."
@@ -109,15 +114,12 @@ class OnnxRuntimeBackend:
         provider: Any = "CPUExecutionProvider"
         if kind == "cuda":
             provider = ("CUDAExecutionProvider", {"device_id": index, "use_tf32": 0})
+        path, options = self._bundle.path / f"{graph}.onnx", session_options(self.threads)
         try:
-            session = onnxruntime.InferenceSession(self._bundle.path / f"{graph}.onnx", options, providers=[provider])
+            session = onnxruntime.InferenceSession(path, options, providers=[provider])
         except Exception as err:  # ONNX Runtime raises its own types, which are not exported
             raise BackendError(f"{graph}.onnx could not be opened on {self.device}: {err}") from err
-        if weights_identity(self._bundle) != self._weights:
-            raise BackendError(
-                f"{self._bundle.path} was replaced since this model was loaded, so {graph}.onnx may not belong to its "
-                "table. Load the bundle again."
-            )
+        self._check_weights(path.name)
         wanted = provider if isinstance(provider, str) else provider[0]
         # ONNX Runtime moves to the CPU without a word when a provider's libraries do not load.
         if session.get_providers()[0] != wanted:
@@ -126,20 +128,60 @@ class OnnxRuntimeBackend:
                 "did not load. Check the CUDA and cuDNN installation, or pass device='cpu'."
             )
         try:
-            _check_signature(graph, session, self._bundle.graphs[graph])
+            _check_signature(session, self._bundle.graphs[graph])
         except UnicodeDecodeError as err:
             raise BackendError(f"{graph}.onnx has a tensor name that is not UTF-8 ({err}). Export again.") from err
         return session
 
 
-def _check_signature(graph: str, session: Any, spec: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class _Placed:
+    """An onnxruntime.OrtValue as a DeviceArray."""
+
+    value: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.value.shape())
+
+    def numpy(self) -> NDArray[Any]:
+        array: NDArray[Any] = self.value.numpy()
+        return array
+
+    def __dlpack__(self, *, stream: int | None = None) -> Any:
+        return self.value.__dlpack__() if stream is None else self.value.__dlpack__(stream=stream)
+
+    def __dlpack_device__(self) -> Any:
+        return self.value.__dlpack_device__()
+
+
+def _providers() -> list[str]:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as err:
+        raise missing_package("onnxruntime", "cpu", "backend 'onnxruntime'") from err
+    except ImportError as err:
+        raise BackendError(f"onnxruntime is installed but does not load: {err}. Install it again.") from err
+    return list(onnxruntime.get_available_providers())
+
+
+def _check_signature(session: Any, spec: GraphSpec) -> None:
     """The session's tensors must be those that bundle.json names."""
-    for kind, values in (("inputs", session.get_inputs()), ("outputs", session.get_outputs())):
+    for kind, values, tensors in (
+        ("inputs", session.get_inputs(), spec.exported_inputs),
+        ("outputs", session.get_outputs(), spec.outputs),
+    ):
         found = [(value.name, value.type.removeprefix("tensor(").removesuffix(")"), value.shape) for value in values]
-        expected = [(t["name"], t["dtype"].replace("float32", "float"), t["shape"]) for t in spec[kind]]
+        expected = [_as_onnx(tensor) for tensor in tensors]
         if found != expected:
             wrong = [tensor for tensor in (*found, *expected) if (tensor in found) != (tensor in expected)]
             name = wrong[0][0] if wrong else "order"
             raise BackendError(
-                f"{graph}.onnx has {kind} {found}, bundle.json says {expected}; first difference: {name}. Export again."
+                f"{spec.file_name} has {kind} {found}, bundle.json says {expected}; first difference: {name}. "
+                "Export again."
             )
+
+
+def _as_onnx(tensor: TensorSpec) -> tuple[str, str, list[str | int]]:
+    shape = [axis if isinstance(axis, int) else axis.name for axis in tensor.shape]
+    return tensor.name, tensor.dtype.replace("float32", "float"), shape

@@ -100,18 +100,30 @@ class NumpyRanking:
         return found
 
 
+# Kind of device -> the kernels that rank there.
+_SCANS = {"cpu": Scan}
+
+
 def rank_table(
-    table: NDArray[np.float32], score: CandidateScore, threads: int | None = None, storage: Storage = "auto"
+    table: NDArray[np.float32],
+    score: CandidateScore,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+    storage: Storage = "auto",
 ) -> TableRanking:
-    """What ranks this table fastest; the table must not change afterwards.
+    """What ranks this table fastest for a device; the table must not change afterwards.
 
     Args:
-        table: float32 [rows, width].
+        table: float32 [rows, width], on the host.
+        device: of the backend that makes the queries. A device without kernels of its own is
+            ranked for on the CPU: its queries come to the host, which are small beside the table.
         threads: of a call; None takes every core. numpy has its own setting.
         storage: see Scan; numpy reads the table itself. "auto" may keep a copy of a quarter or half of the table's size
             beside it.
     """
-    return Scan(table, score, threads, storage=storage) if Scan.supports(table, score) else NumpyRanking(table, score)
+    scan = _SCANS.get(device.partition(":")[0], Scan)
+    return scan(table, score, threads, storage=storage) if scan.supports(table, score) else NumpyRanking(table, score)
 
 
 def _places(lists: AnswerLists, candidates: NDArray[np.int64]) -> AnswerLists:

@@ -4,81 +4,98 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
+from ..bundle.config import FamilyConfig
 from ..errors import BackendError, BundleError, DataError, missing_package
 from ..registry import family_part
-from .base import check_process, parse_device, weights_identity
+from .base import AnyArray, Backend, DeviceArray, parse_device
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """All graphs of one bundle as torch modules, which are loaded when the first is run or prepared."""
 
     name = "torch"
-    automatic = False
 
     def __init__(self, bundle: Bundle, device: str, threads: int | None) -> None:
-        self.device = device
-        self.threads = threads
-        self._bundle = bundle
-        self._process = os.getpid()
-        self._weights = weights_identity(bundle)
-        self._outputs = {graph: [tensor["name"] for tensor in spec["outputs"]] for graph, spec in bundle.graphs.items()}
-        self._modules: dict[str, Any] | None = None
-        self._lock = threading.Lock()
-        self._closed = False
+        super().__init__(bundle, device, threads)
+        self._modules: dict[str, nn.Module] = {}
 
     @classmethod
-    def open(cls, bundle: Bundle, device: str, threads: int | None) -> TorchBackend:
-        """Check that package and device are there; on a machine without a GPU torch itself is not loaded yet."""
+    def device_for(cls, device: str) -> str | None:
+        """See Backend.device_for; on a machine without a GPU torch itself is not loaded."""
+        if device == "cpu" or (device == "auto" and _has_no_gpu()):
+            return "cpu"
+        torch = _loaded_torch()
+        if device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        kind, index = parse_device(device)
+        return device if kind == "cpu" or index < torch.cuda.device_count() else None
+
+    @classmethod
+    def has_precision(cls, precision: str, device: str) -> bool:
+        """See Backend.has_precision; it has all."""
+        return True
+
+    @classmethod
+    def open(cls, bundle: Bundle, device: str, threads: int | None) -> Self:
+        """See Backend.open."""
         if not find_spec("torch"):
             raise missing_package("torch", "train", "backend 'torch'")
         return cls(bundle, torch_device(device), threads)
 
-    def prepare(self, graph: str) -> None:
-        """See Backend.prepare; all graphs are loaded at once."""
-        self._module(graph)
+    def place(self, array: NDArray[Any]) -> DeviceArray:
+        """See Backend.place."""
+        return _Placed(self._tensor(array))
 
-    def run(self, graph: str, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """See Backend.run."""
-        module = self._module(graph)
+    def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
+        """See Backend.run_placed."""
+        module = self._graph(graph)
         import torch
 
-        # from_numpy warns about read-only arrays; the modules never write to their inputs.
-        arrays = {name: array if array.flags.writeable else array.copy() for name, array in inputs.items()}
         try:
             with torch.inference_mode():
-                found = module(**{name: torch.from_numpy(a).to(self.device) for name, a in arrays.items()})
-            outputs = found if isinstance(found, tuple) else (found,)
-            return {name: output.cpu().numpy() for name, output in zip(self._outputs[graph], outputs, strict=True)}
+                found = module(**{name: self._tensor(value) for name, value in inputs.items()})
         except Exception as err:  # torch raises a different type for each way an input can be wrong
-            shapes = {name: list(array.shape) for name, array in inputs.items()}
-            raise BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}") from err
+            raise self._failure(graph, inputs, err) from err
+        outputs = found if isinstance(found, tuple) else (found,)
+        names = [tensor.name for tensor in self._bundle.graphs[graph].outputs]
+        if len(names) != len(outputs):
+            raise BackendError(f"graph {graph} gave {len(outputs)} outputs, bundle.json names {names}. Export again.")
+        return {name: _Placed(output) for name, output in zip(names, outputs, strict=True)}
 
     def close(self) -> None:
         """See Backend.close."""
-        with self._lock:
-            self._closed = True
-            self._modules = None
+        super().close()
+        self._modules = {}
 
-    def _module(self, graph: str) -> Any:
-        check_process(self._process)
-        with self._lock:
-            if self._closed:
-                raise BackendError("this model is closed. Load the bundle again.")
-            if self._modules is None:
-                self._modules = self._load()
-            if graph not in self._modules:
-                raise BackendError(f"this bundle has no graph {graph!r}; it has {', '.join(self._modules)}.")
-            return self._modules[graph]
+    def _tensor(self, value: AnyArray) -> Tensor:
+        import torch
 
-    def _load(self) -> dict[str, Any]:
+        if isinstance(value, np.ndarray):
+            # from_numpy warns about read-only arrays; the modules never write to their inputs.
+            return torch.from_numpy(value if value.flags.writeable else value.copy()).to(self.device)
+        return value.tensor if isinstance(value, _Placed) else torch.utils.dlpack.from_dlpack(value)
+
+    def _open(self, graph: str) -> nn.Module:
+        if not self._modules:  # weights of all graphs lie in one file
+            self._modules = self._load()
+            self._check_weights(graph)
+        if graph not in self._modules:
+            raise BackendError(f"this bundle has no graph {graph!r}; it has {', '.join(self._modules)}.")
+        return self._modules[graph]
+
+    def _load(self) -> dict[str, nn.Module]:
         """The modules of the bundle's configuration, with its weights."""
         torch = _loaded_torch()
         from safetensors import SafetensorError
@@ -87,17 +104,35 @@ class TorchBackend:
         bundle = self._bundle
         if self.threads is not None:
             torch.set_num_threads(self.threads)
+        modules_of: Callable[[FamilyConfig, str, dict[str, Tensor]], dict[str, nn.Module]]
+        modules_of = family_part(bundle.family, "graphs").load_modules
+        path = bundle.path / "weights.safetensors"
         try:
-            weights = load_file(bundle.path / "weights.safetensors")
-            modules = family_part(bundle.family, "graphs").load_modules(bundle.config, bundle.precision, weights)
+            modules = modules_of(bundle.config, bundle.precision, load_file(path))
         except (SafetensorError, RuntimeError, KeyError, DataError, OSError) as err:
-            raise BundleError(f"{bundle.path / 'weights.safetensors'} does not fit the configuration: {err}") from err
-        if weights_identity(bundle) != self._weights:
-            raise BackendError(
-                f"{bundle.path} was replaced since this model was loaded, so its weights may not belong to its table. "
-                "Load the bundle again."
-            )
+            raise BundleError(f"{path} does not fit the configuration: {err}") from err
         return {name: module.to(self.device) for name, module in modules.items()}
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A tensor as a DeviceArray."""
+
+    tensor: Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.tensor.shape)
+
+    def numpy(self) -> NDArray[Any]:
+        array: NDArray[Any] = self.tensor.cpu().numpy()
+        return array
+
+    def __dlpack__(self, **arguments: Any) -> Any:
+        return self.tensor.__dlpack__(**arguments)
+
+    def __dlpack_device__(self) -> Any:
+        return self.tensor.__dlpack_device__()
 
 
 def torch_device(device: str) -> str:
@@ -106,17 +141,11 @@ def torch_device(device: str) -> str:
     Raises:
         BackendError: unknown name, or the device is not there.
     """
-    if device == "cpu" or (device == "auto" and _has_no_gpu()):
-        return "cpu"
-    torch = _loaded_torch()
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, index = parse_device(device)
-    if kind == "cuda" and index >= torch.cuda.device_count():
-        raise BackendError(
-            f"device {device!r} asked for, {torch.cuda.device_count()} CUDA devices present. Pass device='cpu'."
-        )
-    return device
+    found = TorchBackend.device_for(device)
+    if found is None:
+        count = _loaded_torch().cuda.device_count()
+        raise BackendError(f"device {device!r} asked for, {count} CUDA devices present. Pass device='cpu'.")
+    return found
 
 
 def _loaded_torch() -> Any:

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -47,8 +48,10 @@ from ..errors import BundleError, DataError
 from ..files.labels import SINGULAR, Labels, read_labels
 from ..ranking.known_triples import KnownTriples
 from ..registry import family_part
+from .config import FamilyConfig, read_config
 from .contents import SPLITS, Contents
 from .external_data import external_data
+from .graph_specs import GraphSpec
 from .manifest import MANIFEST, manifest_contents, open_plain_file, read_manifest
 from .tensors import read_tensors
 
@@ -76,9 +79,9 @@ class Bundle:
         return str(self.manifest["precision"])
 
     @cached_property
-    def config(self) -> Any:
+    def config(self) -> FamilyConfig:
         """The family's configuration object."""
-        return family_part(self.family, "config").Config.from_json(self.manifest["config"])
+        return read_config(self.family, self.manifest["config"])
 
     @cached_property
     def contents(self) -> Contents:
@@ -116,9 +119,13 @@ class Bundle:
         return self.tensors["triples"]
 
     @property
-    def graphs(self) -> dict[str, Any]:
-        """Signature of every graph by name: inputs, outputs, axes."""
-        return dict(self.manifest["graphs"])
+    def graphs(self) -> dict[str, GraphSpec]:
+        """Signature of every graph by name."""
+        return dict(self._graphs)
+
+    @cached_property
+    def _graphs(self) -> dict[str, GraphSpec]:
+        return {name: GraphSpec.from_json(name, signature) for name, signature in self.manifest["graphs"].items()}
 
     @cached_property
     def known_triples(self) -> KnownTriples:
@@ -144,7 +151,8 @@ class Bundle:
             {name: read_tensors(folder / f"{name}.safetensors", specs) for name, specs in contents.tensors.items()},
         )
         _check_triples(bundle)
-        family_part(bundle.family, "runtime").check_bundle(bundle)
+        check_bundle: Callable[[Bundle], None] = family_part(bundle.family, "runtime").check_bundle
+        check_bundle(bundle)
         for graph in manifest["graphs"]:
             _check_locations(folder, f"{graph}.onnx", manifest["files"])
         return bundle

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Dtype = Literal["float32", "float16", "int64", "bool"]
 
@@ -57,6 +58,22 @@ class GraphSpec:
         """All free axes by name; an axis has the same range wherever it appears."""
         return _axes(self.inputs)
 
+    def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[Dtype, tuple[int, ...]]]:
+        """Dtype and shape of every output, given the shapes of the inputs; each free axis is one of an input's."""
+        sizes = {
+            axis.name: size
+            for tensor in self.exported_inputs
+            for axis, size in zip(tensor.shape, inputs[tensor.name], strict=True)
+            if isinstance(axis, Axis)
+        }
+        return {
+            tensor.name: (
+                tensor.dtype,
+                tuple(axis if isinstance(axis, int) else sizes[axis.name] for axis in tensor.shape),
+            )
+            for tensor in self.outputs
+        }
+
     def to_json(self) -> dict[str, Any]:
         def tensor(spec: TensorSpec) -> dict[str, Any]:
             shape = [axis if isinstance(axis, int) else axis.name for axis in spec.shape]
@@ -67,6 +84,17 @@ class GraphSpec:
             "outputs": [tensor(spec) for spec in self.outputs],
             "axes": {n: [axis.min, axis.typical, axis.max] for n, axis in _axes(self.exported_inputs).items()},
         }
+
+    @classmethod
+    def from_json(cls, name: str, signature: Mapping[str, Any]) -> Self:
+        """The signature that `to_json` wrote; what was baked is not among its inputs any more."""
+        axes = {axis: Axis(axis, *sizes) for axis, sizes in signature["axes"].items()}
+
+        def tensor(entry: Mapping[str, Any]) -> TensorSpec:
+            shape = tuple(axes[size] if isinstance(size, str) else size for size in entry["shape"])
+            return TensorSpec(entry["name"], entry["dtype"], shape)
+
+        return cls(name, tuple(map(tensor, signature["inputs"])), tuple(map(tensor, signature["outputs"])))
 
 
 def _axes(tensors: tuple[TensorSpec, ...]) -> dict[str, Axis]:

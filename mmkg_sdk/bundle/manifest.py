@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import BundleError, DataError
+from ..files.strict_json import strict_json
 from ..registry import FAMILIES, family_part
+from .config import FamilyConfig, read_config
 from .contents import Contents
 
 FORMAT_VERSION = 2
@@ -47,7 +49,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if len(raw) > _SIZE_LIMIT:
         raise BundleError(f"{path} is larger than {_SIZE_LIMIT >> 20} MiB; no export writes that.")
     try:
-        manifest = json.loads(raw.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
+        manifest = strict_json(raw.decode("utf-8"))
     except (ValueError, RecursionError) as err:
         raise BundleError(f"{path} is not the JSON that an export writes ({err}). Fetch the bundle again.") from err
     _check(path, manifest)
@@ -99,9 +101,8 @@ def manifest_contents(manifest: dict[str, Any]) -> Contents:
     Raises:
         DataError: the configuration is none of the family's.
     """
-    config = family_part(manifest["family"], "config").Config.from_json(manifest["config"])
-    contents: Contents = family_part(manifest["family"], "runtime").contents(config)
-    return contents
+    contents: Callable[[FamilyConfig], Contents] = family_part(manifest["family"], "runtime").contents
+    return contents(read_config(manifest["family"], manifest["config"]))
 
 
 def _contents(path: Path, manifest: dict[str, Any]) -> Contents:
@@ -151,14 +152,3 @@ def _is_tensor(tensor: Any, axes: dict[str, Any]) -> bool:
         and isinstance(tensor.get("shape"), list)
         and all(size in axes if isinstance(size, str) else type(size) is int for size in tensor["shape"])
     )
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError("a key stands twice")
-    return values
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")

@@ -13,12 +13,19 @@ import click
 from .. import __version__
 from ..errors import MmkgError
 from .bench import bench
-from .data import data
-from .deploying import env, export, inspect, predict, verify
-from .linking import link
-from .quickstart import quickstart
-from .sentences import extract, tag
-from .training import evaluate, import_, train
+from .commands.data import data
+from .commands.env import env
+from .commands.evaluate import evaluate
+from .commands.export import export
+from .commands.extract import extract
+from .commands.import_ import import_
+from .commands.inspect import inspect
+from .commands.link import link
+from .commands.predict import predict
+from .commands.quickstart import quickstart
+from .commands.tag import tag
+from .commands.train import train
+from .commands.verify import verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

@@ -1,19 +1,40 @@
-"""What several commands share: options, JSON output, tables of metrics."""
+"""What several commands share: arguments and options, JSON output, tables of metrics."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
+from ..registry import FAMILIES
+
+_file = click.Path(path_type=Path)
+
+bundle_argument = click.argument("bundle", type=_file)
+family_argument = click.argument("family", type=click.Choice(list(FAMILIES)))
+set_option = click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; repeatable.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 backend_option = click.option(
     "--backend", type=click.Choice(["auto", "onnxruntime", "torch"]), default="auto", help="What runs the graphs."
 )
 device_option = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what stands there.")
+
+
+def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--image, --aux and --rcnn: the images of a sentence."""
+    for option in (
+        click.option(
+            "--rcnn", type=_file, multiple=True, help="A small crop of it, as a detector finds it. Repeatable."
+        ),
+        click.option("--aux", type=_file, multiple=True, help="A crop of it that goes with the text. Repeatable."),
+        click.option("--image", type=_file, help="The whole picture, for models that take it for a crop."),
+    ):
+        command = option(command)
+    return command
 
 
 def say(message: str) -> None:

@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from ..errors import DataError
 from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION
+from ..version import __version__
+from .atlas import sentences, write_atlas
 from .folders import cache_folder, new_folder
 from .graph import DataSet
 from .layouts.kinds import find_kind
@@ -18,17 +20,19 @@ from .layouts.linking import read_linking
 from .layouts.sentences import read_relations, read_tagging
 from .mentions import LinkingData
 from .readers import read_dataset
+from .registry import PUBLIC
 from .sentences import RelationData, TaggingData
+from .tokens.tokenize import tokenize_dataset
+from .write import write_dataset
 
 ATLAS = "atlas"
-# Embedded as well -> the function of atlas.sentences that writes it.
-ATLAS_SENTENCES = {
-    "atlas-mentions": "write_mentions",
-    "atlas-relations": "write_relations",
-    "atlas-tags": "write_tags",
+# Embedded as well -> what writes it.
+ATLAS_SENTENCES: dict[str, Callable[[Path], None]] = {
+    "atlas-mentions": sentences.write_mentions,
+    "atlas-relations": sentences.write_relations,
+    "atlas-tags": sentences.write_tags,
 }
 AnyData = DataSet | LinkingData | RelationData | TaggingData
-
 
 _KINDS: dict[type, str] = {
     DataSet: "a knowledge graph",
@@ -123,8 +127,6 @@ def open_dataset(
 
 def find_folder(source: str | Path, *, cache: Path | None = None) -> Path:
     """The folder of a fetched public data set or of embedded sentences, or the folder that `source` is."""
-    from .registry import PUBLIC
-
     if isinstance(source, str) and source in ATLAS_SENTENCES:
         return _atlas_sentences(source, cache_folder(cache))
     if isinstance(source, str) and source in PUBLIC:
@@ -156,8 +158,6 @@ def raw_dataset(
     """
     with contextlib.ExitStack() as stack:
         if source == ATLAS:
-            from .atlas import write_atlas
-
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mmkg-atlas-"))) / ATLAS
             write_atlas(folder)
         else:
@@ -169,8 +169,6 @@ def raw_dataset(
 
 def _tokenized_atlas(cache: Path) -> Path:
     """The tokenised atlas of this package version in the cache, with its flags, made on first use."""
-    from .tokens.tokenize import tokenize_dataset
-    from .write import write_dataset
 
     def write(folder: Path) -> None:
         with raw_dataset(ATLAS) as (dataset, images):
@@ -183,15 +181,11 @@ def _tokenized_atlas(cache: Path) -> Path:
 
 def _atlas_sentences(name: str, cache: Path) -> Path:
     """Embedded mentions or sentences in the cache, written on first use."""
-    from .atlas import sentences
-
-    return _made_once(name, cache, getattr(sentences, ATLAS_SENTENCES[name]))
+    return _made_once(name, cache, ATLAS_SENTENCES[name])
 
 
 def _made_once(name: str, cache: Path, write: Callable[[Path], None]) -> Path:
     """The folder that this package version made in the cache; it appears when it is complete."""
-    from .. import __version__
-
     folder = cache / f"made-by-{__version__}" / name
     if folder.is_dir():
         return folder

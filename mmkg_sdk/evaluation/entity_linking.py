@@ -8,27 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..answering.entity_linking import Linker
+from ..data.mentions import LinkingData, Mention
+from ..data.open import open_kind
 from ..errors import DataError
+from ..families import contract
 from ..ranking.exact import RankingProtocol, filtered_ranks
 from ..ranking.known_triples import AnswerLists
-
-if TYPE_CHECKING:
-    from ..answering.entity_linking import Linker
-    from ..data.mentions import LinkingData
-    from ..run import Run
+from ..run import Run
+from .reports import VALIDATION_STAND_IN
 
 SELECTED = "mrr"
 HITS = (1, 3, 5, 10, 20)
 # Mentions ranked at a time; memory is this x candidates x 4 bytes, some times over.
 MENTION_CHUNK = 64
 _PROTOCOL = RankingProtocol("stable")
-# Without a validation split, so many training mentions stand for it.
-_STAND_IN = 1000
 
 # Scores of the mentions in some rows with every candidate: float32 [rows, candidates].
 Scorer = Callable[[slice], NDArray[np.float32]]
@@ -63,12 +62,10 @@ def evaluate_run(run: Run, model: Any, split: str) -> LinkingReport:
         model: on its device; left in eval mode.
         split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training mentions.
     """
-    from ..registry import family_part
-
     answers = run.tensors(f"mentions-{split}")["answers"]
     if split == "valid" and not len(answers):
-        split, answers = "train", run.tensors("mentions-train")["answers"][:_STAND_IN]
-    scores = family_part(run.family, "scoring").scorer(model, run)
+        split, answers = "train", run.tensors("mentions-train")["answers"][:VALIDATION_STAND_IN]
+    scores = contract.linking_scoring(run.family).scorer(model, run)
     return evaluate_linking(lambda rows: scores(split, rows), answers)
 
 
@@ -81,10 +78,6 @@ def evaluate_bundle(linker: Linker, split: str, data: str | None) -> LinkingRepo
     Raises:
         DataError: no data, of another kind, or an answer that is no entity of the bundle.
     """
-    from ..answering.entity_linking import Mention
-    from ..data.mentions import LinkingData
-    from ..data.open import open_kind
-
     if data is None:
         raise DataError("an entity linking bundle holds no mentions; name the data set with --data.")
     found = open_kind(data, LinkingData)

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..answering.entities import tag_chunks
+from ..answering.entity_recognition import Tagger
+from ..data.open import open_kind
+from ..data.sentences import TaggingData
 from ..errors import DataError
+from ..families import contract
 from ..files.labels import Labels
-
-if TYPE_CHECKING:
-    from ..answering.entity_recognition import Tagger
-    from ..run import Run
+from ..run import Run
+from .reports import VALIDATION_STAND_IN
 
 SELECTED = "f1"
-_STAND_IN = 1000
 
 
 @dataclass(frozen=True)
@@ -58,14 +59,12 @@ def evaluate_run(run: Run, model: Any, split: str) -> EntityReport:
         model: on its device; left in eval mode.
         split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training sentences.
     """
-    from ..registry import family_part
-
     right = run.tensors(f"sentences-{split}")["labels"]
     if split == "valid" and not len(right):
-        split, right = "train", run.tensors("sentences-train")["labels"][:_STAND_IN]
+        split, right = "train", run.tensors("sentences-train")["labels"][:VALIDATION_STAND_IN]
     if not len(right):
         raise DataError(_NOTHING)
-    tags = family_part(run.family, "sentences.scoring").tag_scores(model, run, split, len(right))
+    tags = contract.sentence_scoring(run.family).tag_scores(model, run, split, len(right))
     return entity_report(tags, right, run.labels["tags"])
 
 
@@ -78,17 +77,13 @@ def evaluate_bundle(tagger: Tagger, split: str, data: str | None) -> EntityRepor
     Raises:
         DataError: no data, or of another kind.
     """
-    from ..data.open import open_kind
-    from ..data.sentences import TaggingData
-    from ..registry import family_part
-
     if data is None:
         raise DataError("an entity recognition bundle holds no sentences; name the data set with --data.")
     found = open_kind(data, TaggingData)
     sentences = found.split(split)
     images = [tagger.seen_images(one.images) for one in sentences]
     pieces, tags = tagger.tag_words([one.words for one in sentences], images, unreadable="none")
-    right = family_part(tagger.bundle.family, "preparation").tag_labels(pieces, [one.tags for one in sentences])
+    right = contract.sentence_runtime(tagger.bundle.family).tag_labels(pieces, [one.tags for one in sentences])
     return entity_report(tags, right, tagger.tags)
 
 

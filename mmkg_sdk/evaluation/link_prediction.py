@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..answering.link_prediction import Model
 from ..backends.tables import rank_table
 from ..errors import DataError
+from ..families import contract
+from ..families.link_prediction import LinkScorer
 from ..files.labels import Labels
 from ..ranking.exact import RankingProtocol, Ranks, filtered_ranks
 from ..ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from ..ranking.scores import CandidateScore
-
-if TYPE_CHECKING:
-    from ..answering.link_prediction import Model
-    from ..families.link_prediction import LinkScorer
-    from ..run import Run
+from ..run import Run
+from .reports import VALIDATION_STAND_IN
 
 SELECTED = "mrr"
 Ties = Literal["published", "realistic"]
@@ -73,14 +73,12 @@ def evaluate_run(run: Run, model: Any, split: str, *, answer_pictured: bool = Fa
         split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training triples.
         answer_pictured: see `rank_triples`.
     """
-    from ..registry import family_part
-
     graph = run.graph
     triples = graph.split(split)
     if split == "valid" and not len(triples):
-        triples = graph.train[:1000]
+        triples = graph.train[:VALIDATION_STAND_IN]
     known, protocol = KnownTriples(graph.triples), model.config.protocol
-    scorer = family_part(run.family, "model").scorer(model, run)
+    scorer = contract.link_scoring(run.family).scorer(model, run)
     rank = _by_scores(scorer) if scorer.table is None else _by_table(scorer, model.config.candidate_score)
     return rank_triples(rank, triples, known, protocol, graph.relations, answer_pictured=answer_pictured)
 
@@ -103,7 +101,7 @@ def evaluate_bundle(
         model.rank_answers,
         bundle.triples[split],
         bundle.known_triples,
-        bundle.config.protocol,
+        contract.link_config(bundle.config).protocol,
         model.relations,
         answer_pictured=answer_pictured,
     )

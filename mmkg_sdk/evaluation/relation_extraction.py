@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..answering.relation_extraction import Extractor, RelationMention
 from ..data.layouts.sentences import NEGATIVE_CLASSES
+from ..data.open import open_kind
+from ..data.sentences import RelationData
 from ..errors import DataError
+from ..families import contract
 from ..files.labels import Labels
-
-if TYPE_CHECKING:
-    from ..answering.relation_extraction import Extractor
-    from ..run import Run
+from ..run import Run
+from .reports import VALIDATION_STAND_IN
 
 SELECTED = "micro_f1"
-# Without a validation split, so many training sentences stand for it.
-_STAND_IN = 1000
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,10 @@ def evaluate_run(run: Run, model: Any, split: str) -> RelationReport:
         model: on its device; left in eval mode.
         split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training sentences.
     """
-    from ..registry import family_part
-
     right = run.tensors(f"sentences-{split}")["labels"]
     if split == "valid" and not len(right):
-        split, right = "train", run.tensors("sentences-train")["labels"][:_STAND_IN]
-    scores = family_part(run.family, "sentences.scoring").relation_scores(model, run, split, len(right))
+        split, right = "train", run.tensors("sentences-train")["labels"][:VALIDATION_STAND_IN]
+    scores = contract.sentence_scoring(run.family).relation_scores(model, run, split, len(right))
     return relation_report(scores, right, run.labels["relations"])
 
 
@@ -82,10 +80,6 @@ def evaluate_bundle(extractor: Extractor, split: str, data: str | None) -> Relat
     Raises:
         DataError: no data, of another kind, or with a relation that the bundle does not have.
     """
-    from ..answering.relation_extraction import RelationMention
-    from ..data.open import open_kind
-    from ..data.sentences import RelationData
-
     if data is None:
         raise DataError("a relation extraction bundle holds no sentences; name the data set with --data.")
     found = open_kind(data, RelationData)

@@ -5,21 +5,42 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..answering.opening import load
+from ..backends.torch import torch_device
 from ..bundle import MANIFEST
 from ..errors import DataError
-from ..registry import LINK_PREDICTION, task_module
+from ..families import contract
+from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
+from ..run import Run
+from . import entity_linking, entity_recognition, link_prediction, relation_extraction
+from .reports import Report
 
 
-class Report(Protocol):
-    """What every task's evaluation gives."""
+class TaskEvaluation(Protocol):
+    """The file of a task."""
 
-    def metrics(self) -> dict[str, float]:
-        """The published metrics by name."""
+    @property
+    def SELECTED(self) -> str:
+        """The metric that the best epoch of a training is chosen by; higher is better."""
         ...
 
-    def to_json(self) -> dict[str, Any]:
-        """The metrics and what they were counted on."""
+    @property
+    def evaluate_run(self) -> Any:
+        """(run, model, split) -> Report; link prediction takes `answer_pictured`, too."""
         ...
+
+    @property
+    def evaluate_bundle(self) -> Any:
+        """(opened bundle, split, data or None) -> Report; likewise."""
+        ...
+
+
+EVALUATIONS: dict[str, TaskEvaluation] = {
+    LINK_PREDICTION: link_prediction,
+    ENTITY_LINKING: entity_linking,
+    RELATION_EXTRACTION: relation_extraction,
+    ENTITY_RECOGNITION: entity_recognition,
+}
 
 
 def evaluate_path(
@@ -55,33 +76,28 @@ def evaluate_path(
 def _evaluate_bundle(
     path: Path, split: str, data: str | None, backend: str, device: str, answer_pictured: bool
 ) -> Report:
-    from ..answering.opening import load
-
     with load(path, backend, device) as opened:
         bundle = opened.bundle
         options = _options(path, bundle.family, bundle.config.task, answer_pictured)
-        report: Report = task_module("evaluation", bundle.config.task).evaluate_bundle(opened, split, data, **options)
+        report: Report = EVALUATIONS[bundle.config.task].evaluate_bundle(opened, split, data, **options)
         return report
 
 
 def _evaluate_run(path: Path, split: str, device: str, answer_pictured: bool) -> Report:
-    from ..backends.torch import torch_device
-    from ..registry import family_part
-    from ..run import Run
-
     run = Run.open(path)
-    model = family_part(run.family, "model").build(run.config, run.inputs)
+    model = contract.model_part(run.family).build(run.config, run.inputs)
     model.load_state_dict(run.weights())
     model.to(torch_device(device))
-    options = _options(path, run.family, model.config.task, answer_pictured)
-    report: Report = task_module("evaluation", model.config.task).evaluate_run(run, model, split, **options)
+    task = contract.config_part(run.family).Config.from_json(run.config).task
+    options = _options(path, run.family, task, answer_pictured)
+    report: Report = EVALUATIONS[task].evaluate_run(run, model, split, **options)
     return report
 
 
 def _options(path: Path, family: str, task: str, answer_pictured: bool) -> dict[str, bool]:
     if not answer_pictured:
         return {}
-    if (family, task) != ("mkgformer", LINK_PREDICTION):
+    if task != LINK_PREDICTION or not contract.link_runtime(family).SHOWS_IMAGES:
         raise DataError(
             f"{path} is {family}'s, for {task}; only MKGformer's link prediction asks with pictures. Leave "
             "--answer-pictured out."

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..answering.ids import host_array
 from ..errors import QueryError
 
 
@@ -65,3 +64,17 @@ def structure_rows(structure: Any, trained: NDArray[np.float32], count: int) -> 
     if structure is None:
         return np.repeat(trained.mean(axis=0, keepdims=True), count, axis=0)
     return float_rows("structure", structure, (count, trained.shape[1]))
+
+
+def host_array(values: Any) -> Any:
+    """A torch tensor, on any device, as an array; anything else as it is.
+
+    Raises:
+        QueryError: a tensor that numpy cannot hold (sparse, quantised, bfloat16).
+    """
+    if not hasattr(values, "detach"):
+        return values
+    try:
+        return values.detach().cpu().numpy()
+    except (TypeError, RuntimeError) as err:
+        raise QueryError(f"a tensor of type {values.dtype} has no array form ({err}); pass a numpy array.") from err

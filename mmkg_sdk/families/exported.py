@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Answers that "complete" gives.
@@ -22,6 +23,24 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.matmul(x.to(self.multiplied_weight.dtype), self.multiplied_weight).float() + self.bias
+
+
+class Norm(nn.Module):
+    """Layer norm, always float32."""
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = nn.Buffer(norm.weight.detach()), nn.Buffer(norm.bias.detach()), norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+def linear(layer: nn.Module) -> Linear:
+    """A linear layer to be exported; zeros where it has no bias."""
+    assert isinstance(layer, nn.Linear)
+    bias = layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias
+    return Linear(layer.weight, bias)
 
 
 def set_dtype(module: nn.Module, dtype: torch.dtype) -> None:

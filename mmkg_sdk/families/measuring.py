@@ -100,6 +100,11 @@ class Resized:
 class Measuring(Protocol):
     """A family's measuring.py."""
 
+    @property
+    def QUICK_COUNTS(self) -> Counts:
+        """What the quickstart measures."""
+        ...
+
     def curves(self, bundle: Bundle) -> tuple[Curve, ...]:
         """What can be measured of a bundle."""
         ...
@@ -152,13 +157,3 @@ class Measuring(Protocol):
 def measuring(family: str) -> Measuring:
     """What a family says of its measuring."""
     return cast(Measuring, family_part(family, "measuring"))
-
-
-if TYPE_CHECKING:
-    from .adamf_mat import measuring as _adamf_mat
-    from .mimic import measuring as _mimic
-    from .mkgformer import measuring as _mkgformer
-    from .mygo import measuring as _mygo
-
-    # Here mypy compares every family with the Protocol.
-    _EVERY: tuple[Measuring, ...] = (_adamf_mat, _mimic, _mkgformer, _mygo)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ExportError
@@ -130,4 +131,28 @@ def stored_array(fields: Mapping[str, NDArray[Any]], name: str, kinds: str, path
             f"{path}: {name} is {array.dtype} {list(array.shape)}; expected two axes of "
             f"{'booleans' if kinds == 'b' else 'integers'}."
         )
+    return array
+
+
+def stored_rows(
+    fields: Mapping[str, NDArray[Any]], name: str, kinds: str, shape: tuple[int, ...], path: Path
+) -> NDArray[Any]:
+    """One array [n, *shape] of an .npz of the authors' tensors.
+
+    Args:
+        kinds: allowed numpy kinds: "iu" for integers, "f" for floats, which must be finite.
+
+    Raises:
+        ExportError: it is missing, or does not fit.
+    """
+    if name not in fields:
+        raise ExportError(f"{path} has no array {name!r}; it has {', '.join(sorted(fields)) or 'none'}.")
+    array = fields[name]
+    if array.dtype.kind not in kinds or array.shape[1:] != shape or array.ndim != 1 + len(shape):
+        kind = "integers" if kinds == "iu" else "floats"
+        raise ExportError(
+            f"{path}: {name} is {array.dtype} {list(array.shape)}; expected {kind} of shape {['n', *shape]}."
+        )
+    if kinds == "f" and not np.isfinite(array).all():
+        raise ExportError(f"{path}: {name} holds NaN or infinity. Make the file again.")
     return array

@@ -1,4 +1,4 @@
-"""JSON files of a data set: one value, or one object per line; strict, with file and line in every message."""
+"""Strict JSON, and the JSON files of a data set: one value, or one object per line, named in every message."""
 
 from __future__ import annotations
 
@@ -12,6 +12,34 @@ from ..errors import DataError
 from .text import read_lines, read_text
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class NotStrict(ValueError):
+    """JSON to Python, but not to the standard; the message says what."""
+
+
+def strict_json(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        NotStrict: it repeats a key, or holds NaN or infinity.
+        ValueError: it is not JSON (JSONDecodeError), or holds a number of thousands of digits.
+        RecursionError: it is nested too deep.
+    """
+    return json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_constant)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise NotStrict(f"key {key[:80]!r} stands there twice")
+        found[key] = value
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise NotStrict(f"{name} is not JSON")
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -61,22 +89,12 @@ def _parse_json(text: str, place: str) -> Any:
         JSONDecodeError: the text is not JSON.
         DataError: it repeats a key, is nested too deep, or holds NaN, infinity or a number of thousands of digits.
     """
-
-    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in found:
-                raise DataError(f"{place}: key {key[:80]!r} stands there twice.")
-            found[key] = value
-        return found
-
-    def refuse(constant: str) -> None:
-        raise DataError(f"{place}: {constant} is not JSON.")
-
     try:
-        return json.loads(text, object_pairs_hook=distinct, parse_constant=refuse)
+        return strict_json(text)
     except json.JSONDecodeError:
         raise
+    except NotStrict as err:
+        raise DataError(f"{place}: {err}.") from err
     except (RecursionError, ValueError) as err:
         raise DataError(f"{place}: JSON that cannot be read: {err}.") from err
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
+from ..ranking.exact import nan_score
 
 _FILE = Path(__file__).with_name({"win32": "mmkg.dll", "darwin": "libmmkg.dylib"}.get(sys.platform, "libmmkg.so"))
 _ABI_VERSION = 2
@@ -130,8 +131,6 @@ def check(status: int) -> None:
     if status == _OK:
         return
     if status == _NAN:
-        from ..ranking.exact import nan_score
-
         raise nan_score()
     raise BackendError(f"the kernel refused its arguments or failed: {loaded_library().mmkg_last_error().decode()}.")
 

@@ -12,29 +12,19 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError
 from .library import address, check, in_place, instruction_set_name, instruction_set_number, loaded_library, pool
-from .weights import NORM_EPSILON, contiguous_weight, expected_names, two_axes
+from .weights import HIDDEN, LAYER_REST, NORM_EPSILON, WIDTH, contiguous_weight, expected_names, two_axes
 
 _NAN = 2  # mmkg_status
 
 # Field of mmkg_query_layer (include/mmkg_query.h) -> weight of a layer and its axes.
-_WIDTH, _HIDDEN = "width", "feedforward_width"
 _LAYER: dict[str, tuple[str, tuple[str, ...]]] = {
-    "query_weight": ("query.multiplied_weight", (_WIDTH, _WIDTH)),
-    "query_bias": ("query.bias", (_WIDTH,)),
-    "key_weight": ("key.multiplied_weight", (_WIDTH, _WIDTH)),
-    "key_bias": ("key.bias", (_WIDTH,)),
-    "value_weight": ("value.multiplied_weight", (_WIDTH, _WIDTH)),
-    "value_bias": ("value.bias", (_WIDTH,)),
-    "output_weight": ("rest.output.multiplied_weight", (_WIDTH, _WIDTH)),
-    "output_bias": ("rest.output.bias", (_WIDTH,)),
-    "norm1_weight": ("rest.norm1.weight", (_WIDTH,)),
-    "norm1_bias": ("rest.norm1.bias", (_WIDTH,)),
-    "hidden_weight": ("rest.hidden.multiplied_weight", (_WIDTH, _HIDDEN)),
-    "hidden_bias": ("rest.hidden.bias", (_HIDDEN,)),
-    "feedforward_weight": ("rest.feedforward.multiplied_weight", (_HIDDEN, _WIDTH)),
-    "feedforward_bias": ("rest.feedforward.bias", (_WIDTH,)),
-    "norm2_weight": ("rest.norm2.weight", (_WIDTH,)),
-    "norm2_bias": ("rest.norm2.bias", (_WIDTH,)),
+    "query_weight": ("query.multiplied_weight", (WIDTH, WIDTH)),
+    "query_bias": ("query.bias", (WIDTH,)),
+    "key_weight": ("key.multiplied_weight", (WIDTH, WIDTH)),
+    "key_bias": ("key.bias", (WIDTH,)),
+    "value_weight": ("value.multiplied_weight", (WIDTH, WIDTH)),
+    "value_bias": ("value.bias", (WIDTH,)),
+    **LAYER_REST,
 }
 
 
@@ -48,7 +38,7 @@ class _Weights(ctypes.Structure):
     """mmkg_query_weights."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in (_WIDTH, "heads", _HIDDEN, "num_relations", "num_layers")),
+        *((name, ctypes.c_int64) for name in (WIDTH, "heads", HIDDEN, "num_relations", "num_layers")),
         ("norm_epsilon", ctypes.c_float),
         *((name, ctypes.c_void_p) for name in ("known_slots", "missing_slots", "relations", "layers")),
     )
@@ -85,7 +75,7 @@ class QueryContext:
         names = [f"layers.{layer}.{name}" for layer in range(layers) for name, _ in _LAYER.values()]
         expected_names(weights, {"known_slot", "missing", "relations", *names})
         num_relations, self.width = two_axes(weights, "relations")
-        sizes = {_WIDTH: self.width, _HIDDEN: two_axes(weights, "layers.0.rest.hidden.multiplied_weight")[1]}
+        sizes = {WIDTH: self.width, HIDDEN: two_axes(weights, "layers.0.rest.hidden.multiplied_weight")[1]}
         shapes: dict[str, tuple[int, ...]]
         shapes = {"known_slot": (2, self.width), "missing": (2, self.width), "relations": (num_relations, self.width)}
         shapes |= {

@@ -12,35 +12,26 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError
 from .library import address, check, instruction_set_name, instruction_set_number, loaded_library, pool
-from .weights import NORM_EPSILON, contiguous_weight, expected_names, two_axes
+from .weights import HIDDEN, LAYER_REST, NORM_EPSILON, WIDTH, contiguous_weight, expected_names, two_axes
 
 _NAN = 2  # mmkg_status
 _STORAGES = ("float32", "bfloat16")  # in the order of mmkg_storage
 
 # Field of mmkg_token_table_weights (include/mmkg_encoder.h) -> weight of the graph and its axes.
-_WIDTH, _HEADS, _ROWS, _HIDDEN = "width", "heads", "rows", "feedforward_width"
+_HEADS, _ROWS = "heads", "rows"
 _WEIGHTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "structure_norm_weight": ("structure.norm.weight", (_WIDTH,)),
-    "structure_norm_bias": ("structure.norm.bias", (_WIDTH,)),
-    "type_vector": ("structure.type_vector", (_WIDTH,)),
-    "logit_weight": ("logit_weight", (_WIDTH, _HEADS)),
+    "structure_norm_weight": ("structure.norm.weight", (WIDTH,)),
+    "structure_norm_bias": ("structure.norm.bias", (WIDTH,)),
+    "type_vector": ("structure.type_vector", (WIDTH,)),
+    "logit_weight": ("logit_weight", (WIDTH, _HEADS)),
     "logits": ("logits", (_ROWS, _HEADS)),
-    "values": ("multiplied_values", (_ROWS, _WIDTH)),
-    "value_weight": ("value.multiplied_weight", (_WIDTH, _WIDTH)),
-    "value_bias": ("value.bias", (_WIDTH,)),
-    "pooled": ("pooled", (_WIDTH,)),
+    "values": ("multiplied_values", (_ROWS, WIDTH)),
+    "value_weight": ("value.multiplied_weight", (WIDTH, WIDTH)),
+    "value_bias": ("value.bias", (WIDTH,)),
+    "pooled": ("pooled", (WIDTH,)),
     "pooled_logits": ("pooled_logits", (_HEADS,)),
-    "pooled_value": ("pooled_value", (_WIDTH,)),
-    "output_weight": ("rest.output.multiplied_weight", (_WIDTH, _WIDTH)),
-    "output_bias": ("rest.output.bias", (_WIDTH,)),
-    "norm1_weight": ("rest.norm1.weight", (_WIDTH,)),
-    "norm1_bias": ("rest.norm1.bias", (_WIDTH,)),
-    "hidden_weight": ("rest.hidden.multiplied_weight", (_WIDTH, _HIDDEN)),
-    "hidden_bias": ("rest.hidden.bias", (_HIDDEN,)),
-    "feedforward_weight": ("rest.feedforward.multiplied_weight", (_HIDDEN, _WIDTH)),
-    "feedforward_bias": ("rest.feedforward.bias", (_WIDTH,)),
-    "norm2_weight": ("rest.norm2.weight", (_WIDTH,)),
-    "norm2_bias": ("rest.norm2.bias", (_WIDTH,)),
+    "pooled_value": ("pooled_value", (WIDTH,)),
+    **LAYER_REST,
 }
 
 
@@ -48,7 +39,7 @@ class _Weights(ctypes.Structure):
     """mmkg_token_table_weights."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in (_WIDTH, _HEADS, _HIDDEN, "visual_rows", "text_rows")),
+        *((name, ctypes.c_int64) for name in (WIDTH, _HEADS, HIDDEN, "visual_rows", "text_rows")),
         ("norm_epsilon", ctypes.c_float),
         *((name, ctypes.c_void_p) for name in _WEIGHTS),
     )
@@ -85,7 +76,7 @@ class TokenTableEncoder:
         if storage not in _STORAGES:
             raise BackendError(f"storage is {storage!r}; expected one of {_STORAGES}.")
         sizes = _sizes(weights)
-        self.width = sizes[_WIDTH]
+        self.width = sizes[WIDTH]
         rows = sizes[_ROWS]
         if not 0 <= visual_rows <= rows:
             raise BackendError(f"visual_rows is {visual_rows}, the tables have {rows:,} rows.")
@@ -97,7 +88,7 @@ class TokenTableEncoder:
             visual_rows=visual_rows,
             text_rows=rows - visual_rows,
             norm_epsilon=NORM_EPSILON,
-            **{axis: sizes[axis] for axis in (_WIDTH, _HEADS, _HIDDEN)},
+            **{axis: sizes[axis] for axis in (WIDTH, _HEADS, HIDDEN)},
             **{field: address(array) for field, array in arrays.items()},
         )
         handle = ctypes.c_void_p()
@@ -163,7 +154,7 @@ def _sizes(weights: Mapping[str, NDArray[Any]]) -> dict[str, int]:
     """Sizes of the axes, from two of the weights."""
     expected_names(weights, {name for name, _ in _WEIGHTS.values()}, unread=frozenset({"head_of_column"}))
     logits, hidden = two_axes(weights, "logits"), two_axes(weights, "rest.hidden.multiplied_weight")
-    return dict(zip((_ROWS, _HEADS, _WIDTH, _HIDDEN), (*logits, *hidden), strict=True))
+    return dict(zip((_ROWS, _HEADS, WIDTH, HIDDEN), (*logits, *hidden), strict=True))
 
 
 def _input(name: str, array: NDArray[Any], dtype: type[np.generic], shape: tuple[int, int]) -> NDArray[Any]:

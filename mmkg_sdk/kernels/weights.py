@@ -14,6 +14,22 @@ from .library import in_place
 # That of torch's LayerNorm, with which the families' norms are made; a weight file does not hold it.
 NORM_EPSILON = 1e-5
 
+# What an encoder layer does behind its attention, in mmkg_query_layer and in mmkg_token_table_weights: field -> weight
+# of the graph and its axes.
+WIDTH, HIDDEN = "width", "feedforward_width"
+LAYER_REST: dict[str, tuple[str, tuple[str, ...]]] = {
+    "output_weight": ("rest.output.multiplied_weight", (WIDTH, WIDTH)),
+    "output_bias": ("rest.output.bias", (WIDTH,)),
+    "norm1_weight": ("rest.norm1.weight", (WIDTH,)),
+    "norm1_bias": ("rest.norm1.bias", (WIDTH,)),
+    "hidden_weight": ("rest.hidden.multiplied_weight", (WIDTH, HIDDEN)),
+    "hidden_bias": ("rest.hidden.bias", (HIDDEN,)),
+    "feedforward_weight": ("rest.feedforward.multiplied_weight", (HIDDEN, WIDTH)),
+    "feedforward_bias": ("rest.feedforward.bias", (WIDTH,)),
+    "norm2_weight": ("rest.norm2.weight", (WIDTH,)),
+    "norm2_bias": ("rest.norm2.bias", (WIDTH,)),
+}
+
 
 def expected_names(weights: Mapping[str, NDArray[Any]], names: set[str], unread: frozenset[str] = frozenset()) -> None:
     """Exactly these names, and perhaps others that nobody reads.

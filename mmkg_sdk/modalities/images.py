@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,13 @@ _LEVELS = (_SHARES - np.array(CLIP_MEAN, np.float32)[:, None]) / np.array(CLIP_D
 
 # A strip resized as a whole could take gigabytes, of which a square is kept.
 _LONGEST_RATIO = 64
+
+
+class PixelTable(Protocol):
+    """Images by row: a numpy array, a memory map, or something that reads files when asked."""
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[Any]:
+        """float [rows, ..., 3, size, size] for int64 [rows], ready for the vision tower."""
 
 
 def clip_pixels(image: Path | Image | None, size: int, *, squash: bool = False) -> NDArray[np.float32]:

@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, QueryError, missing_package
+from ..files.strict_json import read_json_object
+from ..files.text import read_lines
 from .tokenizer_rules import (
     BERT_TOKENS,
     BLANKS,
@@ -53,8 +55,6 @@ def read_tokenizer(path: Path) -> Tokenizer:
         DataError: if the file is missing, too large, damaged, or holds rules of another kind.
         BackendError: if the package tokenizers is missing.
     """
-    from ..files.strict_json import read_json_object
-
     tokenizers = _package()
     if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
         raise DataError(f"{path} has {path.stat().st_size:,} bytes; a tokenizer has at most {MAX_FILE_BYTES:,}.")
@@ -138,8 +138,6 @@ def clip_merges(path: Path, size: int = CLIP_VOCABULARY) -> list[tuple[str, str]
     Raises:
         DataError: if the file cannot be read, a line is not a pair, or there are too few.
     """
-    from ..files.text import read_lines
-
     count = size - len(clip_vocabulary(()))
     lines = read_lines(path)[1 : count + 1]
     if len(lines) < count:

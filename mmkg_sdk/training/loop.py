@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from ..errors import BackendError, MmkgError
+from ..families.objective import Batch, TrainingObjective
 from ..run import Run
 from .distributed import ProcessGroup, process_group
 from .metrics import append_metrics, truncate_metrics
-from .objective import Batch, TrainingObjective
 from .progress import ProgressLine
 from .schedule import learning_rate, training_progress
 from .seeding import repeatable, seed_epoch

@@ -7,8 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ..backends.torch import torch_device
+from ..data.modalities import drop_modalities
+from ..data.open import open_data
 from ..errors import DataError, ExportError
-from ..registry import family_part
+from ..evaluation.subjects import EVALUATIONS
+from ..families import contract
 from ..run import Run, RunData
 from .settings import TrainingSettings
 
@@ -41,12 +45,9 @@ def start_training(
     Raises:
         DataError: unknown preset or setting, a data set that cannot be read, or weights of another model or other data.
     """
-    from ..backends.torch import torch_device
-    from ..data.modalities import drop_modalities
-    from ..data.open import open_data
     from .distributed import process_group
 
-    parts = family_part(family, "config")
+    parts = contract.config_part(family)
     chosen = {**_preset(parts.PRESETS, preset, data), **settings}
     training_names = {field.name for field in fields(TrainingSettings)}
     training = TrainingSettings.from_json({n: v for n, v in chosen.items() if n in training_names})
@@ -54,7 +55,7 @@ def start_training(
     dataset = open_data(data)
     if dropped:
         dataset = drop_modalities(dataset, dropped, training.seed)
-    inputs = family_part(family, "inputs")
+    inputs = contract.inputs_part(family)
     config = inputs.config_for(dataset, {n: v for n, v in chosen.items() if n not in training_names})
     device = torch_device(device)
     with process_group(device) as group:
@@ -93,8 +94,6 @@ def resume_training(folder: str | Path, *, device: str = "auto") -> tuple[Run, A
         raise DataError(f"{folder} was imported from a checkpoint; there is no training to resume.")
     if not (run.folder / "resume.pt").is_file():
         raise DataError(f"{folder} has no resume.pt: it was killed before training began. Train anew with --overwrite.")
-    from ..backends.torch import torch_device
-
     return run, _train(run, TrainingSettings.from_json(run.settings), torch_device(device), {})
 
 
@@ -106,14 +105,13 @@ def _train(run: Run, settings: TrainingSettings, device: str, given: Mapping[str
     """
     import torch
 
-    from ..registry import task_module
     from .loop import train
 
     torch.manual_seed(settings.seed)
-    model = family_part(run.family, "model").build(run.config, run.inputs)
+    model = contract.model_part(run.family).build(run.config, run.inputs)
     model.load_state_dict({name: torch.as_tensor(array) for name, array in given.items()}, strict=False)
-    objective = family_part(run.family, "objective").objective_of(run, model)
-    evaluation = task_module("evaluation", model.config.task)
+    objective = contract.objective_part(run.family).objective_of(run, model)
+    evaluation = EVALUATIONS[contract.config_part(run.family).Config.from_json(run.config).task]
     return train(
         objective,
         run,
@@ -142,9 +140,9 @@ def _check_start(start: Run, family: str, config: dict[str, Any], data: RunData)
                 f"{start.folder} has another {name} than these data make, so its weights stand for other things. "
                 "Start from a run of the same data and settings."
             )
-    model = family_part(family, "model").build(config, data.tensors.get("inputs", {}))
+    model = contract.model_part(family).build(config, data.tensors.get("inputs", {}))
     try:
-        family_part(family, "checkpoint").check_state(start.weights(), model.state_dict())
+        contract.checkpoint_part(family).check_state(start.weights(), model.state_dict())
     except ExportError as err:
         raise DataError(f"{start.folder} does not fit these settings: {err}") from err
 

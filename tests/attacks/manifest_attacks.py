@@ -50,7 +50,9 @@ _writes("manifest_is_a_list", "holds a list, expected an object", b"[]")
 _writes("manifest_is_nested_deep", "not the JSON", b"[" * 10_000 + b"]" * 10_000)
 _writes("manifest_holds_nan", "NaN is not JSON", b'{"format_version": NaN}')
 _writes("manifest_holds_infinity", "Infinity is not JSON", b'{"format_version": -Infinity}')
-_writes("manifest_has_a_key_twice", "a key stands twice", b'{"format_version": 1, "format_version": 1}')
+_writes(
+    "manifest_has_a_key_twice", "key 'format_version' stands there twice", b'{"format_version": 1, "format_version": 1}'
+)
 _writes("manifest_holds_a_huge_number", "not the JSON|format version", b'{"format_version": ' + b"9" * 100_000 + b"}")
 _sets("version_is_higher", "reads version 2. If it is higher, run: pip install --upgrade", format_version=3)
 _sets("version_is_lower", "format version 1; .* export the bundle again", format_version=1)

@@ -8,7 +8,7 @@ import pytest
 from mmkg_sdk.answering.entities import tag_chunks
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation.entity_recognition import entity_report
-from mmkg_sdk.families.mkgformer.preparation import TAG_CLASSES
+from mmkg_sdk.families.mkgformer.texts.preparation import TAG_CLASSES
 from mmkg_sdk.files.labels import Labels
 
 NAMES = Labels(TAG_CLASSES, kind="tag")

@@ -15,8 +15,8 @@ from mmkg_sdk.ranking.exact import RankingProtocol
 from mmkg_sdk.ranking.known_triples import AnswerLists
 from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 
-from .canonical import answer_lists, as_lists, plain_ranks, plain_top_k
 from .conftest import OpenScan
+from .references.canonical import answer_lists, as_lists, plain_ranks, plain_top_k
 from .test_top_k import SCORES
 
 FLOOR = RankingProtocol("floor")

@@ -17,7 +17,7 @@ from mmkg_sdk import BackendError
 from mmkg_sdk.kernels import LateInteraction, instruction_sets
 from tests.families.mimic.cases import CASES, SIDES, golden, ranks
 
-from .interaction_reference import Arrays, Sizes, random_pieces, random_weights, scores
+from .references.interaction import Arrays, Sizes, random_pieces, random_weights, scores
 
 Logits = Literal["float32", "int16"]
 

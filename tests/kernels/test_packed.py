@@ -12,7 +12,7 @@ from mmkg_sdk.kernels.scan import Storage
 from mmkg_sdk.ranking.exact import TopK
 from mmkg_sdk.ranking.scores import ComplexDistance, InnerProduct
 
-from .canonical import answer_lists, as_lists, plain_top_k
+from .references.canonical import answer_lists, as_lists, plain_top_k
 
 COPIES: list[Storage] = [
     storage

@@ -13,7 +13,7 @@ from mmkg_sdk.kernels.scan import Storage
 from mmkg_sdk.ranking.exact import RankingProtocol
 from mmkg_sdk.ranking.scores import InnerProduct
 
-from .canonical import answer_lists, plain_ranks
+from .references.canonical import answer_lists, plain_ranks
 from .test_packed import BATCHES, COPIES, ROWS, WIDTHS, pytestmark
 from .test_ranks import PROTOCOLS
 from .test_top_k import draw_lists

@@ -14,8 +14,8 @@ from mmkg_sdk import BackendError
 from mmkg_sdk.kernels import QueryContext, instruction_sets
 from tests.families.mygo.cases import golden_case
 
-from .encoder_reference import Arrays
-from .query_reference import encoded, random_questions, random_weights
+from .references.encoder import Arrays
+from .references.query import encoded, random_questions, random_weights
 
 # Of the root mean square of a norm's output, which is about 1: a few hundred roundings of 6e-8, a layer.
 TOLERANCE = 1e-5

@@ -12,8 +12,8 @@ from mmkg_sdk.kernels import Scan
 from mmkg_sdk.ranking.exact import RankingProtocol
 from mmkg_sdk.ranking.scores import CandidateScore
 
-from .canonical import answer_lists, plain_ranks
 from .conftest import OpenScan
+from .references.canonical import answer_lists, plain_ranks
 from .test_top_k import BATCHES, SCORES, SIZES, WIDTHS, draw_lists, exact_scores, exact_vectors
 
 PROTOCOLS = [

@@ -20,7 +20,7 @@ from mmkg_sdk.families.mygo.runtime import bundle_entities, entity_batch
 from mmkg_sdk.kernels import TokenTableEncoder, instruction_sets
 from tests.families.mygo.cases import golden_case
 
-from .encoder_reference import Arrays, encoded, random_batch, random_weights
+from .references.encoder import Arrays, encoded, random_batch, random_weights
 
 # Of the root mean square of a norm's output, which is about 1: a few hundred roundings of 6e-8.
 TOLERANCE = 1e-5

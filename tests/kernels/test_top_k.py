@@ -12,8 +12,8 @@ from mmkg_sdk.kernels import Scan, instruction_sets
 from mmkg_sdk.ranking.known_triples import AnswerLists
 from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 
-from .canonical import answer_lists, as_lists, canonical, plain_top_k
 from .conftest import OpenScan, storage_of
+from .references.canonical import answer_lists, as_lists, canonical, plain_top_k
 
 SCORES = [InnerProduct(), ComplexDistance(6.0)]
 # One below, at and above: vectors of 8 and 16 queries, panels of 16 and 32, small batches of 2, 4 and 8.

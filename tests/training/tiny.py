@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from mmkg_sdk.data.graph import KnowledgeGraph
 from mmkg_sdk.families.link_prediction import link_prediction_data
+from mmkg_sdk.families.objective import TrainingObjective
 from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.run import Run
 from mmkg_sdk.training import TrainingSettings
-from mmkg_sdk.training.objective import TrainingObjective
 from mmkg_sdk.training.seeding import seed_everything
 from tests.places import ROOT
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ...bundle.config import FamilyConfig
 from ...errors import DataError
 from ...ranking.exact import RankingProtocol
 from ...ranking.scores import CandidateScore, ComplexDistance
 from ...registry import LINK_PREDICTION
-from ..config import FamilyConfig
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class AdaMFConfig(FamilyConfig):
 
 # The name by which every family's configuration is found.
 Config = AdaMFConfig
+EMBEDDED_DATA = ("atlas",)
+READS_TOKENS = True
 
 # What the published scripts have in common. They keep the last epoch, hence one validation, at the end.
 _PUBLISHED: dict[str, Any] = {

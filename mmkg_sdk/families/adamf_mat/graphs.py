@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
+from ...run import Run
 from ..exported import DTYPES, TOP_K, Linear, load_weights, set_dtype
 from .config import AdaMFConfig
 from .model import INPUT_NAMES, MASKED, AdaMF, rotated
@@ -25,13 +28,19 @@ def encoded_entities(model: AdaMF) -> dict[str, Tensor]:
     return {"vectors": model.entity_table(), "modality_weights": model.modality_weights()}
 
 
-def encoder_weights(model: AdaMF) -> dict[str, Tensor]:
-    """The trained weights that are inputs of the encoder graph, one row per entity."""
-    return {
+def bundle_tensors(run: Run, model: AdaMF) -> dict[str, dict[str, NDArray[Any]]]:
+    """What the encoder graph is fed, one row per entity: masks, and the trained vectors of each modality."""
+    trained = {
         "structure": model.ent_embeddings.weight,
         "visual_features": model.img_embeddings.weight,
         "text_features": model.text_embeddings.weight,
     }
+    return {"inputs": run.inputs | {name: rows.detach().float().numpy() for name, rows in trained.items()}}
+
+
+def graph_cases(run: Run, model: AdaMF) -> dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]:
+    """Entities and queries prove every graph."""
+    return {}
 
 
 def graph_modules(model: AdaMF, dtype: torch.dtype) -> dict[str, nn.Module]:

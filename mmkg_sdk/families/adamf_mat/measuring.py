@@ -9,16 +9,18 @@ import numpy as np
 
 from ...bundle import Bundle
 from ..entity_batch import EntityBatch
-from ..measuring import Curve, EncoderWork, Tokens
+from ..measuring import Counts, Curve, EncoderWork, Tokens
 from ..token_counts import always_there as absence
 from ..token_counts import any_count as count_problem
 from ..token_counts import entity_counts
 from ..token_counts import no_entity_encoder as plain_encoder
 from ..token_counts import not_resized as resized
 from ..token_counts import two_runtimes as contenders
+from .config import AdaMFConfig
 from .runtime import bundle_entities
 
 __all__ = [
+    "QUICK_COUNTS",
     "absence",
     "contenders",
     "count_problem",
@@ -30,6 +32,8 @@ __all__ = [
     "resized",
     "token_limits",
 ]
+
+QUICK_COUNTS: Counts = {"all": (3,)}
 
 # Structure, image, text.
 _VECTORS = 3
@@ -57,7 +61,7 @@ def random_entities(bundle: Bundle, token_count: int, count: int, random: np.ran
 
 def encoder_work(bundle: Bundle, graph: str, token_count: int, number_bytes: int) -> EncoderWork:
     """Of the fusion."""
-    config = bundle.config
+    config = AdaMFConfig.of(bundle.config)
     width, features = config.table_width, config.visual_feature_width + config.text_feature_width
     # Structural vector in and vector out, features and masks, and the weights of the modalities out.
     entity = 2 * 4 * width + 4 * features + 2 + 4 * _VECTORS

@@ -17,8 +17,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...run import Run
-from ..link_prediction import LinkScorer, link_scorer
 from .config import AdaMFConfig
 
 # Large enough that exp() gives exactly 0, small enough for every float32 kernel.
@@ -181,8 +179,3 @@ def _features(rows: int, width: int) -> nn.Embedding:
 
 def _rows(table: Tensor, entities: Tensor | None) -> Tensor:
     return table if entities is None else F.embedding(entities, table)
-
-
-def scorer(model: AdaMF, run: Run) -> LinkScorer:
-    """Scores of all entities for a chunk of queries; what is asked about needs nothing of the run."""
-    return link_scorer(model)

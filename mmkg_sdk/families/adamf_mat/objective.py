@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...run import Run
-from ...training.objective import TrainingObjective
+from ..objective import TrainingObjective
 from .model import AdaMF, rotated
 from .negatives import negative_distances
 from .sampler import Sampler, torch_numbers

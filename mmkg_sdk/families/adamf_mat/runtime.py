@@ -10,18 +10,23 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import QueryError
+from ..contract import LinkStandIns
 from ..entity_batch import EntityBatch, as_array, float_rows, structure_rows
 from ..query_batches import query_batches
 from .config import AdaMFConfig
 
 __all__ = [
+    "SHOWS_IMAGES",
     "bundle_entities",
     "check_bundle",
     "contents",
+    "encoder_graph",
     "entity_batch",
     "query_batches",
+    "stand_ins",
 ]
 
+SHOWS_IMAGES = False
 # Structure, image, text.
 _VECTORS = 3
 
@@ -86,7 +91,7 @@ def entity_batch(
     count = len(first) if first.ndim else 0
     visual, no_visual = _modality("visual", visual_features, visual_mask, bundle, count)
     text, no_text = _modality("text", text_features, text_mask, bundle, count)
-    masked = bundle.config.missing_modalities == "mask"
+    masked = AdaMFConfig.of(bundle.config).missing_modalities == "mask"
     return EntityBatch(
         {
             "structure": structure_rows(structure, bundle.inputs["structure"], count),
@@ -99,11 +104,22 @@ def entity_batch(
     )
 
 
+def encoder_graph(bundle: Bundle) -> str:
+    """There is one."""
+    return "entity_encoder"
+
+
+def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
+    """None: its graphs are a look-up and a few products."""
+    return LinkStandIns()
+
+
 def _modality(
     kind: str, features: Any, mask: Any, bundle: Bundle, count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Features float32 [count, width] with zeros where there are none, and which are missing, bool [count]."""
-    width = getattr(bundle.config, f"{kind}_feature_width")
+    config = AdaMFConfig.of(bundle.config)
+    width = config.visual_feature_width if kind == "visual" else config.text_feature_width
     if features is None:
         if mask is not None:
             raise QueryError(f"{kind}_mask goes with {kind}_features; without them every entity lacks the modality.")

@@ -7,30 +7,23 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ...backends import Backend
-from ...backends.compiled import CompiledGraph, Weights, as_float32, may_stand_in
+from ...backends.compiled import CompiledGraph, Weights, as_float32, kernels_absence
 from ...bundle import Bundle
-from ...kernels import LateInteraction, library
+from ...kernels import LateInteraction
 
 GRAPH = "interaction"
 
 
-def absence(bundle: Bundle) -> str | None:
+def absence(bundle: Bundle, device: str = "cpu") -> str | None:
     """Why the compiled kernel cannot score the entities of a bundle; None if it can."""
     if GRAPH not in bundle.graphs:
         return f"this bundle has no graph {GRAPH}"
-    found = library()
-    return found if isinstance(found, str) else None
+    return kernels_absence(device)
 
 
-def compiled_interaction(bundle: Bundle, backend: Backend) -> CompiledInteraction | None:
-    """What scores pairs; None: the graph does, on the backend.
-
-    That is so where `may_stand_in` refuses, or `absence` says why.
-    """
-    if not may_stand_in(backend) or absence(bundle):
-        return None
-    return CompiledInteraction(bundle, backend.threads)
+def compiled_interaction(bundle: Bundle, device: str, threads: int | None) -> CompiledInteraction | None:
+    """What scores pairs; None where `absence` says why not: the graph does."""
+    return None if absence(bundle, device) else CompiledInteraction(bundle, threads)
 
 
 class CompiledInteraction:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from ...bundle.config import FamilyConfig
 from ...errors import DataError
 from ...registry import ENTITY_LINKING
-from ..config import FamilyConfig
 
 # The same in every CLIP that MIMIC was published with; no tensor tells them.
 ACTIVATION = "quick_gelu"
@@ -105,6 +105,8 @@ class MimicConfig(FamilyConfig):
 
 # The name by which every family's configuration is found.
 Config = MimicConfig
+EMBEDDED_DATA = ("atlas-mentions",)
+READS_TOKENS = False
 
 
 def clip_sizes(text: Mapping[str, Any], vision: Mapping[str, Any]) -> dict[str, Any]:

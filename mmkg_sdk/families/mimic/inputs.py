@@ -17,6 +17,7 @@ from ...files.labels import Labels
 from ...files.tensors import scratch_array
 from ...modalities.images import clip_colours, normalised
 from ...run import RunData
+from ..official import stored_rows
 from .config import LEARNED, NO_TOKENIZER, MimicConfig
 from .tokenizer import encode_clip, joined, make_tokenizer
 
@@ -99,17 +100,17 @@ def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MimicCon
     length, size = config.text_length, config.image_size
     sides, images, row = {}, [], 0
     for side in ("mention", "entity"):
-        texts = {name: _stored(fields, f"{side}_{name}", "iu", (length,), path) for name in _TEXT}
-        pixels = _stored(fields, f"{side}_pixel_values", "f", (3, size, size), path)
+        texts = {name: stored_rows(fields, f"{side}_{name}", "iu", (length,), path) for name in _TEXT}
+        pixels = stored_rows(fields, f"{side}_pixel_values", "f", (3, size, size), path)
         shown = pixels.reshape(len(pixels), -1).any(axis=1)
         rows = np.where(shown, row + np.cumsum(shown) - 1, _NO_IMAGE)
         sides[side] = {name: array.astype(np.int64) for name, array in (texts | {"image_rows": rows}).items()}
         images.append(pixels[shown].astype(np.float32))
         row += int(shown.sum())
     mention, nobody = sides["mention"], {name: array[:0] for name, array in sides["mention"].items()}
-    answers = {"test": _stored(fields, "answer", "iu", (), path)}
+    answers = {"test": stored_rows(fields, "answer", "iu", (), path)}
     if "train_entity_index" in fields:
-        answers["train"] = _stored(fields, "train_entity_index", "iu", (), path)
+        answers["train"] = stored_rows(fields, "train_entity_index", "iu", (), path)
     tensors: dict[str, dict[str, NDArray[Any]]] = {
         "entities": sides["entity"],
         "images": {"pixels": np.concatenate(images)},
@@ -168,20 +169,3 @@ def _read_images(images: Iterable[Path | None], size: int) -> tuple[NDArray[np.u
             pixels[len(rows)] = colours
             rows[image] = len(rows)
     return pixels[: len(rows)], rows
-
-
-def _stored(
-    fields: Mapping[str, NDArray[Any]], name: str, kinds: str, shape: tuple[int, ...], path: Path
-) -> NDArray[Any]:
-    """One array [n, *shape] of an .npz."""
-    if name not in fields:
-        raise ExportError(f"{path} has no array {name!r}; it has {', '.join(sorted(fields)) or 'none'}.")
-    array = fields[name]
-    if array.dtype.kind not in kinds or array.shape[1:] != shape or array.ndim != 1 + len(shape):
-        kind = "integers" if kinds == "iu" else "floats"
-        raise ExportError(
-            f"{path}: {name} is {array.dtype} {list(array.shape)}; expected {kind} of shape {['n', *shape]}."
-        )
-    if kinds == "f" and not np.isfinite(array).all():
-        raise ExportError(f"{path}: {name} holds NaN or infinity. Make the file again.")
-    return array

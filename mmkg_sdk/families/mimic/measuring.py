@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import isqrt
 
 from ...bundle import Bundle
-from ..measuring import Curve, Resized, Tokens
+from ..measuring import Counts, Curve, Resized, Tokens
 from ..token_counts import always_there as absence
 from ..token_counts import no_entity_encoder as encoder_work
 from ..token_counts import no_entity_encoder as plain_encoder
@@ -14,8 +14,10 @@ from ..token_counts import no_entity_encoder as random_entities
 from ..token_counts import sequence_counts
 from ..token_counts import sequence_limits as token_limits
 from ..token_counts import two_runtimes as contenders
+from .config import MimicConfig
 
 __all__ = [
+    "QUICK_COUNTS",
     "absence",
     "contenders",
     "count_problem",
@@ -27,6 +29,9 @@ __all__ = [
     "resized",
     "token_limits",
 ]
+
+# Each takes a second apiece, because a graph is made for each.
+QUICK_COUNTS: Counts = {"text": (8, 28), "visual": (5, 17)}
 
 
 def curves(bundle: Bundle) -> tuple[Curve, ...]:
@@ -41,7 +46,7 @@ def curves(bundle: Bundle) -> tuple[Curve, ...]:
 
 def default_counts(bundle: Bundle, tokens: Tokens) -> tuple[int, ...]:
     """Those of the published models and around, and the bundle's own."""
-    config = bundle.config
+    config = MimicConfig.of(bundle.config)
     return sequence_counts(tokens, config.text_length if tokens == "text" else config.num_image_tokens)
 
 
@@ -54,7 +59,7 @@ def count_problem(tokens: Tokens, count: int) -> str | None:
 
 def resized(bundle: Bundle, tokens: Tokens, count: int) -> Resized:
     """Longer texts, or larger pictures."""
-    config = bundle.config
+    config = MimicConfig.of(bundle.config)
     if tokens == "text":
         return Resized(replace(config, text_length=count, text_positions=max(count, config.text_positions)))
     return Resized(replace(config, image_size=isqrt(count - 1) * config.patch_size))

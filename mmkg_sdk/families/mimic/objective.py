@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...modalities.images import PixelTable
 from ...run import Run
-from ...training.objective import TrainingObjective
+from ..objective import TrainingObjective
 from .inputs import StoredPixels
 from .model import Encoded, Mimic, Scores
-
-
-class PixelTable(Protocol):
-    """Images by row: a numpy array, a memory map, or something that reads files when asked."""
-
-    def __getitem__(self, rows: NDArray[Any], /) -> NDArray[Any]:
-        """float [rows, 3, image_size, image_size] for int64 [rows], ready for CLIP."""
 
 
 @dataclass(frozen=True)

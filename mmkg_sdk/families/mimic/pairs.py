@@ -11,10 +11,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..exported import Linear
+from ..exported import Linear, Norm, linear
 from .config import NORM_EPS
 from .model import CrossModalUnit, DualUnit, Matcher
-from .towers import Norm, linear
 
 
 class MentionSide(nn.Module):

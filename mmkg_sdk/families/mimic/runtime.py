@@ -13,6 +13,8 @@ from ...bundle.contents import Contents, Stored
 from ...errors import BundleError, DataError, QueryError
 from ...modalities.images import clip_colours, normalised, read_colours
 from ...modalities.text import read_tokenizer
+from ..contract import InteractionStandIn
+from .compiled import compiled_interaction
 from .config import NO_TOKENIZER, MimicConfig
 from .pieces import entity_pieces
 from .tokenizer import check_tokenizer, encode_clip, joined
@@ -20,7 +22,7 @@ from .tokenizer import check_tokenizer, encode_clip, joined
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from ...answering.entity_linking import Mention
+    from ...data.mentions import Mention
 
 TOKENIZER = "tokenizer.json"
 UNITS = ("text", "image", "image_text")
@@ -51,7 +53,7 @@ def check_bundle(bundle: Bundle) -> None:
                 f"{bundle.path / 'table.safetensors'}: {name} has {len(piece)} rows, but entities.txt has "
                 f"{len(bundle.entities)} labels. Export again."
             )
-    if bundle.config.tokenizer != NO_TOKENIZER:
+    if MimicConfig.of(bundle.config).tokenizer != NO_TOKENIZER:
         open_tokenizer(bundle)
 
 
@@ -62,7 +64,7 @@ def open_tokenizer(bundle: Bundle) -> Tokenizer:
         BundleError: it is damaged, or has other tokens than the model.
         QueryError: the bundle has none.
     """
-    if bundle.config.tokenizer == NO_TOKENIZER:
+    if MimicConfig.of(bundle.config).tokenizer == NO_TOKENIZER:
         raise QueryError(
             f"{bundle.path} was made of token ids and has no tokenizer. Pass token ids (`encode_tokens`), or import "
             "the checkpoint again with --set tokenizer=..."
@@ -70,10 +72,15 @@ def open_tokenizer(bundle: Bundle) -> Tokenizer:
     path = bundle.path / TOKENIZER
     try:
         tokenizer = read_tokenizer(path)
-        check_tokenizer(tokenizer, bundle.config, str(path))
+        check_tokenizer(tokenizer, MimicConfig.of(bundle.config), str(path))
     except DataError as err:
         raise BundleError(f"{err} Export the bundle again.") from err
     return tokenizer
+
+
+def stand_in(bundle: Bundle, device: str, threads: int | None) -> InteractionStandIn | None:
+    """The compiled interaction."""
+    return compiled_interaction(bundle, device, threads)
 
 
 def read_texts(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..exported import Linear
+from ..exported import Linear, Norm, linear
 from .model import Mimic
 
 # Large enough that exp() gives exactly 0, small enough that two of them add up in every float32 kernel.
@@ -101,19 +101,3 @@ class _Layer(nn.Module):
         states = states + self.output(found)
         hidden = self.hidden(self.norm2(states))
         return states + self.feedforward(hidden * torch.sigmoid(1.702 * hidden))  # type: ignore[no-any-return]
-
-
-class Norm(nn.Module):
-    """Layer norm, always float32."""
-
-    def __init__(self, norm: nn.LayerNorm) -> None:
-        super().__init__()
-        self.weight, self.bias, self.eps = nn.Buffer(norm.weight.detach()), nn.Buffer(norm.bias.detach()), norm.eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
-
-
-def linear(linear: nn.Linear) -> Linear:
-    bias = linear.weight.new_zeros(linear.out_features) if linear.bias is None else linear.bias
-    return Linear(linear.weight, bias)

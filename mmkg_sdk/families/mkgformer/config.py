@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from ...bundle.config import FamilyConfig
 from ...errors import DataError
 from ...ranking.exact import RankingProtocol
 from ...ranking.scores import CandidateScore, InnerProduct
 from ...registry import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
-from ..config import FamilyConfig
 
 Task = Literal["link-prediction", "relation-extraction", "entity-recognition"]
 
@@ -211,6 +211,8 @@ class MKGformerConfig(FamilyConfig):
 
 # The name by which every family's configuration is found.
 Config = MKGformerConfig
+EMBEDDED_DATA = ("atlas", "atlas-relations", "atlas-tags")
+READS_TOKENS = False
 
 # What the published trainings have in common (spec 6.8, 7, 8).
 _PUBLISHED: dict[str, Any] = {

@@ -331,3 +331,20 @@ def merge_heads(x: Tensor) -> Tensor:
 def rows_at(hidden: Tensor, positions: Tensor) -> Tensor:
     """[B, n, D]: the states at some positions, int64 [B, n], of hidden [B, T, D]."""
     return hidden.gather(1, positions[:, :, None].expand(-1, -1, hidden.shape[2]))
+
+
+def only_position(input_ids: Tensor, token: int, name: str) -> Tensor:
+    """int64 [B]: where each row has the token.
+
+    Raises:
+        DataError: a row has none or several.
+    """
+    hits = input_ids == token
+    counts = hits.sum(dim=1)
+    if (counts != 1).any():
+        row = int((counts != 1).nonzero()[0])
+        raise DataError(
+            f"row {row} has {int(counts[row])} times {name} (token {token}); expected exactly one. The text may have "
+            "been truncated before it; use a larger max_length or a shorter text."
+        )
+    return hits.long().argmax(dim=1)

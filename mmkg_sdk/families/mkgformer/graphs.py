@@ -12,7 +12,7 @@ and link prediction's head for the mask: its score of an entity is the product o
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,17 +23,16 @@ from torch import Tensor, nn
 from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
 from ...files.tensors import scratch_array
 from ...registry import LINK_PREDICTION, RELATION_EXTRACTION
-from ..exported import DTYPES, load_weights, set_dtype
+from ...run import Run
+from ..exported import DTYPES, Norm, linear, load_weights, set_dtype
 from .config import MKGformerConfig
-from .crf import viterbi
 from .encoder import HybridEncoder, padding_bias
-from .images import image_groups
-from .model import EntityTagger, LinkPredictor, MKGformer, RelationExtractor, build_model
-from .towers import Norm, TextEmbeddings, TextLayer, VisionLayer, linear
-
-if TYPE_CHECKING:
-    from ...run import Run
-    from .objective import ImageGroups
+from .images import ImageGroups, image_groups
+from .links.model import LinkPredictor
+from .model import MKGformer, build_model
+from .sentences.crf import viterbi
+from .sentences.model import EntityTagger, RelationExtractor
+from .towers import TextEmbeddings, TextLayer, VisionLayer
 
 # Sets of pictures encoded at a time.
 _STATE_CHUNK = 16
@@ -61,8 +60,8 @@ def bundle_tensors(run: Run, model: LinkPredictor) -> dict[str, dict[str, NDArra
     return {"inputs": run.inputs | {"image_rows": np.searchsorted(shown, image_rows)}, "images": {"states": states}}
 
 
-def image_encoder_case(run: Run, model: LinkPredictor) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
-    """Inputs of image_encoder from a run's own pictures, and what the model makes of them."""
+def graph_cases(run: Run, model: LinkPredictor) -> dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]:
+    """The run's own pictures for image_encoder, and what the model makes of them."""
     encoder, groups = model.encoder, image_groups(run.tensors("images"))
     rows = np.unique(run.inputs["image_rows"])[-_STATE_CHUNK:]
     with torch.inference_mode():
@@ -71,7 +70,12 @@ def image_encoder_case(run: Run, model: LinkPredictor) -> tuple[dict[str, NDArra
         for layer in encoder.encoder.vision_layers[: model.config.fusion_start_layer]:
             vision = layer(vision)
     inputs = _image_inputs(groups, rows, model.config)
-    return {name: pixels.numpy() for name, pixels in inputs.items()}, vision.numpy()
+    return {
+        "image_encoder": (
+            {name: pixels.numpy() for name, pixels in inputs.items()},
+            {"image_state": vision.numpy()},
+        )
+    }
 
 
 def _image_inputs(groups: ImageGroups, rows: NDArray[np.int64], config: MKGformerConfig) -> dict[str, Tensor]:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ...data.sentences import SentenceImages
 from ...files.tensors import scratch_array
-from ...modalities.images import clip_colours, normalised
+from ...modalities.images import PixelTable, clip_colours, normalised
 from ...registry import LINK_PREDICTION
 from .config import MKGformerConfig
-
-if TYPE_CHECKING:
-    from .objective import ImageGroups
+from .encoder import Images
 
 NO_IMAGES = -1
 
@@ -33,6 +34,31 @@ class StoredPixels:
         values = normalised(self._pixels[rows])
         values[~self._present[rows]] = 0
         return values
+
+
+@dataclass(frozen=True)
+class ImageGroups:
+    """The images of n entities or posts, preprocessed, by group; a group that the model has not is None.
+
+    Rows are float [3, size, size] in the main group, else [images, 3, size, size]; missing images are all zero.
+    """
+
+    main: PixelTable | None = None
+    aux: PixelTable | None = None
+    rcnn: PixelTable | None = None
+
+    def images(self, rows: Tensor) -> Images:
+        """float32 images of some rows, int64 [B], on the device of `rows`; all zeros where the row is -1."""
+        shown = rows.cpu().numpy()
+
+        def group(table: PixelTable | None) -> Tensor | None:
+            if table is None:
+                return None
+            pixels = np.array(table[np.maximum(shown, 0)], dtype=np.float32)  # a copy, so that it may be changed
+            pixels[shown < 0] = 0
+            return torch.from_numpy(pixels).to(rows.device)
+
+        return Images(group(self.main), group(self.aux), group(self.rcnn))
 
 
 def stored_pictures(
@@ -76,8 +102,6 @@ def groups(config: MKGformerConfig) -> dict[str, tuple[int, int]]:
 
 def image_groups(pixels: Mapping[str, NDArray[Any]]) -> ImageGroups:
     """What a model is shown, from the arrays of `stored_pictures` or from float32 arrays alone."""
-    from .objective import ImageGroups
-
     names = [name for name in ("main", "aux", "rcnn") if name in pixels]
     return ImageGroups(**{name: StoredPixels(pixels[name], pixels.get(f"{name}_present")) for name in names})
 

@@ -14,6 +14,7 @@ from ...data.graph import DataSet
 from ...data.open import AnyData
 from ...registry import LINK_PREDICTION
 from ...run import RunData
+from .backbones import pretrained_weights
 from .config import MKGformerConfig
 from .links import inputs as link_inputs
 from .sentences import inputs as sentence_inputs
@@ -33,9 +34,8 @@ def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:
 
 
 def initial_weights(dataset: AnyData, config: MKGformerConfig) -> dict[str, NDArray[np.float32]]:
-    """Weights that do not come from chance, by parameter name."""
-    weights: dict[str, NDArray[np.float32]] = _part(config).initial_weights(dataset, config)
-    return weights
+    """Weights of the public models that training begins with, by parameter name; nothing without one."""
+    return pretrained_weights(config)
 
 
 def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGformerConfig) -> RunData:

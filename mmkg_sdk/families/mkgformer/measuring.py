@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ...bundle import Bundle
 from ...registry import LINK_PREDICTION
-from ..measuring import Curve, Resized, Tokens
+from ..measuring import Counts, Curve, Resized, Tokens
 from ..token_counts import always_there as absence
 from ..token_counts import any_count as count_problem
 from ..token_counts import no_entity_encoder as encoder_work
@@ -15,8 +15,10 @@ from ..token_counts import no_entity_encoder as random_entities
 from ..token_counts import sequence_counts
 from ..token_counts import sequence_limits as token_limits
 from ..token_counts import two_runtimes as contenders
+from .config import MKGformerConfig
 
 __all__ = [
+    "QUICK_COUNTS",
     "absence",
     "contenders",
     "count_problem",
@@ -29,6 +31,9 @@ __all__ = [
     "token_limits",
 ]
 
+# Each takes a second apiece, because a graph is made for each.
+QUICK_COUNTS: Counts = {"text": (8, 32), "visual": (5, 17)}
+
 
 def curves(bundle: Bundle) -> tuple[Curve, ...]:
     """A question against the length of its text, and against the state of its pictures."""
@@ -39,13 +44,13 @@ def curves(bundle: Bundle) -> tuple[Curve, ...]:
 
 def default_counts(bundle: Bundle, tokens: Tokens) -> tuple[int, ...]:
     """Those of the published models and around, and the bundle's own."""
-    config = bundle.config
+    config = MKGformerConfig.of(bundle.config)
     return sequence_counts(tokens, config.max_length if tokens == "text" else config.visual_tokens)
 
 
 def resized(bundle: Bundle, tokens: Tokens, count: int) -> Resized:
     """Longer texts; the graphs of questions take any state of the pictures, so that is another input only."""
-    config = bundle.config
+    config = MKGformerConfig.of(bundle.config)
     if tokens == "visual":
         return Resized(config, axes={"text_tokens": config.max_length}, lengths={"image_state": count})
     longer = replace(config, max_length=count, num_positions=max(count, config.num_positions))

@@ -1,73 +1,26 @@
-"""MKGformer's training objectives: one loss for each task (spec 6.5, 6.6, 7, 8), and the examples they read."""
+"""MKGformer's training objectives: one loss for each task (spec 6.5, 6.6, 7, 8)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ...ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
+from ...ranking.known_triples import KnownTriples, Queries
 from ...registry import LINK_PREDICTION
 from ...run import Run
-from ...training.objective import TrainingObjective
-from .encoder import Images, Texts
-from .model import EntityTagger, LinkPredictor, MKGformer, RelationExtractor
-
-
-class PixelTable(Protocol):
-    """One image group by row: a numpy array, a memory map, or something that reads files when asked."""
-
-    def __getitem__(self, rows: NDArray[np.int64], /) -> NDArray[Any]:
-        """float [rows, 3, size, size] for the main image, else [rows, images, 3, size, size]; missing images zero."""
-
-
-@dataclass(frozen=True)
-class ImageGroups:
-    """The images of n entities or posts, preprocessed, by group; a group that the model has not is None."""
-
-    main: PixelTable | None = None
-    aux: PixelTable | None = None
-    rcnn: PixelTable | None = None
-
-    def images(self, rows: Tensor) -> Images:
-        """float32 images of some rows, int64 [B], on the device of `rows`; all zeros where the row is -1."""
-        shown = rows.cpu().numpy()
-
-        def group(table: PixelTable | None) -> Tensor | None:
-            if table is None:
-                return None
-            pixels = np.array(table[np.maximum(shown, 0)], dtype=np.float32)  # a copy, so that it may be changed
-            pixels[shown < 0] = 0
-            return torch.from_numpy(pixels).to(rows.device)
-
-        return Images(group(self.main), group(self.aux), group(self.rcnn))
-
-
-@dataclass(frozen=True)
-class Examples:
-    """n training examples as arrays, int64 on the CPU, padded on the right.
-
-    Attributes:
-        input_ids, attention_mask: [n, max_length].
-        token_type_ids: [n, max_length]; None = all 0.
-        image_rows: [n], rows of the ImageGroups; -1 = no images.
-        labels: link prediction [n], the missing entity; relation extraction [n]; entity recognition
-            [n, max_length], 0 on padding.
-        queries: what each example asks; link prediction with "bce" only, where all known answers count.
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    image_rows: Tensor
-    labels: Tensor
-    token_type_ids: Tensor | None = None
-    queries: Queries | None = None
+from ..objective import TrainingObjective
+from .encoder import Texts
+from .examples import Examples
+from .images import ImageGroups, image_groups
+from .links.examples import training_examples as link_examples
+from .links.model import LinkPredictor
+from .model import MKGformer
+from .sentences.examples import training_examples as sentence_examples
+from .sentences.model import EntityTagger, RelationExtractor
 
 
 class Objective(TrainingObjective):
@@ -162,13 +115,15 @@ class Objective(TrainingObjective):
 
 
 def objective_of(run: Run, model: MKGformer) -> Objective:
-    """The objective of a run's training."""
-    from .links import inputs as link_inputs
-    from .sentences import inputs as sentence_inputs
+    """The objective of a run's training.
 
+    Raises:
+        DataError, QueryError: as `training_examples` of the task.
+    """
+    groups = image_groups(run.tensors("images"))
     if model.config.task == LINK_PREDICTION:
-        return link_inputs.objective_of(run, model)
-    return sentence_inputs.objective_of(run, model)
+        return Objective(model, link_examples(run, model.config), groups, KnownTriples(run.graph.train))
+    return Objective(model, sentence_examples(run), groups)
 
 
 def smoothed_cross_entropy(scores: Tensor, targets: Tensor, smoothing: float) -> Tensor:
@@ -183,25 +138,3 @@ def smoothed_cross_entropy(scores: Tensor, targets: Tensor, smoothing: float) ->
     right = logs.gather(1, targets[:, None])[:, 0]
     share = smoothing / scores.shape[1]
     return -((1 - smoothing - share) * right + share * logs.sum(dim=1)).mean()
-
-
-def stage_2_queries(triples: NDArray[np.int64]) -> tuple[Queries, NDArray[np.int64]]:
-    """The training queries of stage 2 with "bce", and the entity that each was made from (spec 6.6).
-
-    For each distinct (head, relation) its first triple, then for each distinct (tail, relation) its first one; every
-    such triple asks for its head, then for its tail. Some queries occur twice.
-
-    Args:
-        triples: int64 [n, 3] of the training split, in file order.
-    """
-    first = [np.unique(triples[:, columns], axis=0, return_index=True)[1] for columns in ([0, 1], [2, 1])]
-    return both_queries(triples[np.concatenate([np.sort(rows) for rows in first])])
-
-
-def both_queries(triples: NDArray[np.int64]) -> tuple[Queries, NDArray[np.int64]]:
-    """Each triple asking for its head, then for its tail, and the missing entity, int64 [2 n]."""
-    head, relation, tail = triples.T
-    queries = Queries(
-        np.stack([tail, head], axis=1).ravel(), relation.repeat(2), np.tile(np.array([HEAD, TAIL]), len(triples))
-    )
-    return queries, np.stack([head, tail], axis=1).ravel()

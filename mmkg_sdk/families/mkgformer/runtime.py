@@ -9,10 +9,35 @@ from ...bundle.contents import Contents
 from ...registry import LINK_PREDICTION
 from .config import MKGformerConfig
 from .links import runtime as link_runtime
-from .links.runtime import query_batches
+from .links.runtime import SHOWS_IMAGES, bundle_entities, encoder_graph, entity_batch, query_batches, stand_ins
 from .sentences import runtime as sentence_runtime
+from .sentences.runtime import (
+    marker_positions,
+    open_tokenizer,
+    read_crops,
+    relation_texts,
+    seen_images,
+    tagging_texts,
+)
+from .texts.preparation import tag_labels
 
-__all__ = ["check_bundle", "contents", "query_batches"]
+__all__ = [
+    "SHOWS_IMAGES",
+    "bundle_entities",
+    "check_bundle",
+    "contents",
+    "encoder_graph",
+    "entity_batch",
+    "marker_positions",
+    "open_tokenizer",
+    "query_batches",
+    "read_crops",
+    "relation_texts",
+    "seen_images",
+    "stand_ins",
+    "tag_labels",
+    "tagging_texts",
+]
 
 
 def contents(config: MKGformerConfig) -> Contents:
@@ -27,7 +52,7 @@ def check_bundle(bundle: Bundle) -> None:
     Raises:
         BundleError: something is not as it should be.
     """
-    _part(bundle.config).check_bundle(bundle)
+    _part(MKGformerConfig.of(bundle.config)).check_bundle(bundle)
 
 
 def _part(config: MKGformerConfig) -> ModuleType:

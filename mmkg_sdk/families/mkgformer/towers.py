@@ -11,20 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..exported import Linear
+from ..exported import Linear, Norm, linear
 from . import encoder
 from .encoder import correlation_aware_fusion, merge_heads, quick_gelu, rows_at, split_heads
-
-
-class Norm(nn.Module):
-    """Layer norm, always float32."""
-
-    def __init__(self, norm: nn.LayerNorm) -> None:
-        super().__init__()
-        self.weight, self.bias, self.eps = nn.Buffer(norm.weight.detach()), nn.Buffer(norm.bias.detach()), norm.eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
 class Attention(nn.Module):
@@ -119,8 +108,3 @@ class TextEmbeddings(nn.Module):
         if self.types is not None and token_type_ids is not None:
             summed = summed + F.embedding(token_type_ids, self.types)
         return self.norm(summed)  # type: ignore[no-any-return]
-
-
-def linear(layer: nn.Module) -> Linear:
-    assert isinstance(layer, nn.Linear)
-    return Linear(layer.weight, layer.bias)

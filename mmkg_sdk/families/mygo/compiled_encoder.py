@@ -5,34 +5,28 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...backends import Backend
-from ...backends.compiled import CompiledGraph, Weights, as_float32, may_stand_in
+from ...backends.compiled import CompiledGraph, Weights, as_float32, kernels_absence
 from ...bundle import Bundle
-from ...kernels import TokenTableEncoder, library
+from ...kernels import TokenTableEncoder
 from ..entity_batch import EntityBatch
+from .config import MyGOConfig
 
 TOKEN_TABLE_GRAPH = "entity_encoder_token_table"
 
 
-def absence(bundle: Bundle) -> str | None:
+def absence(bundle: Bundle, device: str = "cpu") -> str | None:
     """Why the compiled kernels cannot encode the entities of a bundle; None if they can."""
     if TOKEN_TABLE_GRAPH not in bundle.graphs:
         return (
             f"this bundle has no graph {TOKEN_TABLE_GRAPH}: the rewrite is MyGO's, and exact for one entity encoder "
             "layer only"
         )
-    found = library()
-    return found if isinstance(found, str) else None
+    return kernels_absence(device)
 
 
-def compiled_encoder(bundle: Bundle, backend: Backend) -> CompiledEncoder | None:
-    """What encodes entities where no graph is named; None: the graph does, on the backend.
-
-    That is so where `may_stand_in` refuses, or `absence` says why.
-    """
-    if not may_stand_in(backend) or absence(bundle):
-        return None
-    return CompiledEncoder(bundle, backend.threads)
+def compiled_encoder(bundle: Bundle, device: str, threads: int | None) -> CompiledEncoder | None:
+    """What encodes entities where no graph is named; None where `absence` says why not: the graph does."""
+    return None if absence(bundle, device) else CompiledEncoder(bundle, threads)
 
 
 class CompiledEncoder:
@@ -45,7 +39,7 @@ class CompiledEncoder:
 
     def __init__(self, bundle: Bundle, threads: int | None) -> None:
         self.bundle = bundle
-        rows = bundle.config.visual_codebook_rows
+        rows = MyGOConfig.of(bundle.config).visual_codebook_rows
 
         def encoder(weights: Weights) -> TokenTableEncoder:
             return TokenTableEncoder({name: as_float32(array) for name, array in weights.items()}, rows, threads)

@@ -7,33 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...backends import Backend
-from ...backends.compiled import CompiledGraph, Weights, as_float32, may_stand_in
+from ...backends.compiled import CompiledGraph, Weights, as_float32, kernels_absence
 from ...bundle import Bundle
 from ...errors import BackendError
-from ...kernels import QueryContext, TuckerCore, library
+from ...kernels import QueryContext, TuckerCore
 from ...ranking.known_triples import Queries
+from .config import MyGOConfig
 
 QUERY_GRAPH = "query_encoder"
 _CORE = "core."
 
 
-def absence(bundle: Bundle) -> str | None:
-    """Why the compiled kernels cannot make the query vectors of a bundle; None if they can."""
-    if bundle.family != "mygo":
-        return f"there are kernels for the queries of mygo, and this bundle is of {bundle.family}"
-    found = library()
-    return found if isinstance(found, str) else None
-
-
-def compiled_query(bundle: Bundle, backend: Backend) -> CompiledQuery | None:
-    """What makes query vectors; None: the graph does, on the backend.
-
-    That is so where `may_stand_in` refuses, or `absence` says why.
-    """
-    if not may_stand_in(backend) or absence(bundle):
-        return None
-    return CompiledQuery(bundle, backend.threads)
+def compiled_query(bundle: Bundle, device: str, threads: int | None) -> CompiledQuery | None:
+    """What makes query vectors; None where there are no kernels for the device: the graph does."""
+    return None if kernels_absence(device) else CompiledQuery(bundle, threads)
 
 
 @dataclass(frozen=True)
@@ -45,14 +32,14 @@ class _Kernels:
 
 
 class CompiledQuery:
-    """The query graph of a bundle that `absence` allows. Safe to call from several threads.
+    """The query graph of a bundle. Safe to call from several threads.
 
     Weights in half precision are multiplied as the float32 numbers that they are, and all sums are float32, so nothing
     is rounded to half precision on the way as the graph rounds it. They are read with the first question.
     """
 
     def __init__(self, bundle: Bundle, threads: int | None) -> None:
-        heads = bundle.config.num_heads
+        heads = MyGOConfig.of(bundle.config).num_heads
 
         def kernels(weights: Weights) -> _Kernels:
             core = {name: weights.pop(name) for name in list(weights) if name.startswith(_CORE)}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ...bundle.config import FamilyConfig
 from ...errors import DataError
 from ...ranking.exact import RankingProtocol
 from ...ranking.scores import CandidateScore, InnerProduct
 from ...registry import LINK_PREDICTION
-from ..config import FamilyConfig
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,8 @@ class MyGOConfig(FamilyConfig):
 
 # The name by which every family's configuration is found.
 Config = MyGOConfig
+EMBEDDED_DATA = ("atlas",)
+READS_TOKENS = True
 
 # Settings by preset; names of MyGOConfig and TrainingSettings in one flat table. The first two are the authors'
 # published scripts (spec section 3.2). The last two are ours, for two processor cores: far fewer epochs, so a higher

@@ -10,13 +10,16 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
-from ..exported import DTYPES, TOP_K, Linear, load_weights, set_dtype
+from ...run import Run
+from ..exported import DTYPES, TOP_K, Linear, Norm, load_weights, set_dtype
 from .config import MyGOConfig
 from .model import MyGO, TransformerLayer
 
@@ -31,9 +34,15 @@ def encoded_entities(model: MyGO) -> dict[str, Tensor]:
     return {"vectors": model.entity_table()[:-1]}
 
 
-def encoder_weights(model: MyGO) -> dict[str, Tensor]:
-    """The trained weights that are inputs of the encoder graph, one row per entity."""
-    return {"structure": model.ent_embeddings[:, 0]}
+def bundle_tensors(run: Run, model: MyGO) -> dict[str, dict[str, NDArray[Any]]]:
+    """What the encoder graph is fed, one row per entity: tokens and masks, and the trained structural embeddings."""
+    structure = model.ent_embeddings[:, 0].detach().float().numpy()
+    return {"inputs": run.inputs | {"structure": structure}}
+
+
+def graph_cases(run: Run, model: MyGO) -> dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]:
+    """Entities and queries prove every graph."""
+    return {}
 
 
 def graph_modules(model: MyGO, dtype: torch.dtype) -> dict[str, nn.Module]:
@@ -238,23 +247,12 @@ class Complete(nn.Module):
         return ids, scores
 
 
-class _Norm(nn.Module):
-    """Layer norm, always float32."""
-
-    def __init__(self, norm: nn.LayerNorm) -> None:
-        super().__init__()
-        self.weight, self.bias, self.eps = nn.Buffer(norm.weight.detach()), nn.Buffer(norm.bias.detach()), norm.eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
-
-
 class _Structure(nn.Module):
     """Structural token: LN(embedding) + type vector."""
 
     def __init__(self, model: MyGO) -> None:
         super().__init__()
-        self.norm = _Norm(model.str_ent_ln)
+        self.norm = Norm(model.str_ent_ln)
         self.type_vector = nn.Buffer(model.get_parameter("pos_str_ent").detach()[0])
 
     def forward(self, embedding: Tensor) -> Tensor:
@@ -267,7 +265,7 @@ class _AfterAttention(nn.Module):
     def __init__(self, layer: TransformerLayer) -> None:
         super().__init__()
         self.output = Linear(layer.self_attn.out_proj.weight, layer.self_attn.out_proj.bias)
-        self.norm1, self.norm2 = _Norm(layer.norm1), _Norm(layer.norm2)
+        self.norm1, self.norm2 = Norm(layer.norm1), Norm(layer.norm2)
         self.hidden = Linear(layer.linear1.weight, layer.linear1.bias)
         self.feedforward = Linear(layer.linear2.weight, layer.linear2.bias)
 

@@ -22,12 +22,13 @@ import numpy as np
 
 from ...bundle import Bundle
 from ..entity_batch import EntityBatch
-from ..measuring import KERNELS, PLAIN, TOKEN_TABLE, Contender, Curve, EncoderWork, Tokens
+from ..measuring import KERNELS, PLAIN, TOKEN_TABLE, Contender, Counts, Curve, EncoderWork, Tokens
 from ..token_counts import ONNXRUNTIME, TORCH, entity_counts
 from ..token_counts import any_count as count_problem
 from ..token_counts import not_resized as resized
 from .compiled_encoder import TOKEN_TABLE_GRAPH
 from .compiled_encoder import absence as kernels_absence
+from .config import MyGOConfig
 from .runtime import most_tokens
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ...bundle.graph_specs import GraphSpec
 
 __all__ = [
+    "QUICK_COUNTS",
     "absence",
     "contenders",
     "count_problem",
@@ -47,6 +49,8 @@ __all__ = [
     "resized",
     "token_limits",
 ]
+
+QUICK_COUNTS: Counts = {"all": (4, 8, 18, 34, 66)}
 
 _CONTENDERS = (
     Contender("torch, plain", "torch", PLAIN, answers=False),
@@ -76,7 +80,7 @@ def absence(bundle: Bundle, contender: Contender, device: str) -> str | None:
         return f"this bundle has no graph {TOKEN_TABLE_GRAPH}: it is exact for one entity encoder layer only"
     if contender.backend != KERNELS:
         return None
-    return kernels_absence(bundle) if device == "cpu" else f"the compiled kernels do not run on {device}"
+    return kernels_absence(bundle, device)
 
 
 def token_limits(bundle: Bundle, tokens: Tokens) -> tuple[int, int]:
@@ -104,9 +108,9 @@ def random_entities(bundle: Bundle, token_count: int, count: int, random: np.ran
     trained = bundle.inputs["structure"]
     arrays = {
         "structure": trained[random.integers(len(trained), size=count)],
-        "visual_tokens": random.integers(bundle.config.visual_codebook_rows, size=(count, visual)),
+        "visual_tokens": random.integers(MyGOConfig.of(bundle.config).visual_codebook_rows, size=(count, visual)),
         "visual_mask": np.zeros((count, visual), dtype=bool),
-        "text_tokens": random.integers(bundle.config.text_codebook_rows, size=(count, text)),
+        "text_tokens": random.integers(MyGOConfig.of(bundle.config).text_codebook_rows, size=(count, text)),
         "text_mask": np.zeros((count, text), dtype=bool),
     }
     return EntityBatch(arrays, token_count)
@@ -114,7 +118,7 @@ def random_entities(bundle: Bundle, token_count: int, count: int, random: np.ran
 
 def encoder_work(bundle: Bundle, graph: str, token_count: int, number_bytes: int) -> EncoderWork:
     """By the formulas above."""
-    config = bundle.config
+    config = MyGOConfig.of(bundle.config)
     width, hidden, heads = config.embedding_dim, config.feedforward_dim, config.num_heads
     layers, given = config.num_entity_layers, token_count - 2
     # Structural vector in and vector out, float32; a token's int64 row and its mask.

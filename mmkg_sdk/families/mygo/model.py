@@ -16,8 +16,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...run import Run
-from ..link_prediction import LinkScorer, link_scorer
 from .config import MyGOConfig
 
 INPUT_NAMES = ("visual_tokens", "visual_mask", "text_tokens", "text_mask")
@@ -255,8 +253,3 @@ def _codebook(rows: int, width: int) -> nn.Embedding:
 
 def _rows(tensor: Tensor, entities: Tensor | None) -> Tensor:
     return tensor if entities is None else tensor[entities]
-
-
-def scorer(model: MyGO, run: Run) -> LinkScorer:
-    """Scores of all entities for a chunk of queries; what is asked about needs nothing of the run."""
-    return link_scorer(model)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...run import Run
-from ...training.objective import TrainingObjective
+from ..objective import TrainingObjective
 from .model import MyGO
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...bundle import Bundle
 from ...bundle.graph_specs import GraphSpec
+from .config import MyGOConfig
 from .graphs import EntityEncoder, graph_specs, load_modules
 
 
@@ -31,7 +32,8 @@ class PlainEncoder(nn.Module):
 
 def read_plain_encoder(bundle: Bundle) -> tuple[PlainEncoder, GraphSpec]:
     """The module, and the signature that it has in common with the graph "entity_encoder"."""
-    modules = load_modules(bundle.config, bundle.precision, load_file(bundle.path / "weights.safetensors"))
+    config = MyGOConfig.of(bundle.config)
+    modules = load_modules(config, bundle.precision, load_file(bundle.path / "weights.safetensors"))
     encoder = modules["entity_encoder"]
     assert isinstance(encoder, EntityEncoder)
-    return PlainEncoder(encoder), graph_specs(bundle.config)["entity_encoder"]
+    return PlainEncoder(encoder), graph_specs(config)["entity_encoder"]

@@ -8,30 +8,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...answering.ids import host_array
 from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import BundleError, QueryError
-from ..entity_batch import EntityBatch, as_array, structure_rows
+from ..contract import LinkStandIns
+from ..entity_batch import EntityBatch, as_array, host_array, structure_rows
 from ..query_batches import query_batches
+from .compiled_encoder import TOKEN_TABLE_GRAPH, compiled_encoder
+from .compiled_query import compiled_query
 from .config import MyGOConfig
 
 __all__ = [
+    "SHOWS_IMAGES",
     "bundle_entities",
     "check_bundle",
     "contents",
+    "encoder_graph",
     "entity_batch",
     "most_tokens",
     "query_batches",
+    "stand_ins",
 ]
 
+SHOWS_IMAGES = False
 Tokens = Sequence[Sequence[int]] | NDArray[Any]
 
 
 def contents(config: MyGOConfig) -> Contents:
     """What the bundle of this configuration holds; the token-table encoder is exact for one layer only."""
     entities, width = config.num_entities, config.embedding_dim
-    rewritten = ("entity_encoder_token_table",) if config.num_entity_layers == 1 else ()
+    rewritten = (TOKEN_TABLE_GRAPH,) if config.num_entity_layers == 1 else ()
     return link_prediction_contents(
         entities,
         config.num_relations,
@@ -55,14 +61,14 @@ def check_bundle(bundle: Bundle) -> None:
     """
     path = bundle.path / "inputs.safetensors"
     for modality in ("visual", "text"):
-        if f"{modality}_tokens" not in bundle.graphs["entity_encoder"]["axes"]:
+        if f"{modality}_tokens" not in bundle.graphs["entity_encoder"].axes():
             raise BundleError(f"{bundle.path}: graph entity_encoder has no axis {modality}_tokens. Export again.")
         tokens, mask = (bundle.inputs[f"{modality}_{part}"] for part in ("tokens", "mask"))
         if mask.shape != tokens.shape:
             raise BundleError(
                 f"{path}: {modality}_mask is bool {list(mask.shape)}, expected {list(tokens.shape)}. Export again."
             )
-        if tokens.min() < 0 or tokens.max() >= getattr(bundle.config, f"{modality}_codebook_rows"):
+        if tokens.min() < 0 or tokens.max() >= _codebook_rows(bundle, modality):
             raise BundleError(f"{path}: {modality}_tokens holds a row that the codebook does not have. Export again.")
 
 
@@ -109,6 +115,16 @@ def entity_batch(
     )
 
 
+def encoder_graph(bundle: Bundle) -> str:
+    """The token table's, where the model has one layer and so one."""
+    return TOKEN_TABLE_GRAPH if TOKEN_TABLE_GRAPH in bundle.graphs else "entity_encoder"
+
+
+def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
+    """Compiled kernels for queries, and for entities of models of one layer."""
+    return LinkStandIns(compiled_query(bundle, device, threads), compiled_encoder(bundle, device, threads))
+
+
 def _batch(arrays: dict[str, NDArray[Any]]) -> EntityBatch:
     return EntityBatch(arrays, 2 + arrays["visual_tokens"].shape[1] + arrays["text_tokens"].shape[1])
 
@@ -117,7 +133,7 @@ def _modality(
     kind: str, tokens: Tokens, mask: NDArray[np.bool_] | None, bundle: Bundle
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Tokens int64 [n, count] and mask bool [n, count] with count >= 1, from arrays or ragged lists."""
-    rows = getattr(bundle.config, f"{kind}_codebook_rows")
+    rows = _codebook_rows(bundle, kind)
     tokens = host_array(tokens)
     if isinstance(tokens, np.ndarray):
         array = tokens
@@ -144,9 +160,14 @@ def _modality(
     return np.ascontiguousarray(array, dtype=np.int64), np.ascontiguousarray(hidden)
 
 
+def _codebook_rows(bundle: Bundle, kind: str) -> int:
+    config = MyGOConfig.of(bundle.config)
+    return config.visual_codebook_rows if kind == "visual" else config.text_codebook_rows
+
+
 def most_tokens(kind: str, bundle: Bundle) -> int:
     """What the graphs were made for; attention over many more would take the memory of the machine."""
-    return int(bundle.graphs["entity_encoder"]["axes"][f"{kind}_tokens"][2])
+    return bundle.graphs["entity_encoder"].axes()[f"{kind}_tokens"].max
 
 
 def _padded(kind: str, lists: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

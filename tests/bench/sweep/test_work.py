@@ -32,7 +32,7 @@ def counted(bundle: Bundle, graph: str, batch: int, seed: int = 0) -> tuple[int,
         module = PlainEncoder(module)
     tokens = 3 if bundle.family == "adamf_mat" else 11
     arrays = random_entities(bundle, tokens, batch, seed).arrays
-    names = [tensor["name"] for tensor in bundle.graphs["entity_encoder"]["inputs"]]
+    names = [tensor.name for tensor in bundle.graphs["entity_encoder"].inputs]
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         module(*(torch.from_numpy(arrays[name]) for name in names))
     return counter.get_total_flops(), tokens

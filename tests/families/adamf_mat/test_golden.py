@@ -11,8 +11,8 @@ from mmkg_sdk.evaluation.link_prediction import rank_metrics
 from mmkg_sdk.families.adamf_mat.model import distances
 from mmkg_sdk.families.adamf_mat.objective import self_adversarial_loss
 from mmkg_sdk.families.link_prediction import link_scorer
+from mmkg_sdk.families.objective import TrainingObjective
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
-from mmkg_sdk.training.objective import TrainingObjective
 from tests.families.adamf_mat.cases import CASES, Case, golden, no_masks
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmkg_sdk.cli.training import parse_assignments
+from mmkg_sdk.cli.settings import parse_assignments
 from mmkg_sdk.data.graph import DataSet, Features, KnowledgeGraph
 from mmkg_sdk.data.write import write_dataset
 from mmkg_sdk.files.labels import Labels

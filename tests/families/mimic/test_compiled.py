@@ -12,7 +12,7 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk import BackendError, BundleError, Linker, Mention
-from mmkg_sdk.backends import open_backend
+from mmkg_sdk.backends import compiled
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.families.mimic import compiled as compiled_interaction
 from mmkg_sdk.families.mimic.compiled import CompiledInteraction, absence
@@ -38,8 +38,8 @@ def test_it_gives_the_scores_of_the_graph_and_the_official_ranks(
     folder, case = golden_bundles(name, precision, "mimic"), golden(name)
     asked = [case.inputs[f"mention_{part}"] for part in ("input_ids", "attention_mask", "pixel_values")]
     with mmkg_sdk.load(folder, "auto", "cpu") as linker, mmkg_sdk.load(folder, "onnxruntime", "cpu") as by_graph:
-        assert linker._compiled is not None
-        assert by_graph._compiled is None
+        assert linker._stand_in is not None
+        assert by_graph._stand_in is None
         pieces = by_graph.encode_tokens(*asked)
         found, graph = linker.score_pieces(pieces), by_graph.score_pieces(pieces)
         for unit, scores in graph.items():
@@ -73,15 +73,15 @@ def test_a_linker_answers_alike_with_and_without_it(small_bundle: Path) -> None:
 def test_a_backend_that_was_asked_for_by_name_runs_the_graph(small_bundle: Path) -> None:
     bundle = Bundle.open(small_bundle)
     for name in ("onnxruntime", "torch"):
-        backend = open_backend(bundle, name, "cpu")
-        assert compiled_interaction.compiled_interaction(bundle, backend) is None
+        with Linker.load(bundle.path, name, "cpu") as linker:
+            assert linker._stand_in is None
 
 
 def test_without_a_library_the_graph_runs(small_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled_interaction, "library", lambda: "not built: no compiler")
+    monkeypatch.setattr(compiled, "library", lambda: "not built: no compiler")
     assert absence(Bundle.open(small_bundle)) == "not built: no compiler"
     with mmkg_sdk.load(small_bundle, "auto", "cpu") as linker:
-        assert linker._compiled is None
+        assert linker._stand_in is None
         assert len(linker.link_mentions(GEORGIA)[0]) == 5
 
 

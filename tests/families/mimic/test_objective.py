@@ -10,7 +10,7 @@ import torch
 
 from mmkg_sdk.families.mimic.model import Scores
 from mmkg_sdk.families.mimic.objective import Items, Objective, unit_losses
-from mmkg_sdk.training.objective import TrainingObjective
+from mmkg_sdk.families.objective import TrainingObjective
 from tests.families.mimic.cases import CASES, Case, close, golden
 
 

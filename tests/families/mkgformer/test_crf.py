@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmkg_sdk.families.mkgformer.crf import CRF
+from mmkg_sdk.families.mkgformer.sentences.crf import CRF
 from tests.families.mkgformer.cases import MNER_CASES, close, golden
 
 LENGTHS = (4, 1, 3)

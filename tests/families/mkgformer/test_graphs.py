@@ -14,9 +14,9 @@ from torch import nn
 
 from mmkg_sdk.bundle.graph_specs import Axis, GraphSpec, TensorSpec
 from mmkg_sdk.export.onnx_graph import trace_graph
-from mmkg_sdk.families.mkgformer.crf import viterbi
 from mmkg_sdk.families.mkgformer.graphs import DTYPES, graph_modules, graph_specs, load_modules, question_graph
 from mmkg_sdk.families.mkgformer.model import build_model
+from mmkg_sdk.families.mkgformer.sentences.crf import viterbi
 from tests.families.mkgformer.cases import CASES, Case, close, golden
 
 # One of each task is small enough to be traced in a test.

@@ -31,7 +31,8 @@ from mmkg_sdk.families.mkgformer.config import MKGformerConfig
 from mmkg_sdk.families.mkgformer.encoder import Images, Texts
 from mmkg_sdk.families.mkgformer.links import inputs as link_inputs
 from mmkg_sdk.families.mkgformer.links import texts as link_texts
-from mmkg_sdk.families.mkgformer.model import build, scorer
+from mmkg_sdk.families.mkgformer.model import build
+from mmkg_sdk.families.mkgformer.scoring import scorer
 from mmkg_sdk.modalities.images import clip_pixels
 from mmkg_sdk.ranking.exact import filtered_ranks
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries

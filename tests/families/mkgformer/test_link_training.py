@@ -18,6 +18,7 @@ from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.modalities import drop_modalities
 from mmkg_sdk.data.open import open_dataset
 from mmkg_sdk.errors import DataError
+from mmkg_sdk.families.mkgformer import inputs
 from mmkg_sdk.families.mkgformer.config import PRESETS, MKGformerConfig
 from mmkg_sdk.families.mkgformer.links import inputs as link_inputs
 from mmkg_sdk.families.mkgformer.model import build
@@ -214,12 +215,12 @@ def test_training_begins_with_the_pretrained_towers(toy: DataSet, tmp_path: Path
     config = link_inputs.config_for(toy, {**known, "pretrained_text": str(tmp_path / "bert")})
     assert config.base_vocabulary_size == 96
     with pytest.raises(DataError, match="go together"):
-        link_inputs.initial_weights(toy, config)
+        inputs.initial_weights(toy, config)
     config = replace(config, pretrained_vision=str(tmp_path / "clip"))
-    given, again = (link_inputs.initial_weights(toy, config) for _ in range(2))
+    given, again = (inputs.initial_weights(toy, config) for _ in range(2))
     words = "model.unimo.text_embeddings.word_embeddings.weight"
     np.testing.assert_array_equal(given[words][:96], bert.embeddings.word_embeddings.weight.detach().numpy())
     assert given[words].shape == (96 + 9 + 4, 16)
     np.testing.assert_array_equal(given[words], again[words])
     assert not any("fusion_dense" in name or name.startswith("model.cls") for name in given)
-    assert link_inputs.initial_weights(toy, replace(config, pretrained_text="", pretrained_vision="")) == {}
+    assert inputs.initial_weights(toy, replace(config, pretrained_text="", pretrained_vision="")) == {}

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from mmkg_sdk.errors import DataError
+from mmkg_sdk.families.mkgformer.backbones import initialise_from_backbones
 from mmkg_sdk.families.mkgformer.encoder import Images, LayerOutputs, Texts
-from mmkg_sdk.families.mkgformer.model import build, build_model, initialise_from_backbones
+from mmkg_sdk.families.mkgformer.model import build, build_model
 from tests.families.mkgformer.cases import CASES, LP_CASES, MNER_CASES, MRE_CASES, Case, close, golden
 
 

@@ -11,14 +11,10 @@ import pytest
 import torch
 
 from mmkg_sdk.families.mkgformer.encoder import Images
-from mmkg_sdk.families.mkgformer.objective import (
-    Examples,
-    ImageGroups,
-    Objective,
-    both_queries,
-    smoothed_cross_entropy,
-    stage_2_queries,
-)
+from mmkg_sdk.families.mkgformer.examples import Examples
+from mmkg_sdk.families.mkgformer.images import ImageGroups
+from mmkg_sdk.families.mkgformer.links.examples import both_queries, stage_2_queries
+from mmkg_sdk.families.mkgformer.objective import Objective, smoothed_cross_entropy
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
 from tests.families.mkgformer.cases import CASES, FOLDER, LP_CASES, Case, golden
 

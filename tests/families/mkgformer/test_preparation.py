@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mmkg_sdk.data.sentences import TAGS
 from mmkg_sdk.errors import DataError, QueryError
-from mmkg_sdk.families.mkgformer.preparation import (
+from mmkg_sdk.families.mkgformer.texts.preparation import (
     MARKERS,
     TAG_CLASSES,
     description_query,
@@ -92,10 +92,11 @@ def golden_links():
 
 @pytest.mark.parametrize("case", ["stage2_bce1_train", "stage2_bce1_dev", "stage2_bce1_test", "stage2_bce0_train"])
 def test_link_queries_are_those_of_the_authors(case, golden_links):
-    objective = pytest.importorskip("mmkg_sdk.families.mkgformer.objective", reason="the order of examples needs torch")
+    name = "mmkg_sdk.families.mkgformer.links.examples"
+    examples = pytest.importorskip(name, reason="the order of examples needs torch")
     expected = golden_json("lp_expected.json")["features"][case]
     split = case.rsplit("_", 1)[1]
-    in_order = objective.stage_2_queries if case == "stage2_bce1_train" else objective.both_queries
+    in_order = examples.stage_2_queries if case == "stage2_bce1_train" else examples.both_queries
     queries, targets = in_order(golden_links.triples[split])
     seen = ["train"] if split == "train" else ["train", "dev", "test"]
     answers = KnownTriples(np.concatenate([golden_links.triples[name] for name in seen])).answers(queries)

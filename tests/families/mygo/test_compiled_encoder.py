@@ -12,8 +12,9 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk import BackendError, BundleError
-from mmkg_sdk.backends import Backend, open_backend
+from mmkg_sdk.backends import Backend, compiled, open_backend
 from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.families.contract import LinkStandIns
 from mmkg_sdk.families.mygo import compiled_encoder
 from mmkg_sdk.families.mygo.compiled_encoder import CompiledEncoder, absence
 from mmkg_sdk.families.mygo.runtime import bundle_entities
@@ -36,7 +37,7 @@ def backend(bundle: Bundle) -> Iterator[Backend]:
 
 
 def test_it_gives_the_vectors_of_the_graph(bundle: Bundle, backend: Backend) -> None:
-    encoder = compiled_encoder.compiled_encoder(bundle, backend)
+    encoder = compiled_encoder.compiled_encoder(bundle, "cpu", 2)
     assert encoder is not None
     batch = bundle_entities(bundle)
     found, graph = encoder.encode(batch), backend.run("entity_encoder_token_table", batch.arrays)
@@ -46,14 +47,15 @@ def test_it_gives_the_vectors_of_the_graph(bundle: Bundle, backend: Backend) -> 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "torch"])
 def test_a_backend_that_was_asked_for_by_name_runs_the_graph(name: str, bundle: Bundle) -> None:
-    assert compiled_encoder.compiled_encoder(bundle, open_backend(bundle, name, "cpu")) is None
+    with mmkg_sdk.load(bundle.path, name, "cpu") as model:
+        assert model._stand_ins == LinkStandIns()
 
 
 def test_a_model_keeps_its_way_of_encoding_when_it_travels(bundle: Bundle) -> None:
     for name, automatic in (("auto", True), ("onnxruntime", False)):
         with mmkg_sdk.load(bundle.path, name, "cpu") as model:
             _, arguments = model.__reduce__()
-            assert model.backend.automatic is automatic
+            assert model.compiled is automatic
             assert arguments[1] == name
 
 
@@ -71,17 +73,21 @@ def test_half_precision_is_at_least_as_exact_as_the_graph(
 
 
 def test_other_devices_and_deeper_models_run_the_graph(bundle: Bundle) -> None:
-    gpu = open_backend(bundle, "auto", "cpu")
-    gpu.device = "cuda:0"
-    assert compiled_encoder.compiled_encoder(bundle, gpu) is None
-    deep = Bundle(bundle.path, bundle.manifest | {"graphs": {"entity_encoder": {}}}, {}, {})
+    assert compiled_encoder.compiled_encoder(bundle, "cuda:0", None) is None
+    assert absence(bundle, "cuda:0") == "the compiled kernels run on the CPU, and this is cuda:0"
+    deep = Bundle(
+        bundle.path,
+        bundle.manifest | {"graphs": {"entity_encoder": bundle.manifest["graphs"]["entity_encoder"]}},
+        {},
+        {},
+    )
     assert "exact for one entity encoder layer only" in str(absence(deep))
 
 
-def test_without_a_library_the_graph_runs(bundle: Bundle, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiled_encoder, "library", lambda: "not built: no compiler")
+def test_without_a_library_the_graph_runs(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "library", lambda: "not built: no compiler")
     assert absence(bundle) == "not built: no compiler"
-    assert compiled_encoder.compiled_encoder(bundle, backend) is None
+    assert compiled_encoder.compiled_encoder(bundle, "cpu", 2) is None
 
 
 def test_the_first_entities_of_many_threads_open_it_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

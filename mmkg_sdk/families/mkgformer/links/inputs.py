@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,22 +13,16 @@ from ....data.graph import SPLITS, DataSet, KnowledgeGraph
 from ....data.layouts.mkgformer import choose_images, in_text_order
 from ....data.open import AnyData
 from ....data.sentences import SentenceImages
-from ....errors import DataError, ExportError
-from ....ranking.known_triples import KnownTriples, Queries
+from ....errors import ExportError
 from ....registry import LINK_PREDICTION
 from ....run import RunData
 from ...link_prediction import check_graph_sizes, knowledge_graph, link_prediction_data, numbered_graph
 from ...official import stored_array
 from ..config import MKGformerConfig
-from ..images import image_groups, stored_pictures
-from ..preparation import LinkTexts, SpecialTokens, description_query, link_query, link_texts, pad_rows
-from ..tokenizer import TOKENIZER, make_tokenizer, tokenizer_sizes
-from .texts import stored_texts, text_arrays
-
-if TYPE_CHECKING:
-    from ....run import Run
-    from ..model import MKGformer
-    from ..objective import Objective
+from ..images import stored_pictures
+from ..texts.preparation import LinkTexts, SpecialTokens, link_texts
+from ..texts.tokenizer import TOKENIZER, make_tokenizer, tokenizer_sizes
+from .texts import text_arrays
 
 
 def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> MKGformerConfig:
@@ -72,13 +66,6 @@ def entity_texts(dataset: DataSet) -> list[str]:
 def relation_texts(dataset: DataSet) -> list[str]:
     """What is read about each relation: its published text, else its label."""
     return [dataset.relation_texts.get(label, label) for label in dataset.graph.relations]
-
-
-def initial_weights(dataset: AnyData, config: MKGformerConfig) -> dict[str, Any]:
-    """The pretrained towers by parameter name; nothing without them."""
-    from ..model import pretrained_weights
-
-    return pretrained_weights(config)
 
 
 def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGformerConfig) -> RunData:
@@ -125,37 +112,6 @@ def check_data(data: RunData, config: MKGformerConfig) -> None:
             f"{data.name} has the word piece {largest}, the checkpoint's vocabulary {config.base_vocabulary_size:,}. "
             "Pass the vocabulary that it was trained with."
         )
-
-
-def objective_of(run: Run, model: MKGformer) -> Objective:
-    """The objective of a run's training: stage 1 tells entities from their descriptions, stage 2 completes triples.
-
-    Raises:
-        DataError: stage 1 with "bce".
-        QueryError: a text holds [MASK] or is too long for its question.
-    """
-    import torch
-
-    from ..objective import Examples, Objective, both_queries, stage_2_queries
-
-    config, triples = model.config, run.graph.train
-    texts = stored_texts(run.inputs, config)
-    queries: Queries | None = None
-    if config.stage == 1:
-        if config.loss == "bce":
-            raise DataError("stage 1 has one right entity for each text; set loss to 'cross-entropy'.")
-        entities = labels = np.arange(len(texts.entities))
-        rows = [description_query(texts, entity) for entity in entities.tolist()]
-    else:
-        queries, labels = stage_2_queries(triples) if config.loss == "bce" else both_queries(triples)
-        entities = queries.entity
-        asked = zip(entities.tolist(), queries.relation.tolist(), queries.direction.tolist(), strict=True)
-        rows = [link_query(texts, *query) for query in asked]
-    input_ids, attention_mask = pad_rows(rows, texts.special.pad, length=config.max_length)
-    image_rows = run.inputs["image_rows"][entities]
-    arrays = (torch.as_tensor(array) for array in (input_ids, attention_mask, image_rows, labels))
-    examples = Examples(*arrays, queries=queries)  # type: ignore[misc, arg-type]
-    return Objective(model, examples, image_groups(run.tensors("images")), KnownTriples(triples))
 
 
 def _all_texts(dataset: DataSet) -> list[str]:

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from ....bundle import Bundle
 from ....bundle.contents import Contents, Stored, link_prediction_contents
-from ....errors import BundleError
+from ....errors import BundleError, QueryError
 from ....ranking.known_triples import Queries
+from ...contract import LinkStandIns
+from ...entity_batch import EntityBatch
 from ..config import MKGformerConfig
 from .texts import queries_by_length, stored_texts
 
+SHOWS_IMAGES = True
 _SPECIAL_TOKENS = 5
 
 
@@ -55,7 +58,7 @@ def check_bundle(bundle: Bundle) -> None:
     Raises:
         BundleError: they are not.
     """
-    config, inputs = bundle.config, bundle.inputs
+    config, inputs = MKGformerConfig.of(bundle.config), bundle.inputs
     path = bundle.path / "inputs.safetensors"
     for name in ("entity", "relation"):
         offsets, total = inputs[f"{name}_offsets"], len(inputs[f"{name}_pieces"])
@@ -72,9 +75,36 @@ def check_bundle(bundle: Bundle) -> None:
             )
 
 
+def entity_batch(bundle: Bundle, **modalities: Any) -> EntityBatch:
+    """Refused.
+
+    Raises:
+        QueryError: always: entities are words of the model, and a new one is trained.
+    """
+    raise QueryError(f"the entities of {bundle.family} are part of its vocabulary; a new one needs training.")
+
+
+def bundle_entities(bundle: Bundle) -> None:
+    """No graph makes the table: it is the model's word table."""
+
+
+def encoder_graph(bundle: Bundle) -> str:
+    """Refused.
+
+    Raises:
+        QueryError: always, as `entity_batch`.
+    """
+    raise QueryError(f"{bundle.family} has no graph that encodes entities.")
+
+
+def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
+    """None: no kernel does a transformer's work better than its graph."""
+    return LinkStandIns()
+
+
 def query_batches(
     bundle: Bundle, table: NDArray[np.float32], queries: Queries
-) -> Iterator[tuple[NDArray[np.int64], dict[str, NDArray[Any]]]]:
+) -> Iterator[tuple[slice | NDArray[np.int64], dict[str, NDArray[Any]]]]:
     """Which queries go into one run of the query graph, and its inputs: those of equal length, none padded.
 
     Args:
@@ -83,7 +113,7 @@ def query_batches(
     Raises:
         QueryError: a text of the data holds [MASK], or is so long that the query lacks a part.
     """
-    config, inputs = bundle.config, bundle.inputs
+    config, inputs = MKGformerConfig.of(bundle.config), bundle.inputs
     states, image_rows = bundle.tensors["images"]["states"], inputs["image_rows"]
     for rows, tokens in queries_by_length(stored_texts(inputs, config), queries, config.visual_tokens):
         yield (

@@ -14,11 +14,11 @@ from ....run import Run
 from ...link_prediction import LinkScorer, host_table
 from ..encoder import Images, Texts
 from ..images import image_groups
-from ..model import LinkPredictor
+from .model import LinkPredictor
 from .texts import queries_by_length, stored_texts
 
 
-def link_scorer(model: LinkPredictor, run: Run) -> LinkScorer:
+def scorer(model: LinkPredictor, run: Run) -> LinkScorer:
     """Scores of all entities for a chunk of queries, in the model's own dtype, each query at its own length.
 
     Args:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ....ranking.known_triples import Queries
 from ..config import MKGformerConfig
-from ..preparation import LinkTexts, SpecialTokens, link_query
+from ..texts.preparation import LinkTexts, SpecialTokens, link_query
 
 # Text and visual tokens in one run of a graph: bounds what its feed-forward layers hold (48 MiB at the published width
 # of 3,072), and is enough to keep a processor busy.

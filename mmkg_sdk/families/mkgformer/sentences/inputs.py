@@ -15,18 +15,16 @@ from ....data.sentences import RelationData, TaggingData
 from ....errors import DataError, ExportError, QueryError
 from ....files.labels import Labels
 from ....registry import ENTITY_RECOGNITION, RELATION_EXTRACTION
-from ....run import Run, RunData
+from ....run import RunData
+from ...official import stored_rows
 from ..config import NO_TOKENIZER, MKGformerConfig
-from ..images import NO_IMAGES, groups, image_groups, stored_pictures
-from ..preparation import MARKERS, TAG_CLASSES, tag_labels
-from ..tokenizer import TOKENIZER, make_tokenizer, tokenizer_sizes
+from ..images import NO_IMAGES, groups, stored_pictures
+from ..texts.preparation import MARKERS, TAG_CLASSES, tag_labels
+from ..texts.tokenizer import TOKENIZER, make_tokenizer, tokenizer_sizes
 from .runtime import MARKER_TOKENS, relation_texts, seen_images, tagging_texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-    from ..model import MKGformer
-    from ..objective import Objective
 
 Arrays = dict[str, NDArray[Any]]
 _TEXT = ("input_ids", "attention_mask", "token_type_ids")
@@ -79,13 +77,6 @@ def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:
     return RunData(data.name, labels, tensors, {TOKENIZER: tokenizer.to_str().encode()})
 
 
-def initial_weights(dataset: AnyData, config: MKGformerConfig) -> dict[str, NDArray[np.float32]]:
-    """Weights of the public models that training begins with, by parameter name; nothing without one."""
-    from ..model import pretrained_weights
-
-    return pretrained_weights(config)
-
-
 def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGformerConfig) -> RunData:
     """What a run holds, from the authors' tensors, which become the test split.
 
@@ -95,11 +86,14 @@ def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGforme
     if config.tokenizer != NO_TOKENIZER:
         raise ExportError(f"{path} holds token ids, which need no tokenizer; leave the setting out.")
     length = (config.max_length,)
-    texts = {name: _stored(fields, name, "iu", length, path).astype(np.int64) for name in _TEXT}
     of_words = length if config.task == ENTITY_RECOGNITION else ()
-    texts["labels"] = _stored(fields, "labels", "iu", of_words, path).astype(np.int64)
+    texts = {}
+    for name, shape in {**dict.fromkeys(_TEXT, length), "labels": of_words}.items():
+        if shape:
+            _check_length(fields.get(name), name, config, path)
+        texts[name] = stored_rows(fields, name, "iu", shape, path).astype(np.int64)
     pixels = {
-        name: _stored(fields, _PICTURES[name], "f", (count, 3, size, size), path).astype(np.float32)
+        name: stored_rows(fields, _PICTURES[name], "f", (count, 3, size, size), path).astype(np.float32)
         for name, (count, size) in groups(config).items()
     }
     texts["image_rows"] = np.arange(len(texts["input_ids"])) if pixels else np.full(len(texts["input_ids"]), NO_IMAGES)
@@ -156,23 +150,6 @@ def check_data(data: RunData, config: MKGformerConfig) -> None:
                     )
 
 
-def objective_of(run: Run, model: MKGformer) -> Objective:
-    """The objective of a run's training."""
-    import torch
-
-    from ..objective import Examples, Objective
-
-    arrays = {name: torch.as_tensor(array) for name, array in run.tensors("sentences-train").items()}
-    examples = Examples(
-        arrays["input_ids"],
-        arrays["attention_mask"],
-        arrays["image_rows"],
-        arrays["labels"],
-        arrays["token_type_ids"],
-    )
-    return Objective(model, examples, image_groups(run.tensors("images")))
-
-
 def tag_names(config: MKGformerConfig) -> Labels:
     """The classes of word pieces; of a checkpoint with another number of them nobody knows the names."""
     assert config.num_labels is not None
@@ -211,23 +188,10 @@ def _added(task: str) -> tuple[str, ...]:
     return MARKERS if task == RELATION_EXTRACTION else ()
 
 
-def _stored(
-    fields: Mapping[str, NDArray[Any]], name: str, kinds: str, shape: tuple[int, ...], path: Path
-) -> NDArray[Any]:
-    """One array [n, *shape] of an .npz."""
-    if name not in fields:
-        raise ExportError(f"{path} has no array {name!r}; it has {', '.join(sorted(fields)) or 'none'}.")
-    array = fields[name]
-    if array.ndim == 2 and kinds == "iu" and shape and array.shape[1:] != shape:
+def _check_length(array: NDArray[Any] | None, name: str, config: MKGformerConfig, path: Path) -> None:
+    """Outputs depend on the padding, so an array of another length cannot be cut or filled."""
+    if array is not None and array.ndim == 2 and array.dtype.kind in "iu" and array.shape[1] != config.max_length:
         raise ExportError(
-            f"{path}: {name} has {array.shape[1]} positions, the configuration says max_length {shape[0]}. Outputs "
-            f"depend on the padding, so it must be the same: pass --set max_length={array.shape[1]}."
+            f"{path}: {name} has {array.shape[1]} positions, the configuration says max_length {config.max_length}. "
+            f"Outputs depend on the padding, so it must be the same: pass --set max_length={array.shape[1]}."
         )
-    if array.dtype.kind not in kinds or array.shape[1:] != shape or array.ndim != 1 + len(shape):
-        kind = "integers" if kinds == "iu" else "floats"
-        raise ExportError(
-            f"{path}: {name} is {array.dtype} {list(array.shape)}; expected {kind} of shape {['n', *shape]}."
-        )
-    if kinds == "f" and not np.isfinite(array).all():
-        raise ExportError(f"{path}: {name} holds NaN or infinity. Make the file again.")
-    return array

@@ -19,8 +19,8 @@ from ....modalities.text import read_tokenizer, token_ids
 from ....modalities.tokenizer_rules import BERT_TOKENS
 from ....registry import RELATION_EXTRACTION
 from ..config import NO_TOKENIZER, MKGformerConfig
-from ..preparation import MARKERS, SentenceInputs, TagInputs, marked_text, relation_inputs, tagging_inputs
-from ..tokenizer import TOKENIZER
+from ..texts.preparation import MARKERS, SentenceInputs, TagInputs, marked_text, relation_inputs, tagging_inputs
+from ..texts.tokenizer import TOKENIZER
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -46,7 +46,7 @@ def check_bundle(bundle: Bundle) -> None:
     Raises:
         BundleError: it does not.
     """
-    if bundle.config.tokenizer != NO_TOKENIZER:
+    if MKGformerConfig.of(bundle.config).tokenizer != NO_TOKENIZER:
         open_tokenizer(bundle)
 
 
@@ -57,7 +57,7 @@ def open_tokenizer(bundle: Bundle) -> Tokenizer:
         BundleError: it is damaged, or has other tokens than the model.
         QueryError: the bundle has none.
     """
-    config = bundle.config
+    config = MKGformerConfig.of(bundle.config)
     if config.tokenizer == NO_TOKENIZER:
         raise QueryError(
             f"{bundle.path} was made of token ids and has no tokenizer. Pass token ids, or import the checkpoint again "

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from ....run import Run
+from ..config import MKGformerConfig
 from ..encoder import Images, Texts
 from ..images import image_groups
-from ..model import EntityTagger, RelationExtractor
+from .model import EntityTagger, RelationExtractor
 
 _BATCH = 32
 Arrays = Mapping[str, NDArray[Any]]
@@ -54,6 +55,30 @@ def tag_scores_of(model: EntityTagger, texts: Arrays, pixels: Arrays) -> tuple[N
         emissions = model(*inputs)
         tags = model.crf.decode(emissions, inputs[0].attention_mask)
     return tags.cpu().numpy(), emissions.cpu().numpy()
+
+
+def path_scores(
+    model: EntityTagger, emissions: NDArray[np.float64], tags: NDArray[np.int64], mask: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """What the CRF gives the tags of each sentence together, [n]; `mask` is 1 on the text."""
+    with torch.inference_mode():
+        arrays = (torch.as_tensor(array) for array in (emissions, np.maximum(tags, 0), mask))
+        scores: NDArray[np.float64] = model.crf.path_score(*arrays).numpy()
+    return scores
+
+
+def image_inputs(run: Run, split: str, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+    """aux_values and rcnn_values of some sentences, as `encode_images` takes them: of 0 images without such a group."""
+    shown = torch.as_tensor(run.tensors(f"sentences-{split}")["image_rows"][rows])
+    found, config = image_groups(run.tensors("images")).images(shown), MKGformerConfig.from_json(run.config)
+    sizes = {"aux": config.aux_image_size, "rcnn": config.rcnn_image_size}
+    pixels = {"aux": found.aux, "rcnn": found.rcnn}
+    return {
+        f"{name}_values": np.zeros((len(rows), 0, 3, size, size), np.float32)
+        if (group := pixels[name]) is None
+        else group.numpy()
+        for name, size in sizes.items()
+    }
 
 
 def _batches(run: Run, split: str, count: int) -> Iterator[tuple[Arrays, Arrays]]:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.sentences import TAGS
-from ...errors import DataError, QueryError
-from ...modalities.text import piece_ids, token_ids
-from ...modalities.tokenizer_rules import BERT_TOKENS
-from ...ranking.known_triples import HEAD
+from ....data.sentences import TAGS
+from ....errors import DataError, QueryError
+from ....modalities.text import piece_ids, token_ids
+from ....modalities.tokenizer_rules import BERT_TOKENS
+from ....ranking.known_triples import HEAD
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

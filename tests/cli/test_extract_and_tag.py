@@ -10,7 +10,7 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk import RelationMention
-from tests.cli.test_commands import mmkg
+from tests.cli.running import mmkg
 from tests.families.mkgformer.sentence_bundles import toy_bundle
 
 SENTENCE = "The actor wrote a song, the film from germany."

@@ -9,12 +9,11 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from mmkg_sdk.cli.data import data
+from mmkg_sdk.cli.commands.data import data
 from mmkg_sdk.data import read_dataset, tokenize_dataset, write_dataset
 from mmkg_sdk.errors import DataError
+from tests.data.folders import own_linking, own_relations, small_dataset, small_mygo, write_files
 from tests.places import REAL_DATA
-
-from .folders import own_linking, own_relations, small_dataset, small_mygo, write_files
 
 
 def call(*arguments):
@@ -145,7 +144,7 @@ def test_help_names_every_option():
 
 def test_importing_the_package_loads_nothing_heavy():
     program = (
-        "import sys, mmkg_sdk.data, mmkg_sdk.cli.data;"
+        "import sys, mmkg_sdk.data, mmkg_sdk.cli.commands.data;"
         "heavy = {'torch', 'transformers', 'PIL', 'sklearn', 'scipy', 'tokenizers', 'safetensors'} & "
         "set(sys.modules);"
         "sys.exit(f'loaded {heavy}' if heavy else 0)"

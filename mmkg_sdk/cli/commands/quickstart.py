@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from ..quickstart import Lesson
-from ..registry import FAMILIES
-from .options import json_option, overwrite_option, print_json, say
+from ...quickstart import Lesson
+from ...registry import FAMILIES
+from ..options import json_option, overwrite_option, print_json, say
 
 # What to try next, by the data that was learned from.
 _NEXT = {
@@ -30,7 +30,7 @@ _NEXT = {
 @json_option
 def quickstart(out: Path, family: str, overwrite: bool, as_json: bool) -> None:
     """Train, export, answer and measure on the embedded data; under two minutes on two cores."""
-    from ..quickstart import run_quickstart
+    from ...quickstart import run_quickstart
 
     lessons = run_quickstart(out, family=family, overwrite=overwrite, say=say)
     if as_json:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, get_type_hints
 
 from ..errors import DataError
+from ..registry import family_part
 
 
 @dataclass(frozen=True)
 class FamilyConfig:
-    """Base of the configurations. Whole numbers are at least 1, other numbers finite and at least 0."""
+    """Base of the configurations. Whole numbers are at least 1, other numbers finite and at least 0.
+
+    Attributes:
+        task: what the model does, as registry.py names it.
+    """
+
+    if TYPE_CHECKING:  # a property in most families, a field in the one that has several tasks
+
+        @property
+        def task(self) -> str: ...
 
     def __post_init__(self) -> None:
         kinds = get_type_hints(type(self))
@@ -22,6 +32,12 @@ class FamilyConfig:
                 raise DataError(f"{field.name} is {value!r}; expected a whole number of at least 1.")
             if kinds[field.name] is float and (not is_number or not math.isfinite(value) or value < 0):
                 raise DataError(f"{field.name} is {value!r}; expected a finite number of at least 0.")
+
+    @classmethod
+    def of(cls, config: FamilyConfig) -> Self:
+        """The same configuration, which is known to be one of this family."""
+        assert isinstance(config, cls)
+        return config
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as a flat JSON object."""
@@ -47,3 +63,13 @@ class FamilyConfig:
             return cls(**values)
         except TypeError as err:
             raise DataError(f"incomplete {family} configuration: {err}") from err
+
+
+def read_config(family: str, values: dict[str, Any]) -> FamilyConfig:
+    """The configuration of a family from JSON.
+
+    Raises:
+        DataError: unknown family, or none of its configurations.
+    """
+    kind: type[FamilyConfig] = family_part(family, "config").Config
+    return kind.from_json(values)

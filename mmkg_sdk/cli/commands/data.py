@@ -57,7 +57,7 @@ def data() -> None:
 @as_json
 def fetch_command(name: str, source: Path | None, cache: Path | None, as_json: bool) -> None:
     """Bring the public data set NAME (db15k, mkg-w, mkg-y) into the cache; hashes are checked."""
-    from ..data.registry import fetch
+    from ...data.registry import fetch
 
     with _talk_on_stderr():
         folder = fetch(name, cache=cache, source=source)
@@ -79,8 +79,8 @@ def inspect_command(source: str, as_json: bool, **reading: Any) -> None:
     Names: atlas, atlas-mentions, atlas-relations, atlas-tags, and what was fetched. A knowledge graph, mentions of
     entities, sentences with relations and sentences with tags are told apart by the files of the folder.
     """
-    from ..data.open import open_data
-    from ..data.summary import summarize
+    from ...data.open import open_data
+    from ...data.summary import summarize
 
     with _talk_on_stderr():
         summary = summarize(open_data(source, **reading))
@@ -125,11 +125,11 @@ def tokenize_command(
     **reading: Any,
 ) -> None:
     """Turn descriptions and images of the data set SOURCE into tokens and write it to a new folder."""
-    from ..data.open import raw_dataset
-    from ..data.readers import read_descriptions
-    from ..data.summary import summarize
-    from ..data.tokens.tokenize import tokenize_dataset
-    from ..data.write import write_dataset
+    from ...data.open import raw_dataset
+    from ...data.readers import read_descriptions
+    from ...data.summary import summarize
+    from ...data.tokens.tokenize import tokenize_dataset
+    from ...data.write import write_dataset
 
     with _talk_on_stderr(), raw_dataset(source, **reading) as (dataset, own_images):
         if texts is not None:

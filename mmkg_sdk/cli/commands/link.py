@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from .deploying import bundle_argument
-from .options import backend_option, device_option, json_option, print_json
+from ..options import backend_option, bundle_argument, device_option, json_option, print_json
 
 
 @click.command()
@@ -32,8 +31,8 @@ def link(
     as_json: bool,
 ) -> None:
     """Answer which entity a mention in a sentence means."""
-    from ..answering.entity_linking import Linker
-    from ..answering.links import Mention
+    from ...answering.entity_linking import Linker
+    from ...data.mentions import Mention
 
     with Linker.load(bundle, backend, device) as linker:
         found = linker.link_mentions(Mention(mention, sentence, image), count, explain=explain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .encoder_reference import Arrays
+from .encoder import Arrays
 
 
 def random_weights(rng: np.random.Generator, width: int, hidden: int, layers: int = 1, relations: int = 5) -> Arrays:

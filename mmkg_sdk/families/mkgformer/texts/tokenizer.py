@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import DataError
-from ...files.text import find_file, read_lines
-from ...modalities.text import bert_tokenizer, learn_bert_vocabulary, read_tokenizer
-from ...modalities.tokenizer_rules import MASK
-from .config import LEARNED, NO_TOKENIZER, MKGformerConfig
+from ....errors import DataError
+from ....files.text import find_file, read_lines
+from ....modalities.text import bert_tokenizer, learn_bert_vocabulary, read_tokenizer
+from ....modalities.tokenizer_rules import MASK
+from ..config import LEARNED, NO_TOKENIZER, MKGformerConfig
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

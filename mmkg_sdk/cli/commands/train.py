@@ -1,0 +1,95 @@
+"""mmkg-sdk train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..options import (
+    device_option,
+    family_argument,
+    json_option,
+    metrics_table,
+    overwrite_option,
+    print_json,
+    say,
+    set_option,
+)
+from ..settings import parse_assignments, read_settings
+
+
+@click.command()
+@family_argument
+@click.option("--data", help="atlas, a fetched name (db15k, mkg-w, mkg-y), or a data set folder.")
+@click.option("--out", type=click.Path(path_type=Path), help="The run folder to write.")
+@click.option("--resume", type=click.Path(path_type=Path), help="Go on with this run folder instead.")
+@click.option("--preset", help="Settings by name; the default is the one named like the data set.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML or JSON file of settings; wins over the preset.")
+@set_option
+@click.option("--start", type=click.Path(path_type=Path), help="Begin with this run's weights (MKGformer: stage 1).")
+@click.option(
+    "--drop-modality",
+    "dropped",
+    multiple=True,
+    metavar="image=SHARE",
+    help="Experiment: a share of the entities, 0 to 1, loses its image or text. Repeatable.",
+)
+@device_option
+@overwrite_option
+@json_option
+def train(
+    family: str,
+    data: str | None,
+    out: Path | None,
+    resume: Path | None,
+    preset: str | None,
+    config: Path | None,
+    assignments: tuple[str, ...],
+    start: Path | None,
+    dropped: tuple[str, ...],
+    device: str,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Train a model. Start it under torchrun to use several processes."""
+    from ...training.session import resume_training, start_training
+
+    if resume is not None:
+        if data or out or preset or config or assignments or start or dropped:
+            raise click.UsageError("--resume goes on with the settings of the run; pass no others.")
+        run, result = resume_training(resume, device=device)
+    else:
+        if data is None or out is None:
+            raise click.UsageError("pass --data and --out, or --resume RUN.")
+        settings = (read_settings(config) if config else {}) | parse_assignments(assignments)
+        run, result = start_training(
+            family,
+            data,
+            out,
+            settings=settings,
+            preset=preset,
+            start=start,
+            drop_modality=parse_assignments(dropped, "--drop-modality"),
+            device=device,
+            overwrite=overwrite,
+        )
+    if not result.best_metrics:
+        return  # under torchrun the first process alone validates and reports
+    summary = {
+        "run": str(run.folder),
+        "epochs": result.epochs,
+        "best_epoch": result.best_epoch,
+        "stopped_by": result.stopped_by,
+        "seconds": round(result.seconds, 1),
+        "validation": result.best_metrics,
+    }
+    if as_json:
+        print_json(summary)
+        return
+    click.echo(metrics_table({"validation": result.best_metrics}))
+    say(
+        f"best of {result.epochs} epochs: {result.best_epoch}, in {result.seconds:.0f} s "
+        f"(stopped by {result.stopped_by})"
+    )
+    say(f"next: mmkg-sdk evaluate {run.folder} && mmkg-sdk export {run.folder} --out BUNDLE")

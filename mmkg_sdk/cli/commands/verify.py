@@ -1,0 +1,29 @@
+"""mmkg-sdk verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ...errors import BundleError
+from ..options import backend_option, bundle_argument, device_option, json_option, print_json
+
+
+@click.command()
+@bundle_argument
+@backend_option
+@device_option
+@json_option
+def verify(bundle: Path, backend: str, device: str, as_json: bool) -> None:
+    """Check every file of a bundle, and that its graphs reproduce its own table."""
+    from ...answering.verification import verify_bundle
+
+    report = verify_bundle(bundle, backend=backend, device=device)
+    if as_json:
+        print_json(report)
+    else:
+        for name, value in report.items():
+            click.echo(f"{name}: {value}")
+    if not report["passed"]:
+        raise BundleError(f"{bundle}: the graphs do not reproduce the table; see the differences above.")

@@ -1,0 +1,15 @@
+"""The command line in its own process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def mmkg(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command line in its own process, as a user does."""
+    command = [sys.executable, "-m", "mmkg_sdk.cli.main", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == code, done.stderr
+    return done
