@@ -12,7 +12,7 @@ from mmkg_sdk.bench.race.results import by_point, read_race
 from mmkg_sdk.bench.race.shown import race_page, race_plots
 from mmkg_sdk.bench.race.table import race_table
 from mmkg_sdk.bench.report.page import write_page
-from mmkg_sdk.bench.report.picture import draw_plots
+from mmkg_sdk.bench.report.png import draw_plots
 from mmkg_sdk.bench.report.shown import report_page, throughput_plots
 from tests.places import ROOT
 
