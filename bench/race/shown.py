@@ -7,8 +7,8 @@ from typing import Any
 
 from ..machine.ceilings import Ceilings
 from ..report.page import Page, Section, conditions, how_long
-from ..report.png import draw_plots
 from ..report.plots import CEILING_COLOUR, Line, Plot
+from ..report.png import draw_plots
 from .peers import RANKERS
 from .table import RIGHTNESS, point_tables, race_remarks
 from .tucker import TUCKER_WAYS
