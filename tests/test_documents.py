@@ -1,7 +1,8 @@
-"""The README's commands and snippets work as they are printed.
+"""What README and docs say works as printed.
 
-Blocks ```sh and ```python are run in the order in which they stand, in one folder, except those that take hours, the
-network or a GPU: they stand in blocks ```console, and their options are checked against the command line.
+Blocks ```sh and ```python of each page are run in the order in which they stand, one page after the other in one
+folder, except those that take hours, the network or a GPU: they stand in blocks ```console, and their options are
+checked against the command line.
 """
 
 from __future__ import annotations
@@ -21,11 +22,18 @@ from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.cli.main import cli
 from tests.places import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+# The quickstart of the first page makes what the others use.
+PAGES = ["README.md", "docs/answering.md", "docs/data.md", "docs/benchmarks.md"]
+ALL = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "cpp_examples" / "README.md"])
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    found = [re.findall(rf"^```{language}\n(.*?)^```", path.read_text("utf-8"), flags=re.M | re.S) for path in ALL]
+    return [block for page in found for block in page]
 
 
 def mmkg_commands(text: str) -> list[list[str]]:
@@ -36,7 +44,7 @@ def mmkg_commands(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("call", [c for b in blocks("console") + blocks("sh") for c in mmkg_commands(b)], ids=" ".join)
-def test_every_command_in_the_readme_parses(call: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_command_parses(call: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     command: click.Command = cli
     context = click.Context(cli)
@@ -48,28 +56,33 @@ def test_every_command_in_the_readme_parses(call: list[str], monkeypatch: pytest
 
 
 def test_the_two_commands_are_what_ci_runs() -> None:
-    ci = (ROOT / ".ci" / "run").read_text()
-    setup = re.findall(r"^pip install .*$", README, flags=re.MULTILINE)
+    ci = text_of(".ci/run")
+    setup = re.findall(r"^pip install .*$", text_of("README.md"), flags=re.MULTILINE)
     assert len(setup) == 2
     for line in setup:
         assert line.replace("pip install", "pip install -q") in ci
 
 
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len(text_of("README.md").splitlines()) <= 150
+
+
 def test_commands_and_snippets_run_in_order(tmp_path: Path) -> None:
-    """One process after the other in one folder, as a reader would go through the page."""
+    """One process after the other in one folder, as a reader would go through the pages."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "MMKG_CACHE": str(tmp_path / "cache"),
         "PYTHONPATH": str(ROOT),
     }
-    for language, text in re.findall(r"^```(sh|python)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL):
+    pages = "\n".join(map(text_of, PAGES))
+    for language, text in re.findall(r"^```(sh|python)\n(.*?)^```", pages, flags=re.MULTILINE | re.DOTALL):
         if "python -m pytest" in text:
             continue  # that is this run
         if language == "sh":
             # The set-up is what made this environment; the command line runs from the checkout.
             text = re.sub(r"^pip install [^&]*&& ", "", text, flags=re.MULTILINE)
-            text = text.replace("mmkg-sdk ", f"{shlex.quote(sys.executable)} -m mmkg_sdk.cli.main ")
+            text = text.replace("mmkg-sdk ", f"{shlex.quote(sys.executable)} -m mmkg_sdk ")
             command = ["bash", "-euo", "pipefail", "-c", text]
         else:
             command = [sys.executable, "-c", text]
@@ -79,9 +92,19 @@ def test_commands_and_snippets_run_in_order(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
 
-def test_every_local_link_leads_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?://|#)([^)]+)\)", README):
-        assert (ROOT / target.split("#")[0]).exists(), target
+def anchors(path: Path) -> set[str]:
+    """The headings of a page, as links name them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text("utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.name)
+def test_every_local_link_leads_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", path.read_text("utf-8")):
+        file, _, anchor = target.partition("#")
+        page = (path.parent / file).resolve() if file else path
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), target
 
 
 def test_the_snippets_of_the_other_tasks_run(
@@ -105,3 +128,25 @@ def test_the_snippets_of_the_other_tasks_run(
     exec("import mmkg_sdk\n" + snippet.replace('"Oslo"', repr(Bundle.open(structured).entities[0])))
     printed = capsys.readouterr().out
     assert all(part in printed for part in ("Georgia", "(Peru, ", "Swahili", "'image': "))
+
+
+def test_the_reference_builds_and_its_links_lead_somewhere(tmp_path: Path) -> None:
+    pytest.importorskip("pdoc", reason="the reference is made by pdoc")
+    modules = re.findall(r"`pdoc ([^`]*)`", " ".join(text_of("docs/architecture.md").split()))[0].split()
+    done = subprocess.run(
+        [sys.executable, "-m", "pdoc", *modules, "-o", str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    pages = {
+        path: re.sub(r"<script.*?</script>", "", path.read_text("utf-8"), flags=re.DOTALL)
+        for path in tmp_path.rglob("*.html")
+    }
+    assert len(pages) > 10
+    shown = pages[tmp_path / "mmkg_sdk.html"]
+    assert all(name in shown for name in ("predict_tails", "link_mentions", "extract_relations", "QueryError"))
+    for path, page in pages.items():
+        for target in re.findall(r'href="(?!https?:|data:|#)([^"]+)"', page):
+            file, _, anchor = target.partition("#")
+            leads_to = (path.parent / file).resolve()
+            assert leads_to in pages, (path.name, target)
+            assert not anchor or f'id="{anchor}"' in pages[leads_to], (path.name, target)

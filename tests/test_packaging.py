@@ -83,7 +83,9 @@ def modules() -> set[str]:
     """Every module of the package, as a wheel names it."""
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mmkg_sdk").rglob("*.py")}
     return package | {
-        f"mmkg_sdk/{part}/{path.name}" for part in ("export", "bench") for path in (ROOT / part).glob("*.py")
+        f"mmkg_sdk/{path.relative_to(ROOT).as_posix()}"
+        for part in ("export", "bench")
+        for path in (ROOT / part).rglob("*.py")
     }
 
 

@@ -73,8 +73,8 @@ def race(
     from ...bench.race.shown import draw_race, race_page
     from ...bench.race.table import race_table
     from ...bench.race.tucker import TuckerPoint
-    from ...bench.report.image import check_plotting
     from ...bench.report.page import write_page
+    from ...bench.report.png import check_plotting
 
     points: list[Point] | list[TuckerPoint]
     if score == "tucker":
