@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pdoc.doc
@@ -20,6 +21,7 @@ import pdoc.render
 MODULES = (
     "mmkg_sdk",
     "mmkg_sdk.bundle",
+    "mmkg_sdk.backends",
     "mmkg_sdk.run",
     "mmkg_sdk.data",
     "mmkg_sdk.training",
@@ -37,10 +39,24 @@ def load(name: str) -> pdoc.doc.Module:
     return pdoc.doc.Module(module)
 
 
+def show_inherited(modules: dict[str, pdoc.doc.Module]) -> None:
+    """Let classes show what they inherit from classes of ours that are not public, as their own."""
+    classes = [
+        each for module in modules.values() for each in module.members.values() if isinstance(each, pdoc.doc.Class)
+    ]
+    public = {each.taken_from for each in classes}
+    for shown in classes:
+        for member in shown.members.values():
+            place, name = member.taken_from
+            if place.startswith("mmkg_sdk.") and (place, name.rpartition(".")[0]) not in public:
+                member.taken_from = (shown.modulename, member.qualname)
+
+
 def write(out: Path) -> None:
     """One page per module, and index.html."""
     pdoc.render.configure(docformat="google", footer_text="mmkg_sdk", search=False)
     modules = {name: load(name) for name in MODULES}
+    show_inherited(modules)
     for name, module in modules.items():
         path = out / f"{name.replace('.', '/')}.html"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,9 +66,10 @@ def write(out: Path) -> None:
         warnings.warn(f"{line} has no docstring", stacklevel=1)
 
 
-def undocumented(namespace: pdoc.doc.Namespace) -> Iterator[str]:
+def undocumented(namespace: pdoc.doc.Namespace[Any]) -> Iterator[str]:
     """Public modules, classes and functions without a docstring; names of the standard library are not ours."""
-    if not namespace.docstring.strip():
+    made_by_dataclass = isinstance(namespace, pdoc.doc.Class) and namespace.docstring.startswith(f"{namespace.name}(")
+    if not namespace.docstring.strip() or made_by_dataclass:
         yield namespace.fullname
     for member in namespace.own_members:
         if member.name.startswith("_"):
