@@ -18,6 +18,7 @@ from ..files.labels import Labels
 from ..modalities.words import Span, split_text
 from ..registry import ENTITY_RECOGNITION
 from .entities import Entity, SentenceEntities, tag_chunks
+from .ids import skips_unreadable
 from .sentences import Images, SentenceModel
 
 __all__ = ["Tagger", "show_entities"]
@@ -71,8 +72,7 @@ class Tagger(SentenceModel):
         Args:
             unreadable: "error", or "none" to take an image that cannot be read for none, with a warning.
         """
-        if unreadable not in ("error", "none"):
-            raise QueryError(f"unreadable is {unreadable!r:.60}; expected 'error' or 'none'.")
+        skip = skips_unreadable(unreadable)
         count = len(sentences)
         if images is not None and (not isinstance(images, Sequence) or len(images) != count):
             raise QueryError(f"images is {images!r:.80}; expected None, or one for each of the {count} sentences.")
@@ -81,7 +81,7 @@ class Tagger(SentenceModel):
         pieces = self._runtime.tagging_texts(self.tokenizer, sentences, self._config)
         parts = [np.empty((0, self.max_length), np.int64)]
         for rows in self._chunks(count):
-            states = self._image_states(shown[rows], places[rows], skip_unreadable=unreadable == "none")
+            states = self._image_states(shown[rows], places[rows], skip_unreadable=skip)
             texts = (pieces.input_ids[rows], pieces.attention_mask[rows], pieces.token_type_ids[rows])
             parts.append(self.tag_tokens(*texts, states)[0])
         return pieces, np.concatenate(parts)

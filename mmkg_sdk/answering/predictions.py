@@ -89,13 +89,22 @@ class Predictions(Sequence[Ranking]):
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per answer: query, rank, id, label, score."""
-        try:
-            import pandas
-        except ModuleNotFoundError as err:
-            raise missing_package("pandas", "all", "to_pandas()") from err
         rows = [
             (ranking.query, rank, number, label, score)
             for ranking in self
             for rank, (number, (label, score)) in enumerate(zip(ranking.ids.tolist(), ranking, strict=True), 1)
         ]
-        return pandas.DataFrame(rows, columns=["query", "rank", "id", "label", "score"])
+        return data_frame(rows, ["query", "rank", "id", "label", "score"])
+
+
+def data_frame(rows: Sequence[tuple[Any, ...]], columns: Sequence[str]) -> pandas.DataFrame:
+    """Rows of answers as a table.
+
+    Raises:
+        BackendError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ModuleNotFoundError as err:
+        raise missing_package("pandas", "all", "to_pandas()") from err
+    return pandas.DataFrame(rows, columns=list(columns))

@@ -18,6 +18,7 @@ from ..errors import QueryError
 from ..files.labels import Labels
 from ..modalities.words import Span, cut_text, find_span, trimmed
 from ..registry import RELATION_EXTRACTION
+from .ids import skips_unreadable
 from .sentences import Images, SentenceModel
 
 __all__ = ["ExtractedRelation", "Extractor", "RelationMention", "show_relations"]
@@ -121,8 +122,7 @@ class Extractor(SentenceModel):
         Args:
             unreadable: "error", or "none" to take an image that cannot be read for none, with a warning.
         """
-        if unreadable not in ("error", "none"):
-            raise QueryError(f"unreadable is {unreadable!r:.60}; expected 'error' or 'none'.")
+        skip = skips_unreadable(unreadable)
         asked = _checked(mentions)
         places = _places(asked)
         spans = [_words_and_spans(mention, place) for mention, place in zip(asked, places, strict=True)]
@@ -130,7 +130,7 @@ class Extractor(SentenceModel):
         texts = self._runtime.relation_texts(self.tokenizer, spans, self._config)
         parts = [np.empty((0, len(self.relations)), np.float32)]
         for rows in self._chunks(len(asked)):
-            states = self._image_states(shown[rows], places[rows], skip_unreadable=unreadable == "none")
+            states = self._image_states(shown[rows], places[rows], skip_unreadable=skip)
             parts.append(
                 self.score_tokens(texts.input_ids[rows], texts.attention_mask[rows], texts.token_type_ids[rows], states)
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -35,11 +34,6 @@ def imported(path: Path) -> Iterator[str]:
 def test_a_room_imports_only_what_lies_below(room: str) -> None:
     for path in (BENCH / room).glob("*.py"):
         assert {name.split(".")[0] for name in imported(path)} <= BELOW[room], path
-
-
-def test_no_modules_import_each_other_in_a_circle() -> None:
-    files = [path for room in BELOW for path in (BENCH / room).glob("*.py")]
-    TopologicalSorter({f"{path.parent.name}.{path.stem}": set(imported(path)) for path in files}).prepare()
 
 
 def test_no_room_has_more_than_fifteen_files() -> None:
