@@ -43,6 +43,7 @@ class Ranking:
         return "\n".join([self.query, *(lines or ["  (no candidate left)"])])
 
     def to_json(self) -> dict[str, Any]:
+        """The query and its answers, best first."""
         answers = zip(self.ids.tolist(), self.labels, self.scores.tolist(), strict=True)
         return {
             "query": self.query,
@@ -83,6 +84,7 @@ class Predictions(Sequence[Ranking]):
         return "\n".join([*shown, f"... {len(self) - 5:,} more queries"] if len(self) > 5 else shown)
 
     def to_json(self) -> list[dict[str, Any]]:
+        """Every query with its answers."""
         return [ranking.to_json() for ranking in self]
 
     def to_pandas(self) -> pandas.DataFrame:

@@ -62,6 +62,7 @@ class LinkPredictionReport:
         return table
 
     def to_json(self) -> dict[str, Any]:
+        """The metrics and what they were counted on, with those of realistic ties beside them."""
         return {"queries": 2 * len(self.triples), **self.metrics(), "realistic": self.metrics("realistic")}
 
 
