@@ -25,13 +25,13 @@ from mmkg_sdk.bundle.tensors import read_tensors
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
 from mmkg_sdk.families import contract
 from mmkg_sdk.families.exported import DTYPES
+from mmkg_sdk.files.folders import FolderKind, new_folder
 from mmkg_sdk.files.labels import write_labels
 from mmkg_sdk.files.tensors import write_tensors
 from mmkg_sdk.registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from mmkg_sdk.run import Run, RunData
 
 from . import entity_linking, entity_recognition, link_prediction, relation_extraction
-from .folder_swap import new_folder
 from .model_card import model_card
 from .onnx_graph import bake_input, link_weights, trace_graph
 from .parity import ParityCheck, ParityReport
@@ -55,6 +55,8 @@ _EXPORTS: dict[str, TaskExport] = {
     RELATION_EXTRACTION: relation_extraction,
     ENTITY_RECOGNITION: entity_recognition,
 }
+
+_BUNDLE = FolderKind("bundle", MANIFEST, ExportError)
 
 
 def export_bundle(
@@ -98,7 +100,7 @@ def export_bundle(
     task = _EXPORTS[config.task]
     progress("encoding what the model knows, in float64")
     data = task.bundle_data(run, model)
-    with new_folder(Path(out), overwrite=overwrite) as folder:
+    with new_folder(Path(out), _BUNDLE, overwrite=overwrite) as folder:
         _write_data(data, folder)
         graphs = _write_graphs(run, model, config, precision, folder, progress)
         progress("checking parity against float64 torch")

@@ -11,10 +11,8 @@ resume.pt            where training stands; see training/state.py
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,6 +26,7 @@ from numpy.typing import NDArray
 from .data.graph import SPLITS, KnowledgeGraph
 from .errors import DataError, missing_package
 from .files.atomic import atomic_file, write_atomically
+from .files.folders import FolderKind, new_folder
 from .files.labels import SINGULAR, Labels, read_labels, write_labels
 from .files.tensors import map_tensors, write_tensors
 from .registry import check_family
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 _MANIFEST = "run.json"
+_ADVICE = "Go on with it (--resume), pass --overwrite to replace it, or another folder."
+_RUN = FolderKind("run", _MANIFEST, DataError, _ADVICE)
 _MAPPED_BYTES = 64 << 20
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}(\.[a-z]{1,12})?")
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -103,7 +104,6 @@ class Run:
         """
         folder = Path(folder)
         check_family(family)
-        _check_free(folder, overwrite)
         manifest = {
             "format_version": FORMAT_VERSION,
             "family": family,
@@ -116,11 +116,7 @@ class Run:
             "source": dict(source or {}),
             "versions": _versions(),
         }
-        new = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir()
-        try:
+        with new_folder(folder, _RUN, overwrite=overwrite) as new:
             for name, labels in data.labels.items():
                 write_labels(new / f"{name}.txt", labels)
             for name, arrays in data.tensors.items():
@@ -128,12 +124,6 @@ class Run:
             for name, content in data.files.items():
                 write_atomically(new / name, content)
             write_atomically(new / _MANIFEST, _json(manifest))
-            if overwrite and folder.exists():
-                shutil.rmtree(folder)
-            new.rename(folder)
-        except BaseException:
-            shutil.rmtree(new, ignore_errors=True)
-            raise
         return cls(folder, manifest)
 
     @classmethod
@@ -262,16 +252,6 @@ class Run:
         # safetensors takes neither strides nor two names for one memory.
         tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
         write_atomically(self.folder / "weights.safetensors", save(tensors))
-
-
-def _check_free(folder: Path, overwrite: bool) -> None:
-    """Refuse to write over anything but, when asked to, a run."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    if not (folder / _MANIFEST).is_file():
-        raise DataError(f"{folder} exists and is not a run; it is left alone. Choose another folder.")
-    if not overwrite:
-        raise DataError(f"{folder} holds a run already. Resume it, choose another, or pass overwrite=True.")
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

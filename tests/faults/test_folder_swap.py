@@ -13,18 +13,20 @@ from pathlib import Path
 import pytest
 
 from mmkg_sdk import ExportError
-from mmkg_sdk.export.folder_swap import new_folder
+from mmkg_sdk.files import folders
+from mmkg_sdk.files.folders import FolderKind, new_folder
 from tests.faults.at_event import FAILED, SURVIVED, UNTOUCHED, interrupt, kill, no_space, run_in_child
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
 ]
+BUNDLE = FolderKind("bundle", "bundle.json", ExportError)
 NAMES = ("bundle.json", "entities.txt", "table.safetensors")
 
 
 def write(target: Path, content: str, *, overwrite: bool = True) -> None:
-    with new_folder(target, overwrite=overwrite) as folder:
+    with new_folder(target, BUNDLE, overwrite=overwrite) as folder:
         for name in NAMES:
             (folder / name).write_text(content)
 
@@ -38,9 +40,21 @@ def read(target: Path) -> str | None:
     return content
 
 
+@pytest.fixture(params=["exchange", "two renames"])
+def swap(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the folders change places: in one step where the system can, or as elsewhere."""
+    if request.param != "exchange":
+        monkeypatch.setattr(folders, "_exchange", lambda new, target: False)
+    elif sys.platform != "linux":
+        pytest.skip("only Linux exchanges two folders in one step")
+    return str(request.param)
+
+
 @pytest.mark.parametrize("before", [None, "old"])
 @pytest.mark.parametrize("fault", [kill, no_space, interrupt])
-def test_a_fault_at_any_moment_leaves_old_or_new(tmp_path: Path, fault: Callable[[], None], before: str | None) -> None:
+def test_a_fault_at_any_moment_leaves_old_or_new(
+    tmp_path: Path, fault: Callable[[], None], before: str | None, swap: str
+) -> None:
     outcomes = set()
     for number in range(100):
         base = tmp_path / str(number)
@@ -53,7 +67,7 @@ def test_a_fault_at_any_moment_leaves_old_or_new(tmp_path: Path, fault: Callable
         outcomes.add(found)
         if fault is kill:
             assert code in (UNTOUCHED, -9)
-            assert found in (None, before, "new")
+            assert found in ((before, "new") if swap == "exchange" else (None, before, "new"))
         else:
             assert code in (UNTOUCHED, SURVIVED, FAILED)
             assert found == "new" or (found == before and code == FAILED)
@@ -75,7 +89,7 @@ def test_an_error_in_the_body_leaves_nothing_behind(tmp_path: Path, before: str 
         write(target, before)
 
     def fail_half_way() -> None:
-        with new_folder(target, overwrite=True) as folder:
+        with new_folder(target, BUNDLE, overwrite=True) as folder:
             (folder / "bundle.json").write_text("new")
             raise ZeroDivisionError
 
@@ -92,6 +106,7 @@ def test_a_failing_system_call_is_an_export_error_that_says_so(
     target = tmp_path / "bundle"
     write(target, "old")
     original, count = getattr(os, call), 0
+    monkeypatch.setattr(folders, "_exchange", lambda new, target: False)
 
     def fail_once(*arguments: object) -> object:
         nonlocal count
@@ -148,7 +163,7 @@ def test_any_folder_name_works(tmp_path: Path, name: str, monkeypatch: pytest.Mo
 
 def test_long_names_that_begin_alike_do_not_share_their_leftovers(tmp_path: Path) -> None:
     one, two = tmp_path / ("n" * 250 + "1"), tmp_path / ("n" * 250 + "2")
-    with new_folder(one, overwrite=False) as folder:
+    with new_folder(one, BUNDLE, overwrite=False) as folder:
         (folder / "bundle.json").write_text("")
         write(two, "two")
         assert folder.exists()
@@ -178,8 +193,10 @@ def test_a_folder_that_may_not_be_written_is_an_export_error(tmp_path: Path) -> 
 HOLDER = """
 import sys
 from pathlib import Path
-from mmkg_sdk.export.folder_swap import new_folder
-with new_folder(Path(sys.argv[1]), overwrite=True) as folder:
+from mmkg_sdk import ExportError
+from mmkg_sdk.files.folders import FolderKind, new_folder
+kind = FolderKind("bundle", "bundle.json", ExportError)
+with new_folder(Path(sys.argv[1]), kind, overwrite=True) as folder:
     for name in sys.argv[2:]:
         (folder / name).write_text("holder")
     print("inside", flush=True)
@@ -253,3 +270,43 @@ def test_a_crash_between_the_two_renames_gives_the_old_bundle_back_to_the_next_e
     with pytest.raises(ExportError, match=r"exists\. Pass --overwrite"):
         write(target, "new", overwrite=False)
     assert read(target) == "old"
+
+
+def test_windows_locks_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a pretended msvcrt: this proves the logic around it, not Windows."""
+    locked: set[tuple[int, int]] = set()
+
+    class Msvcrt:
+        LK_NBLCK = 2
+
+        @staticmethod
+        def locking(descriptor: int, mode: int, count: int) -> None:
+            status = os.fstat(descriptor)
+            if (status.st_dev, status.st_ino) in locked:
+                raise OSError(13, "Permission denied")
+            locked.add((status.st_dev, status.st_ino))
+
+    monkeypatch.setitem(sys.modules, "msvcrt", Msvcrt)  # type: ignore[arg-type]
+    monkeypatch.setattr(folders.sys, "platform", "win32")
+    target = tmp_path / "bundle"
+    with new_folder(target, BUNDLE, overwrite=True) as folder:
+        (folder / "bundle.json").write_text("first")
+        with pytest.raises(ExportError, match=f"is in use by process {os.getpid()}; wait for it"):
+            write(target, "second")
+    assert (target / "bundle.json").read_text() == "first"
+
+
+def test_a_run_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mmkg_sdk import DataError
+    from mmkg_sdk.run import Run
+    from tests.training.tiny import new_run
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = new_run(tmp_path / "run").data_name
+    monkeypatch.setattr("mmkg_sdk.run.write_labels", full)
+    with pytest.raises(DataError, match=r"could not be written \(No space left on device, [\d,]+ MiB free\)"):
+        Run.create(tmp_path / "run", family="mygo", config={}, data=Run.open(tmp_path / "run").data, overwrite=True)
+    assert Run.open(tmp_path / "run").data_name == before
+    assert os.listdir(tmp_path) == ["run"]
