@@ -1,7 +1,7 @@
 """Linker: mentions in, ranked entities out.
 
 One mention, from text to answer: tokens and pixels (the family's runtime.py) -> its pieces (the encoder graphs) ->
-scores with the pieces of every entity (compiled_interaction.py, or the interaction graph a block at a time) -> `Links`
+scores with the pieces of every entity (the family's stand-in, or the interaction graph a block at a time) -> `Links`
 (links.py).
 """
 

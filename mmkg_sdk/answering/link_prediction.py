@@ -1,7 +1,7 @@
 """Model: labels in, ranked labels out.
 
-One query, from label to answer: `to_ids` (ids.py) -> query vector (compiled_query.py, or the query graph on a backend)
--> `top_k` over the entity table (table_ranking.py) -> `Predictions` (predictions.py).
+One query, from label to answer: `to_ids` (ids.py) -> query vector (the family's stand-in, or the query graph on a
+backend) -> `top_k` over the entity table (backends/tables.py) -> `Predictions` (predictions.py).
 """
 
 from __future__ import annotations
