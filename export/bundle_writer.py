@@ -25,13 +25,13 @@ from mmkg_sdk.bundle.tensors import read_tensors
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
 from mmkg_sdk.families import contract
 from mmkg_sdk.families.exported import DTYPES
+from mmkg_sdk.files.folders import new_folder
 from mmkg_sdk.files.labels import write_labels
 from mmkg_sdk.files.tensors import write_tensors
 from mmkg_sdk.registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from mmkg_sdk.run import Run, RunData
 
 from . import entity_linking, entity_recognition, link_prediction, relation_extraction
-from .folder_swap import new_folder
 from .model_card import model_card
 from .onnx_graph import bake_input, link_weights, trace_graph
 from .parity import ParityCheck, ParityReport

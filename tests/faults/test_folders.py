@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmkg_sdk import ExportError
-from mmkg_sdk.export.folder_swap import new_folder
+from mmkg_sdk.files.folders import new_folder
 from tests.faults.at_event import FAILED, SURVIVED, UNTOUCHED, interrupt, kill, no_space, run_in_child
 
 pytestmark = [
@@ -178,7 +178,7 @@ def test_a_folder_that_may_not_be_written_is_an_export_error(tmp_path: Path) -> 
 HOLDER = """
 import sys
 from pathlib import Path
-from mmkg_sdk.export.folder_swap import new_folder
+from mmkg_sdk.files.folders import new_folder
 with new_folder(Path(sys.argv[1]), overwrite=True) as folder:
     for name in sys.argv[2:]:
         (folder / name).write_text("holder")
