@@ -25,7 +25,7 @@ from mmkg_sdk.bundle.tensors import read_tensors
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
 from mmkg_sdk.families import contract
 from mmkg_sdk.families.exported import DTYPES
-from mmkg_sdk.files.folders import new_folder
+from mmkg_sdk.files.folders import FolderKind, new_folder
 from mmkg_sdk.files.labels import write_labels
 from mmkg_sdk.files.tensors import write_tensors
 from mmkg_sdk.registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
@@ -55,6 +55,8 @@ _EXPORTS: dict[str, TaskExport] = {
     RELATION_EXTRACTION: relation_extraction,
     ENTITY_RECOGNITION: entity_recognition,
 }
+
+BUNDLE = FolderKind("bundle", ExportError, "Pass --overwrite to replace it, or another folder.", marker=MANIFEST)
 
 
 def export_bundle(
@@ -98,7 +100,7 @@ def export_bundle(
     task = _EXPORTS[config.task]
     progress("encoding what the model knows, in float64")
     data = task.bundle_data(run, model)
-    with new_folder(Path(out), overwrite=overwrite) as folder:
+    with new_folder(Path(out), BUNDLE, overwrite=overwrite) as folder:
         _write_data(data, folder)
         graphs = _write_graphs(run, model, config, precision, folder, progress)
         progress("checking parity against float64 torch")
