@@ -56,7 +56,7 @@ _EXPORTS: dict[str, TaskExport] = {
     ENTITY_RECOGNITION: entity_recognition,
 }
 
-_BUNDLE = FolderKind("bundle", MANIFEST, ExportError)
+BUNDLE = FolderKind("bundle", ExportError, "Pass --overwrite to replace it, or another folder.", marker=MANIFEST)
 
 
 def export_bundle(
@@ -100,7 +100,7 @@ def export_bundle(
     task = _EXPORTS[config.task]
     progress("encoding what the model knows, in float64")
     data = task.bundle_data(run, model)
-    with new_folder(Path(out), _BUNDLE, overwrite=overwrite) as folder:
+    with new_folder(Path(out), BUNDLE, overwrite=overwrite) as folder:
         _write_data(data, folder)
         graphs = _write_graphs(run, model, config, precision, folder, progress)
         progress("checking parity against float64 torch")

@@ -14,6 +14,7 @@ import json
 import platform
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -25,8 +26,8 @@ from numpy.typing import NDArray
 
 from .data.graph import SPLITS, KnowledgeGraph
 from .errors import DataError, missing_package
-from .files.atomic import atomic_file, write_atomically
-from .files.folders import FolderKind, new_folder
+from .files.atomic import write_atomically
+from .files.folders import FolderKind, folder_lock, kept_aside, new_folder
 from .files.labels import SINGULAR, Labels, read_labels, write_labels
 from .files.tensors import map_tensors, write_tensors
 from .registry import check_family
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 _MANIFEST = "run.json"
-_ADVICE = "Go on with it (--resume), pass --overwrite to replace it, or another folder."
-_RUN = FolderKind("run", _MANIFEST, DataError, _ADVICE)
+RUN = FolderKind("run", DataError, "Resume it, choose another, or pass overwrite=True (--overwrite).", _MANIFEST)
 _MAPPED_BYTES = 64 << 20
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}(\.[a-z]{1,12})?")
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -90,7 +90,7 @@ class Run:
         source: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> Run:
-        """A new run without weights. Written beside `folder` and renamed: it is there whole or not at all.
+        """A new run without weights. It appears whole, and one that it replaces stays until then.
 
         Args:
             config: the family's configuration, a JSON object.
@@ -100,9 +100,10 @@ class Run:
             overwrite: replace a run that stands there.
 
         Raises:
-            DataError: if something stands at `folder` already, or a value cannot be written.
+            DataError: if something stands at `folder` already, a process trains or writes it, the disk is full, or a
+                value cannot be written.
         """
-        folder = Path(folder)
+        folder = Path(folder).expanduser()
         check_family(family)
         manifest = {
             "format_version": FORMAT_VERSION,
@@ -116,14 +117,16 @@ class Run:
             "source": dict(source or {}),
             "versions": _versions(),
         }
-        with new_folder(folder, _RUN, overwrite=overwrite) as new:
+        described = _json(manifest)
+        with new_folder(folder, RUN, overwrite=overwrite) as new:
             for name, labels in data.labels.items():
                 write_labels(new / f"{name}.txt", labels)
             for name, arrays in data.tensors.items():
-                _write_arrays(new / f"{name}.safetensors", arrays)
+                with (new / f"{name}.safetensors").open("wb") as file:
+                    write_tensors(file, arrays)
             for name, content in data.files.items():
-                write_atomically(new / name, content)
-            write_atomically(new / _MANIFEST, _json(manifest))
+                (new / name).write_bytes(content)
+            (new / _MANIFEST).write_bytes(described)
         return cls(folder, manifest)
 
     @classmethod
@@ -133,7 +136,7 @@ class Run:
         Raises:
             DataError: if it is not a run, incomplete, of an unknown format version or family.
         """
-        folder = Path(folder)
+        folder = Path(folder).expanduser()
         manifest = _read_manifest(folder)
         expected = [f"{name}.txt" for name in manifest["labels"]]
         expected += [f"{name}.safetensors" for name in manifest["tensors"]]
@@ -141,6 +144,14 @@ class Run:
         if missing:
             raise DataError(f"{folder} has no {missing[0]}; the run is incomplete. Copy it again or train anew.")
         return cls(folder, manifest)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keeps others from training or overwriting the run while the block runs; reading it is free.
+
+        Raises:
+            DataError: on entry, with the process that trains or writes it.
+        """
+        return folder_lock(self.folder, RUN)
 
     @property
     def family(self) -> str:
@@ -257,7 +268,8 @@ class Run:
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / _MANIFEST
     if not path.is_file():
-        raise DataError(f"{folder} is not a run: it has no {_MANIFEST}. Pass one that train or import wrote.")
+        expected = f"it has no {_MANIFEST}. Pass one that train or import wrote."
+        raise DataError(f"{folder} is not a run: {expected}{kept_aside(folder)}")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as err:
@@ -288,11 +300,6 @@ def _json(value: Mapping[str, Any]) -> bytes:
         return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
     except (TypeError, ValueError) as err:
         raise DataError(f"the run cannot be described in JSON: {err}. Use plain numbers and strings.") from err
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    with atomic_file(path) as file:
-        write_tensors(file, arrays)
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:

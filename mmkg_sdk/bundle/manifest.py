@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import BundleError, DataError
+from ..files.folders import kept_aside
 from ..files.strict_json import strict_json
 from ..registry import FAMILIES, family_part
 from .config import FamilyConfig, read_config
@@ -38,7 +39,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         status = folder.stat()
     except (OSError, ValueError) as err:  # ValueError: a NUL in the name
         reason = getattr(err, "strerror", None) or err
-        raise BundleError(f"{folder}: {reason}. Pass the folder that `mmkg-sdk export` wrote.") from err
+        aside = kept_aside(folder) if isinstance(err, FileNotFoundError) else ""
+        raise BundleError(f"{folder}: {reason}. Pass the folder that `mmkg-sdk export` wrote.{aside}") from err
     if not stat.S_ISDIR(status.st_mode):
         raise BundleError(f"{folder} is a file; a bundle is a folder. Pass the folder that `mmkg-sdk export` wrote.")
     path = folder / MANIFEST

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..files.tensors import write_tensors
 from .graph import DataSet, Features
 from .matrix_files import check_matrix, read_safetensors, read_torch_matrix
 
@@ -52,11 +53,10 @@ def read_features(folder: Path, modality: str, num_entities: int) -> Features | 
 
 def write_features(folder: Path, dataset: DataSet) -> None:
     """Write features.safetensors, if the data set has features."""
-    from safetensors.numpy import save_file
-
     found: dict[str, NDArray[np.float32]] = {}
     for modality, features in (("visual", dataset.visual_features), ("text", dataset.text_features)):
         if features is not None:
             found[modality] = np.ascontiguousarray(features.vectors, dtype=np.float32)
     if found:
-        save_file(found, folder / _OWN)
+        with (folder / _OWN).open("wb") as file:
+            write_tensors(file, found)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import DataError
+from ..files.folders import folder_lock, new_folder
 from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION
 from ..version import __version__
 from .atlas import sentences, write_atlas
-from .folders import cache_folder, new_folder
+from .folders import DATA_SET, cache_folder
 from .graph import DataSet
 from .layouts.kinds import find_kind
 from .layouts.linking import read_linking
@@ -189,11 +190,9 @@ def _made_once(name: str, cache: Path, write: Callable[[Path], None]) -> Path:
     folder = cache / f"made-by-{__version__}" / name
     if folder.is_dir():
         return folder
-    try:
-        with new_folder(folder) as place:
-            write(place)
-    except DataError:
-        # Another process may have finished first; its folder is as good as ours.
+    # The processes of a torchrun come here together: one makes it, the others wait for it.
+    with folder_lock(folder, DATA_SET, wait=True):
         if not folder.is_dir():
-            raise
+            with new_folder(folder, DATA_SET) as place:
+                write(place)
     return folder

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..files.folders import new_folder
 from ..files.labels import Labels
+from ..files.tensors import write_tensors
 from ..files.text import write_lines
 from .feature_files import write_features
-from .folders import new_folder
+from .folders import DATA_SET
 from .graph import SPLITS, DataSet
 from .layouts.descriptions import escape
 from .tokens.files import FORMAT_VERSION, MODALITIES
@@ -30,7 +32,7 @@ def write_dataset(dataset: DataSet, folder: Path) -> None:
     graph = dataset.graph
     for labels in (graph.entities, graph.relations):
         _check_labels(labels)
-    with new_folder(folder) as place:
+    with new_folder(folder, DATA_SET) as place:
         write_lines(place / "entities.txt", graph.entities)
         write_lines(place / "relations.txt", graph.relations)
         for split in SPLITS:
@@ -76,7 +78,6 @@ def _write_tokens(dataset: DataSet, place: Path) -> None:
             "pad_id": raw.pad_id,
         }
     if codebooks:
-        from safetensors.numpy import save_file
-
-        save_file(codebooks, place / "codebooks.safetensors")
+        with (place / "codebooks.safetensors").open("wb") as file:
+            write_tensors(file, codebooks)
         write_lines(place / "tokens.json", [json.dumps(notes, indent=1, ensure_ascii=False)])

@@ -81,7 +81,7 @@ def test_overwriting_is_asked_for_and_keeps_the_old_bundle_until_then(
 ) -> None:
     shutil.copytree(golden_bundle, tmp_path / "bundle")
     before = (tmp_path / "bundle" / "bundle.json").read_bytes()
-    with pytest.raises(ExportError, match=r"exists\. Pass --overwrite"):
+    with pytest.raises(ExportError, match=r"holds a bundle already\. Pass --overwrite"):
         export_bundle(golden_run, tmp_path / "bundle")
     assert (tmp_path / "bundle" / "bundle.json").read_bytes() == before
     old = Bundle.open(tmp_path / "bundle")

@@ -21,7 +21,7 @@ def run_in_child(action: Callable[[], object], folder: Path, fault: Callable[[],
     """Fork, let `fault` strike at the `number`-th event below `folder` (from 0) while `action` runs.
 
     Returns:
-        UNTOUCHED (there was no such event), SURVIVED (the fault did no harm), FAILED (ExportError or Ctrl-C),
+        UNTOUCHED (there was no such event), SURVIVED (the fault did no harm), FAILED (an error of the SDK or Ctrl-C),
         UNEXPECTED (another error, printed), or minus the signal that ended the child.
     """
     child = os.fork()
@@ -47,7 +47,7 @@ def interrupt() -> None:
 
 
 def _act(action: Callable[[], object], folder: Path, fault: Callable[[], None], number: int) -> int:
-    from mmkg_sdk import ExportError
+    from mmkg_sdk import MmkgError
 
     left = number
 
@@ -66,7 +66,7 @@ def _act(action: Callable[[], object], folder: Path, fault: Callable[[], None], 
     sys.addaudithook(hook)
     try:
         action()
-    except (ExportError, KeyboardInterrupt):
+    except (MmkgError, KeyboardInterrupt):
         return FAILED
     except BaseException:
         traceback.print_exc()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..folders import new_folder
+from ...files.folders import new_folder
+from ..folders import DATA_SET
 from ..graph import SPLITS
 from .flags import draw_flag, flag_countries
 from .graph import atlas_descriptions, atlas_graph
@@ -21,7 +22,7 @@ def write_atlas(folder: Path) -> None:
         DataError: if the folder already holds something, or cannot be made.
         BackendError: if Pillow is not installed.
     """
-    with new_folder(folder) as temporary:
+    with new_folder(folder, DATA_SET) as temporary:
         _write(temporary)
 
 

@@ -10,8 +10,9 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ...files.folders import new_folder
 from ...files.text import write_lines
-from ..folders import new_folder
+from ..folders import DATA_SET
 from ..graph import SPLITS
 from .flags import draw_flag
 from .graph import RELATIONS
@@ -27,7 +28,7 @@ def write_mentions(folder: Path) -> None:
         DataError: if the folder already holds something, or cannot be made.
         BackendError: if Pillow is not installed.
     """
-    with new_folder(folder) as place:
+    with new_folder(folder, DATA_SET) as place:
         rows = [(one.label, one.name, one.text, _image(one.flag)) for one in candidates()]
         write_lines(place / "entities.tsv", map("\t".join, [("label", "name", "text", "image"), *rows]))
         for split in SPLITS:
@@ -39,7 +40,7 @@ def write_mentions(folder: Path) -> None:
 
 def write_relations(folder: Path) -> None:
     """Like `write_mentions`, sentences with a relation between two spans; the first class is the negative one."""
-    with new_folder(folder) as place:
+    with new_folder(folder, DATA_SET) as place:
         write_lines(place / "relations.txt", (NONE, *RELATIONS))
         for split in SPLITS:
             chosen = [one for one in relations() if one.split == split]
@@ -52,7 +53,7 @@ def write_relations(folder: Path) -> None:
 
 def write_tags(folder: Path) -> None:
     """Like `write_mentions`, sentences with a tag for each word."""
-    with new_folder(folder) as place:
+    with new_folder(folder, DATA_SET) as place:
         for split in SPLITS:
             chosen = [one for one in tagged() if one.split == split]
             write_lines(

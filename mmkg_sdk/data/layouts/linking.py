@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DataError
+from ...files.folders import new_folder
 from ...files.labels import Labels
 from ...files.text import find_file, need_file, read_columns, write_lines
-from ..folders import new_folder
+from ..folders import DATA_SET
 from ..graph import SPLITS
 from ..mentions import LabelledMention, LinkingData
 from .descriptions import escape, unescape
@@ -78,7 +79,7 @@ def write_linking(data: LinkingData, folder: Path) -> None:
         DataError: if the folder has content already, a text cannot be written as UTF-8, or an image is not there.
     """
     mentions = [mention for split in SPLITS for mention in data.split(split)]
-    with new_folder(folder) as place:
+    with new_folder(folder, DATA_SET) as place:
         names = copy_images([*data.images, *(mention.image for mention in mentions)], place)
 
         def line(*texts: str, image: Path | None) -> str:

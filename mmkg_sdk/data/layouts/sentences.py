@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ...errors import DataError
+from ...files.folders import new_folder
 from ...files.labels import Labels
 from ...files.strict_json import need_text, need_texts, read_json_lines
 from ...files.text import at_place, find_file, need_file, read_lines, write_lines
-from ..folders import new_folder
+from ..folders import DATA_SET
 from ..graph import SPLITS
 from ..sentences import RelationData, RelationSentence, SentenceImages, TaggedSentence, TaggingData
 from .mnre import read_mnre_layout, read_twitter_layout
@@ -93,14 +94,14 @@ def write_relations(data: RelationData, folder: Path) -> None:
     Raises:
         DataError: if the folder has content already, a text cannot be written as UTF-8, or an image is not there.
     """
-    with new_folder(folder) as place:
+    with new_folder(folder, DATA_SET) as place:
         write_lines(place / "relations.txt", data.relations)
         _write(place, "relations", data, _RELATION_KEYS)
 
 
 def write_tagging(data: TaggingData, folder: Path) -> None:
     """Like `write_relations`, for sentences with tags."""
-    with new_folder(folder) as place:
+    with new_folder(folder, DATA_SET) as place:
         _write(place, "tags", data, _TAG_KEYS)
 
 

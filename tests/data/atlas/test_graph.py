@@ -186,7 +186,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="exists already"):
         atlas.write_atlas(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="is a file; a data set is a folder"):
         atlas.write_atlas(tmp_path / "mine.txt")
 
 
