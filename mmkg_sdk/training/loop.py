@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,10 +77,14 @@ def train(
 
     Raises:
         MmkgError: if loss, gradients or validation metrics are not finite; the run can be resumed.
-        DataError: if resume.pt is damaged or belongs to other settings.
+        DataError: if resume.pt is damaged or belongs to other settings, or another process trains the run.
         BackendError: if the device is not there.
     """
-    with process_group(device) as group, repeatable(settings.threads, group.device):
+    with (
+        process_group(device) as group,
+        run.locked() if group.is_first else nullcontext(),
+        repeatable(settings.threads, group.device),
+    ):
         if settings.precision == "fp16" and group.device.type != "cuda":
             raise BackendError("precision 'fp16' needs a CUDA device; use 'bf16' or 'fp32' on the CPU.")
         return _Training(objective, run, settings, validate, group, selected).train()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from ..data.open import open_data
 from ..errors import DataError, ExportError
 from ..evaluation.subjects import EVALUATIONS
 from ..families import contract
-from ..run import Run, RunData
+from ..files.folders import folder_lock
+from ..run import RUN, Run, RunData
 from .settings import TrainingSettings
 
 
@@ -43,7 +45,8 @@ def start_training(
         The run and the TrainingResult.
 
     Raises:
-        DataError: unknown preset or setting, a data set that cannot be read, or weights of another model or other data.
+        DataError: unknown preset or setting, a data set that cannot be read, or weights of another model or other data,
+            or another process trains or writes the run.
     """
     from .distributed import process_group
 
@@ -58,7 +61,8 @@ def start_training(
     inputs = contract.inputs_part(family)
     config = inputs.config_for(dataset, {n: v for n, v in chosen.items() if n not in training_names})
     device = torch_device(device)
-    with process_group(device) as group:
+    # Locked before it is there: of two trainings with one folder, one goes from its first file to its last weight.
+    with process_group(device) as group, folder_lock(Path(out), RUN) if group.is_first else nullcontext():
         if group.is_first:  # under torchrun every process comes here, and all work on the same folder
             contents = inputs.run_data(dataset, config)
             if start is not None:
