@@ -24,7 +24,7 @@ class BackendError(MmkgError):
 
 
 class QueryError(MmkgError):
-    """A question cannot be answered as asked: unknown label, bad id, wrong shape."""
+    """A query cannot be answered as asked: unknown label, bad id, wrong shape."""
 
 
 def missing_package(package: str, extra: str, purpose: str) -> BackendError:

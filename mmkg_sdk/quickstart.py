@@ -25,7 +25,7 @@ class Lesson:
         folder: holds run/, bundle/, and where there are some data/ and bench/.
         metrics: of the test split, answered by the bundle.
         parity: table of differences from float64 torch.
-        answers: text of a few answered test questions.
+        answers: text of a few answered test queries.
         throughput: text tables of what was measured; empty where nothing was.
         seconds: wall-clock time of each stage.
     """
@@ -83,7 +83,7 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], 
         run, _ = start_training(family, data, folder / "run", settings={}, preset=preset, overwrite=True)
     with clock.stage("export", "Exporting to ONNX and comparing with float64 torch"):
         report = export_bundle(run, folder / "bundle", overwrite=True, progress=say)
-    with clock.stage("answer", "Answering the test questions"), load(folder / "bundle") as opened:
+    with clock.stage("answer", "Answering the test queries"), load(folder / "bundle") as opened:
         task = opened.bundle.config.task
         held = None if task == LINK_PREDICTION else data
         metrics = EVALUATIONS[task].evaluate_bundle(opened, "test", held).metrics()

@@ -317,10 +317,10 @@ class Model(Opened):
             found = entities.ranking.top_k(self.query_vectors(chunk), k, known, chosen) if k else _nothing(len(chunk))
             parts.append(found)
         top = _joined(parts)
-        questions = [self._question(queries, i, entities.labels) for i in range(len(queries))]
-        return Predictions(top, entities.labels, questions, k)
+        texts = [self._text(queries, i, entities.labels) for i in range(len(queries))]
+        return Predictions(top, entities.labels, texts, k)
 
-    def _question(self, queries: Queries, i: int, labels: Labels) -> str:
+    def _text(self, queries: Queries, i: int, labels: Labels) -> str:
         entity, relation = labels[int(queries.entity[i])], self.relations[int(queries.relation[i])]
         return f"({entity}, {relation}, ?)" if queries.direction[i] == TAIL else f"(?, {relation}, {entity})"
 

@@ -22,7 +22,7 @@ class Ranking:
     """The answers of one query, best first. Scores: higher is better; not comparable between queries or models.
 
     Attributes:
-        query: the question in words, for example "(Norway, capital, ?)".
+        query: in words, for example "(Norway, capital, ?)".
         ids: int64 [answers]; scores: float32 [answers]; labels: one per answer.
     """
 
@@ -59,12 +59,12 @@ class Predictions(Sequence[Ranking]):
             fewer candidates has fewer.
     """
 
-    def __init__(self, top: TopK, entities: Labels, questions: Sequence[str], k: int) -> None:
+    def __init__(self, top: TopK, entities: Labels, queries: Sequence[str], k: int) -> None:
         self.k = k
-        self._top, self._entities, self._questions = top, entities, questions
+        self._top, self._entities, self._queries = top, entities, queries
 
     def __len__(self) -> int:
-        return len(self._questions)
+        return len(self._queries)
 
     @overload
     def __getitem__(self, position: int) -> Ranking: ...
@@ -77,7 +77,7 @@ class Predictions(Sequence[Ranking]):
         part = slice(int(self._top.offsets[position]), int(self._top.offsets[position + 1]))
         ids = self._top.ids[part]
         labels = tuple(self._entities[i] for i in ids.tolist())
-        return Ranking(self._questions[position], ids, self._top.scores[part], labels)
+        return Ranking(self._queries[position], ids, self._top.scores[part], labels)
 
     def __repr__(self) -> str:
         shown = [repr(ranking) for ranking in self[:5]]

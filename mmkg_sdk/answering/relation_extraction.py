@@ -1,6 +1,6 @@
 """Extractor: a sentence and two of its spans in, the relation between them out.
 
-One question, from words to answer: markers around the spans, word pieces (the family's preparation) -> scores of all
+One query, from words to answer: markers around the spans, word pieces (the family's preparation) -> scores of all
 relations (the relation graph, with what the image graph made of the images) -> `ExtractedRelation`.
 """
 
@@ -79,7 +79,7 @@ class ExtractedRelation:
         return f"({self.head}, {self.label}, {self.tail})  {self.score:.3f}"
 
     def to_json(self) -> dict[str, Any]:
-        """The question and the answer, with the probability of every relation."""
+        """The query and the answer, with the probability of every relation."""
         asked = {"sentence": self.sentence, "head": self.head, "tail": self.tail}
         return {**asked, "relation": self.label, "score": self.score, "relations": dict(self.ranked())}
 

@@ -1,4 +1,4 @@
-"""A few answered test questions of each task, with the right answer marked, for people to look at."""
+"""A few answered test queries of each task, with the right answer marked, for people to look at."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RIGHT = "  <- the answer in the test split"
 
 
 def sample_answers(opened: Any, data: Any) -> str:
-    """Answered test questions as text.
+    """Answered test queries as text.
 
     Args:
         opened: what `load` gave.
@@ -28,7 +28,7 @@ def sample_answers(opened: Any, data: Any) -> str:
 
 
 def _triples(model: Model, data: Any) -> str:
-    """One test question per relation."""
+    """One test query per relation."""
     triples = model.bundle.triples["test"]
     lines = []
     for relation in np.unique(triples[:, 1]):

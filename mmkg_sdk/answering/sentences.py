@@ -151,7 +151,7 @@ class SentenceModel(Opened):
         return self.encode_images(**self._runtime.read_crops(SentenceImages(), self._config))
 
     def _checked_texts(self, texts: Mapping[str, Any]) -> Arrays:
-        """The inputs of every question, int64 [n, max_length] each.
+        """The inputs of every query, int64 [n, max_length] each.
 
         Raises:
             QueryError: another shape or dtype, or an id that the model does not have.
@@ -176,7 +176,7 @@ class SentenceModel(Opened):
         return found
 
     def _checked_states(self, image_state: Any, count: int) -> NDArray[np.float32]:
-        """What `encode_images` gave, for so many questions."""
+        """What `encode_images` gave, for so many queries."""
         states, config = np.asarray(image_state), self._config
         expected = (count, config.visual_tokens, config.hidden_dim)
         if states.shape != expected or states.dtype != np.float32:

@@ -30,7 +30,7 @@ class Contents:
     Attributes:
         labels: NAME.txt -> number of labels; None = any, where no size of the model depends on it.
         tensors: NAME.safetensors -> the tensors in it by name.
-        graphs: NAME.onnx; the first one is what every question needs, and is opened with the bundle.
+        graphs: NAME.onnx; the first one is what every query needs, and is opened with the bundle.
         others: further file names.
     """
 

@@ -147,7 +147,7 @@ def rank_triples(
     ranks: dict[Ties, NDArray[np.float64]] = {name: np.empty((len(triples), 2)) for name in ("published", "realistic")}
     for column, (direction, answer) in enumerate(((HEAD, 0), (TAIL, 2))):
         queries = Queries.for_triples(triples, direction, answer_pictured=answer_pictured)
-        # A question with several right answers recurs; side by side, it is encoded once.
+        # A query with several right answers recurs; side by side, it is encoded once.
         order = np.lexsort((queries.shown, queries.entity, queries.relation))
         for start in range(0, len(triples), QUERY_CHUNK):
             chunk = order[start : start + QUERY_CHUNK]

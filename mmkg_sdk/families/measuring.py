@@ -52,7 +52,7 @@ class Contender:
     Attributes:
         backend: that of `mmkg_sdk.load`.
         rewrite: PLAIN, TOKEN_TABLE, or "" for the graph that every bundle has.
-        answers: whether questions are measured, too, and not the encoder only.
+        answers: whether queries are measured, too, and not the encoder only.
         is_reference: whether outputs and throughput of the others are compared with this one's.
     """
 

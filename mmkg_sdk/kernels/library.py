@@ -141,7 +141,7 @@ def address(array: NDArray[Any] | None) -> int | None:
     if array is None:
         return None
     try:
-        # Several times faster than `ctypes.data`, and a question takes more than a dozen addresses.
+        # Several times faster than `ctypes.data`, and a query takes more than a dozen addresses.
         return ctypes.addressof(ctypes.c_char.from_buffer(array.data))
     except (TypeError, ValueError):  # read-only, or without elements
         return array.ctypes.data

@@ -1,4 +1,4 @@
-"""QueryContext: from the ids of questions to what MyGO's query transformer makes of them, by the compiled library."""
+"""QueryContext: from the ids of queries to what MyGO's query transformer makes of them, by the compiled library."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class _Weights(ctypes.Structure):
 
 
 class QueryContext:
-    """The graph `query_encoder` up to its Tucker core, in float32, fused over blocks of questions.
+    """The graph `query_encoder` up to its Tucker core, in float32, fused over blocks of queries.
 
-    What a question gives depends on nothing but that question, to the bit: not on the batch or threads, and AVX2 and
+    What a query gives depends on nothing but that query, to the bit: not on the batch or threads, and AVX2 and
     AVX-512 agree. Safe to call from several threads; a forked child may go on using it. The weights are copied, so the
     arrays may go.
 
@@ -147,7 +147,7 @@ class QueryContext:
         )
         if status == _NAN:
             raise BackendError(
-                "query_encoder gave NaN or infinity: float32 cannot hold what the weights make of a question. Export "
+                "query_encoder gave NaN or infinity: float32 cannot hold what the weights make of a query. Export "
                 "from a sound run."
             )
         check(status)

@@ -13,10 +13,10 @@ TAIL, HEAD = 0, 1
 
 @dataclass(frozen=True)
 class Queries:
-    """A batch of questions as ids, int64 [batch] each: the known entity, the relation, and what is missing.
+    """A batch of queries as ids, int64 [batch] each: the known entity, the relation, and what is missing.
 
     `direction` is 0 where the tail is asked for (entity is the head) and 1 where the head is (entity is the tail).
-    `pictured` is whose images go with each question, for families that look at them; None: the known entity's.
+    `pictured` is whose images go with each query, for families that look at them; None: the known entity's.
     """
 
     entity: NDArray[np.int64]
@@ -32,7 +32,7 @@ class Queries:
         return Queries(self.entity[rows], self.relation[rows], self.direction[rows], pictured)
 
     def distinct(self) -> tuple[Queries, NDArray[np.int64]]:
-        """Every question once, and where in that list each of these is, int64 [batch]."""
+        """Every query once, and where in that list each of these is, int64 [batch]."""
         columns = (self.entity, self.relation, self.direction, self.shown)
         order = np.lexsort(columns)
         new = _changes(*(column[order] for column in columns))
@@ -53,7 +53,7 @@ class Queries:
 
     @property
     def shown(self) -> NDArray[np.int64]:
-        """Whose images go with each question, int64 [batch]."""
+        """Whose images go with each query, int64 [batch]."""
         return self.entity if self.pictured is None else self.pictured
 
 
@@ -103,7 +103,7 @@ class KnownTriples:
         lengths = (self._offsets[found + 1] - starts) * hit
         offsets = np.zeros(len(keys) + 1, np.int64)
         lengths.cumsum(out=offsets[1:])
-        if len(keys) == 1:  # the usual question, and a third of the work
+        if len(keys) == 1:  # the usual query, and a third of the work
             return AnswerLists(offsets, self._answers[starts[0] : starts[0] + lengths[0]])
         positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return AnswerLists(offsets, self._answers[positions])

@@ -24,7 +24,7 @@ from .study import study
 
 @click.group()
 def bench() -> None:
-    """Measure a bundle, compare two measurements, race the kernels, or answer a single question."""
+    """Measure a bundle, compare two measurements, race the kernels, or answer a single query."""
 
 
 @bench.command()
@@ -33,7 +33,7 @@ def bench() -> None:
     "--modes",
     callback=modes_named,
     help="What to measure, with commas between; default: all. cold-start: a fresh process up to its first answer. "
-    "single-stream: questions one after the other. offline: large lists. server: questions that arrive at random "
+    "single-stream: queries one after the other. offline: large lists. server: queries that arrive at random "
     "moments, at shares of the offline rate. throughput: the encoders against token count.",
 )
 @click.option(
@@ -82,7 +82,7 @@ def run(
     no_plot: bool,
     as_json: bool,
 ) -> None:
-    """Measure BUNDLE: throughput of its encoders against token count, and how questions are answered."""
+    """Measure BUNDLE: throughput of its encoders against token count, and how queries are answered."""
     from ...bench import report_table, run_benchmark
     from ...families.measuring import Tokens
 

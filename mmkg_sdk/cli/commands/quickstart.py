@@ -46,7 +46,7 @@ def _show(lesson: Lesson) -> None:
     click.echo(f"\nParity with float64 torch\n{lesson.parity}")
     values = "\n".join(f"{name:<16} {value:.4f}" for name, value in lesson.metrics.items())
     click.echo(f"\nTest split of {lesson.source}\n{values}")
-    click.echo(f"\nAnswers to test questions\n{lesson.answers}")
+    click.echo(f"\nAnswers to test queries\n{lesson.answers}")
     if lesson.throughput:
         click.echo(f"\n{lesson.throughput}")
     stages = ", ".join(f"{name} {seconds} s" for name, seconds in lesson.seconds.items())

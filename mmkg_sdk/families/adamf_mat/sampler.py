@@ -84,14 +84,14 @@ class _Answers:
     """For each training triple, the entities that may stand in the place of one of its own, as sorted lists.
 
     Args:
-        relation, entity: int64 [n], the question; answer: int64 [n].
+        relation, entity: int64 [n], the query; answer: int64 [n].
     """
 
     def __init__(self, relation: NDArray[np.int64], entity: NDArray[np.int64], answer: NDArray[np.int64]) -> None:
         order = np.lexsort((answer, entity, relation))
-        questions = np.stack([relation, entity], axis=1)[order]
-        starts = np.append(True, (questions[1:] != questions[:-1]).any(axis=1))
-        self._relations = questions[starts, 0]
+        queries = np.stack([relation, entity], axis=1)[order]
+        starts = np.append(True, (queries[1:] != queries[:-1]).any(axis=1))
+        self._relations = queries[starts, 0]
         self._offsets = np.append(np.flatnonzero(starts), len(order))
         list_of_row = np.cumsum(starts) - 1
         self._list_of_triple = np.empty(len(order), np.int64)
@@ -102,18 +102,18 @@ class _Answers:
         self._keys = (list_of_row << 32) + missing_before
 
     def queries_per_relation(self, num_relations: int) -> NDArray[np.float32]:
-        """float32 [num_relations]: how many different questions each relation has."""
+        """float32 [num_relations]: how many different queries each relation has."""
         return np.bincount(self._relations, minlength=num_relations).astype(np.float32)
 
     def counts(self, triples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """int64 [P]: how many answers the questions of the given triples have."""
+        """int64 [P]: how many answers the queries of the given triples have."""
         counts: NDArray[np.int64] = np.diff(self._offsets)[self._list_of_triple[triples]]
         return counts
 
     def absent(self, triples: NDArray[np.int64], numbers: NDArray[np.uint64], num_entities: int) -> NDArray[np.int64]:
         """int64 [P, m]: for each number, that entity (modulo their count) of those that are no answer, ascending.
 
-        A question that every entity answers gives num_entities, which is none.
+        A query that every entity answers gives num_entities, which is none.
         """
         allowed = np.maximum(num_entities - self.counts(triples), 1).astype(np.uint64)
         position = (numbers % allowed[:, None]).astype(np.int64)

@@ -1,7 +1,7 @@
 """The MKGformer graphs that are exported: the same numbers as the model in evaluation mode, with less work.
 
 image_encoder                                     once per entity or post: what the images alone decide
-query_encoder, relation_encoder or tag_encoder    once per question: one of them, by the task
+query_encoder, relation_encoder or tag_encoder    once per query: one of them, by the task
 
 Everything below the first fused layer of the vision tower depends on the images alone and is computed by
 image_encoder; the other graph starts from that `image_state`. Its last text layer runs for the positions that are read,
@@ -131,7 +131,7 @@ def load_modules(config: MKGformerConfig, precision: str, weights: dict[str, Ten
 
 
 def question_graph(config: MKGformerConfig) -> str:
-    """The name of the graph that answers a question of this task."""
+    """The name of the graph that answers a query of this task."""
     if config.task == LINK_PREDICTION:
         return "query_encoder"
     return "relation_encoder" if config.task == RELATION_EXTRACTION else "tag_encoder"

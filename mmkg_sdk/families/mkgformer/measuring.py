@@ -36,10 +36,10 @@ QUICK_COUNTS: Counts = {"text": (8, 32), "visual": (5, 17)}
 
 
 def curves(bundle: Bundle) -> tuple[Curve, ...]:
-    """A question against the length of its text, and against the state of its images."""
-    question = bundle.contents.graphs[0]
+    """A query against the length of its text, and against the state of its images."""
+    query = bundle.contents.graphs[0]
     unit = "queries" if bundle.config.task == LINK_PREDICTION else "sentences"
-    return Curve(question, "text", unit), Curve(question, "visual", unit)
+    return Curve(query, "text", unit), Curve(query, "visual", unit)
 
 
 def default_counts(bundle: Bundle, tokens: Tokens) -> tuple[int, ...]:
@@ -49,7 +49,7 @@ def default_counts(bundle: Bundle, tokens: Tokens) -> tuple[int, ...]:
 
 
 def resized(bundle: Bundle, tokens: Tokens, count: int) -> Resized:
-    """Longer texts; the graphs of questions take any state of the images, so that is another input only."""
+    """Longer texts; the graphs of queries take any state of the images, so that is another input only."""
     config = MKGformerConfig.of(bundle.config)
     if tokens == "visual":
         return Resized(config, axes={"text_tokens": config.max_length}, lengths={"image_state": count})

@@ -15,7 +15,7 @@ from .config import MKGformerConfig
 from .links.model import LinkPredictor
 from .sentences.model import EntityTagger, RelationExtractor
 
-# Nothing besides the weights is needed to build a model; texts and images come with each question.
+# Nothing besides the weights is needed to build a model; texts and images come with each query.
 INPUT_NAMES: tuple[str, ...] = ()
 
 MKGformer = LinkPredictor | RelationExtractor | EntityTagger

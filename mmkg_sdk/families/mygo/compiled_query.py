@@ -35,7 +35,7 @@ class CompiledQuery:
     """The query graph of a bundle. Safe to call from several threads.
 
     Weights in half precision are multiplied as the float32 numbers that they are, and all sums are float32, so nothing
-    is rounded to half precision on the way as the graph rounds it. They are read with the first question.
+    is rounded to half precision on the way as the graph rounds it. They are read with the first query.
     """
 
     def __init__(self, bundle: Bundle, threads: int | None) -> None:
@@ -64,7 +64,7 @@ class CompiledQuery:
             vectors = kernels.core.apply(vectors, relation)
         if not np.isfinite(vectors).all():
             raise BackendError(
-                f"{QUERY_GRAPH} gave NaN or infinity: float32 cannot hold what the weights make of a question. Export "
+                f"{QUERY_GRAPH} gave NaN or infinity: float32 cannot hold what the weights make of a query. Export "
                 "from a sound run."
             )
         return vectors

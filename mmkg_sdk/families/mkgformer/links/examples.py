@@ -20,7 +20,7 @@ def training_examples(run: Run, config: MKGformerConfig) -> Examples:
 
     Raises:
         DataError: stage 1 with "bce".
-        QueryError: a text holds [MASK] or is too long for its question.
+        QueryError: a text holds [MASK] or is too long for its query.
     """
     triples, texts = run.graph.train, stored_texts(run.inputs, config)
     queries: Queries | None = None

@@ -70,7 +70,7 @@ def relation_texts(dataset: DataSet) -> list[str]:
 
 def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGformerConfig) -> RunData:
     """What a run holds, from the authors' tensors: entities and relations are named by their ids and have neither texts
-    nor images, for the tensors are those of a few questions. With `train_triples`, `valid_triples` and
+    nor images, for the tensors are those of a few queries. With `train_triples`, `valid_triples` and
     `test_triples` int64 [n, 3] there are known triples, too.
 
     Args:
@@ -84,7 +84,7 @@ def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGforme
     input_ids, mask = (stored_array(fields, name, "iu", path) for name in ("input_ids", "attention_mask"))
     if input_ids.shape != mask.shape or not mask[:1].any():
         raise ExportError(f"{path}: input_ids and attention_mask differ in shape, or the first text has no token.")
-    # No question has an unknown piece, so -1 can hold the entity's place in each.
+    # No query has an unknown piece, so -1 can hold the entity's place in each.
     first, last = int(input_ids[0, 0]), int(input_ids[0, mask[0].astype(bool)][-1])
     special = SpecialTokens(pad=0, unknown=-1, first=first, last=last, mask=config.mask_token_id)
     none = [()] * config.num_entities, [()] * config.num_relations

@@ -160,8 +160,8 @@ def tag_names(config: MKGformerConfig) -> Labels:
 def _encoded(data: RelationData | TaggingData, split: str, tokenizer: Tokenizer, config: MKGformerConfig) -> Arrays:
     """The arrays of a split's texts and labels."""
     if isinstance(data, RelationData):
-        questions = [(one.words, one.head, one.tail) for one in data.split(split)]
-        texts = relation_texts(tokenizer, questions, config)
+        queries = [(one.words, one.head, one.tail) for one in data.split(split)]
+        texts = relation_texts(tokenizer, queries, config)
         relations = [data.relations.find(one.relation) for one in data.split(split)]
         return {**{name: getattr(texts, name) for name in _TEXT}, "labels": np.array(relations, np.int64)}
     sentences = data.split(split)

@@ -81,11 +81,11 @@ def open_tokenizer(bundle: Bundle) -> Tokenizer:
 
 def relation_texts(
     tokenizer: Tokenizer,
-    questions: Sequence[tuple[Sequence[str], tuple[int, int], tuple[int, int]]],
+    queries: Sequence[tuple[Sequence[str], tuple[int, int], tuple[int, int]]],
     config: MKGformerConfig,
 ) -> SentenceInputs:
     """Sentences (words, head, tail) as the relation graph reads them; head and tail are spans of words."""
-    return relation_inputs(tokenizer, [marked_text(*question) for question in questions], config.max_length)
+    return relation_inputs(tokenizer, [marked_text(*query) for query in queries], config.max_length)
 
 
 def tagging_texts(tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], config: MKGformerConfig) -> TagInputs:
