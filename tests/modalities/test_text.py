@@ -413,7 +413,7 @@ def test_a_missing_package_is_named_with_its_command(monkeypatch):
 def test_neither_torch_nor_transformers_is_needed(tmp_path):
     program = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None;"
-        "from mmkg_sdk.modalities import images, text; from mmkg_sdk.families.mkgformer import preparation;"
+        "from mmkg_sdk.modalities import images, text; from mmkg_sdk.families.mkgformer.texts import preparation;"
         "text.encode_clip(text.learn_clip_tokenizer(['a'], 600), ['a'], 4); images.clip_pixels(None, 4)"
     )
     answer = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)

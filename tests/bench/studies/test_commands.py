@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from mmkg_sdk.cli.bench_study import study
+from mmkg_sdk.cli.bench.study import study
 from mmkg_sdk.cli.main import cli
 from tests.places import ROOT
 
