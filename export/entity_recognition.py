@@ -11,7 +11,7 @@ from mmkg_sdk.families import contract
 from mmkg_sdk.run import Run, RunData
 
 from .parity import ERROR_LIMITS, ParityCheck, relative_error, root_mean_square
-from .sentence_parity import asked_sentences, pictures, sentence_bundle, texts_of
+from .sentence_parity import asked_sentences, images, sentence_bundle, texts_of
 
 
 def bundle_data(run: Run, model: Any) -> RunData:
@@ -20,7 +20,7 @@ def bundle_data(run: Run, model: Any) -> RunData:
 
 
 def parity_checks(run: Run, model: Any, opened: Tagger) -> list[ParityCheck]:
-    """Emissions of some sentences with their own and with random pictures, and the tags that are decoded from them.
+    """Emissions of some sentences with their own and with random images, and the tags that are decoded from them.
 
     Emissions of padding are compared, too. Tags may differ from the best ones where their path scores less than the
     measured error limit allows, position for position.
@@ -33,7 +33,7 @@ def parity_checks(run: Run, model: Any, opened: Tagger) -> list[ParityCheck]:
     texts, limit = texts_of(run, split, rows), ERROR_LIMITS[opened.bundle.precision]
     scoring = contract.sentence_scoring(run.family)
     checks = []
-    for what, values in pictures(run, split, rows):
+    for what, values in images(run, split, rows):
         best, expected = scoring.tag_scores_of(model, texts, values)
         tags, emissions = opened.tag_tokens(**texts, image_state=opened.encode_images(**values))
         error = relative_error(emissions, expected)

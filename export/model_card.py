@@ -22,15 +22,15 @@ Answers (head, relation, ?) and (?, relation, tail) over {num_entities:,} entiti
 {num_relations:,} relations. Scores rank candidates within one query; higher is better; they are no
 probabilities and not comparable between queries.""",
     ENTITY_LINKING: """\
-Answers which entity a mention in a sentence means, with or without a picture. It reads the first {text_length} tokens
+Answers which entity a mention in a sentence means, with or without an image. It reads the first {text_length} tokens
 of mention and sentence. Scores rank entities for one mention; higher is better; they are no probabilities and not
 comparable between mentions.""",
     RELATION_EXTRACTION: """\
-Answers which of {num_labels} relations holds between two spans of a sentence, with or without crops of a picture. It
+Answers which of {num_labels} relations holds between two spans of a sentence, with or without crops of an image. It
 reads sentences of up to {max_length} word pieces, markers included. Scores are the model's probabilities; how often
 they are right was not checked.""",
     ENTITY_RECOGNITION: """\
-Answers which words of a sentence name entities, and of which kind, with or without crops of a picture. It reads the
+Answers which words of a sentence name entities, and of which kind, with or without crops of an image. It reads the
 first {max_length} word pieces, two of which stand around the sentence.""",
 }
 

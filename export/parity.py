@@ -42,6 +42,7 @@ class ParityReport:
         return all(check.passed for check in self.checks)
 
     def to_json(self) -> dict[str, Any]:
+        """What was compared, with its limits, and whether all of it passed."""
         return {
             "reference": "float64 torch",
             "precision": self.precision,

@@ -9,7 +9,7 @@ from mmkg_sdk.families import contract
 from mmkg_sdk.run import Run, RunData
 
 from .parity import ERROR_LIMITS, ParityCheck, relative_error, root_mean_square
-from .sentence_parity import asked_sentences, pictures, sentence_bundle, texts_of
+from .sentence_parity import asked_sentences, images, sentence_bundle, texts_of
 
 
 def bundle_data(run: Run, model: Any) -> RunData:
@@ -18,7 +18,7 @@ def bundle_data(run: Run, model: Any) -> RunData:
 
 
 def parity_checks(run: Run, model: Any, opened: Extractor) -> list[ParityCheck]:
-    """Scores of some sentences with their own and with random pictures, and the relations that they make the best.
+    """Scores of some sentences with their own and with random images, and the relations that they make the best.
 
     Two relations whose reference scores differ by no more than the measured error limit may change places.
 
@@ -30,7 +30,7 @@ def parity_checks(run: Run, model: Any, opened: Extractor) -> list[ParityCheck]:
     texts, limit = texts_of(run, split, rows), ERROR_LIMITS[opened.bundle.precision]
     scoring = contract.sentence_scoring(run.family)
     checks = []
-    for what, values in pictures(run, split, rows):
+    for what, values in images(run, split, rows):
         expected = scoring.relation_scores_of(model, texts, values)
         found = opened.score_tokens(**texts, image_state=opened.encode_images(**values))
         error = relative_error(found, expected)

@@ -1,4 +1,4 @@
-"""What the parity checks of the two sentence tasks share: which sentences they compare, and with which pictures."""
+"""What the parity checks of the two sentence tasks share: which sentences they compare, and with which images."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def texts_of(run: Run, split: str, rows: NDArray[np.int64]) -> dict[str, NDArray
     return {name: sentences[name][rows] for name in _TEXT}
 
 
-def pictures(run: Run, split: str, rows: NDArray[np.int64]) -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
-    """What the sentences are compared with: their own pictures, then random ones (a run may have none).
+def images(run: Run, split: str, rows: NDArray[np.int64]) -> Iterator[tuple[str, dict[str, NDArray[np.float32]]]]:
+    """What the sentences are compared with: their own images, then random ones (a run may have none).
 
     Yields:
         what it is, and the inputs of the image graph.
     """
     own = contract.sentence_scoring(run.family).image_inputs(run, split, rows)
-    yield "own pictures", own
+    yield "own images", own
     random = np.random.default_rng(0)
-    yield "random pictures", {n: random.standard_normal(a.shape, np.float32) for n, a in own.items()}
+    yield "random images", {n: random.standard_normal(a.shape, np.float32) for n, a in own.items()}

@@ -52,7 +52,7 @@ def run_quickstart(
     Raises:
         DataError: the folder is there and not empty, and `overwrite` is false.
     """
-    from .bench.report.picture import check_plotting
+    from .bench.report.png import check_plotting
 
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise DataError(f"{folder} is not empty. Pass --overwrite, or another folder with --out.")

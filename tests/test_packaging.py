@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -76,14 +77,16 @@ def test_the_installed_wheel_imports_away_from_the_checkout(wheel: Path, tmp_pat
 
 def test_the_extras_are_those_of_the_readme() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert set(extras) == {"cpu", "gpu", "tensorrt", "text", "train", "peers", "all", "test"}
+    assert set(extras) == set(re.findall(r"`\[(\w+)\]`", (ROOT / "README.md").read_text(encoding="utf-8")))
 
 
 def modules() -> set[str]:
     """Every module of the package, as a wheel names it."""
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "mmkg_sdk").rglob("*.py")}
     return package | {
-        f"mmkg_sdk/{part}/{path.name}" for part in ("export", "bench") for path in (ROOT / part).glob("*.py")
+        f"mmkg_sdk/{path.relative_to(ROOT).as_posix()}"
+        for part in ("export", "bench")
+        for path in (ROOT / part).rglob("*.py")
     }
 
 

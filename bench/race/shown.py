@@ -7,8 +7,8 @@ from typing import Any
 
 from ..machine.ceilings import Ceilings
 from ..report.page import Page, Section, conditions, how_long
-from ..report.picture import draw_plots
 from ..report.plots import CEILING_COLOUR, Line, Plot
+from ..report.png import draw_plots
 from .peers import RANKERS
 from .table import RIGHTNESS, point_tables, race_remarks
 from .tucker import TUCKER_WAYS
@@ -41,7 +41,7 @@ def race_page(result: dict[str, Any]) -> Page:
 
 
 def draw_race(result: dict[str, Any], path: Path) -> None:
-    """Write the picture, unless nothing was measured: a row of plots for each k."""
+    """Write the PNG, unless nothing was measured: a row of plots for each k."""
     tables = {_panel(row["point"] | {"k": 0}) for row in result["rows"]}
     draw_plots(race_plots(result), f"{_machine(result)}; medians", path, max(1, min(_MOST_COLUMNS, len(tables))))
 

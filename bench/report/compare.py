@@ -67,6 +67,7 @@ class Comparison:
     unmatched: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """Conditions, warnings, changes and what has no counterpart, as plain values."""
         return asdict(self)
 
     def table(self) -> str:

@@ -1,4 +1,4 @@
-"""Plot: lines on logarithmic axes, drawn as a picture by picture.py and for a browser by page.py."""
+"""Plot: lines on logarithmic axes, drawn as a PNG by png.py and for a browser by page.py."""
 
 from __future__ import annotations
 

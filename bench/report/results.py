@@ -109,6 +109,7 @@ class BenchReport:
     rows: tuple[Row, ...]
 
     def to_json(self) -> dict[str, Any]:
+        """What results.json holds."""
         return {
             "format_version": FORMAT_VERSION,
             "complete": self.complete,

@@ -217,7 +217,7 @@ def _summary(samples: list[tuple[float, float]], batch: int) -> dict[str, Any]:
 
 
 def _questions(config: MKGformerConfig, batch: int, text_tokens: int) -> tuple[Texts, Images]:
-    """Random tokens with one mask, and noise as pictures."""
+    """Random tokens with one mask, and noise as images."""
     import torch
 
     from mmkg_sdk.families.mkgformer.encoder import Images, Texts

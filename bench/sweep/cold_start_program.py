@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _answer(opened: Any) -> object:
-    """A question of the bundle's task, without a picture."""
+    """A question of the bundle's task, without an image."""
     import mmkg_sdk
 
     task, words = opened.bundle.config.task, ["one", "of", "two"]

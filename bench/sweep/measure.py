@@ -130,7 +130,7 @@ def served(opened: Any, size: int, per_second: float, *, seconds: float, seed: i
 
 
 def _lists(opened: Any, size: int, seed: int) -> list[list[Any]]:
-    """Two lists of questions, so that a call does not meet those of the call before it; pictures take much room."""
+    """Two lists of questions, so that a call does not meet those of the call before it; images take much room."""
     found = random_questions(opened, seed)
     return [list(islice(found, size)) for _ in range(2)]
 

@@ -1,4 +1,4 @@
-"""Single questions as an application asks them: labels, texts and pictures in, labels out; random, from a seed."""
+"""Single questions as an application asks them: labels, texts and images in, labels out; random, from a seed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mmkg_sdk.registry import ENTITY_LINKING, LINK_PREDICTION, RELATION_EXTRACTI
 # Answers asked for where answers are ranked.
 K = 10
 _SENTENCE_WORDS = 20
-# Sides in pixels of a picture as it comes from the web, before the model's own size.
-_PICTURE = (320, 240)
+# Sides in pixels of an image as it comes from the web, before the model's own size.
+_IMAGE = (320, 240)
 
 
 def questions(opened: Any, seed: int) -> Iterator[Callable[[], Any]]:
@@ -32,8 +32,8 @@ def random_questions(opened: Any, seed: int) -> Iterator[Any]:
     """Questions without end, as `answers` takes them.
 
     Link prediction asks for the ten best tails of random (head, relation); entity linking for the ten entities that a
-    label most likely means, in a sentence of labels with a picture of noise; the sentence tasks ask of sentences made
-    of 20 word pieces. These sentences have no picture, as pictures are encoded once and remembered.
+    label most likely means, in a sentence of labels with an image of noise; the sentence tasks ask of sentences made
+    of 20 word pieces. These sentences have no image, as images are encoded once and remembered.
 
     Raises:
         QueryError: on the first question, if the bundle was made without a tokenizer.
@@ -90,8 +90,8 @@ def _mentions(linker: Any, random: np.random.Generator) -> Iterator[Any]:
 
     while True:
         names = [linker.entities[row] for row in random.integers(len(linker.entities), size=8).tolist()]
-        picture = Image.fromarray(random.integers(256, size=(*_PICTURE, 3), dtype=np.uint8))
-        yield Mention(names[0], " and ".join(names), picture)
+        image = Image.fromarray(random.integers(256, size=(*_IMAGE, 3), dtype=np.uint8))
+        yield Mention(names[0], " and ".join(names), image)
 
 
 def _relation_mentions(extractor: Any, random: np.random.Generator) -> Iterator[Any]:

@@ -19,7 +19,7 @@ from ..machine.environment import usable_cores
 from ..machine.turns import Contestants, check_turns
 from ..machine.worker_process import WAIT_POLICY, ContenderError, PointError
 from ..report.page import write_page
-from ..report.picture import check_plotting, draw_plots
+from ..report.png import check_plotting, draw_plots
 from ..report.results import REPORT_HTML, THROUGHPUT_PNG, BenchReport
 from ..report.shown import report_page, throughput_plots
 from .cold_start import cold_start

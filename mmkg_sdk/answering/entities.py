@@ -25,6 +25,7 @@ class Entity:
     characters: Span
 
     def to_json(self) -> dict[str, Any]:
+        """Text, kind and place, as plain values."""
         return {"text": self.text, "kind": self.kind, "words": list(self.words), "characters": list(self.characters)}
 
 

@@ -1,7 +1,7 @@
 """Linker: mentions in, ranked entities out.
 
 One mention, from text to answer: tokens and pixels (the family's runtime.py) -> its pieces (the encoder graphs) ->
-scores with the pieces of every entity (compiled_interaction.py, or the interaction graph a block at a time) -> `Links`
+scores with the pieces of every entity (the family's stand-in, or the interaction graph a block at a time) -> `Links`
 (links.py).
 """
 
@@ -24,7 +24,7 @@ from ..families import contract
 from ..files.labels import Labels
 from ..ranking.exact import check_scores
 from ..registry import ENTITY_LINKING
-from .ids import Names, to_ids
+from .ids import Names, checked_k, skips_unreadable, to_ids
 from .links import Link, Links
 from .opened import Opened
 
@@ -39,7 +39,6 @@ _ENCODED, _SCORED = 64, 16
 # in its cache; see `Interaction` in families/mimic/pairs.py.
 PAIRS = {"cpu": 512, "cuda": 1 << 14}
 _CANDIDATES = 2048  # the most that the graph's signature names
-_MAX_K = 3840
 
 Pieces = dict[str, NDArray[np.float32]]
 
@@ -87,16 +86,15 @@ class Linker(Opened):
             QueryError: no text, an image that cannot be read, an unknown candidate, k out of range.
             BackendError: a graph failed or gave NaN.
         """
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= _MAX_K:
-            raise QueryError(f"k is {k!r}; expected a whole number from 1 to {_MAX_K:,}.")
+        k = checked_k(k)
         asked = _checked(mentions)
         chosen = self._chosen(candidates)
         count = len(self.entities) if chosen is None else len(chosen)
         links = []
         for block, units in self._blocks(asked, chosen):
             for mention, scores in zip(block, units.transpose(1, 0, 2), strict=True):
-                links.append(self._link(mention, scores, chosen, int(k), explain))
-        return Links(links, min(int(k), count))
+                links.append(self._link(mention, scores, chosen, k, explain))
+        return Links(links, min(k, count))
 
     def score_mentions(
         self, mentions: Mention | Sequence[Mention], *, candidates: Names | None = None, unreadable: str = "error"
@@ -107,11 +105,10 @@ class Linker(Opened):
             candidates: as for `link_mentions`; columns are their ids in ascending order.
             unreadable: "error", or "none" to take an image that cannot be read for none, with a warning.
         """
-        if unreadable not in ("error", "none"):
-            raise QueryError(f"unreadable is {unreadable!r}; expected 'error' or 'none'.")
+        skip = skips_unreadable(unreadable)
         asked, chosen = _checked(mentions), self._chosen(candidates)
         count = len(self.entities) if chosen is None else len(chosen)
-        found = [_overall(units) for _, units in self._blocks(asked, chosen, skip_unreadable=unreadable == "none")]
+        found = [_overall(units) for _, units in self._blocks(asked, chosen, skip_unreadable=skip)]
         return np.concatenate([np.empty((0, count), np.float32), *found])
 
     def encode_mentions(self, mentions: Mention | Sequence[Mention], *, skip_unreadable: bool = False) -> Pieces:
@@ -246,8 +243,8 @@ def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) 
     found = linker.link_mentions([Mention(one.text, one.sentence, one.image) for one in chosen], k)
     lines = []
     for link, one in zip(found, chosen, strict=True):
-        picture = " (with a picture)" if one.image else ""
-        lines.append(f"{one.text!r} in {one.sentence!r}{picture}")
+        image = " (with an image)" if one.image else ""
+        lines.append(f"{one.text!r} in {one.sentence!r}{image}")
         for rank, (label, score) in enumerate(link, start=1):
             mark = "  <- the answer in the test split" if label == data.entities[one.entity] else ""
             lines.append(f"  {rank}. {label}  ({score:.2f}){mark}")

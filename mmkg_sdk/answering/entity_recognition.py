@@ -1,7 +1,7 @@
 """Tagger: sentences in, named entities out.
 
 One sentence, from words to answer: word pieces (the family's preparation) -> a tag for each, decided together by a CRF
-(the tag graph, with what the image graph made of the pictures) -> spans of words (entities.py).
+(the tag graph, with what the image graph made of the images) -> spans of words (entities.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from ..files.labels import Labels
 from ..modalities.words import Span, split_text
 from ..registry import ENTITY_RECOGNITION
 from .entities import Entity, SentenceEntities, tag_chunks
-from .sentences import Pictures, SentenceModel
+from .ids import skips_unreadable
+from .sentences import Images, SentenceModel
 
 __all__ = ["Tagger", "show_entities"]
 
@@ -39,7 +40,7 @@ class Tagger(SentenceModel):
         return self.bundle.labels["tags"]
 
     def tag(
-        self, sentences: str | Sequence[str | Sequence[str]], images: Sequence[Pictures] | None = None
+        self, sentences: str | Sequence[str | Sequence[str]], images: Sequence[Images] | None = None
     ) -> list[SentenceEntities]:
         """The entities of each sentence, in order.
 
@@ -48,11 +49,11 @@ class Tagger(SentenceModel):
                 punctuation around each word apart (`words.split_text`); pass words where the training data were split
                 otherwise. A sentence of more than `max_length - 2` word pieces is cut there, and the answer says how
                 many words were read.
-            images: for each sentence crops of its picture (`SentenceImages`), the whole picture (a Path; for models
+            images: for each sentence crops of its image (`SentenceImages`), the whole image (a Path; for models
                 that take it for a crop), or None. None: no sentence has one.
 
         Raises:
-            QueryError: no text, half of a surrogate pair, or a picture that cannot be read or is not looked at.
+            QueryError: no text, half of a surrogate pair, or an image that cannot be read or is not looked at.
             BackendError: a graph failed or gave NaN.
         """
         texts = [_words(sentence, place) for sentence, place in _placed(sentences)]
@@ -64,15 +65,14 @@ class Tagger(SentenceModel):
         ]
 
     def tag_words(
-        self, sentences: Sequence[Sequence[str]], images: Sequence[Pictures] | None = None, *, unreadable: str = "error"
+        self, sentences: Sequence[Sequence[str]], images: Sequence[Images] | None = None, *, unreadable: str = "error"
     ) -> tuple[Any, NDArray[np.int64]]:
         """The word pieces of sentences (the family's `TagInputs`), and their tags as `tag_tokens` gives them.
 
         Args:
-            unreadable: "error", or "none" to take a picture that cannot be read for none, with a warning.
+            unreadable: "error", or "none" to take an image that cannot be read for none, with a warning.
         """
-        if unreadable not in ("error", "none"):
-            raise QueryError(f"unreadable is {unreadable!r:.60}; expected 'error' or 'none'.")
+        skip = skips_unreadable(unreadable)
         count = len(sentences)
         if images is not None and (not isinstance(images, Sequence) or len(images) != count):
             raise QueryError(f"images is {images!r:.80}; expected None, or one for each of the {count} sentences.")
@@ -81,7 +81,7 @@ class Tagger(SentenceModel):
         pieces = self._runtime.tagging_texts(self.tokenizer, sentences, self._config)
         parts = [np.empty((0, self.max_length), np.int64)]
         for rows in self._chunks(count):
-            states = self._image_states(shown[rows], places[rows], skip_unreadable=unreadable == "none")
+            states = self._image_states(shown[rows], places[rows], skip_unreadable=skip)
             texts = (pieces.input_ids[rows], pieces.attention_mask[rows], pieces.token_type_ids[rows])
             parts.append(self.tag_tokens(*texts, states)[0])
         return pieces, np.concatenate(parts)

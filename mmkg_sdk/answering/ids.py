@@ -1,4 +1,4 @@
-"""From what callers pass (labels or ids, one or many) to checked int64 ids."""
+"""From what callers pass to checked values: labels or ids, one or many, to int64 ids; how many answers; and such."""
 
 from __future__ import annotations
 
@@ -14,6 +14,31 @@ from ..files.labels import Labels
 
 # One label or id, or a sequence or array of them.
 Names = str | int | Sequence[str] | Sequence[int] | NDArray[Any]
+
+
+_MAX_K = 3840
+
+
+def checked_k(k: Any) -> int:
+    """How many answers, 1 to 3,840.
+
+    Raises:
+        QueryError: another number, or none.
+    """
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= _MAX_K:
+        raise QueryError(f"k is {k!r:.60}; expected a whole number from 1 to {_MAX_K:,}.")
+    return int(k)
+
+
+def skips_unreadable(unreadable: Any) -> bool:
+    """Whether an image that cannot be read is none ("none") or an error ("error").
+
+    Raises:
+        QueryError: neither was said.
+    """
+    if unreadable not in ("error", "none"):
+        raise QueryError(f"unreadable is {unreadable!r:.60}; expected 'error' or 'none'.")
+    return bool(unreadable == "none")
 
 
 def to_ids(names: Names, labels: Labels) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """Model: labels in, ranked labels out.
 
-One query, from label to answer: `to_ids` (ids.py) -> query vector (compiled_query.py, or the query graph on a backend)
--> `top_k` over the entity table (table_ranking.py) -> `Predictions` (predictions.py).
+One query, from label to answer: `to_ids` (ids.py) -> query vector (the family's stand-in, or the query graph on a
+backend) -> `top_k` over the entity table (backends/tables.py) -> `Predictions` (predictions.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores
 from ..ranking.known_triples import HEAD, TAIL, AnswerLists, Queries
 from ..ranking.scores import CandidateScore
 from ..registry import LINK_PREDICTION
-from .ids import Names, aligned_ids, to_ids
+from .ids import Names, aligned_ids, checked_k, to_ids
 from .opened import Opened, reopened
 from .predictions import Predictions
 
@@ -36,7 +36,6 @@ from .predictions import Predictions
 # tokens at d = 256, 2,048 is within 3 % of the best for either MyGO encoder from 8 to 128 tokens an entity and within
 # 7 % at 512; 4,096 loses up to 7 %.
 ENTITY_CHUNK_TOKENS = 2048
-_MAX_K = 3840
 
 
 @dataclass(frozen=True)
@@ -309,10 +308,8 @@ class Model(Opened):
 
     def _predict(self, queries: Queries, k: int, filter_known: bool, candidates: Names | None) -> Predictions:
         entities = self._entities
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= _MAX_K:
-            raise QueryError(f"k is {k!r}; expected a whole number from 1 to {_MAX_K:,}.")
         chosen = None if candidates is None else np.unique(to_ids(candidates, entities.labels))
-        k = min(int(k), len(entities.table) if chosen is None else len(chosen))
+        k = min(checked_k(k), len(entities.table) if chosen is None else len(chosen))
         parts = []
         for start in range(0, len(queries), QUERY_CHUNK):
             chunk = queries[start : start + QUERY_CHUNK]

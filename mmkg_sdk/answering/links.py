@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.mentions import Mention
-from ..errors import missing_package
+from .predictions import data_frame
 
 if TYPE_CHECKING:
     import pandas
@@ -89,13 +89,9 @@ class Links(Sequence[Link]):
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per answer: mention, sentence, rank, id, label, score."""
-        try:
-            import pandas
-        except ModuleNotFoundError as err:
-            raise missing_package("pandas", "all", "to_pandas()") from err
         rows = [
             (link.mention.text, link.mention.sentence, rank, number, label, score)
             for link in self
             for rank, (number, (label, score)) in enumerate(zip(link.ids.tolist(), link, strict=True), 1)
         ]
-        return pandas.DataFrame(rows, columns=["mention", "sentence", "rank", "id", "label", "score"])
+        return data_frame(rows, ["mention", "sentence", "rank", "id", "label", "score"])

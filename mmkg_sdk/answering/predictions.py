@@ -43,6 +43,7 @@ class Ranking:
         return "\n".join([self.query, *(lines or ["  (no candidate left)"])])
 
     def to_json(self) -> dict[str, Any]:
+        """The query and its answers, best first."""
         answers = zip(self.ids.tolist(), self.labels, self.scores.tolist(), strict=True)
         return {
             "query": self.query,
@@ -83,17 +84,27 @@ class Predictions(Sequence[Ranking]):
         return "\n".join([*shown, f"... {len(self) - 5:,} more queries"] if len(self) > 5 else shown)
 
     def to_json(self) -> list[dict[str, Any]]:
+        """Every query with its answers."""
         return [ranking.to_json() for ranking in self]
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row per answer: query, rank, id, label, score."""
-        try:
-            import pandas
-        except ModuleNotFoundError as err:
-            raise missing_package("pandas", "all", "to_pandas()") from err
         rows = [
             (ranking.query, rank, number, label, score)
             for ranking in self
             for rank, (number, (label, score)) in enumerate(zip(ranking.ids.tolist(), ranking, strict=True), 1)
         ]
-        return pandas.DataFrame(rows, columns=["query", "rank", "id", "label", "score"])
+        return data_frame(rows, ["query", "rank", "id", "label", "score"])
+
+
+def data_frame(rows: Sequence[tuple[Any, ...]], columns: Sequence[str]) -> pandas.DataFrame:
+    """Rows of answers as a table.
+
+    Raises:
+        BackendError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ModuleNotFoundError as err:
+        raise missing_package("pandas", "all", "to_pandas()") from err
+    return pandas.DataFrame(rows, columns=list(columns))

@@ -1,7 +1,7 @@
 """Extractor: a sentence and two of its spans in, the relation between them out.
 
 One question, from words to answer: markers around the spans, word pieces (the family's preparation) -> scores of all
-relations (the relation graph, with what the image graph made of the pictures) -> `ExtractedRelation`.
+relations (the relation graph, with what the image graph made of the images) -> `ExtractedRelation`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from ..errors import QueryError
 from ..files.labels import Labels
 from ..modalities.words import Span, cut_text, find_span, trimmed
 from ..registry import RELATION_EXTRACTION
-from .sentences import Pictures, SentenceModel
+from .ids import skips_unreadable
+from .sentences import Images, SentenceModel
 
 __all__ = ["ExtractedRelation", "Extractor", "RelationMention", "show_relations"]
 
@@ -32,14 +33,14 @@ class RelationMention:
         head, tail: words that stand in the sentence exactly once; or (start, end), the first one counted from 0 and the
             one after the last: characters of a text, words of a list. Where the sentence does not go on after them
             the model sees no end of them, as in its training.
-        images: crops of the picture that goes with it (`SentenceImages`), the whole picture (a Path; for models that
+        images: crops of the image that goes with it (`SentenceImages`), the whole image (a Path; for models that
             take it for a crop), or None.
     """
 
     sentence: str | Sequence[str]
     head: str | Span
     tail: str | Span
-    images: Pictures = None
+    images: Images = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,7 @@ class Extractor(SentenceModel):
         """The relation of each mention, in order.
 
         Raises:
-            QueryError: a span is not in the sentence, or so far behind that the model does not read it, or a picture
+            QueryError: a span is not in the sentence, or so far behind that the model does not read it, or an image
                 cannot be read or is not looked at.
             BackendError: a graph failed or gave NaN.
         """
@@ -119,10 +120,9 @@ class Extractor(SentenceModel):
         """What the model gives each relation before the softmax, float32 [mentions, relations]; higher is better.
 
         Args:
-            unreadable: "error", or "none" to take a picture that cannot be read for none, with a warning.
+            unreadable: "error", or "none" to take an image that cannot be read for none, with a warning.
         """
-        if unreadable not in ("error", "none"):
-            raise QueryError(f"unreadable is {unreadable!r:.60}; expected 'error' or 'none'.")
+        skip = skips_unreadable(unreadable)
         asked = _checked(mentions)
         places = _places(asked)
         spans = [_words_and_spans(mention, place) for mention, place in zip(asked, places, strict=True)]
@@ -130,7 +130,7 @@ class Extractor(SentenceModel):
         texts = self._runtime.relation_texts(self.tokenizer, spans, self._config)
         parts = [np.empty((0, len(self.relations)), np.float32)]
         for rows in self._chunks(len(asked)):
-            states = self._image_states(shown[rows], places[rows], skip_unreadable=unreadable == "none")
+            states = self._image_states(shown[rows], places[rows], skip_unreadable=skip)
             parts.append(
                 self.score_tokens(texts.input_ids[rows], texts.attention_mask[rows], texts.token_type_ids[rows], states)
             )

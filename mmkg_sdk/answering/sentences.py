@@ -1,4 +1,4 @@
-"""What Extractor and Tagger share: a bundle on a backend, its tokenizer, and what it made of pictures."""
+"""What Extractor and Tagger share: a bundle on a backend, its tokenizer, and what it made of images."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Arrays = dict[str, NDArray[Any]]
-# What goes with a sentence: its crops, the whole picture alone, or nothing.
-Pictures = SentenceImages | Path | None
+# What goes with a sentence: its crops, the whole image alone, or nothing.
+Images = SentenceImages | Path | None
 
 # Text and visual tokens in one run of a graph; bounds what its feed-forward layers hold.
 _CHUNK_TOKENS, _MAX_BATCH = 4096, 256
-# Sets of pictures that are remembered: 187 KB each at the published sizes.
+# Sets of images that are remembered: 187 KB each at the published sizes.
 _REMEMBERED = 64
 _TEXT = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class SentenceModel(Opened):
-    """A bundle that reads sentences with their pictures, opened on one backend. Safe to call from several threads."""
+    """A bundle that reads sentences with their images, opened on one backend. Safe to call from several threads."""
 
     def __init__(self, bundle: Bundle, backend: Backend, *, compiled: bool = False) -> None:
         super().__init__(bundle, backend, compiled=compiled)
@@ -50,11 +50,11 @@ class SentenceModel(Opened):
         return self._config.max_length
 
     def seen_images(self, images: SentenceImages) -> SentenceImages:
-        """What this model looks at of the pictures of a post; all else it ignores."""
+        """What this model looks at of the images of a post; all else it ignores."""
         return self._runtime.seen_images(images, self._config)
 
     def encode_images(self, aux_values: NDArray[np.float32], rcnn_values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the model knows of pictures before it sees a text, float32 [n, visual tokens, width].
+        """What the model knows of images before it sees a text, float32 [n, visual tokens, width].
 
         Args:
             aux_values, rcnn_values: float32 [n, images, 3, size, size], normalised as `clip_pixels` does it; a missing
@@ -102,7 +102,7 @@ class SentenceModel(Opened):
         """What the model sees of what a caller gives.
 
         Raises:
-            QueryError: it is none of the kinds that `Pictures` names, or a whole picture that the model ignores.
+            QueryError: it is none of the kinds that `Images` names, or a whole image that the model ignores.
         """
         images = SentenceImages(given) if isinstance(given, Path) else SentenceImages() if given is None else given
         crops = (images.aux, images.rcnn) if isinstance(images, SentenceImages) else (None,)
@@ -110,19 +110,19 @@ class SentenceModel(Opened):
             isinstance(path, Path) for path in (images.main or Path(), *images.aux, *images.rcnn)
         ):
             raise QueryError(
-                f"{place}: the pictures are {given!r:.80}; expected a Path, SentenceImages of Paths, or None."
+                f"{place}: the images are {given!r:.80}; expected a Path, SentenceImages of Paths, or None."
             )
         if images.main and not (images.aux or images.rcnn or self._config.whole_as_crop):
             raise QueryError(
-                f"{place}: this model does not look at whole pictures such as {images.main.name!r:.80}, only at crops "
-                "of them. Pass SentenceImages(aux=..., rcnn=...), or no picture."
+                f"{place}: this model does not look at whole images such as {images.main.name!r:.80}, only at crops "
+                "of them. Pass SentenceImages(aux=..., rcnn=...), or no image."
             )
         return self.seen_images(images)
 
     def _image_states(
         self, shown: Sequence[SentenceImages], places: Sequence[str], *, skip_unreadable: bool
     ) -> NDArray[np.float32]:
-        """float32 [n, visual tokens, width]; those of recent pictures, and of none, are remembered."""
+        """float32 [n, visual tokens, width]; those of recent images, and of none, are remembered."""
         return np.concatenate(
             [self._image_state(one, place, skip_unreadable) for one, place in zip(shown, places, strict=True)]
         )
@@ -138,7 +138,7 @@ class SentenceModel(Opened):
                     return self._states[key]
             crops = self._runtime.read_crops(seen, self._config, skip_unreadable=skip_unreadable)
         except DataError as err:
-            raise QueryError(f"{place}: {err} Pass another picture, or none.") from err
+            raise QueryError(f"{place}: {err} Pass another image, or none.") from err
         state = self.encode_images(**crops)
         with self._lock:
             self._states[key] = state
@@ -192,7 +192,7 @@ class SentenceModel(Opened):
 
 
 def _identity(path: Path) -> tuple[str, int, int]:
-    """Which picture it is: another one may come to stand at the same place."""
+    """Which image it is: another one may come to stand at the same place."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):  # what is the matter is said when it is read

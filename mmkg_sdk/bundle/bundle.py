@@ -1,34 +1,6 @@
 """Bundle: the verified, read-only folder that is deployed.
 
-Format 2. A bundle is a folder with files of fixed names; other files in it are never opened.
-
-    bundle.json              what it is: family, configuration, graphs, SHA-256 of every other file; written last
-    weights.safetensors      every weight of every graph, named GRAPH.WEIGHT; may be read as a memory map, so the file
-                             must not be written to while the bundle is open (to replace it is no harm)
-    NAME.onnx                the graphs; their weights point into weights.safetensors and table.safetensors
-    probes.safetensors       what every graph gave for a fixed input at export
-    parity.json              how far the export is from the float64 reference
-    MODEL_CARD.md            for people
-
-What else there is, the family says (`contents` in its runtime.py). With link prediction:
-
-    entities.txt             one label per line, UTF-8; the line number from 0 is the id
-    relations.txt            likewise
-    table.safetensors        "vectors" float32 [num_entities, width]: the encoded entities
-    inputs.safetensors       what the entity encoder was fed, one row per entity
-    triples.safetensors      "train", "valid", "test" int64 [n, 3]: known triples, by split
-
-With entity linking:
-
-    entities.txt             as above
-    table.safetensors        what the interaction graph takes of each entity, float32 or float16 [num_entities, ...];
-                             read as a memory map, so the file must not change while the bundle is open
-    tokenizer.json           of the package tokenizers, CLIP's kind; absent after an import of token ids
-
-Checked when a bundle is opened: names, kinds and sizes of files, SHA-256 of every file, the tensors' names, shapes
-and dtypes, finite values, labels, triples and tokens in range, and that graphs read weights from these files only.
-Not checked: who made it (sign the folder for that), and whether its graphs compute what they should
-(`mmkg-sdk verify` does).
+docs/bundle-format.md says what lies in it, what is checked when it is opened, and what is not.
 """
 
 from __future__ import annotations

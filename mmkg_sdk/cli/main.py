@@ -12,7 +12,7 @@ import click
 
 from .. import __version__
 from ..errors import MmkgError
-from .bench import bench
+from .bench.run import bench
 from .commands.data import data
 from .commands.env import env
 from .commands.evaluate import evaluate

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..backends import BACKENDS
 from ..registry import FAMILIES
 
 _file = click.Path(path_type=Path)
@@ -18,7 +19,7 @@ family_argument = click.argument("family", type=click.Choice(list(FAMILIES)))
 set_option = click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; repeatable.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 backend_option = click.option(
-    "--backend", type=click.Choice(["auto", "onnxruntime", "torch"]), default="auto", help="What runs the graphs."
+    "--backend", type=click.Choice(["auto", *BACKENDS]), default="auto", help="What runs the graphs."
 )
 device_option = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what stands there.")
@@ -31,7 +32,7 @@ def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--rcnn", type=_file, multiple=True, help="A small crop of it, as a detector finds it. Repeatable."
         ),
         click.option("--aux", type=_file, multiple=True, help="A crop of it that goes with the text. Repeatable."),
-        click.option("--image", type=_file, help="The whole picture, for models that take it for a crop."),
+        click.option("--image", type=_file, help="The whole image, for models that take it for a crop."),
     ):
         command = option(command)
     return command

@@ -20,7 +20,7 @@ class LabelledMention:
 
     Attributes:
         text: the mention as the sentence has it.
-        image: the picture of the post; None = there is none.
+        image: the image of the post; None = there is none.
         entity: row of the right entity.
     """
 
@@ -76,7 +76,7 @@ class Mention:
     Attributes:
         text: the name as the sentence has it.
         sentence: may be empty; what comes after the model's text length is not read.
-        image: the picture that goes with the sentence: a file, an image of Pillow, or None.
+        image: the image that goes with the sentence: a file, an image of Pillow, or None.
     """
 
     text: str

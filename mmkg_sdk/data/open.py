@@ -77,7 +77,7 @@ def open_data(
             extraction), "atlas-tags" (entity recognition), the name of a fetched data set, or a folder. A Path is
             always a folder.
         cache: where fetched and embedded data sets lie; None: $MMKG_CACHE, else ~/.cache/mmkg_sdk.
-        images: where the pictures of mentions or sentences lie; None: in the folder itself.
+        images: where the images of mentions or sentences lie; None: in the folder itself.
         tokens, visual, text: of a knowledge graph only; see `read_dataset`.
 
     Raises:

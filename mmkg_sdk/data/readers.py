@@ -27,7 +27,7 @@ def read_dataset(
 ) -> DataSet:
     """The data set in a folder of the MyGO, OpenKE, MKGformer or our own layout; text files may be .xz or .gz.
 
-    Pictures of entities lie in its folder `images`, if there is one: see `find_entity_images`.
+    Images of entities lie in its folder `images`, if there is one: see `find_entity_images`.
 
     Args:
         folder: the folder with the triples.

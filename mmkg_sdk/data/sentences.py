@@ -15,7 +15,7 @@ TAGS = ("O", "B-MISC", "I-MISC", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I
 
 @dataclass(frozen=True)
 class SentenceImages:
-    """The pictures of one post: the whole one, and crops of it. Missing ones are absent."""
+    """The images of one post: the whole one, and crops of it. Missing ones are absent."""
 
     main: Path | None = None
     aux: tuple[Path, ...] = ()

@@ -69,7 +69,7 @@ def evaluate_run(run: Run, model: Any, split: str) -> EntityReport:
 
 
 def evaluate_bundle(tagger: Tagger, split: str, data: str | None) -> EntityReport:
-    """Tag a split of a data set with an opened bundle. A picture that cannot be read is none, with a warning.
+    """Tag a split of a data set with an opened bundle. An image that cannot be read is none, with a warning.
 
     Args:
         data: as `open_data` takes it; a bundle holds no sentences.

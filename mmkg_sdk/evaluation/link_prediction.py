@@ -62,6 +62,7 @@ class LinkPredictionReport:
         return table
 
     def to_json(self) -> dict[str, Any]:
+        """The metrics and what they were counted on, with those of realistic ties beside them."""
         return {"queries": 2 * len(self.triples), **self.metrics(), "realistic": self.metrics("realistic")}
 
 
@@ -135,8 +136,8 @@ def rank_triples(
         known: train, valid and test together; known answers other than the right one do not count.
         protocol: the family's rule for equal scores and known answers.
         relations: their labels, for `by_relation`.
-        answer_pictured: show the pictures of the right answer instead of the known entity's. It gives the answer away,
-            as in the first published evaluation of MKGformer on FB15k-237; families without query pictures ignore it.
+        answer_pictured: show the images of the right answer instead of the known entity's. It gives the answer away,
+            as in the first published evaluation of MKGformer on FB15k-237; families without query images ignore it.
 
     Raises:
         DataError: if there is no triple.

@@ -72,7 +72,7 @@ def evaluate_run(run: Run, model: Any, split: str) -> RelationReport:
 
 
 def evaluate_bundle(extractor: Extractor, split: str, data: str | None) -> RelationReport:
-    """Answer a split of a data set with an opened bundle. A picture that cannot be read is none, with a warning.
+    """Answer a split of a data set with an opened bundle. An image that cannot be read is none, with a warning.
 
     Args:
         data: as `open_data` takes it; a bundle holds no sentences.

@@ -56,7 +56,7 @@ def evaluate_path(
 
     Args:
         data: for a bundle of a task whose bundles hold no labelled data: where to read it, as `open_data` takes it.
-        answer_pictured: MKGformer's link prediction with the pictures of the right answer, the leak of one published
+        answer_pictured: MKGformer's link prediction with the images of the right answer, the leak of one published
             FB15k-237 checkpoint, instead of the known entity's.
 
     Raises:
@@ -99,7 +99,7 @@ def _options(path: Path, family: str, task: str, answer_pictured: bool) -> dict[
         return {}
     if task != LINK_PREDICTION or not contract.link_runtime(family).SHOWS_IMAGES:
         raise DataError(
-            f"{path} is {family}'s, for {task}; only MKGformer's link prediction asks with pictures. Leave "
+            f"{path} is {family}'s, for {task}; only MKGformer's link prediction asks with images. Leave "
             "--answer-pictured out."
         )
     return {"answer_pictured": True}

@@ -39,7 +39,7 @@ def entity_counts(limits: tuple[int, int]) -> tuple[int, ...]:
 
 
 def sequence_limits(bundle: Bundle, tokens: Tokens) -> tuple[int, int]:
-    """A text has its first and last token, a question both markers, and a picture one patch beside the class token."""
+    """A text has its first and last token, a question both markers, and an image one patch beside the class token."""
     return (4 if tokens == "text" else 2), _LONGEST
 
 

@@ -16,7 +16,7 @@ class Queries:
     """A batch of questions as ids, int64 [batch] each: the known entity, the relation, and what is missing.
 
     `direction` is 0 where the tail is asked for (entity is the head) and 1 where the head is (entity is the tail).
-    `pictured` is whose pictures go with each question, for families that look at them; None: the known entity's.
+    `pictured` is whose images go with each question, for families that look at them; None: the known entity's.
     """
 
     entity: NDArray[np.int64]
@@ -45,7 +45,7 @@ class Queries:
         """The queries that ask for one side of given triples, int64 [n, 3].
 
         Args:
-            answer_pictured: the pictures are those of the answer, which gives it away.
+            answer_pictured: the images are those of the answer, which gives it away.
         """
         known, answer = (0, 2) if direction == TAIL else (2, 0)
         pictured = triples[:, answer] if answer_pictured else None
@@ -53,7 +53,7 @@ class Queries:
 
     @property
     def shown(self) -> NDArray[np.int64]:
-        """Whose pictures go with each question, int64 [batch]."""
+        """Whose images go with each question, int64 [batch]."""
         return self.entity if self.pictured is None else self.pictured
 
 

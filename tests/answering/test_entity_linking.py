@@ -238,7 +238,7 @@ def test_sample_answers_mark_the_right_one(small_world: LinkingData, small_bundl
     with mmkg_sdk.load(small_bundle, "onnxruntime", "cpu") as linker:
         shown = show_answers(linker, small_world, k=7)
     assert shown.count("<- the answer in the test split") == 2
-    assert "'Georgia' in 'Georgia grows peaches.' (with a picture)" in shown
+    assert "'Georgia' in 'Georgia grows peaches.' (with an image)" in shown
     assert "Tbilisi.'" not in shown  # means one thing only
 
 

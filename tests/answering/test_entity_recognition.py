@@ -118,7 +118,7 @@ def test_nothing_to_tag_is_answered_with_nothing(tagger: Tagger) -> None:
         (["a\ud800b"], None, "half of a surrogate pair"),
         ("a film", [], "one for each of the 1 sentences"),
         ("a film", Path("x.png"), "one for each of the 1 sentences"),
-        ("a film", ["x.png"], "pictures are 'x.png'"),
+        ("a film", ["x.png"], "images are 'x.png'"),
         ("a film", [SentenceImages(aux=("x",))], "expected a Path"),
         ("a film", [SentenceImages(rcnn=None)], "expected a Path"),
     ],

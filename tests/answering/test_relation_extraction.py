@@ -76,8 +76,8 @@ HOSTILE: list[tuple[Any, str]] = [
     (RelationMention("a \ud800 film", "a", "film"), "half of a surrogate pair"),
     (RelationMention("film " * 10_000 + "song", "song", (0, 4)), "marker <s> 0 times .* Shorten the sentence"),
     (RelationMention("a <s> film", "a", "film"), "marker <s> 2 times"),
-    (RelationMention("a film", "a", "film", "x.png"), "pictures are 'x.png'; expected a Path"),  # type: ignore[arg-type]
-    (RelationMention("a film", "a", "film", Path("/none.png")), "/none.png cannot be read: .* Pass another picture"),
+    (RelationMention("a film", "a", "film", "x.png"), "images are 'x.png'; expected a Path"),  # type: ignore[arg-type]
+    (RelationMention("a film", "a", "film", Path("/none.png")), "/none.png cannot be read: .* Pass another image"),
     (RelationMention("a film", "a", "film", SentenceImages(aux=(Path("a\0b"),))), "cannot be read"),
     ("a film", "mention 0 of 6 is 'a'"),
     (None, "mentions is NoneType; expected a RelationMention"),
@@ -147,6 +147,6 @@ def test_a_whole_picture_is_refused_by_a_model_that_would_ignore_it(
     shutil.copytree(toys("mner") / "bundle", tmp_path / "bundle")
     change_manifest(tmp_path / "bundle", lambda manifest: manifest["config"].update(whole_as_crop=False))
     with mmkg_sdk.load(tmp_path / "bundle", device="cpu") as tagger:
-        with pytest.raises(QueryError, match=r"does not look at whole pictures .* Pass SentenceImages"):
+        with pytest.raises(QueryError, match=r"does not look at whole images .* Pass SentenceImages"):
             tagger.tag("a film", [picture])
         assert tagger.tag("a film", [SentenceImages(picture, (picture,))])

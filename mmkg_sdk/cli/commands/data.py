@@ -69,7 +69,7 @@ def fetch_command(name: str, source: Path | None, cache: Path | None, as_json: b
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="Folder of the pictures of mentions or sentences. Default: the data set's own folder.",
+    help="Folder of the images of mentions or sentences. Default: the data set's own folder.",
 )
 @reading_options
 @as_json

@@ -17,7 +17,7 @@ from ..options import backend_option, device_option, json_option, metrics_table,
 @click.option(
     "--answer-pictured",
     is_flag=True,
-    help="MKGformer's link prediction with the answer's pictures, which give it away: the leak of one published "
+    help="MKGformer's link prediction with the answer's images, which give it away: the leak of one published "
     "FB15k-237 checkpoint.",
 )
 @click.option("--by-side", is_flag=True, help="Head and tail queries apart.")

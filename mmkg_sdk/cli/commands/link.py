@@ -13,7 +13,7 @@ from ..options import backend_option, bundle_argument, device_option, json_optio
 @bundle_argument
 @click.option("--mention", required=True, help="The name, as the sentence has it.")
 @click.option("--sentence", default="", help="Where it stands.")
-@click.option("--image", type=click.Path(path_type=Path), help="The picture that goes with the sentence.")
+@click.option("--image", type=click.Path(path_type=Path), help="The image that goes with the sentence.")
 @click.option("-k", "count", type=int, default=5, help="How many answers.")
 @click.option("--explain", is_flag=True, help="Also what text, image and both together say.")
 @backend_option

@@ -63,7 +63,7 @@ def write_tags(folder: Path) -> None:
 
 
 def _line(flag: str | None, **fields: Sequence[str] | Sequence[int]) -> str:
-    """One sentence as JSON; without a picture there is no key for it."""
+    """One sentence as JSON; without an image there is no key for it."""
     return json.dumps({**fields, "image": _image(flag)} if flag else fields, ensure_ascii=False)
 
 

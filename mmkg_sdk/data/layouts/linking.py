@@ -37,7 +37,7 @@ def read_linking(folder: Path, images: Path | None = None) -> LinkingData:
 
     Args:
         folder: the folder with the data files.
-        images: where the pictures lie; None: in the same folder. Our own layout takes it as the start of its
+        images: where the images lie; None: in the same folder. Our own layout takes it as the start of its
             relative paths; the others look there for the folders `kb_image` and `mention_image(s)`.
 
     Raises:
@@ -47,17 +47,17 @@ def read_linking(folder: Path, images: Path | None = None) -> LinkingData:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder. Give a folder with entities.tsv or kb_entity.json.")
     if images is not None and not Path(images).is_dir():
-        raise DataError(f"{images} is not a folder; the pictures were to be there.")
-    pictures = None if images is None else Path(images)
+        raise DataError(f"{images} is not a folder; the images were to be there.")
+    image_folder = None if images is None else Path(images)
     layouts = linking_layouts(folder)
     if len(layouts) > 1:
         raise DataError(f"{folder} has {' and '.join(layouts)}, {len(layouts)} layouts. Keep the files of one.")
     if "entities.tsv" in layouts:
-        return _read_own(folder, pictures or folder)
+        return _read_own(folder, image_folder or folder)
     if "kb_entity.json" in layouts:
-        return read_mimic_layout(folder, pictures)
+        return read_mimic_layout(folder, image_folder)
     if layouts:
-        return read_melbench_layout(folder, pictures)
+        return read_melbench_layout(folder, image_folder)
     raise DataError(
         f"{folder} has neither entities.tsv (own layout), kb_entity.json (MIMIC) nor a sample list with its splits "
         "(WikiMEL, RichpediaMEL, WikiDiverse)."
@@ -71,12 +71,12 @@ def linking_layouts(folder: Path) -> list[str]:
 
 
 def write_linking(data: LinkingData, folder: Path) -> None:
-    """Write a new folder in our own layout, pictures included; all or nothing.
+    """Write a new folder in our own layout, images included; all or nothing.
 
     The name of the data set is not stored: reading gives it the folder's name.
 
     Raises:
-        DataError: if the folder has content already, a text cannot be written as UTF-8, or a picture is not there.
+        DataError: if the folder has content already, a text cannot be written as UTF-8, or an image is not there.
     """
     mentions = [mention for split in SPLITS for mention in data.split(split)]
     with new_folder(folder, DATA_SET) as place:
@@ -96,7 +96,7 @@ def write_linking(data: LinkingData, folder: Path) -> None:
             write_lines(place / f"mentions-{split}.tsv", ["\t".join(_MENTION_COLUMNS), *mention_lines])
 
 
-def _read_own(folder: Path, pictures: Path) -> LinkingData:
+def _read_own(folder: Path, image_folder: Path) -> LinkingData:
     path = need_file(folder, "entities.tsv")
     rows: list[list[str]] = []
     images: list[Path | None] = []
@@ -108,25 +108,27 @@ def _read_own(folder: Path, pictures: Path) -> LinkingData:
             raise DataError(f"{place}: label {fields[0][:80]!r} stands at {first[fields[0]]} already; labels differ.")
         first[fields[0]] = place
         rows.append(fields)
-        images.append(own_image(pictures, image, place))
+        images.append(own_image(image_folder, image, place))
     if not rows:
         raise DataError(f"{path} lists no entity; expected one a line after the header.")
     entities = Labels((label for label, _, _ in rows), kind="entity")
-    splits = {split: _read_mentions(need_file(folder, f"mentions-{split}.tsv"), entities, pictures) for split in SPLITS}
+    splits = {
+        split: _read_mentions(need_file(folder, f"mentions-{split}.tsv"), entities, image_folder) for split in SPLITS
+    }
     if not splits["train"]:
         raise DataError(f"{need_file(folder, 'mentions-train.tsv')} has no mention; training needs some.")
     names, texts = (tuple(row[column] for row in rows) for column in (1, 2))
     return LinkingData(folder.resolve().name, entities, names, texts, tuple(images), **splits)
 
 
-def _read_mentions(path: Path, entities: Labels, pictures: Path) -> tuple[LabelledMention, ...]:
+def _read_mentions(path: Path, entities: Labels, image_folder: Path) -> tuple[LabelledMention, ...]:
     mentions = []
     for place, (text, sentence, label), image in _read_table(path, _MENTION_COLUMNS):
         row = entities.find(label)
         if row is None:
             near = ", ".join(map(repr, entities.near(label))) or "none"
             raise DataError(f"{place}: entity {label[:80]!r} is not in entities.tsv; near: {near}.")
-        mentions.append(LabelledMention(text, sentence, own_image(pictures, image, place), row))
+        mentions.append(LabelledMention(text, sentence, own_image(image_folder, image, place), row))
     return tuple(mentions)
 
 

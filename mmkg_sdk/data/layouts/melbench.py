@@ -27,7 +27,7 @@ from ...files.strict_json import need_text, need_texts, read_json_list, read_jso
 from ...files.text import SUFFIXES, find_file, need_file
 from ..graph import SPLITS
 from ..mentions import LabelledMention, LinkingData
-from .mimic import list_mention_pictures, mention_picture, readable_labels
+from .mimic import list_mention_images, mention_image, readable_labels
 
 _DIVERSE = "WikiDiverse.json"
 _SPLIT_NAMES = {"train": "train", "dev": "valid", "val": "valid", "valid": "valid", "test": "test"}
@@ -57,8 +57,10 @@ def read_melbench_layout(folder: Path, images: Path | None) -> LinkingData:
         listed = listed["WikiDiverse"]
     splits = _read_splits(listed, samples, path)
     rows = {qid: row for row, qid in enumerate(names)}
-    pictures = list_mention_pictures(folder, images)
-    mentions = {split: _mentions([samples[key] for key in keys], rows, pictures) for split, keys in splits.items()}
+    mention_images = list_mention_images(folder, images)
+    mentions = {
+        split: _mentions([samples[key] for key in keys], rows, mention_images) for split, keys in splits.items()
+    }
     if not mentions["train"]:
         raise DataError(f"{path}: no training sample of it is in {folder}; training needs some.")
     return LinkingData(
@@ -194,11 +196,11 @@ def _without_overlap(splits: Mapping[str, list[str]], path: Path) -> dict[str, l
 
 
 def _mentions(
-    samples: Sequence[_Sample], rows: Mapping[str, int], pictures: Mapping[str, Path]
+    samples: Sequence[_Sample], rows: Mapping[str, int], images: Mapping[str, Path]
 ) -> tuple[LabelledMention, ...]:
     found = []
     for sample in samples:
-        image = mention_picture(pictures, sample.image)
+        image = mention_image(images, sample.image)
         for text, qid in zip(sample.mentions, sample.answers, strict=True):
             if qid not in rows:
                 raise DataError(f"{sample.place}: answer {qid[:80]!r} has no name in qid2ne.json.")

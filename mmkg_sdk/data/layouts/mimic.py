@@ -5,9 +5,9 @@
 * `*_train.json`, `*_dev.json`, `*_test.json`: lists of `{mentions, sentence, imgPath, answer, ...}`; `answer` is a
   Wikidata id, or "nil": such mentions are left out, as the official evaluation does.
 
-Names are URL-decoded. The picture of an entity is the first of its list, that of a mention is `imgPath` cut at the
+Names are URL-decoded. The image of an entity is the first of its list, that of a mention is `imgPath` cut at the
 first dot with `.jpg`; they lie in the folders `kb_image` and `mention_image` (`mention_images` in one published
-archive). A picture that is not there is no picture. Other keys are not read.
+archive). An image that is not there is no image. Other keys are not read.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def read_mimic_layout(folder: Path, images: Path | None) -> LinkingData:
     items = _read_entities(path)
     rows = _read_rows(need_file(folder, "qid2id.json"), len(items))
     names = [unquote(need_text(item, "entity_name", f"{path}: id {row}")) for row, item in enumerate(items)]
-    pictures = list_pictures(folder, images, _ENTITY_FOLDERS)
-    mention_pictures = list_mention_pictures(folder, images)
+    entity_images = list_images(folder, images, _ENTITY_FOLDERS)
+    mention_images = list_mention_images(folder, images)
     splits = {
-        split: _read_mentions(_split_file(folder, official), rows, mention_pictures)
+        split: _read_mentions(_split_file(folder, official), rows, mention_images)
         for split, official in (("train", "train"), ("valid", "dev"), ("test", "test"))
     }
     if not splits["train"]:
@@ -55,7 +55,7 @@ def read_mimic_layout(folder: Path, images: Path | None) -> LinkingData:
         readable_labels(names, _sources(rows, len(items))),
         tuple(names),
         tuple(_optional_text(item, "attr", f"{path}: id {row}") for row, item in enumerate(items)),
-        tuple(pictures.get(_first_image(item, f"{path}: id {row}")) for row, item in enumerate(items)),
+        tuple(entity_images.get(_first_image(item, f"{path}: id {row}")) for row, item in enumerate(items)),
         **splits,
     )
 
@@ -66,12 +66,12 @@ def readable_labels(names: Sequence[str], sources: Sequence[str]) -> Labels:
     return Labels(distinct(lines, sources), kind="entity")
 
 
-def list_mention_pictures(folder: Path, images: Path | None) -> dict[str, Path]:
-    """File name -> picture of the folder of mention pictures."""
-    return list_pictures(folder, images, _MENTION_FOLDERS)
+def list_mention_images(folder: Path, images: Path | None) -> dict[str, Path]:
+    """File name -> image of the folder of mention images."""
+    return list_images(folder, images, _MENTION_FOLDERS)
 
 
-def list_pictures(folder: Path, images: Path | None, choices: tuple[str, ...]) -> dict[str, Path]:
+def list_images(folder: Path, images: Path | None, choices: tuple[str, ...]) -> dict[str, Path]:
     """File name -> path of the first sub-folder that is there; empty if there is none.
 
     Names that stand in data files are looked up here and never joined to a path, so none can leave the folder.
@@ -83,9 +83,9 @@ def list_pictures(folder: Path, images: Path | None, choices: tuple[str, ...]) -
     return {}
 
 
-def mention_picture(pictures: Mapping[str, Path], name: str) -> Path | None:
-    """The picture of a mention by MIMIC's rule: the file name up to its first dot, then `.jpg`."""
-    return pictures.get(name.rsplit("/", 1)[-1].split(".", 1)[0] + ".jpg")
+def mention_image(images: Mapping[str, Path], name: str) -> Path | None:
+    """The image of a mention by MIMIC's rule: the file name up to its first dot, then `.jpg`."""
+    return images.get(name.rsplit("/", 1)[-1].split(".", 1)[0] + ".jpg")
 
 
 def _read_entities(path: Path) -> list[dict[str, Any]]:
@@ -129,7 +129,7 @@ def _split_file(folder: Path, split: str) -> Path:
     return found[0]
 
 
-def _read_mentions(path: Path, rows: Mapping[str, int], pictures: Mapping[str, Path]) -> tuple[LabelledMention, ...]:
+def _read_mentions(path: Path, rows: Mapping[str, int], images: Mapping[str, Path]) -> tuple[LabelledMention, ...]:
     mentions = []
     items = read_json_list(path)
     for number, item in enumerate(items):
@@ -140,7 +140,7 @@ def _read_mentions(path: Path, rows: Mapping[str, int], pictures: Mapping[str, P
         if answer not in rows:
             raise DataError(f"{place}: answer {answer[:80]!r} is not in qid2id.json.")
         text, sentence = unquote(need_text(item, "mentions", place)), need_text(item, "sentence", place)
-        image = mention_picture(pictures, _optional_text(item, "imgPath", place))
+        image = mention_image(images, _optional_text(item, "imgPath", place))
         mentions.append(LabelledMention(text, sentence, image, rows[answer]))
     if len(mentions) < len(items):
         warnings.warn(

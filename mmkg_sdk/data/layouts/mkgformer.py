@@ -139,15 +139,15 @@ def in_text_order(dataset: DataSet) -> DataSet:
 
 
 def find_entity_images(folder: Path, dataset: DataSet) -> dict[str, list[Path]]:
-    """Entity label -> its picture files by name, from a folder with one folder or one picture per entity.
+    """Entity label -> its image files by name, from a folder with one folder or one image per entity.
 
     They are called by the entity's label or by its published id: `n` and the digits of a WordNet offset, `m.xyz` for
-    `/m/xyz`. Entities without one are left out, and so are pictures of others.
+    `/m/xyz`. Entities without one are left out, and so are images of others.
     """
     found: dict[str, list[Path]] = {}
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; expected one with pictures of entities.")
-    # Some file systems decompose accents in names. A folder wins over a picture of its name.
+        raise DataError(f"{folder} is not a folder; expected one with images of entities.")
+    # Some file systems decompose accents in names. A folder wins over an image of its name.
     entries = sorted(folder.iterdir(), key=lambda path: path.is_dir())
     places = {unicodedata.normalize("NFC", p.name if p.is_dir() else p.stem): p for p in entries}
     for label in dataset.graph.entities:
@@ -161,14 +161,14 @@ def find_entity_images(folder: Path, dataset: DataSet) -> dict[str, list[Path]]:
 
 
 def image_folder_name(source_id: str) -> str:
-    """The name of an entity's picture folder in the published archives."""
+    """The name of an entity's image folder in the published archives."""
     if _WORDNET.fullmatch(source_id):
         return f"n{source_id}"
     return "m." + source_id.removeprefix("/m/") if source_id.startswith("/m/") else source_id
 
 
 def choose_images(images: Sequence[Path]) -> SentenceImages:
-    """The pictures that MKGformer reads of an entity: the first as a whole, the next three and three more smaller.
+    """The images that MKGformer reads of an entity: the first as a whole, the next three and three more smaller.
 
     Of more than seven a sample of seven is taken, the same on every call. The authors take the files as the file
     system lists them, which differs between machines; give them sorted.

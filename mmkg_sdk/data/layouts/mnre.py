@@ -7,7 +7,7 @@ order.
 Twitter-2017: `train.txt`, `valid.txt`, `test.txt`; each sentence is a line `IMGID:<id>`, lines `word TAB tag`, and an
 empty line. OTHER in a tag stands for MISC.
 
-The files may lie in a sub-folder `txt`. See `post_images` for the pictures.
+The files may lie in a sub-folder `txt`. See `post_images` for the images.
 """
 
 from __future__ import annotations
@@ -55,26 +55,26 @@ def split_files(folder: Path, kind: str) -> dict[str, Path]:
     return found
 
 
-def read_mnre_layout(folder: Path, pictures: Path) -> tuple[dict[str, tuple[RelationSentence, ...]], Labels | None]:
+def read_mnre_layout(folder: Path, image_folder: Path) -> tuple[dict[str, tuple[RelationSentence, ...]], Labels | None]:
     """The sentences of each split, and the classes in the order of `*rel2id.json` (None without one).
 
     Raises:
         DataError: if a file is missing or malformed, with file and line.
     """
     paths = _need_splits(folder, "relations", "relations-train.jsonl (own layout) or *train.txt (MNRE)")
-    images = {split: find_post_images(pictures, _texts(folder), split) for split in SPLITS}
+    images = {split: find_post_images(image_folder, _texts(folder), split) for split in SPLITS}
     sentences = {split: tuple(_read_literals(path, images[split])) for split, path in paths.items()}
     return sentences, _read_classes(folder)
 
 
-def read_twitter_layout(folder: Path, pictures: Path) -> dict[str, tuple[TaggedSentence, ...]]:
+def read_twitter_layout(folder: Path, image_folder: Path) -> dict[str, tuple[TaggedSentence, ...]]:
     """The sentences of each split.
 
     Raises:
         DataError: if a file is missing or malformed, with file and line.
     """
     paths = _need_splits(folder, "tags", "tags-train.jsonl (own layout) or train.txt that starts with IMGID:")
-    images = {split: find_post_images(pictures, _texts(folder), split) for split in SPLITS}
+    images = {split: find_post_images(image_folder, _texts(folder), split) for split in SPLITS}
     return {split: tuple(_read_tags(path, images[split])) for split, path in paths.items()}
 
 
@@ -178,7 +178,7 @@ def _read_tags(path: Path, images: PostImages) -> Iterator[TaggedSentence]:
             words.append(word)
             tags.append(tag)
         elif words:
-            yield TaggedSentence(tuple(words), tuple(tags), images.of_picture(f"{image}.jpg"))
+            yield TaggedSentence(tuple(words), tuple(tags), images.of_image(f"{image}.jpg"))
             image, words, tags = None, [], []
     if image is not None:
         raise DataError(f"{path}:{start}: IMGID without a sentence; the file is cut off.")

@@ -1,4 +1,4 @@
-"""Pictures of our own layouts: a relative path in the file, and copies in `images/` when a data set is written."""
+"""Images of our own layouts: a relative path in the file, and copies in `images/` when a data set is written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...errors import DataError
 
 
 def own_image(folder: Path, text: str, place: str) -> Path | None:
-    """The picture that a line of a data file names; an empty text is no picture.
+    """The image that a line of a data file names; an empty text is no image.
 
     Args:
         text: path relative to the data set's folder, with `/` between its parts.
@@ -40,10 +40,10 @@ def own_image(folder: Path, text: str, place: str) -> Path | None:
 
 
 def copy_images(images: Iterable[Path | None], folder: Path) -> dict[Path, str]:
-    """Copy each distinct picture into `folder`/images; what `own_image` reads it by.
+    """Copy each distinct image into `folder`/images; what `own_image` reads it by.
 
     Raises:
-        DataError: if a picture cannot be read or written.
+        DataError: if an image cannot be read or written.
     """
     names: dict[Path, str] = {}
     for image in images:
@@ -55,5 +55,5 @@ def copy_images(images: Iterable[Path | None], folder: Path) -> dict[Path, str]:
             (folder / "images").mkdir(exist_ok=True)
             shutil.copyfile(image, folder / names[image])
         except OSError as err:
-            raise DataError(f"picture {image} cannot be copied: {err}.") from err
+            raise DataError(f"image {image} cannot be copied: {err}.") from err
     return names

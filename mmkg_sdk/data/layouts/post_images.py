@@ -1,13 +1,13 @@
-"""Pictures of posts: the whole one and crops of it, found by the dictionaries of the public data sets.
+"""Images of posts: the whole one and crops of it, found by the dictionaries of the public data sets.
 
-The picture folders are known by their name: one with "aux" in it or "vg" at its end holds the crops of visual
+The image folders are known by their name: one with "aux" in it or "vg" at its end holds the crops of visual
 grounding, one with "rcnn" or "detect" those of a detector, one with "org" in it, or called `images` or `*_images`, the
-whole pictures. Files may lie deeper, in a folder per split. The dictionaries lie beside the text files or the pictures:
+whole images. Files may lie deeper, in a folder per split. The dictionaries lie beside the text files or the images:
 
-* `*{split}_dict.pth`: line number from 0, or file name of the picture -> names of crops of visual grounding.
-* `{split}_img2crop.pth` or one `*img2crop.pth`: name of the picture without its ending -> paths of crops of a detector.
+* `*{split}_dict.pth`: line number from 0, or file name of the image -> names of crops of visual grounding.
+* `{split}_img2crop.pth` or one `*img2crop.pth`: name of the image without its ending -> paths of crops of a detector.
 
-Models read the first three of each; a picture that is not there is no picture. Dictionaries are read only where there
+Models read the first three of each; an image that is not there is no image. Dictionaries are read only where there
 are crops, without running code in them (torch is needed for that).
 """
 
@@ -29,7 +29,7 @@ _Crops = Mapping[int | str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class PostImages:
-    """The pictures of one split, by file name, and what is known about their crops."""
+    """The images of one split, by file name, and what is known about their crops."""
 
     main: _Files = field(default_factory=dict)
     aux: _Files = field(default_factory=dict)
@@ -37,30 +37,30 @@ class PostImages:
     aux_names: _Crops = field(default_factory=dict)
     rcnn_names: _Crops = field(default_factory=dict)
 
-    def of_line(self, line: int, picture: str) -> SentenceImages:
-        """The pictures of the sentence in a line (from 0) whose post has this picture."""
-        return self._found(line, picture)
+    def of_line(self, line: int, image: str) -> SentenceImages:
+        """The images of the sentence in a line (from 0) whose post has this image."""
+        return self._found(line, image)
 
-    def of_picture(self, picture: str) -> SentenceImages:
-        """The pictures of a post by the file name of the whole one."""
-        return self._found(picture, picture)
+    def of_image(self, image: str) -> SentenceImages:
+        """The images of a post by the file name of the whole one."""
+        return self._found(image, image)
 
-    def _found(self, aux_key: int | str, picture: str) -> SentenceImages:
+    def _found(self, aux_key: int | str, image: str) -> SentenceImages:
         crops = (
             tuple(files[name] for name in names.get(key, ())[:CROPS] if name in files)
             for files, names, key in (
                 (self.aux, self.aux_names, aux_key),
-                (self.rcnn, self.rcnn_names, picture.rsplit(".", 1)[0]),
+                (self.rcnn, self.rcnn_names, image.rsplit(".", 1)[0]),
             )
         )
-        return SentenceImages(self.main.get(picture), *crops)
+        return SentenceImages(self.main.get(image), *crops)
 
 
-def find_post_images(pictures: Path, texts: Path, split: str) -> PostImages:
-    """The pictures of one split below a folder; every field is empty where there is nothing.
+def find_post_images(image_folder: Path, texts: Path, split: str) -> PostImages:
+    """The images of one split below a folder; every field is empty where there is nothing.
 
     Args:
-        pictures: the folder with the picture folders.
+        image_folder: the folder with the image folders.
         texts: the folder with the text files, where the dictionaries are looked for first.
         split: "train", "valid" or "test".
 
@@ -68,12 +68,12 @@ def find_post_images(pictures: Path, texts: Path, split: str) -> PostImages:
         DataError: if a name stands for several files, or a dictionary is malformed.
     """
     folders: dict[str, Path] = {}
-    for folder in sorted(path for path in pictures.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in image_folder.iterdir() if path.is_dir()):
         kind = _kind(folder.name)
         if kind and folders.setdefault(kind, folder) != folder:
-            raise DataError(f"{pictures} has two folders of {kind} pictures: {folders[kind].name} and {folder.name}.")
+            raise DataError(f"{image_folder} has two folders of {kind} images: {folders[kind].name} and {folder.name}.")
     files = {kind: _list_files(folder, split) for kind, folder in folders.items()}
-    places = tuple(dict.fromkeys((texts, pictures)))
+    places = tuple(dict.fromkeys((texts, image_folder)))
     names = _SPLIT_NAMES[split]
     aux_file = _dictionary(places, [f"{name}_dict.pth" for name in names]) if "aux" in files else None
     rcnn_file = _dictionary(places, [f"{name}_img2crop.pth" for name in names]) if "rcnn" in files else None
@@ -119,7 +119,7 @@ def _dictionary(places: Sequence[Path], endings: Sequence[str], *, but_not: Sequ
     found = [path for path in files if path.name.endswith(tuple(endings)) and not path.name.endswith(tuple(but_not))]
     if len(found) > 1:
         listed = " and ".join(str(path) for path in found)
-        raise DataError(f"{listed} are both dictionaries of the same pictures. Keep one.")
+        raise DataError(f"{listed} are both dictionaries of the same images. Keep one.")
     return found[0] if found else None
 
 

@@ -7,7 +7,7 @@ Our own layout: one JSON object per line, UTF-8, every file also as .xz or .gz; 
 * `relations.txt`: the classes, one a line; line order = class order. Without it see `class_order`.
 * `tags-{split}.jsonl`: `{"words": [...], "tags": [...]}`, one of `TAGS` for each word.
 
-Both may name pictures by a path relative to the folder: "image", the whole picture, and the lists "aux" and "rcnn" of
+Both may name images by a path relative to the folder: "image", the whole image, and the lists "aux" and "rcnn" of
 crops of it.
 """
 
@@ -43,16 +43,16 @@ def read_relations(folder: Path, images: Path | None = None) -> RelationData:
 
     Args:
         folder: the folder with the data files.
-        images: where the pictures lie; None: in the same folder.
+        images: where the images lie; None: in the same folder.
 
     Raises:
         DataError: if the layout is unknown or a file is malformed, with file and line.
     """
-    folder, pictures = _folders(folder, images)
+    folder, image_folder = _folders(folder, images)
     if not find_file(folder, "relations-train.jsonl"):
-        sentences, classes = read_mnre_layout(folder, pictures)
+        sentences, classes = read_mnre_layout(folder, image_folder)
     else:
-        sentences = {split: _read_own(folder, pictures, f"relations-{split}.jsonl", _relation) for split in SPLITS}
+        sentences = {split: _read_own(folder, image_folder, f"relations-{split}.jsonl", _relation) for split in SPLITS}
         classes = _read_classes(folder)
     if classes is None:
         classes = class_order(sentence.relation for split in SPLITS for sentence in sentences[split])
@@ -72,10 +72,10 @@ def read_tagging(folder: Path, images: Path | None = None) -> TaggingData:
 
     Arguments and errors as for `read_relations`.
     """
-    folder, pictures = _folders(folder, images)
+    folder, image_folder = _folders(folder, images)
     if not find_file(folder, "tags-train.jsonl"):
-        return TaggingData(folder.resolve().name, **read_twitter_layout(folder, pictures))
-    sentences = {split: _read_own(folder, pictures, f"tags-{split}.jsonl", _tagged) for split in SPLITS}
+        return TaggingData(folder.resolve().name, **read_twitter_layout(folder, image_folder))
+    sentences = {split: _read_own(folder, image_folder, f"tags-{split}.jsonl", _tagged) for split in SPLITS}
     return TaggingData(folder.resolve().name, **sentences)
 
 
@@ -87,12 +87,12 @@ def class_order(relations: Iterable[str]) -> Labels:
 
 
 def write_relations(data: RelationData, folder: Path) -> None:
-    """Write a new folder in our own layout, pictures included; all or nothing.
+    """Write a new folder in our own layout, images included; all or nothing.
 
     The name of the data set is not stored: reading gives it the folder's name.
 
     Raises:
-        DataError: if the folder has content already, a text cannot be written as UTF-8, or a picture is not there.
+        DataError: if the folder has content already, a text cannot be written as UTF-8, or an image is not there.
     """
     with new_folder(folder, DATA_SET) as place:
         write_lines(place / "relations.txt", data.relations)
@@ -106,20 +106,20 @@ def write_tagging(data: TaggingData, folder: Path) -> None:
 
 
 def _folders(folder: Path, images: Path | None) -> tuple[Path, Path]:
-    """Data folder and picture folder, both there."""
+    """Data folder and image folder, both there."""
     for given in (folder, images):
         if given is not None and not Path(given).is_dir():
-            raise DataError(f"{given} is not a folder. Give the folder of the data files and that of the pictures.")
+            raise DataError(f"{given} is not a folder. Give the folder of the data files and that of the images.")
     return Path(folder), Path(images or folder)
 
 
 def _read_own(
-    folder: Path, pictures: Path, name: str, make: Callable[[dict[str, Any], str, SentenceImages], _Sentence]
+    folder: Path, image_folder: Path, name: str, make: Callable[[dict[str, Any], str, SentenceImages], _Sentence]
 ) -> tuple[_Sentence, ...]:
     path = need_file(folder, name)
     sentences = []
     for place, item in read_json_lines(path):
-        sentences.append(make(item, place, _read_images(item, pictures, place)))
+        sentences.append(make(item, place, _read_images(item, image_folder, place)))
     if name.endswith("-train.jsonl") and not sentences:
         raise DataError(f"{path} has no sentence; training needs some (valid and test may be empty).")
     return tuple(sentences)
@@ -163,17 +163,17 @@ def _span(item: dict[str, Any], key: str, place: str) -> tuple[int, int]:
     return value[0], value[1]
 
 
-def _read_images(item: dict[str, Any], pictures: Path, place: str) -> SentenceImages:
-    main = own_image(pictures, need_text(item, "image", place), place) if "image" in item else None
+def _read_images(item: dict[str, Any], image_folder: Path, place: str) -> SentenceImages:
+    main = own_image(image_folder, need_text(item, "image", place), place) if "image" in item else None
     crops = []
     for key in ("aux", "rcnn"):
         names = need_texts(item, key, place) if key in item else ()
-        crops.append(tuple(path for name in names if (path := own_image(pictures, name, place)) is not None))
+        crops.append(tuple(path for name in names if (path := own_image(image_folder, name, place)) is not None))
     return SentenceImages(main, *crops)
 
 
 def _write(place: Path, stem: str, data: RelationData | TaggingData, keys: Sequence[str]) -> None:
-    """The lines of every split; a sentence without a picture has no key for it."""
+    """The lines of every split; a sentence without an image has no key for it."""
     posts = [sentence.images for split in SPLITS for sentence in data.split(split)]
     names = copy_images((path for post in posts for path in (post.main, *post.aux, *post.rcnn)), place)
     for split in SPLITS:

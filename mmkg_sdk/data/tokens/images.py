@@ -56,9 +56,9 @@ def tokenize_images(images: Mapping[str, list[Path]], model: str = LEARNED) -> t
     if not any(images.values()):
         raise DataError("there is no image to tokenize. Give a folder of images: --images DIR.")
     unreadable: list[UnreadableImage] = []
-    pictures = readable_images(images, unreadable)
+    readable = readable_images(images, unreadable)
     learned = model == LEARNED
-    lists, codebook = learn_image_tokens(pictures) if learned else _model_tokens(pictures, model)
+    lists, codebook = learn_image_tokens(readable) if learned else _model_tokens(readable, model)
     if not lists:
         first = f" The first: {unreadable[0].path}: {unreadable[0].reason}" if unreadable else ""
         raise DataError(f"none of the {sum(map(len, images.values()))} images can be read.{first}")
@@ -66,14 +66,14 @@ def tokenize_images(images: Mapping[str, list[Path]], model: str = LEARNED) -> t
     return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, tokenizer), unreadable
 
 
-def _model_tokens(pictures: Any, model: str) -> tuple[dict[str, list[int]], NDArray[np.float32]]:
+def _model_tokens(images: Any, model: str) -> tuple[dict[str, list[int]], NDArray[np.float32]]:
     import torch
 
     network, kind, side = _load(model)
     mean, deviation = np.array(kind.mean, np.float32), np.array(kind.deviation, np.float32)
     lists: dict[str, list[int]] = {}
-    for entity, picture in pictures:
-        values = np.asarray(picture.resize((side, side), resample=3), dtype=np.float32) / 255  # 3 = bicubic
+    for entity, image in images:
+        values = np.asarray(image.resize((side, side), resample=3), dtype=np.float32) / 255  # 3 = bicubic
         pixels = torch.from_numpy((values - mean) / deviation).permute(2, 0, 1)[None]
         with torch.inference_mode():
             if kind.class_name == "Emu3VQVAE":

@@ -27,7 +27,7 @@ SEED = 0
 
 
 def learn_image_tokens(
-    pictures: Iterable[tuple[str, Image]],
+    images: Iterable[tuple[str, Image]],
 ) -> tuple[dict[str, list[int]], NDArray[np.float32]]:
     """Entity -> tokens of its images, 48 per image, and the codebook float32 [codes, 192]."""
     try:
@@ -35,7 +35,7 @@ def learn_image_tokens(
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
     except ImportError as err:
         raise missing_package("scikit-learn", "train", "learning an image tokenizer") from err
-    cut = [(entity, _patches(picture)) for entity, picture in pictures]
+    cut = [(entity, _patches(image)) for entity, image in images]
     if not cut:
         return {}, np.zeros((0, PATCH * PATCH * 3), dtype=np.float32)
     distinct = np.unique(np.concatenate([patches for _, patches in cut]), axis=0)
@@ -54,9 +54,9 @@ def learn_image_tokens(
     return lists, codebook.astype(np.float32)
 
 
-def _patches(picture: Image) -> NDArray[np.uint8]:
+def _patches(image: Image) -> NDArray[np.uint8]:
     """uint8 [48, 192]: patches row by row, each 8 x 8 x RGB flattened."""
-    small = np.asarray(picture.resize((IMAGE_WIDTH, IMAGE_HEIGHT), resample=4), dtype=np.uint8)  # 4 = box
+    small = np.asarray(image.resize((IMAGE_WIDTH, IMAGE_HEIGHT), resample=4), dtype=np.uint8)  # 4 = box
     rows, columns = IMAGE_HEIGHT // PATCH, IMAGE_WIDTH // PATCH
     grid = small.reshape(rows, PATCH, columns, PATCH, 3).swapaxes(1, 2)
     return grid.reshape(rows * columns, PATCH * PATCH * 3)

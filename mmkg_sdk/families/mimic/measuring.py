@@ -39,7 +39,7 @@ def curves(bundle: Bundle) -> tuple[Curve, ...]:
     return (
         Curve("text_encoder", "text", "texts"),
         Curve("image_encoder", "visual", "images"),
-        # What stands for a picture in a pair has no patches any more.
+        # What stands for an image in a pair has no patches any more.
         Curve("interaction", "text", "pairs"),
     )
 
@@ -51,14 +51,14 @@ def default_counts(bundle: Bundle, tokens: Tokens) -> tuple[int, ...]:
 
 
 def count_problem(tokens: Tokens, count: int) -> str | None:
-    """A picture is a square of patches."""
+    """An image is a square of patches."""
     if tokens != "visual" or isqrt(count - 1) ** 2 == count - 1:
         return None
-    return f"{count} visual tokens are no picture: a square of patches and one token more, such as 5, 10, 17, 50."
+    return f"{count} visual tokens are no image: a square of patches and one token more, such as 5, 10, 17, 50."
 
 
 def resized(bundle: Bundle, tokens: Tokens, count: int) -> Resized:
-    """Longer texts, or larger pictures."""
+    """Longer texts, or larger images."""
     config = MimicConfig.of(bundle.config)
     if tokens == "text":
         return Resized(replace(config, text_length=count, text_positions=max(count, config.text_positions)))

@@ -65,8 +65,8 @@ class MKGformerConfig(FamilyConfig):
             wrote or names on the Hugging Face hub; empty for random weights.
         state_dtype: in which a link prediction bundle keeps its image states; export sets it to that of the precision
             asked for.
-        whole_as_crop: of the sentence tasks: a picture that comes without crops of it is its own first crop in both
-            groups. The authors' code does not see such a picture.
+        whole_as_crop: of the sentence tasks: an image that comes without crops of it is its own first crop in both
+            groups. The authors' code does not see such an image.
     """
 
     task: Task

@@ -34,7 +34,7 @@ from .sentences.crf import viterbi
 from .sentences.model import EntityTagger, RelationExtractor
 from .towers import TextEmbeddings, TextLayer, VisionLayer
 
-# Sets of pictures encoded at a time.
+# Sets of images encoded at a time.
 _STATE_CHUNK = 16
 
 
@@ -44,12 +44,12 @@ def encoded_entities(model: LinkPredictor) -> dict[str, Tensor]:
 
 
 def bundle_tensors(run: Run, model: LinkPredictor) -> dict[str, dict[str, NDArray[Any]]]:
-    """What a link prediction bundle holds besides table and triples: the texts, and the state of each set of pictures.
+    """What a link prediction bundle holds besides table and triples: the texts, and the state of each set of images.
 
     States are computed in float32 whatever the bundle's precision, and stored on the disk.
     """
     config, image_rows = model.config, run.inputs["image_rows"]
-    shown = np.unique(image_rows)  # those without pictures, -1, are a set, too
+    shown = np.unique(image_rows)  # those without images, -1, are a set, too
     states = scratch_array((len(shown), config.visual_tokens, config.hidden_dim), config.state_dtype)
     encode = graph_modules(model, torch.float32)["image_encoder"]
     groups = image_groups(run.tensors("images"))
@@ -61,7 +61,7 @@ def bundle_tensors(run: Run, model: LinkPredictor) -> dict[str, dict[str, NDArra
 
 
 def graph_cases(run: Run, model: LinkPredictor) -> dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]:
-    """The run's own pictures for image_encoder, and what the model makes of them."""
+    """The run's own images for image_encoder, and what the model makes of them."""
     encoder, groups = model.encoder, image_groups(run.tensors("images"))
     rows = np.unique(run.inputs["image_rows"])[-_STATE_CHUNK:]
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""The pictures of entities and posts as a run stores them, and as the vision tower reads them."""
+"""The images of entities and posts as a run stores them, and as the vision tower reads them."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ class ImageGroups:
         return Images(group(self.main), group(self.aux), group(self.rcnn))
 
 
-def stored_pictures(
+def stored_images(
     shown: Sequence[SentenceImages], config: MKGformerConfig
 ) -> tuple[NDArray[np.int64], dict[str, NDArray[Any]]]:
-    """The pictures of n entities or posts; equal sets are stored once.
+    """The images of n entities or posts; equal sets are stored once.
 
     Returns:
         rows: int64 [n], the set that each shows; NO_IMAGES = none.
         pixels: "main" uint8 [sets, 3, size, size], "aux" and "rcnn" uint8 [sets, images, 3, size, size], on the disk,
             without the groups that the model does not read; "main_present" bool [sets] and so on. At least one set.
 
-    A picture that cannot be read is missing, with a UserWarning.
+    An image that cannot be read is missing, with a UserWarning.
     """
     sets: dict[SentenceImages, int] = {}
     rows = np.array([sets.setdefault(one, len(sets)) if _any(one) else NO_IMAGES for one in shown], np.int64)
@@ -101,7 +101,7 @@ def groups(config: MKGformerConfig) -> dict[str, tuple[int, int]]:
 
 
 def image_groups(pixels: Mapping[str, NDArray[Any]]) -> ImageGroups:
-    """What a model is shown, from the arrays of `stored_pictures` or from float32 arrays alone."""
+    """What a model is shown, from the arrays of `stored_images` or from float32 arrays alone."""
     names = [name for name in ("main", "aux", "rcnn") if name in pixels]
     return ImageGroups(**{name: StoredPixels(pixels[name], pixels.get(f"{name}_present")) for name in names})
 

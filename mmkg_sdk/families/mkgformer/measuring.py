@@ -36,7 +36,7 @@ QUICK_COUNTS: Counts = {"text": (8, 32), "visual": (5, 17)}
 
 
 def curves(bundle: Bundle) -> tuple[Curve, ...]:
-    """A question against the length of its text, and against the state of its pictures."""
+    """A question against the length of its text, and against the state of its images."""
     question = bundle.contents.graphs[0]
     unit = "queries" if bundle.config.task == LINK_PREDICTION else "sentences"
     return Curve(question, "text", unit), Curve(question, "visual", unit)
@@ -49,7 +49,7 @@ def default_counts(bundle: Bundle, tokens: Tokens) -> tuple[int, ...]:
 
 
 def resized(bundle: Bundle, tokens: Tokens, count: int) -> Resized:
-    """Longer texts; the graphs of questions take any state of the pictures, so that is another input only."""
+    """Longer texts; the graphs of questions take any state of the images, so that is another input only."""
     config = MKGformerConfig.of(bundle.config)
     if tokens == "visual":
         return Resized(config, axes={"text_tokens": config.max_length}, lengths={"image_state": count})

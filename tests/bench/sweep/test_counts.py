@@ -77,7 +77,7 @@ def test_token_counts_out_of_range_are_refused(bundle: Bundle, counts: list[int]
     ("asked", "said"),
     [
         ({"all": [4]}, "measured by numbers of text tokens and visual tokens; counts of tokens were given"),
-        ({"visual": [6]}, "6 visual tokens are no picture"),
+        ({"visual": [6]}, "6 visual tokens are no image"),
         ({"visual": [1]}, "from 2 to 4,096"),
         ({"text": [5000]}, "from 4 to 4,096"),
     ],

@@ -154,7 +154,7 @@ def test_a_folder_without_linking_data_says_what_was_looked_for(tmp_path):
         read_linking(tmp_path / "absent")
     with pytest.raises(DataError, match=r"neither entities.tsv .*, kb_entity.json"):
         read_linking(tmp_path)
-    with pytest.raises(DataError, match="the pictures were to be there"):
+    with pytest.raises(DataError, match="the images were to be there"):
         read_linking(own_linking(tmp_path / "small"), tmp_path / "absent")
     with pytest.raises(DataError, match=r"entities.tsv and kb_entity.json, 2 layouts"):
         read_linking(own_linking(tmp_path / "both", {"kb_entity.json": "[]"}))

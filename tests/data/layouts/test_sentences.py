@@ -399,11 +399,11 @@ def test_pictures_that_cannot_be_told_apart_are_an_error(tmp_path):
         read_relations(folder)
     folder = add_pictures(small_mnre(tmp_path / "two folders"))
     (folder / "aux_images").mkdir()
-    with pytest.raises(DataError, match=r"two folders of aux pictures: aux_images and img_vg"):
+    with pytest.raises(DataError, match=r"two folders of aux images: aux_images and img_vg"):
         read_relations(folder)
     folder = add_pictures(small_mnre(tmp_path / "two dictionaries"))
     shutil.copy(folder / "tiny_train_dict.pth", folder / "other_train_dict.pth")
-    with pytest.raises(DataError, match=r"are both dictionaries of the same pictures"):
+    with pytest.raises(DataError, match=r"are both dictionaries of the same images"):
         read_relations(folder)
 
 

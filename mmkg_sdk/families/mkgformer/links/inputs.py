@@ -1,4 +1,4 @@
-"""From a knowledge graph to what MKGformer's link prediction reads: texts as word pieces, pictures as pixels."""
+"""From a knowledge graph to what MKGformer's link prediction reads: texts as word pieces, images as pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ....run import RunData
 from ...link_prediction import check_graph_sizes, knowledge_graph, link_prediction_data, numbered_graph
 from ...official import stored_array
 from ..config import MKGformerConfig
-from ..images import stored_pictures
+from ..images import stored_images
 from ..texts.preparation import LinkTexts, SpecialTokens, link_texts
 from ..texts.tokenizer import TOKENIZER, make_tokenizer, tokenizer_sizes
 from .texts import text_arrays
@@ -44,7 +44,7 @@ def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:
     """What a run holds of a data set: labels, triples, tokenizer.json, and
 
     * inputs: the word pieces of all texts (`text_arrays`); image_rows int64 [num_entities], rows of the images or -1;
-    * images: the pictures of each distinct set (`stored_pictures`), the first as a whole and six more smaller.
+    * images: the images of each distinct set (`stored_images`), the first as a whole and six more smaller.
 
     Entities without a text are told by their label.
     """
@@ -52,7 +52,7 @@ def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:
     tokenizer = make_tokenizer(config, _all_texts(dataset))
     texts = link_texts(tokenizer, entity_texts(dataset), relation_texts(dataset), config.max_length)
     shown = [choose_images(dataset.images.get(label, ())) for label in dataset.graph.entities]
-    image_rows, pixels = stored_pictures(shown, config)
+    image_rows, pixels = stored_images(shown, config)
     files = {TOKENIZER: tokenizer.to_str().encode()}
     return _with_inputs(dataset.graph, texts, image_rows, pixels, files)
 
@@ -70,7 +70,7 @@ def relation_texts(dataset: DataSet) -> list[str]:
 
 def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGformerConfig) -> RunData:
     """What a run holds, from the authors' tensors: entities and relations are named by their ids and have neither texts
-    nor pictures, for the tensors are those of a few questions. With `train_triples`, `valid_triples` and
+    nor images, for the tensors are those of a few questions. With `train_triples`, `valid_triples` and
     `test_triples` int64 [n, 3] there are known triples, too.
 
     Args:
@@ -93,7 +93,7 @@ def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGforme
     if not any(f"{split}_triples" in fields for split in SPLITS):
         triples = {f"{split}_triples": np.empty((0, 3), np.int64) for split in SPLITS}
     graph = numbered_graph(path, triples, config.num_entities, config.num_relations)
-    image_rows, pixels = stored_pictures([SentenceImages()] * config.num_entities, config)
+    image_rows, pixels = stored_images([SentenceImages()] * config.num_entities, config)
     return _with_inputs(graph, texts, image_rows, pixels, {})
 
 

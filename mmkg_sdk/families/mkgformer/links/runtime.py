@@ -26,8 +26,8 @@ def contents(config: MKGformerConfig) -> Contents:
     """What the bundle of this configuration holds.
 
     `inputs` has the word pieces of all texts. `images` has what the vision tower makes of each distinct set of
-    pictures below the first fused layer, and is read from the disk as it is needed: 335 KB in float32 for each set at
-    the published sizes. Entities without a picture share one.
+    images below the first fused layer, and is read from the disk as it is needed: 335 KB in float32 for each set at
+    the published sizes. Entities without an image share one.
     """
     assert config.num_entities is not None
     assert config.num_relations is not None

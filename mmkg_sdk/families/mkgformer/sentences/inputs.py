@@ -18,7 +18,7 @@ from ....registry import ENTITY_RECOGNITION, RELATION_EXTRACTION
 from ....run import RunData
 from ...official import stored_rows
 from ..config import NO_TOKENIZER, MKGformerConfig
-from ..images import NO_IMAGES, groups, stored_pictures
+from ..images import NO_IMAGES, groups, stored_images
 from ..texts.preparation import MARKERS, TAG_CLASSES, tag_labels
 from ..texts.tokenizer import TOKENIZER, make_tokenizer, tokenizer_sizes
 from .runtime import MARKER_TOKENS, relation_texts, seen_images, tagging_texts
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 _TEXT = ("input_ids", "attention_mask", "token_type_ids")
-# The authors' arrays of pictures, by ours.
-_PICTURES = {"aux": "aux_values", "rcnn": "rcnn_values"}
+# The authors' arrays of images, by ours.
+_IMAGES = {"aux": "aux_values", "rcnn": "rcnn_values"}
 
 
 def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> MKGformerConfig:
@@ -53,9 +53,9 @@ def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:
     """What a run holds of a data set, by NAME.safetensors:
 
     * sentences-train, sentences-valid, sentences-test: input_ids, attention_mask, token_type_ids int64
-      [n, max_length]; image_rows int64 [n], rows of the pictures or -1; labels int64, relations [n] or classes of word
+      [n, max_length]; image_rows int64 [n], rows of the images or -1; labels int64, relations [n] or classes of word
       pieces [n, max_length].
-    * images: the crops as `stored_pictures` gives them. The whole picture is not kept: the model does not look at it.
+    * images: the crops as `stored_images` gives them. The whole image is not kept: the model does not look at it.
 
     Raises:
         DataError: a sentence does not fit in `max_length`, or the data are of another kind.
@@ -63,7 +63,7 @@ def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:
     data = _sentence_data(dataset)
     tokenizer = make_tokenizer(config, _training_texts(data), _added(config.task))
     shown = [seen_images(one.images, config) for split in SPLITS for one in data.split(split)]
-    rows, pixels = stored_pictures(shown, config)
+    rows, pixels = stored_images(shown, config)
     tensors: dict[str, Arrays] = {"images": pixels}
     for split in SPLITS:
         count = len(data.split(split))
@@ -93,7 +93,7 @@ def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MKGforme
             _check_length(fields.get(name), name, config, path)
         texts[name] = stored_rows(fields, name, "iu", shape, path).astype(np.int64)
     pixels = {
-        name: stored_rows(fields, _PICTURES[name], "f", (count, 3, size, size), path).astype(np.float32)
+        name: stored_rows(fields, _IMAGES[name], "f", (count, 3, size, size), path).astype(np.float32)
         for name, (count, size) in groups(config).items()
     }
     texts["image_rows"] = np.arange(len(texts["input_ids"])) if pixels else np.full(len(texts["input_ids"]), NO_IMAGES)

@@ -110,9 +110,9 @@ def marker_positions(input_ids: NDArray[np.int64], config: MKGformerConfig) -> N
 
 
 def seen_images(images: SentenceImages, config: MKGformerConfig) -> SentenceImages:
-    """What the model looks at: as many crops as it has room for, and never the whole picture.
+    """What the model looks at: as many crops as it has room for, and never the whole image.
 
-    With `whole_as_crop`, a picture without crops stands for the first one of both groups.
+    With `whole_as_crop`, an image without crops stands for the first one of both groups.
     """
     if config.whole_as_crop and images.main is not None and not images.aux and not images.rcnn:
         images = SentenceImages(None, (images.main,), (images.main,))
@@ -126,13 +126,13 @@ def read_crops(
     """The inputs of the image graph for what `seen_images` gives; a missing crop is all zero.
 
     Args:
-        skip_unreadable: take a picture that cannot be read for missing, with a warning, as the authors' code does.
+        skip_unreadable: take an image that cannot be read for missing, with a warning, as the authors' code does.
 
     Returns:
         "aux_values" and "rcnn_values", float32 [1, images, 3, size, size]; an absent group has 0 images.
 
     Raises:
-        DataError: a picture cannot be read.
+        DataError: an image cannot be read.
     """
     return {
         "aux_values": _crops(images.aux, config.num_aux_images, config.aux_image_size, skip_unreadable),

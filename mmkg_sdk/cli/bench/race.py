@@ -8,8 +8,8 @@ from typing import Literal
 
 import click
 
-from .bench_options import counts, device_option, plot_option, rounds_option, seconds_option, threads_option
-from .options import json_option, print_json, say
+from ..options import json_option, print_json, say
+from .options import counts, device_option, plot_option, rounds_option, seconds_option, threads_option
 
 
 @click.command()
@@ -68,13 +68,13 @@ def race(
     as_json: bool,
 ) -> None:
     """Race the compiled kernels against their peers on random numbers."""
-    from ..bench.race.points import Point
-    from ..bench.race.run import run_race
-    from ..bench.race.shown import draw_race, race_page
-    from ..bench.race.table import race_table
-    from ..bench.race.tucker import TuckerPoint
-    from ..bench.report.page import write_page
-    from ..bench.report.picture import check_plotting
+    from ...bench.race.points import Point
+    from ...bench.race.run import run_race
+    from ...bench.race.shown import draw_race, race_page
+    from ...bench.race.table import race_table
+    from ...bench.race.tucker import TuckerPoint
+    from ...bench.report.page import write_page
+    from ...bench.report.png import check_plotting
 
     points: list[Point] | list[TuckerPoint]
     if score == "tucker":

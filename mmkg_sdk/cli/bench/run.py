@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from .bench_options import (
+from ..options import json_option, print_json, say
+from .options import (
     batches,
     counts,
     device_option,
@@ -17,9 +18,8 @@ from .bench_options import (
     seconds_option,
     threads_option,
 )
-from .bench_race import race
-from .bench_study import study
-from .options import json_option, print_json, say
+from .race import race
+from .study import study
 
 
 @click.group()
@@ -50,7 +50,7 @@ def bench() -> None:
 @click.option(
     "--visual-tokens",
     callback=counts,
-    help="Tokens of a picture, class token included. MIMIC and MKGformer; default: 5,17,50,101,197, and its own.",
+    help="Tokens of an image, class token included. MIMIC and MKGformer; default: 5,17,50,101,197, and its own.",
 )
 @click.option(
     "--batch-sizes",
@@ -83,8 +83,8 @@ def run(
     as_json: bool,
 ) -> None:
     """Measure BUNDLE: throughput of its encoders against token count, and how questions are answered."""
-    from ..bench import report_table, run_benchmark
-    from ..families.measuring import Tokens
+    from ...bench import report_table, run_benchmark
+    from ...families.measuring import Tokens
 
     asked: dict[Tokens, list[int] | None] = {"all": token_counts, "text": text_tokens, "visual": visual_tokens}
 
@@ -115,7 +115,7 @@ def run(
 @json_option
 def compare(before: Path, after: Path, as_json: bool) -> None:
     """What changed from BEFORE to AFTER, two results.json of `bench run`; changes within the noise are none."""
-    from ..bench import compare_reports, read_report
+    from ...bench import compare_reports, read_report
 
     found = compare_reports(read_report(before), read_report(after))
     if as_json:

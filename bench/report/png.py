@@ -1,4 +1,4 @@
-"""Plots as a PNG picture, side by side."""
+"""Plots as a PNG, side by side."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_plotting() -> None:
 
 
 def draw_plots(plots: Sequence[Plot], caption: str, path: Path, columns: int = 4) -> None:
-    """Write the picture, unless there is nothing to draw; bands run from the lowest to the highest of a spread.
+    """Write the PNG, unless there is nothing to draw; bands run from the lowest to the highest of a spread.
 
     Args:
         caption: a line above: the conditions.

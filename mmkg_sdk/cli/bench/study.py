@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .bench_options import device_option, threads_option
-from .options import json_option, print_json, say
+from ..options import json_option, print_json, say
+from .options import device_option, threads_option
 
 _out_option = click.option(
     "--out", type=click.Path(path_type=Path), help="File for the results. Default: NAME.json in this folder."
@@ -38,7 +38,7 @@ def linking(
     source: str, precision: str, seconds: float, device: str, threads: int | None, out: Path | None, as_json: bool
 ) -> None:
     """How fast, and in how much memory, MIMIC ranks mentions against all candidates of SOURCE (random weights)."""
-    from ..bench.studies.linking import measure_linking
+    from ...bench.studies.linking import measure_linking
 
     path = out or Path("linking.json")
     settings: dict[str, Any] = {"precision": precision, "seconds": seconds, "device": device, "threads": threads}
@@ -53,7 +53,7 @@ def linking(
 @json_option
 def pairs(folder: Path, device: str, threads: int | None, out: Path | None, as_json: bool) -> None:
     """Ways to score pairs of mentions and candidates, for the MIMIC in FOLDER/run and its bundle in FOLDER/bundle."""
-    from ..bench.studies.pairs import measure_pairs
+    from ...bench.studies.pairs import measure_pairs
 
     path = out or Path("pairs.json")
     _tell(measure_pairs(folder, path, device=device, threads=threads, say=say), path, as_json)
@@ -77,7 +77,7 @@ def mkgformer(
     batch: int, text_tokens: int, seconds: float, device: str, threads: int, out: Path | None, as_json: bool
 ) -> None:
     """What each exact rewrite of MKGformer's link prediction saves, at the published sizes (random weights)."""
-    from ..bench.studies.mkgformer import measure_rewrites
+    from ...bench.studies.mkgformer import measure_rewrites
 
     path = out or Path("mkgformer.json")
     settings: dict[str, Any] = {"text_tokens": text_tokens, "seconds": seconds, "device": device, "threads": threads}

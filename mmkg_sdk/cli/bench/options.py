@@ -14,7 +14,7 @@ threads_option = click.option(
     "--threads", type=click.IntRange(1, 1024), help="CPU threads of each contender. Default: all cores."
 )
 plot_option = click.option(
-    "--no-plot", is_flag=True, help="Draw no picture and no page (.png and .html); they need matplotlib and plotly."
+    "--no-plot", is_flag=True, help="Draw no image and no page (.png and .html); they need matplotlib and plotly."
 )
 
 

@@ -1,0 +1,1 @@
+"""mmkg-sdk bench: run and compare, race, study."""

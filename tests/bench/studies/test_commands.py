@@ -1,0 +1,52 @@
+"""Every study is reached by a command, with the settings of its library function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from mmkg_sdk.cli.bench_study import study
+from mmkg_sdk.cli.main import cli
+from tests.places import ROOT
+
+
+def test_every_study_is_a_command() -> None:
+    without = {"__init__", "written"}
+    assert set(study.commands) == {path.stem for path in (ROOT / "bench" / "studies").glob("*.py")} - without
+    assert all(command.help for command in study.commands.values())
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "expected"),
+    [
+        (
+            "linking.measure_linking",
+            ["linking", "a source", "--seconds", "3", "--device", "cuda:1", "--threads", "2"],
+            {"seconds": 3.0, "device": "cuda:1", "threads": 2, "precision": "fp16"},
+        ),
+        (
+            "mkgformer.measure_rewrites",
+            ["mkgformer", "--batch", "2", "--text-tokens", "8"],
+            {"batch": 2, "text_tokens": 8, "device": "cpu", "threads": 1, "seconds": 8.0},
+        ),
+    ],
+)
+def test_a_command_passes_its_options_on(
+    function: str, arguments: list[str], expected: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def measured(*args: object, **settings: object) -> dict[str, Any]:
+        given.update(settings, path=args[-1])
+        return {"found": 1}
+
+    monkeypatch.setattr(f"mmkg_sdk.bench.studies.{function}", measured)
+    done = CliRunner().invoke(cli, ["bench", "study", *arguments, "--out", "there.json", "--json"])
+    assert done.exit_code == 0, done.output
+    assert '"found": 1' in done.output
+    assert "results in there.json" in done.output
+    del given["say"]
+    assert given == expected | {"path": Path("there.json")}

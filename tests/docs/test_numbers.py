@@ -1,0 +1,152 @@
+"""The numbers of docs/results.md are those of bench/results, rounded as they are printed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.pages import table, text_of
+from tests.places import ROOT
+
+PAGE = "docs/results.md"
+RESULTS = ROOT / "bench" / "results"
+
+
+def result(name: str) -> Any:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def check(text: str, value: float) -> None:
+    """A printed number is the measured one, rounded."""
+    number = re.sub(r"[,x]| ms", "", text)
+    digits = len(number.partition(".")[2])
+    assert abs(float(number) - value) <= 0.5 * 10**-digits + 1e-9, f"{text} is {value}"
+
+
+def test_every_results_file_is_linked() -> None:
+    page = text_of(PAGE)
+    names = [path.relative_to(ROOT).as_posix() for path in sorted(RESULTS.rglob("*.json"))]
+    missing = [name for name in names if f"(../{name})" not in page]
+    assert missing == ["bench/results/race-1m-100.json"]  # k=100 at a million rows: in no table
+
+
+def test_entities_per_second() -> None:
+    heading, rows = table(PAGE, "tokens")
+    measured = {
+        (row["contender"], row["token_count"]): row["numbers"]["per_second"]
+        for row in result("encoder-db15k-size/results.json")["rows"]
+        if row["mode"] == "throughput"
+    }
+    for tokens, *cells, ratio in rows:
+        for name, cell in zip(heading[1:-1], cells, strict=True):
+            check(cell, measured[name.replace("compiled kernel", "compiled kernels"), int(tokens)])
+        kernel, plain = (measured[name, int(tokens)] for name in ("compiled kernels", "ONNX Runtime, plain"))
+        check(ratio, kernel / plain)
+
+
+def test_queries() -> None:
+    contenders = {"kernels": "compiled kernels", "ONNX Runtime": "ONNX Runtime"}
+    files = {weights: f"questions-db15k-size-{weights}" for weights in ("fp16", "bf16")}
+    files["fp32"] = "encoder-db15k-size/results"
+    for weights, runs_on, median, p99, _ in table(PAGE, "weights")[1]:
+        (numbers,) = (
+            row["numbers"]
+            for row in result(f"{files[weights]}.json")["rows"]
+            if row["mode"] == "single-stream" and row["contender"] == contenders[runs_on]
+        )
+        check(median, numbers["latency_ms_p50"])
+        check(p99, numbers["latency_ms_p99"])
+
+
+def test_ranking() -> None:
+    heading, rows = table(PAGE, "table")
+    contenders = {
+        "kernel": "compiled kernel",
+        "bfloat16 first pass": "compiled kernel, bfloat16 first pass",
+        "int8 first pass": "compiled kernel, int8 first pass",
+        "faiss 8 bits*": "faiss scalar quantiser, 8 bits",
+        "usearch": "usearch exact",
+    }
+    files = {"15,000": "15k", "200,000": "200k", "1,000,000": "1m", "10,000,000": "10m"}
+    for what, batch, *cells in rows:
+        name = "distance" if what.endswith("distance") else files[what.split()[0]]
+        measured = {
+            row["contender"]: row["ms_p50"]
+            for row in result(f"race-{name}.json")["rows"]
+            if row["point"]["batch"] == int(batch.replace(",", "")) and row["point"]["k"] == 10
+        }
+        for contender, cell in zip(heading[2:], cells, strict=True):
+            value = measured.get(contenders.get(contender, contender))
+            if cell != "-":
+                assert value is not None, (what, batch, contender)
+                check(cell, value)
+            else:
+                assert value is None, (what, batch, contender)
+
+
+def test_tucker_products() -> None:
+    columns = ["compiled kernel", "compiled kernel, float16 core", "ONNX Runtime, as exported", "torch", "numpy"]
+    measured = {(row["contender"], row["point"]["batch"]): row["ms_p50"] for row in result("race-tucker.json")["rows"]}
+    for batch, *cells in table(PAGE, "queries")[1]:
+        for name, cell in zip(columns, cells, strict=True):
+            check(cell, measured[name, int(batch.replace(",", ""))])
+
+
+def test_rewrites() -> None:
+    rows = table(PAGE, "way")[1]
+    for (_, cell), measured in zip(rows, result("mkgformer-rewrites.json")["rewrites"], strict=True):
+        check(cell, measured["ms_per_batch_p50"])
+
+
+def check_metrics(text: str, metrics: dict[str, float], scale: int) -> None:
+    names = {"MRR": "mrr", "micro-F1": "micro_f1", "accuracy": "accuracy", "entity F1": "f1"}
+    names |= {f"Hits@{k}": f"hits_at_{k}" for k in (1, 3, 5, 10)}
+    found = re.findall(r"(MRR|Hits@\d+|micro-F1|accuracy|entity F1) ([\d.]+)", text)
+    assert found, text
+    for name, number in found:
+        check(number, scale * metrics[names[name]])
+
+
+def test_quality_of_every_family() -> None:
+    atlas = result("atlas-families.json")
+    rows = table(PAGE, "family")[1]
+    check_metrics(rows[0][2], result("db15k-cpu.json")["test"], 100)
+    check_metrics(rows[1][2], result("adamf-mat-db15k-cpu.json")["test"], 100)
+    for row, measured in zip(rows[2:], [*atlas["mimic"], *atlas["mkgformer"]], strict=True):
+        assert measured["source"] in row[1]
+        check_metrics(row[2], measured["metrics"], 1)
+
+
+def test_quality_on_db15k() -> None:
+    found = result("db15k-cpu.json")
+    rows = table(PAGE, "filtered, both directions, 19,804 test queries")[1]
+    for (_, *cells), metrics in zip(rows, (found["test"], found["published"]), strict=True):
+        for cell, name in zip(cells, ("mrr", "hits_at_1", "hits_at_3", "hits_at_10"), strict=True):
+            check(cell, 100 * metrics[name])
+    for row, measured in zip(table(PAGE, "query")[1], found["ten_queries"], strict=True):
+        labels = [answer["label"].replace("_", " ") for answer in measured["top_5"]]
+        assert row[1].replace("**", "") == ", ".join(labels)
+        assert row[2] in (measured["right_answer"].replace("_", " "), "in bold")
+
+
+def test_missing_modalities() -> None:
+    runs = [run["test"] for run in result("adamf-mat-missing-modalities.json")["runs"]]
+    cells = [cell for row in table(PAGE, "trained on")[1] for cell in row[1:]]
+    for cell, metrics in zip(cells, runs[:6], strict=True):
+        mrr, hits = re.findall(r"\d+\.\d+", cell)
+        check(mrr, 100 * metrics["mrr"])
+        check(hits, 100 * metrics["hits_at_10"])
+
+
+@pytest.mark.parametrize("row", table("README.md", "claim")[1], ids=lambda row: row[0])
+def test_the_readme_claims_what_the_page_says(row: list[str]) -> None:
+    page = text_of(PAGE)
+    for number in re.findall(r"\d[\d,.]*\d|\d", " ".join(row[:2])):
+        assert re.search(rf"(?<![\d,.]){re.escape(number)}(?![\d,]|\.\d)", page), number
+    (file,) = re.findall(r"\]\((.*?)\)", row[2])
+    assert Path(ROOT / file).is_file()
+    assert f"(../{file})" in page

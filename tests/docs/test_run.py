@@ -1,0 +1,133 @@
+"""What README and docs say works as printed.
+
+Blocks ```sh and ```python of each document are run in the order in which they stand, all in the folder in which those
+of the README ran before: its quickstart makes what the others use. What takes hours, the network or a GPU stands in
+blocks ```console, whose options are checked against the command line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.cli.main import cli
+from tests.docs.pages import DOCUMENTS, blocks, text_of
+from tests.places import ROOT
+
+# test_cpp_examples.py compiles what that document says.
+OTHERS = [page for page in DOCUMENTS if page != "README.md" and not page.startswith("cpp_examples/")]
+
+
+def mmkg_commands(text: str) -> list[list[str]]:
+    """Every mmkg-sdk call in a shell block, continued lines joined."""
+    lines = text.replace("\\\n", " ").splitlines()
+    calls = [part for line in lines for part in re.split(r"&&|;|\|", line) if "mmkg-sdk " in part]
+    return [shlex.split(call[call.index("mmkg-sdk ") :], comments=True)[1:] for call in calls]
+
+
+CALLS = [call for page in DOCUMENTS for _, block in blocks(page, "console", "sh") for call in mmkg_commands(block)]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=" ".join)
+def test_every_command_parses(call: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    command: click.Command = cli
+    context = click.Context(cli)
+    while isinstance(command, click.Group):
+        found = command.get_command(context, call[0])
+        assert found is not None, f"no command {call[0]!r}"
+        command, call = found, call[1:]
+    command.make_context(command.name, list(call))
+
+
+def test_the_two_commands_are_what_ci_runs() -> None:
+    ci = text_of(".ci/run")
+    setup = re.findall(r"^pip install .*$", text_of("README.md"), flags=re.MULTILINE)
+    assert len(setup) == 2
+    for line in setup:
+        assert line.replace("pip install", "pip install -q") in ci
+
+
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len(text_of("README.md").splitlines()) <= 150
+
+
+def run_blocks(page: str, folder: Path) -> list[str]:
+    """What each block printed, one process after the other, as a reader would go through the document."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "MMKG_CACHE": str(folder / "cache"),
+        "PYTHONPATH": str(ROOT),
+    }
+    printed = []
+    for language, text in blocks(page, "sh", "python"):
+        if "python -m pytest" in text:
+            continue  # that is this run
+        if language == "sh":
+            # The set-up is what made this environment; the command line runs from the checkout.
+            text = re.sub(r"^pip install [^&]*&& ", "", text, flags=re.MULTILINE)
+            text = text.replace("mmkg-sdk ", f"{shlex.quote(sys.executable)} -m mmkg_sdk ")
+            command = ["bash", "-euo", "pipefail", "-c", text]
+        else:
+            command = [sys.executable, "-c", text]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode == 0, f"{page}\n{text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        printed.append(done.stdout)
+    return printed
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The folder in which the README's blocks ran, and what they printed."""
+    folder = tmp_path_factory.mktemp("reader")
+    return folder, run_blocks("README.md", folder)
+
+
+def test_the_readme_prints_what_it_says(read: tuple[Path, list[str]]) -> None:
+    """Training gives other digits on other processors, so neighbours may have changed places."""
+    printed, said = read[1][-1], blocks("README.md", "text")[1][1]
+    assert len(printed.splitlines()) == len(said.splitlines())
+    answers = [re.findall(r"^ +\d+\. (.*?)  +\d", text, flags=re.MULTILINE) for text in (printed, said)]
+    for query in (slice(0, 3), slice(3, 6)):
+        assert len(set(answers[0][query]) & set(answers[1][query])) >= 2, answers
+    assert printed.splitlines()[-1] == said.splitlines()[-1] == "(2, 64)"
+
+
+@pytest.mark.parametrize("page", [page for page in OTHERS if blocks(page, "sh", "python")])
+def test_commands_and_snippets_run_in_order(page: str, read: tuple[Path, list[str]]) -> None:
+    run_blocks(page, read[0])
+
+
+def test_the_snippets_of_the_other_tasks_run(
+    golden_bundles: Callable[..., Path],
+    toys: Callable[[str], Path],
+    small_bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As printed, on bundles of random models: the document's own are trained for minutes."""
+    (snippet,) = [text for page in DOCUMENTS for _, text in blocks(page, "py")]
+    structured = golden_bundles("db15k_like", "fp32", "adamf_mat")
+    for written, path in {
+        "linking/bundle": small_bundle,
+        "mkgformer/atlas-relations/bundle": toys("mre") / "bundle",
+        "mkgformer/atlas-tags/bundle": toys("mner") / "bundle",
+        "adamf-mat/bundle": structured,
+    }.items():
+        assert f'"{written}"' in snippet
+        snippet = snippet.replace(f'"{written}"', repr(str(path)))
+    assert '"Oslo"' in snippet
+    exec("import mmkg_sdk\n" + snippet.replace('"Oslo"', repr(Bundle.open(structured).entities[0])))
+    printed = capsys.readouterr().out
+    assert all(part in printed for part in ("Georgia", "(Peru, ", "Swahili", "'image': "))

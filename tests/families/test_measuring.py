@@ -1,0 +1,39 @@
+"""What every family says of its measuring; mypy checks the names and types, this what they mean."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mmkg_sdk.families.measuring import measuring
+from mmkg_sdk.registry import FAMILIES
+from tests.places import ROOT
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_comes_without_torch(family: str) -> None:
+    code = (
+        "import sys; from mmkg_sdk.families.measuring import measuring; "
+        f"measuring({family!r}); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=120)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_contender_is_the_reference(family: str) -> None:
+    contenders = measuring(family).contenders(None)  # type: ignore[arg-type]
+    assert [one.is_reference for one in contenders].count(True) == 1
+    assert len({one.name for one in contenders}) == len(contenders)
+
+
+def test_the_compiled_kernels_are_absent_from_other_devices() -> None:
+    bundle: Any = SimpleNamespace(graphs={"entity_encoder_token_table": {}})
+    mygo = measuring("mygo")
+    absent = {one.name: mygo.absence(bundle, one, "cuda:0") for one in mygo.contenders(bundle)}
+    assert {name: why for name, why in absent.items() if why} == {
+        "compiled kernels": "the compiled kernels run on the CPU, and this is cuda:0"
+    }
