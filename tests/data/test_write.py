@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -55,6 +55,7 @@ def datasets(draw):
     )
 
 
+@settings(deadline=None)  # every file is flushed to the disk, which others may be using
 @given(datasets())
 def test_reading_what_was_written_gives_the_same_data_set(dataset):
     with tempfile.TemporaryDirectory() as temporary:
