@@ -23,6 +23,7 @@ from ..errors import DataError, QueryError
 from ..families import contract
 from ..families.entity_batch import EntityBatch
 from ..families.query_batches import QUERY_CHUNK
+from ..families.runtimes import LinkStandIns
 from ..files.labels import Labels
 from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores
 from ..ranking.known_triples import HEAD, TAIL, AnswerLists, Queries
@@ -71,7 +72,7 @@ class Model(Opened):
 
     def __init__(self, bundle: Bundle, backend: Backend, *, compiled: bool = False) -> None:
         self._runtime = contract.link_runtime(bundle.family)
-        self._stand_ins = contract.LinkStandIns()
+        self._stand_ins = LinkStandIns()
         if compiled:
             self._stand_ins = self._runtime.stand_ins(bundle, backend.device, backend.threads)
         super().__init__(bundle, backend, compiled=compiled)
@@ -270,7 +271,7 @@ class Model(Opened):
         """Free the backend. Later calls raise BackendError."""
         super().close()
         # What is left are the graphs, and their backend is closed.
-        self._stand_ins = contract.LinkStandIns()
+        self._stand_ins = LinkStandIns()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Beside what every opened bundle sends to another process: the entities that were added here.

@@ -61,8 +61,16 @@ class Opened:
             BackendError: the graph failed, or gave something else.
         """
         spec = self.bundle.graphs[graph]
-        outputs = self.backend.run(graph, {tensor.name: inputs[tensor.name] for tensor in spec.exported_inputs})
-        shapes = spec.output_shapes({name: array.shape for name, array in inputs.items()})
+        try:
+            given = {tensor.name: inputs[tensor.name] for tensor in spec.exported_inputs}
+            shapes = spec.output_shapes({name: array.shape for name, array in given.items()})
+        except (KeyError, ValueError) as err:  # bundle.json, or the caller, names another tensor or number of axes
+            found_shapes = {name: list(array.shape) for name, array in inputs.items()}
+            raise BackendError(
+                f"{graph} does not take {found_shapes} by its signature in bundle.json ({err}). "
+                "Export the bundle again."
+            ) from err
+        outputs = self.backend.run(graph, given)
         for name in {*needed, *shapes}:
             found = outputs.get(name)
             dtype, shape = shapes.get(name, ("float32", None))

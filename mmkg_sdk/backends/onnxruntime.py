@@ -62,7 +62,7 @@ class OnnxRuntimeBackend(Backend):
         given = {name: value for name, value in inputs.items() if isinstance(value, np.ndarray)}
         if len(given) < len(inputs):
             return super().run(graph, inputs)
-        # The shorter way, a binding costs some microseconds.
+        # Nothing is placed, so no binding is needed.
         session = self._graph(graph)
         names = [output.name for output in session.get_outputs()]
         try:

@@ -59,7 +59,12 @@ class GraphSpec:
         return _axes(self.inputs)
 
     def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[Dtype, tuple[int, ...]]]:
-        """Dtype and shape of every output, given the shapes of the inputs; each free axis is one of an input's."""
+        """Dtype and shape of every output, given the shapes of the inputs; each free axis is one of an input's.
+
+        Raises:
+            KeyError: an input lacks, or an output has an axis that no input has.
+            ValueError: an input has another number of axes.
+        """
         sizes = {
             axis.name: size
             for tensor in self.exported_inputs

@@ -50,6 +50,8 @@ def start_training(
     """
     from .distributed import process_group
 
+    if start is not None and Path(start).resolve() == Path(out).resolve():
+        raise DataError(f"{out} is to begin with its own weights and would replace them. Name another folder to write.")
     parts = contract.config_part(family)
     chosen = {**_preset(parts.PRESETS, preset, data), **settings}
     training_names = {field.name for field in fields(TrainingSettings)}

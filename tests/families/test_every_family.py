@@ -23,6 +23,7 @@ from mmkg_sdk.bundle.graph_specs import GraphSpec
 from mmkg_sdk.bundle.manifest import manifest_contents
 from mmkg_sdk.errors import BundleError, DataError, ExportError
 from mmkg_sdk.families import contract
+from mmkg_sdk.families.runtimes import Runtime
 from mmkg_sdk.registry import FAMILIES, TASKS, family_part
 from mmkg_sdk.run import Run
 from mmkg_sdk.training import TrainingSettings
@@ -37,7 +38,7 @@ PARTS = {
     "checkpoint": contract.CheckpointPart,
     "inputs": contract.InputsPart,
     "graphs": contract.GraphsPart,
-    "runtime": contract.Runtime,
+    "runtime": Runtime,
 }
 # One small golden case per family and task.
 CASES = [

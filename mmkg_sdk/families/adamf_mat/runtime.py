@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import QueryError
-from ..contract import LinkStandIns
 from ..entity_batch import EntityBatch, as_array, float_rows, structure_rows
 from ..query_batches import query_batches
+from ..runtimes import LinkStandIns
 from .config import AdaMFConfig
 
 __all__ = [

@@ -13,7 +13,7 @@ from ...bundle.contents import Contents, Stored
 from ...errors import BundleError, DataError, QueryError
 from ...modalities.images import clip_colours, normalised, read_colours
 from ...modalities.text import read_tokenizer
-from ..contract import InteractionStandIn
+from ..runtimes import InteractionStandIn
 from .compiled import compiled_interaction
 from .config import NO_TOKENIZER, MimicConfig
 from .pieces import entity_pieces

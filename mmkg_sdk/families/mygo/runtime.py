@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import BundleError, QueryError
-from ..contract import LinkStandIns
 from ..entity_batch import EntityBatch, as_array, host_array, structure_rows
 from ..query_batches import query_batches
+from ..runtimes import LinkStandIns
 from .compiled_encoder import TOKEN_TABLE_GRAPH, compiled_encoder
 from .compiled_query import compiled_query
 from .config import MyGOConfig

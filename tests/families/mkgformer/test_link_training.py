@@ -135,6 +135,20 @@ def test_a_start_of_another_model_or_other_data_is_refused(folder: Path, stage_1
         start_training("adamf_mat", str(folder), tmp_path / "run", settings={"embedding_dim": 4}, start=stage_1.folder)
 
 
+def test_a_run_is_not_replaced_by_one_that_begins_with_its_weights(folder: Path, stage_1: Run, tmp_path: Path) -> None:
+    shutil.copytree(stage_1.folder, tmp_path / "run")
+    with pytest.raises(DataError, match="is to begin with its own weights and would replace them"):
+        start_training(
+            "mkgformer",
+            str(folder),
+            tmp_path / "run",
+            settings=TINY,
+            start=tmp_path / "x" / ".." / "run",
+            overwrite=True,
+        )
+    assert Run.open(tmp_path / "run").has_weights
+
+
 def test_both_stages_run_from_the_command_line(folder: Path, stage_1: Run, tmp_path: Path) -> None:
     def call(*arguments: str) -> str:
         result = CliRunner().invoke(cli, arguments)

@@ -14,10 +14,10 @@ import mmkg_sdk
 from mmkg_sdk import BackendError, BundleError
 from mmkg_sdk.backends import Backend, compiled, open_backend
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.families.contract import LinkStandIns
 from mmkg_sdk.families.mygo import compiled_encoder
 from mmkg_sdk.families.mygo.compiled_encoder import CompiledEncoder, absence
 from mmkg_sdk.families.mygo.runtime import bundle_entities
+from mmkg_sdk.families.runtimes import LinkStandIns
 from mmkg_sdk.kernels import library
 from tests.attacks.reseal import reseal
 

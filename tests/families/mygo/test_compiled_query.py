@@ -14,9 +14,9 @@ import mmkg_sdk
 from mmkg_sdk import BackendError
 from mmkg_sdk.backends import Backend, compiled, open_backend
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.families.contract import LinkStandIns
 from mmkg_sdk.families.mygo import compiled_query
 from mmkg_sdk.families.mygo.compiled_query import CompiledQuery
+from mmkg_sdk.families.runtimes import LinkStandIns
 from mmkg_sdk.kernels import library
 from mmkg_sdk.ranking.known_triples import Queries
 from tests.attacks.reseal import reseal

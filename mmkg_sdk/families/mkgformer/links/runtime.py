@@ -13,8 +13,8 @@ from ....bundle import Bundle
 from ....bundle.contents import Contents, Stored, link_prediction_contents
 from ....errors import BundleError, QueryError
 from ....ranking.known_triples import Queries
-from ...contract import LinkStandIns
 from ...entity_batch import EntityBatch
+from ...runtimes import LinkStandIns
 from ..config import MKGformerConfig
 from .texts import queries_by_length, stored_texts
 

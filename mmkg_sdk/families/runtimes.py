@@ -1,0 +1,190 @@
+"""What runtime.py of a family owes: all that answering from a bundle asks of it, without torch. See contract.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # types alone, so that answering loads nothing more
+    from tokenizers import Tokenizer
+
+    from ..bundle import Bundle
+    from ..bundle.contents import Contents
+    from ..data.mentions import Mention
+    from ..data.sentences import SentenceImages
+    from ..modalities.words import Span
+    from ..ranking.known_triples import Queries
+    from .entity_batch import EntityBatch
+
+Arrays = dict[str, NDArray[Any]]
+Rows = slice | NDArray[np.int64]
+
+
+class Runtime(Protocol):
+    """runtime.py."""
+
+    def contents(self, config: Any) -> Contents:
+        """What the bundle of a configuration holds."""
+        ...
+
+    def check_bundle(self, bundle: Bundle) -> None:
+        """What shapes and dtypes do not tell. Raises BundleError."""
+        ...
+
+
+class QueryStandIn(Protocol):
+    """What makes query vectors in place of the query graph."""
+
+    def query_vectors(self, table: NDArray[np.float32], queries: Queries) -> NDArray[np.float32]:
+        """float32 [batch, width], finite."""
+        ...
+
+
+class EncoderStandIn(Protocol):
+    """What encodes entities in place of the encoder graph."""
+
+    def encode(self, batch: EntityBatch) -> dict[str, NDArray[np.float32]]:
+        """The graph's outputs by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class LinkStandIns:
+    """What does the work of graphs; None = the graph does."""
+
+    query: QueryStandIn | None = None
+    encoder: EncoderStandIn | None = None
+
+
+class InteractionStandIn(Protocol):
+    """What scores pairs in place of the interaction graph."""
+
+    def scores(
+        self, mentions: Mapping[str, NDArray[np.float32]], candidates: NDArray[np.int64] | None
+    ) -> NDArray[np.float32]:
+        """float32 [units, mentions, candidates]; None = all entities."""
+        ...
+
+
+class LinkRuntime(Runtime, Protocol):
+    """runtime.py of link prediction."""
+
+    @property
+    def SHOWS_IMAGES(self) -> bool:
+        """Whether a query shows the images of an entity, so that it can be asked which entity's."""
+        ...
+
+    @property
+    def entity_batch(self) -> Callable[..., EntityBatch]:
+        """From a bundle and a caller's modalities by name to checked inputs of the encoder graph.
+
+        Raises QueryError; always, where entities cannot be encoded without training.
+        """
+        ...
+
+    def bundle_entities(self, bundle: Bundle) -> EntityBatch | None:
+        """The inputs of the bundle's own entities; None where no graph made its table."""
+        ...
+
+    def query_batches(
+        self, bundle: Bundle, table: NDArray[np.float32], queries: Queries
+    ) -> Iterator[tuple[Rows, Arrays]]:
+        """Which queries go into one run of the query graph, and its inputs."""
+        ...
+
+    def encoder_graph(self, bundle: Bundle) -> str:
+        """The fastest of the graphs that encode entities."""
+        ...
+
+    def stand_ins(self, bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
+        """What does the work of graphs on a device."""
+        ...
+
+
+class LinkingRuntime(Runtime, Protocol):
+    """runtime.py of entity linking."""
+
+    @property
+    def UNITS(self) -> tuple[str, ...]:
+        """Whose scores are averaged."""
+        ...
+
+    def open_tokenizer(self, bundle: Bundle) -> Tokenizer:
+        """Raises BundleError, or QueryError where the bundle has none."""
+        ...
+
+    def read_texts(
+        self, config: Any, tokenizer: Tokenizer, mentions: Sequence[Mention]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """input_ids and attention_mask, int64 [n, text_length]."""
+        ...
+
+    def read_images(
+        self, config: Any, mentions: Sequence[Mention], *, skip_unreadable: bool = False
+    ) -> NDArray[np.float32]:
+        """float32 [n, 3, image_size, image_size], all zero without an image."""
+        ...
+
+    def stand_in(self, bundle: Bundle, device: str, threads: int | None) -> InteractionStandIn | None:
+        """What does the work of the interaction graph on a device."""
+        ...
+
+
+class SentenceTexts(Protocol):
+    """Token inputs of sentences, int64 [n, max_length] each."""
+
+    @property
+    def input_ids(self) -> NDArray[np.int64]: ...
+    @property
+    def attention_mask(self) -> NDArray[np.int64]: ...
+    @property
+    def token_type_ids(self) -> NDArray[np.int64]: ...
+
+
+class TagTexts(SentenceTexts, Protocol):
+    """Those of tagging."""
+
+    @property
+    def words(self) -> NDArray[np.int64]:
+        """The word that begins at each word piece, or -1."""
+        ...
+
+
+class SentenceRuntime(Runtime, Protocol):
+    """runtime.py of the sentence tasks."""
+
+    def open_tokenizer(self, bundle: Bundle) -> Tokenizer:
+        """Raises BundleError, or QueryError where the bundle has none."""
+        ...
+
+    def seen_images(self, images: SentenceImages, config: Any) -> SentenceImages:
+        """What the model looks at of the images of a post."""
+        ...
+
+    def read_crops(
+        self, images: SentenceImages, config: Any, *, skip_unreadable: bool = False
+    ) -> dict[str, NDArray[np.float32]]:
+        """The arguments of `encode_images`. Raises DataError: an image cannot be read."""
+        ...
+
+    def relation_texts(
+        self, tokenizer: Tokenizer, sentences: Sequence[tuple[Sequence[str], Span, Span]], config: Any
+    ) -> SentenceTexts:
+        """Sentences with markers around head and tail. Raises QueryError."""
+        ...
+
+    def marker_positions(self, input_ids: NDArray[np.int64], config: Any) -> NDArray[np.int64]:
+        """Where head and tail are marked, int64 [n, 2]. Raises QueryError."""
+        ...
+
+    def tagging_texts(self, tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], config: Any) -> TagTexts:
+        """Sentences as word pieces. Raises QueryError."""
+        ...
+
+    def tag_labels(self, inputs: Any, tags: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+        """The classes of word pieces from the tags of words, int64 [n, max_length]."""
+        ...
