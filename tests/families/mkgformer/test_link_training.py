@@ -143,7 +143,7 @@ def test_a_run_is_not_replaced_by_one_that_begins_with_its_weights(folder: Path,
             str(folder),
             tmp_path / "run",
             settings=TINY,
-            start=tmp_path / "x" / ".." / "run",
+            start=tmp_path / "run",
             overwrite=True,
         )
     assert Run.open(tmp_path / "run").has_weights
