@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,9 @@ def say(message: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """An answer for machines, on stdout."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    """An answer for machines, on stdout: valid JSON in whatever encoding that has."""
+    escaped = getattr(sys.stdout, "encoding", "utf-8").lower().replace("-", "") != "utf8"
+    click.echo(json.dumps(value, indent=1, ensure_ascii=escaped))
 
 
 def metrics_table(rows: Mapping[str, Mapping[str, float]]) -> str:

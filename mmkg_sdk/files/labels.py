@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import overload
 
 from ..errors import DataError
-from .atomic import write_atomically
 
 # A longer line is no name; it would stand in every message and answer.
 _MAX_LENGTH = 10_000
@@ -93,7 +92,7 @@ class Labels(Sequence[str]):
 
 
 def write_labels(path: Path, labels: Labels) -> None:
-    """Write one label per line, UTF-8, every line ended by one line feed.
+    """Write one label per line, UTF-8, every line ended by one line feed; into a folder that appears as a whole.
 
     Raises:
         DataError: if a label cannot be written as UTF-8 (a lone surrogate).
@@ -106,7 +105,7 @@ def write_labels(path: Path, labels: Labels) -> None:
             raise DataError(
                 f"{labels.kind} label {position} is {label!r}, which has no UTF-8 form. Rename it."
             ) from err
-    write_atomically(path, b"".join(line + b"\n" for line in lines))
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
 
 
 def read_labels(path: Path, kind: str = "entity") -> Labels:

@@ -21,7 +21,7 @@ from mmkg_sdk import Linker, Mention
 from mmkg_sdk.answering.entity_linking import show_answers
 from mmkg_sdk.bench.sweep.measure import query_latencies_ms
 from mmkg_sdk.bench.sweep.questions import questions
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 from mmkg_sdk.data.layouts.linking import write_linking
 from mmkg_sdk.data.mentions import LinkingData
 from mmkg_sdk.errors import BackendError, DataError, QueryError

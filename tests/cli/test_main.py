@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import mmkg_sdk
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 
 from .running import mmkg
 

@@ -19,7 +19,7 @@ import click
 import pytest
 
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 from tests.docs.pages import DOCUMENTS, blocks, text_of
 from tests.places import ROOT
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from ..options import print_json
 
 # More of them go on a line each.
 _MOST_ON_A_LINE = 9
@@ -59,8 +58,7 @@ def fetch_command(name: str, source: Path | None, cache: Path | None, as_json: b
     """Bring the public data set NAME (db15k, mkg-w, mkg-y) into the cache; hashes are checked."""
     from ...data.registry import fetch
 
-    with _talk_on_stderr():
-        folder = fetch(name, cache=cache, source=source)
+    folder = fetch(name, cache=cache, source=source)
     _answer({"name": name, "folder": str(folder)}, str(folder), as_json)
 
 
@@ -82,8 +80,7 @@ def inspect_command(source: str, as_json: bool, **reading: Any) -> None:
     from ...data.open import open_data
     from ...data.summary import summarize
 
-    with _talk_on_stderr():
-        summary = summarize(open_data(source, **reading))
+    summary = summarize(open_data(source, **reading))
     _answer(summary, _table(summary), as_json)
 
 
@@ -131,7 +128,7 @@ def tokenize_command(
     from ...data.tokens.tokenize import tokenize_dataset
     from ...data.write import write_dataset
 
-    with _talk_on_stderr(), raw_dataset(source, **reading) as (dataset, own_images):
+    with raw_dataset(source, **reading) as (dataset, own_images):
         if texts is not None:
             found = read_descriptions(texts, dataset.graph.entities)
             dataset = dataclasses.replace(dataset, descriptions=found)
@@ -143,21 +140,11 @@ def tokenize_command(
     _answer(summary, _table(summary), as_json)
 
 
-@contextmanager
-def _talk_on_stderr() -> Iterator[None]:
-    """Warnings of the library as plain lines on stderr, without file names of the source."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            yield
-        finally:
-            for warning in caught:
-                if issubclass(warning.category, UserWarning):
-                    click.echo(f"Warning: {warning.message}", err=True)
-
-
 def _answer(values: dict[str, Any], text: str, as_json: bool) -> None:
-    click.echo(json.dumps(values, ensure_ascii=False) if as_json else text)
+    if as_json:
+        print_json(values)
+    else:
+        click.echo(text)
 
 
 def _table(summary: dict[str, Any]) -> str:
