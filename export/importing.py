@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from mmkg_sdk.data.open import open_data
 from mmkg_sdk.errors import DataError, ExportError, missing_package
 from mmkg_sdk.families import contract
+from mmkg_sdk.files.regular import check_length, open_regular
+from mmkg_sdk.files.text import read_text
 from mmkg_sdk.run import Run
 
 
@@ -83,17 +85,18 @@ def import_checkpoint(
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_regular(path) as packed, np.load(packed, allow_pickle=False) as file:
+            check_length(path, sum(member.file_size for member in file.zip.infolist()))
             return dict(file)
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, BadZipFile) as err:
-        # TypeError, AttributeError: a single .npy array.
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, BadZipFile, MemoryError) as err:
+        # TypeError, AttributeError: a single .npy array. MemoryError: a shape that the file does not fill.
         raise ExportError(f"{path} is not an .npz file without pickles ({err}).") from err
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
+        values = json.loads(read_text(path))
+    except (DataError, ValueError) as err:
         raise ExportError(f"{path} is not a readable JSON file ({err}).") from err
     if not isinstance(values, dict):
         raise ExportError(f"{path} holds a {type(values).__name__}; expected an object of options.")

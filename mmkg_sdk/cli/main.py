@@ -34,7 +34,8 @@ def main() -> None:
         from .group import cli
 
         cli.main(prog_name="mmkg-sdk", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it was closed before we began: `>&-`
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output has gone (`| head`). Python would complain once more while it flushes at exit.
         for descriptor in (1, 2):
@@ -64,11 +65,13 @@ def _show_warnings_as_lines() -> None:
     """Each distinct warning once, as a line without a place in the source."""
     shown: set[str] = set()
 
-    def show(message: Warning | str, *_: Any) -> None:
-        line = " ".join(str(message).split("\n"))
-        if line not in shown:
-            shown.add(line)
-            print(f"Warning: {line}", file=sys.stderr)
+    def show(
+        message: Warning | str, category: Any, filename: str, lineno: int, file: Any = None, line: str | None = None
+    ) -> None:
+        text = " ".join(str(message).split("\n"))
+        if text not in shown:
+            shown.add(text)
+            print(f"Warning: {text}", file=sys.stderr)
 
     warnings.showwarning = show
     if not sys.warnoptions:

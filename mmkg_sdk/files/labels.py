@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import overload
 
 from ..errors import DataError
+from .regular import open_regular, read_whole
 
 # A longer line is no name; it would stand in every message and answer.
 _MAX_LENGTH = 10_000
@@ -115,11 +116,12 @@ def read_labels(path: Path, kind: str = "entity") -> Labels:
     lack.
 
     Raises:
-        DataError: file absent or empty, not UTF-8, a byte order mark or carriage return, an empty or repeated
-            label; with the line where it stands, from 1.
+        DataError: file absent, no regular one, empty or larger than `most_bytes`; not UTF-8, a byte order mark or
+            carriage return, an empty or repeated label, with the line where it stands, from 1.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
+        with open_regular(path) as file:
+            lines = read_whole(file, path).split(b"\n")
     except OSError as err:
         raise DataError(f"cannot read {path}: {err.strerror}. Expected one {kind} label per line.") from err
     if not lines[-1]:

@@ -6,6 +6,8 @@ Format: header length (8 bytes, little endian), JSON header with dtype, shape an
 from __future__ import annotations
 
 import json
+import math
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +15,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..errors import DataError
+from .atomic import shortage
 
 # Little-endian on the disk, whatever the machine.
 _DTYPES = {
@@ -32,11 +37,25 @@ BFLOAT16_BITS = np.dtype("<u2")
 
 
 def scratch_array(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """An array of zeros in a file without a name, which the system may write out; it goes with the array."""
+    """An array of zeros in a file without a name, which the system may write out; it goes with the array.
+
+    Raises:
+        DataError: the folder for temporary files has no room for it.
+    """
     if 0 in shape:
         return np.zeros(shape, dtype)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, dtype, "w+", shape=shape)
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):  # a hole that the disk cannot fill later would end the process (SIGBUS)
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype, "w+", shape=shape)
+    except OSError as err:
+        place = Path(tempfile.gettempdir())
+        raise DataError(
+            f"{place} does not take a temporary file ({shortage(err, place, f'{size:,}')}). Make room, or set TMPDIR "
+            "to another folder."
+        ) from err
 
 
 def write_tensors(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
