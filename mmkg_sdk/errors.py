@@ -39,10 +39,10 @@ _PACKAGES = {
     "sklearn": ("scikit-learn", "train"),
     "threadpoolctl": ("scikit-learn", "train"),
     "tqdm": ("tqdm", "train"),
+    "h5py": ("h5py", "train"),
     "matplotlib": ("matplotlib", "all"),
     "pandas": ("pandas", "all"),
     "plotly": ("plotly", "all"),
-    "rapidfuzz": ("rapidfuzz", "all"),
 }
 
 
