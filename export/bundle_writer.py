@@ -89,7 +89,7 @@ def export_bundle(
         if find_spec(package) is None:
             raise missing_package(package, "train", "export")
     if not run.has_weights:
-        raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume.")
+        raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume {run.folder}")
     config = contract.config_part(run.family).Config.from_json(run.config).in_precision(precision)
     model = contract.model_part(run.family).build(config.to_json(), run.inputs)
     contract.checkpoint_part(run.family).check_state(run.weights(), model.state_dict())

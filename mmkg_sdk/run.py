@@ -237,7 +237,10 @@ class Run:
         except ImportError as err:
             raise missing_package("torch", "train", "reading weights") from err
         if not self.has_weights:
-            raise DataError(f"{self.folder} has no weights.safetensors: no validation was reached. Resume training.")
+            raise DataError(
+                f"{self.folder} has no weights.safetensors: no validation was reached. "
+                f"Go on training: mmkg-sdk train --resume {self.folder}"
+            )
         path = self.folder / "weights.safetensors"
         try:
             weights: dict[str, torch.Tensor] = dict(sorted(load(path.read_bytes()).items()))

@@ -129,7 +129,7 @@ class _Training:
                 self._epoch()
         except KeyboardInterrupt:
             if self.group.is_first:
-                print(f"\nInterrupted. {self.run.folder} can be resumed.", file=sys.stderr)
+                print(f"\nTo go on: mmkg-sdk train --resume {self.run.folder}", file=sys.stderr)
             raise
         finally:
             self.line.close()

@@ -90,17 +90,36 @@ def start_training(
 
 
 def resume_training(folder: str | Path, *, device: str = "auto") -> tuple[Run, Any]:
-    """Go on with an interrupted run, exactly where it stopped.
+    """Go on with an interrupted run, exactly where it stopped; from the start if that was before its first state.
 
     Raises:
-        DataError: the run was imported, or was killed before its first state was written.
+        DataError: the run was imported, or it has no state yet and its data, which are then read again, have changed.
     """
     run = Run.open(folder)
     if run.settings is None:
         raise DataError(f"{folder} was imported from a checkpoint; there is no training to resume.")
-    if not (run.folder / "resume.pt").is_file():
-        raise DataError(f"{folder} has no resume.pt: it was killed before training began. Train anew with --overwrite.")
-    return run, _train(run, TrainingSettings.from_json(run.settings), torch_device(device), {})
+    settings = TrainingSettings.from_json(run.settings)
+    given = {} if (run.folder / "resume.pt").is_file() else _given_again(run, settings.seed)
+    return run, _train(run, settings, torch_device(device), given)
+
+
+def _given_again(run: Run, seed: int) -> Mapping[str, Any]:
+    """The initial weights of a run that holds no state yet."""
+    source = run.source
+    if source.get("start") is not None:
+        raise DataError(
+            f"{run.folder} was killed before its first state was written. It began with the weights of "
+            f"{source['start']}, and does not know where they are: give its command again, with --overwrite."
+        )
+    dataset = drop_modalities(open_data(source["data"]), source["drop_modality"], seed)
+    inputs = contract.inputs_part(run.family)
+    config = contract.config_part(run.family).Config.from_json(run.config)
+    if inputs.run_data(dataset, config).labels != run.labels:
+        raise DataError(
+            f"{run.folder} was killed before its first state was written, and {source['data']} has other labels since. "
+            "Train anew, with --overwrite."
+        )
+    return inputs.initial_weights(dataset, config)
 
 
 def _train(run: Run, settings: TrainingSettings, device: str, given: Mapping[str, Any]) -> Any:

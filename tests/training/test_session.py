@@ -10,8 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmkg_sdk.errors import DataError
+from mmkg_sdk.data import write_dataset
+from mmkg_sdk.errors import DataError, MmkgError
+from mmkg_sdk.export import export_bundle
+from mmkg_sdk.run import Run
 from mmkg_sdk.training.session import resume_training, start_training
+from tests.cli.running import mmkg
+from tests.data.folders import small_dataset
 
 TINY = {
     "embedding_dim": 8,
@@ -62,11 +67,59 @@ def test_a_finished_run_resumes_to_itself(data: Path, tmp_path: Path) -> None:
     assert (again.epochs, again.best_epoch, again.best_metrics) == (first.epochs, first.best_epoch, first.best_metrics)
 
 
-def test_a_run_killed_before_its_first_state_is_not_resumed(data: Path, tmp_path: Path) -> None:
+def before_its_first_state(run: Run) -> Path:
+    """What a kill leaves between the first file of a run and its first state."""
+    for name in ("resume.pt", "weights.safetensors", "metrics.jsonl"):
+        (run.folder / name).unlink()
+    return run.folder
+
+
+@pytest.mark.parametrize("family", ["mygo", "adamf_mat"])
+def test_a_run_killed_before_its_first_state_resumes_from_its_start(family: str, tmp_path: Path) -> None:
+    write_dataset(small_dataset(), tmp_path / "small")
+    settings = {"epochs": 2, "batch_size": 16, "validate_every": 1}
+    settings |= TINY if family == "mygo" else {}
+    run, first = start_training(
+        family, str(tmp_path / "small"), tmp_path / "run", settings=settings, drop_modality={"image": 0.5}
+    )
+    expected = run.weights()
+    _, again = resume_training(before_its_first_state(run))
+    assert again.best_metrics == first.best_metrics
+    for name, weight in run.weights().items():
+        np.testing.assert_array_equal(weight, expected[name])
+
+
+def test_a_run_without_a_state_is_not_resumed_on_other_data_or_without_the_weights_it_began_with(
+    data: Path, tmp_path: Path
+) -> None:
     run, _ = start_training("mygo", str(data), tmp_path / "run", settings=TINY)
-    (run.folder / "resume.pt").unlink()
-    with pytest.raises(DataError, match=r"no resume\.pt"):
-        resume_training(run.folder)
+    second, _ = start_training("mygo", str(data), tmp_path / "second", settings=TINY, start=run.folder)
+    with pytest.raises(DataError, match="began with the weights of run, and does not know where"):
+        resume_training(before_its_first_state(second))
+    (data / "entities.txt").write_text("".join(f"e{11 - i}\n" for i in range(12)))
+    with pytest.raises(DataError, match="has other labels since"):
+        resume_training(before_its_first_state(run))
+
+
+def test_every_message_that_recommends_to_resume_names_a_command_that_works(data: Path, tmp_path: Path) -> None:
+    run, _ = start_training("mygo", str(data), tmp_path / "run", settings=TINY)
+    before_its_first_state(run)
+    messages = []
+    for refused in (run.weights, lambda: export_bundle(run, tmp_path / "bundle")):
+        with pytest.raises(MmkgError) as error:
+            refused()
+        messages.append(str(error.value).partition(": mmkg-sdk ")[2] or str(error.value).rpartition("mmkg-sdk ")[2])
+    assert set(messages) == {f"train --resume {run.folder}"}
+    assert "validation" in mmkg(*messages[0].split()).stdout
+    assert run.has_weights
+
+
+def test_what_does_not_go_with_resume_is_refused(data: Path, tmp_path: Path) -> None:
+    run, _ = start_training("mygo", str(data), tmp_path / "run", settings=TINY)
+    wrong = mmkg("train", "mimic", "--resume", run.folder, code=2).stderr
+    assert "is a run of mygo and not of mimic" in wrong
+    assert "pass no others" in mmkg("train", "--resume", run.folder, "--overwrite", code=2).stderr
+    assert "pass a family, --data and --out" in mmkg("train", code=2).stderr
 
 
 @pytest.mark.parametrize(

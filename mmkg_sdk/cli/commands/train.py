@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from ...registry import FAMILIES
 from ..options import (
     device_option,
-    family_argument,
     json_option,
     metrics_table,
     overwrite_option,
@@ -20,7 +20,7 @@ from ..settings import parse_assignments, read_settings
 
 
 @click.command()
-@family_argument
+@click.argument("family", type=click.Choice(list(FAMILIES)), required=False)
 @click.option("--data", help="atlas, a fetched name (db15k, mkg-w, mkg-y), or a data set folder.")
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder to write.")
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with this run folder instead.")
@@ -39,7 +39,7 @@ from ..settings import parse_assignments, read_settings
 @overwrite_option
 @json_option
 def train(
-    family: str,
+    family: str | None,
     data: str | None,
     out: Path | None,
     resume: Path | None,
@@ -52,16 +52,19 @@ def train(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Train a model. Start it under torchrun to use several processes."""
+    """Train a model of FAMILY, or go on with a run. Start it under torchrun to use several processes."""
+    from ...run import Run
     from ...training.session import resume_training, start_training
 
     if resume is not None:
-        if data or out or preset or config or assignments or start or dropped:
+        if data or out or preset or config or assignments or start or dropped or overwrite:
             raise click.UsageError("--resume goes on with the settings of the run; pass no others.")
+        if family not in (None, found := Run.open(resume).family):
+            raise click.UsageError(f"{resume} is a run of {found} and not of {family}; leave the family out.")
         run, result = resume_training(resume, device=device)
     else:
-        if data is None or out is None:
-            raise click.UsageError("pass --data and --out, or --resume RUN.")
+        if family is None or data is None or out is None:
+            raise click.UsageError("pass a family, --data and --out, or --resume RUN.")
         settings = (read_settings(config) if config else {}) | parse_assignments(assignments)
         run, result = start_training(
             family,
