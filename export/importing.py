@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mmkg_sdk.data.open import open_data
 from mmkg_sdk.errors import DataError, ExportError, missing_package
 from mmkg_sdk.families import contract
+from mmkg_sdk.registry import family_name
 from mmkg_sdk.run import Run
 
 
@@ -47,6 +48,7 @@ def import_checkpoint(
     except ModuleNotFoundError as err:
         raise missing_package("torch", "train", "import") from err
 
+    family = family_name(family)
     parts = contract.checkpoint_part(family)
     if (data is None) == (inputs is None):
         raise ExportError("pass either a data set (--data) or an inputs file (--inputs with --config).")
