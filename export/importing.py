@@ -16,6 +16,7 @@ from mmkg_sdk.errors import DataError, ExportError, missing_package
 from mmkg_sdk.families import contract
 from mmkg_sdk.files.regular import check_length, open_regular
 from mmkg_sdk.files.text import read_text
+from mmkg_sdk.registry import family_name
 from mmkg_sdk.run import Run
 
 
@@ -49,6 +50,7 @@ def import_checkpoint(
     except ModuleNotFoundError as err:
         raise missing_package("torch", "train", "import") from err
 
+    family = family_name(family)
     parts = contract.checkpoint_part(family)
     if (data is None) == (inputs is None):
         raise ExportError("pass either a data set (--data) or an inputs file (--inputs with --config).")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from .answering.entities import Entity, SentenceEntities
+from .answering.entities import Entity, FoundEntities, SentenceEntities
 from .answering.entity_linking import Linker
 from .answering.entity_recognition import Tagger
 from .answering.link_prediction import Model
 from .answering.links import Link, Links
 from .answering.opening import load
 from .answering.predictions import Predictions, Ranking
-from .answering.relation_extraction import ExtractedRelation, Extractor, RelationMention
+from .answering.relation_extraction import Extractor, RelationMention
+from .answering.relations import ExtractedRelation, ExtractedRelations
 from .data.mentions import Mention
 from .data.sentences import SentenceImages
 from .errors import BackendError, BundleError, DataError, ExportError, MmkgError, QueryError
@@ -21,7 +22,9 @@ __all__ = [
     "Entity",
     "ExportError",
     "ExtractedRelation",
+    "ExtractedRelations",
     "Extractor",
+    "FoundEntities",
     "Link",
     "Linker",
     "Links",

@@ -14,7 +14,7 @@ from .errors import DataError
 from .evaluation.subjects import EVALUATIONS
 from .families import contract
 from .families.measuring import measuring
-from .registry import LINK_PREDICTION
+from .registry import LINK_PREDICTION, family_name
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ def run_quickstart(
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise DataError(f"{folder} is not empty. Pass --overwrite, or another folder with --out.")
     check_plotting()
+    family = family_name(family)
     sources = contract.config_part(family).EMBEDDED_DATA
     # The tasks of a family share its encoders, so the first one is measured.
     return [

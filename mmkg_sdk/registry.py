@@ -23,6 +23,11 @@ FAMILIES: dict[str, str] = {
 }
 
 
+def family_name(name: str) -> str:
+    """The family that a caller means: "adamf-mat", as the paper spells it, is "adamf_mat" here and in files."""
+    return check_family(name.replace("-", "_"))
+
+
 def check_family(name: str) -> str:
     """The name itself, if there is such a family."""
     if name not in FAMILIES:

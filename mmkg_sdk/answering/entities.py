@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 from ..modalities.words import Span
+from .answers import Answer, Answers
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Entity:
 
 
 @dataclass(frozen=True)
-class SentenceEntities(Sequence[Entity]):
+class SentenceEntities(Answer, Sequence[Entity]):
     """The entities of one sentence, from left to right; they do not overlap.
 
     Attributes:
@@ -58,9 +59,7 @@ class SentenceEntities(Sequence[Entity]):
     def __repr__(self) -> str:
         shown = self.sentence if len(self.sentence) <= 100 else f"{self.sentence[:100]}..."
         lines = [f"  {entity.kind:<4}  {entity.text}" for entity in self] or ["  (no entity)"]
-        if self.words_read < len(self.words):
-            lines.append(f"  (only the first {self.words_read:,} of {len(self.words):,} words were read)")
-        return "\n".join([repr(shown), *lines])
+        return "\n".join([repr(shown), *lines, *(f"  ({note})" for note in self._notes())])
 
     def to_json(self) -> dict[str, Any]:
         """The sentence and its entities."""
@@ -68,6 +67,28 @@ class SentenceEntities(Sequence[Entity]):
         return {"sentence": self.sentence, "words": len(self.words), "words_read": self.words_read} | {
             "entities": entities
         }
+
+    def _rows(self) -> list[tuple[Any, ...]]:
+        return [(self.sentence, one.text, one.kind, *one.words, *one.characters) for one in self]
+
+    def _notes(self) -> list[str]:
+        if self.words_read == len(self.words):
+            return []
+        return [f"only the first {self.words_read:,} of {len(self.words):,} words were read"]
+
+
+class FoundEntities(Answers[SentenceEntities]):
+    """One SentenceEntities per sentence, in the order of the sentences.
+
+    Tables have one row per entity, so a sentence without one is not in them. `word_start` and `character_start` are
+    counted from 0; `word_end` and `character_end` are the places after the last one.
+    """
+
+    columns: ClassVar[dict[str, type]] = {
+        **dict.fromkeys(("sentence", "text", "kind"), str),
+        **dict.fromkeys(("word_start", "word_end", "character_start", "character_end"), int),
+    }
+    queries = "sentences"
 
 
 def tag_chunks(tags: Iterable[str]) -> list[tuple[str, int, int]]:

@@ -154,12 +154,8 @@ class Linker(Opened):
         units = np.concatenate([np.empty((len(self._runtime.UNITS), 0, width), np.float32), *parts], axis=1)
         return dict(zip(self._runtime.UNITS, units, strict=True))
 
-    def __repr__(self) -> str:
-        bundle = self.bundle
-        return (
-            f"Linker({bundle.family} {bundle.precision}: {len(self.entities):,} entities, {self.backend.name} on "
-            f"{self.backend.device}, {bundle.path})"
-        )
+    def _sizes(self) -> str:
+        return f"{len(self.entities):,} entities"
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -225,7 +221,8 @@ class Linker(Opened):
         best = np.argsort(-scores, kind="stable")[:k]
         ids = best if chosen is None else chosen[best]
         said = {name: unit[best] for name, unit in zip(self._runtime.UNITS, units, strict=True)} if explain else None
-        return Link(mention, ids, scores[best], tuple(self.entities[i] for i in ids.tolist()), said)
+        labels = tuple(self.entities[i] for i in ids.tolist())
+        return Link(ids, scores[best], labels, mention, said)
 
 
 def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) -> str:
@@ -272,7 +269,7 @@ def _checked(mentions: Mention | Sequence[Mention]) -> Sequence[Mention]:
         if not mention.text.strip():
             raise QueryError(f"{place}: text is {mention.text!r:.60}; expected the name that is to be linked.")
         if not (mention.image is None or isinstance(mention.image, Path) or hasattr(mention.image, "getbands")):
-            raise QueryError(f"{place}: image is {mention.image!r:.60}; expected a Path, an image of Pillow, or None.")
+            raise QueryError(f"{place}: image is {mention.image!r:.60}; expected a path, an image of Pillow, or None.")
     return asked
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data.mentions import Mention
-from .predictions import data_frame
-
-if TYPE_CHECKING:
-    import pandas
+from .answers import RANKED, Answers, RankedAnswer
 
 
 @dataclass(frozen=True, eq=False)
-class Link:
+class Link(RankedAnswer):
     """The entities that a mention may mean, best first. Scores: higher is better; not comparable between mentions.
 
     Attributes:
@@ -27,71 +24,47 @@ class Link:
     """
 
     mention: Mention
-    ids: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    labels: tuple[str, ...]
     units: dict[str, NDArray[np.float32]] | None = None
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __iter__(self) -> Iterator[tuple[str, float]]:
-        return zip(self.labels, self.scores.tolist(), strict=True)
-
     def __repr__(self) -> str:
-        width = max((len(label) for label in self.labels), default=0)
-        lines = [f"  {i:>2}. {label:<{width}}  {score:9.4f}" for i, (label, score) in enumerate(self, start=1)]
+        lines = self._lines()
         for name, scores in (self.units or {}).items():
             lines = [f"{line}  {name} {score:8.4f}" for line, score in zip(lines, scores.tolist(), strict=True)]
         sentence = self.mention.sentence if len(self.mention.sentence) <= 100 else f"{self.mention.sentence[:100]}..."
         return "\n".join([f"{self.mention.text!r} in {sentence!r}", *(lines or ["  (no candidate)"])])
 
     def to_json(self) -> dict[str, Any]:
-        """The mention and its answers."""
-        answers: list[dict[str, Any]] = [
-            {"id": number, "label": label, "score": score}
-            for number, (label, score) in zip(self.ids.tolist(), self, strict=True)
-        ]
+        """The mention and its answers, best first."""
+        answers = self._ranked_json()
         if self.units is not None:
             for row, answer in enumerate(answers):
                 answer["units"] = {name: float(scores[row]) for name, scores in self.units.items()}
         return {"mention": self.mention.text, "sentence": self.mention.sentence, "answers": answers}
 
+    def _rows(self) -> list[tuple[Any, ...]]:
+        units = (
+            zip(*(scores.tolist() for scores in self.units.values()), strict=True) if self.units else [()] * len(self)
+        )
+        asked = (self.mention.text, self.mention.sentence)
+        return [(*asked, *answer, *said) for answer, said in zip(self._ranked(), units, strict=True)]
 
-class Links(Sequence[Link]):
+
+class Links(Answers[Link]):
     """One Link per mention, in the order of the mentions.
+
+    In tables the units' scores, where they were asked for, have columns of their own: `text_score` and so on.
 
     Attributes:
         k: answers per mention, after it was cut to the number of candidates.
     """
 
+    columns: ClassVar[dict[str, type]] = {"mention": str, "sentence": str, **RANKED}
+    queries = "mentions"
+
     def __init__(self, links: Sequence[Link], k: int) -> None:
+        super().__init__(links)
         self.k = k
-        self._links = tuple(links)
 
-    def __len__(self) -> int:
-        return len(self._links)
-
-    @overload
-    def __getitem__(self, position: int) -> Link: ...
-    @overload
-    def __getitem__(self, position: slice) -> list[Link]: ...
-    def __getitem__(self, position: int | slice) -> Link | list[Link]:
-        return list(self._links[position]) if isinstance(position, slice) else self._links[position]
-
-    def __repr__(self) -> str:
-        shown = [repr(link) for link in self[:5]]
-        return "\n".join([*shown, f"... {len(self) - 5:,} more mentions"] if len(self) > 5 else shown)
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """Every mention with its answers."""
-        return [link.to_json() for link in self]
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """One row per answer: mention, sentence, rank, id, label, score."""
-        rows = [
-            (link.mention.text, link.mention.sentence, rank, number, label, score)
-            for link in self
-            for rank, (number, (label, score)) in enumerate(zip(link.ids.tolist(), link, strict=True), 1)
-        ]
-        return data_frame(rows, ["mention", "sentence", "rank", "id", "label", "score"])
+    def _columns(self) -> dict[str, type]:
+        units = (self[0].units or {}) if len(self) else {}
+        return {**self.columns, **{f"{name}_score": float for name in units}}

@@ -101,6 +101,17 @@ class Opened:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        bundle, backend = self.bundle, self.backend
+        return (
+            f"{type(self).__name__}({bundle.family} {bundle.precision}: {self._sizes()}, {backend.name} on "
+            f"{backend.device}, {str(bundle.path)!r})"
+        )
+
+    def _sizes(self) -> str:
+        """What of it is worth a word in its repr."""
+        raise NotImplementedError
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Sessions and memory maps cannot travel to another process; the path can.
         backend = self.backend

@@ -1,110 +1,106 @@
-"""Predictions: ranked answers in labels."""
+"""Predictions: what `Model` answers, in labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..errors import missing_package
 from ..files.labels import Labels
 from ..ranking.exact import TopK
+from ..ranking.known_triples import TAIL, AnswerLists, Queries
+from .answers import RANKED, Answers, RankedAnswer
 
-if TYPE_CHECKING:
-    import pandas
+# Known answers that are named where they are many.
+_NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class Ranking(RankedAnswer):
     """The answers of one query, best first. Scores: higher is better; not comparable between queries or models.
 
     Attributes:
-        query: in words, for example "(Norway, capital, ?)".
         ids: int64 [answers]; scores: float32 [answers]; labels: one per answer.
+        head, relation, tail: what was given; None is what is asked for.
+        known: answers that the data already give, which were left out for that; by ascending id.
     """
 
-    query: str
-    ids: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    labels: tuple[str, ...]
+    head: str | None
+    relation: str
+    tail: str | None
+    known: tuple[str, ...] = ()
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    @property
+    def direction(self) -> Literal["head", "tail"]:
+        """Which side is asked for."""
+        return "tail" if self.tail is None else "head"
 
-    def __iter__(self) -> Iterator[tuple[str, float]]:
-        return zip(self.labels, self.scores.tolist(), strict=True)
+    @property
+    def query(self) -> str:
+        """In words, for example "(Norway, capital, ?)"."""
+        return f"({self.head or '?'}, {self.relation}, {self.tail or '?'})"
 
     def __repr__(self) -> str:
-        width = max((len(label) for label in self.labels), default=0)
-        lines = [f"  {i:>2}. {label:<{width}}  {score:9.4f}" for i, (label, score) in enumerate(self, start=1)]
-        return "\n".join([self.query, *(lines or ["  (no candidate left)"])])
+        lines = self._lines() or ["  (no candidate left)"]
+        return "\n".join([self.query, *lines, *(f"  ({note})" for note in self._notes())])
 
     def to_json(self) -> dict[str, Any]:
-        """The query and its answers, best first."""
-        answers = zip(self.ids.tolist(), self.labels, self.scores.tolist(), strict=True)
-        return {
-            "query": self.query,
-            "answers": [{"id": number, "label": label, "score": score} for number, label, score in answers],
-        }
+        """The query, the known answers that were left out, and the answers, best first."""
+        asked = {"query": self.query, "head": self.head, "relation": self.relation, "tail": self.tail}
+        return {**asked, "direction": self.direction, "known": list(self.known), "answers": self._ranked_json()}
+
+    def _rows(self) -> list[tuple[Any, ...]]:
+        query, relation, direction = self.query, self.relation, self.direction
+        return [
+            (query, self.head or label, relation, self.tail or label, direction, rank, number, label, score)
+            for rank, number, label, score in self._ranked()
+        ]
+
+    def _notes(self) -> list[str]:
+        if not self.known:
+            return []
+        count = len(self.known)
+        named = ", ".join(self.known[:_NAMED]) + (", ..." if count > _NAMED else "")
+        return [f"{count:,} known answer{'s' if count > 1 else ''} left out: {named}"]
 
 
-class Predictions(Sequence[Ranking]):
+class Predictions(Answers[Ranking]):
     """One Ranking per query, in the order of the queries.
+
+    In tables `head`, `relation` and `tail` are the triple with the answer in it, and `direction` says which side it is.
 
     Attributes:
         k: answers per query, after it was cut to the number of candidates; a query whose known answers leave
             fewer candidates has fewer.
     """
 
-    def __init__(self, top: TopK, entities: Labels, queries: Sequence[str], k: int) -> None:
+    columns: ClassVar[dict[str, type]] = {
+        **dict.fromkeys(("query", "head", "relation", "tail", "direction"), str),
+        **RANKED,
+    }
+
+    def __init__(
+        self, top: TopK, queries: Queries, known: AnswerLists | None, entities: Labels, relations: Labels, k: int
+    ) -> None:
         self.k = k
-        self._top, self._entities, self._queries = top, entities, queries
+        self._top, self._queries, self._known = top, queries, known
+        self._entities, self._relations = entities, relations
 
     def __len__(self) -> int:
         return len(self._queries)
 
-    @overload
-    def __getitem__(self, position: int) -> Ranking: ...
-    @overload
-    def __getitem__(self, position: slice) -> list[Ranking]: ...
-    def __getitem__(self, position: int | slice) -> Ranking | list[Ranking]:
-        if isinstance(position, slice):
-            return [self[i] for i in range(*position.indices(len(self)))]
-        position = range(len(self))[position]
+    def _answer(self, position: int) -> Ranking:
+        # Labels are looked up when they are asked for.
+        given = self._entities[int(self._queries.entity[position])]
+        is_tail = self._queries.direction[position] == TAIL
         part = slice(int(self._top.offsets[position]), int(self._top.offsets[position + 1]))
         ids = self._top.ids[part]
-        labels = tuple(self._entities[i] for i in ids.tolist())
-        return Ranking(self._queries[position], ids, self._top.scores[part], labels)
-
-    def __repr__(self) -> str:
-        shown = [repr(ranking) for ranking in self[:5]]
-        return "\n".join([*shown, f"... {len(self) - 5:,} more queries"] if len(self) > 5 else shown)
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """Every query with its answers."""
-        return [ranking.to_json() for ranking in self]
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """One row per answer: query, rank, id, label, score."""
-        rows = [
-            (ranking.query, rank, number, label, score)
-            for ranking in self
-            for rank, (number, (label, score)) in enumerate(zip(ranking.ids.tolist(), ranking, strict=True), 1)
-        ]
-        return data_frame(rows, ["query", "rank", "id", "label", "score"])
-
-
-def data_frame(rows: Sequence[tuple[Any, ...]], columns: Sequence[str]) -> pandas.DataFrame:
-    """Rows of answers as a table.
-
-    Raises:
-        BackendError: pandas is not installed.
-    """
-    try:
-        import pandas
-    except ModuleNotFoundError as err:
-        raise missing_package("pandas", "all", "to_pandas()") from err
-    return pandas.DataFrame(rows, columns=list(columns))
+        known = () if self._known is None else self._known.part(position, position + 1).ids.tolist()
+        return Ranking(
+            ids,
+            self._top.scores[part],
+            tuple(self._entities[i] for i in ids.tolist()),
+            head=given if is_tail else None,
+            relation=self._relations[int(self._queries.relation[position])],
+            tail=None if is_tail else given,
+            known=tuple(self._entities[i] for i in known),
+        )

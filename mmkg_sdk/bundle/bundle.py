@@ -42,6 +42,9 @@ class Bundle:
     labels: dict[str, Labels]
     tensors: dict[str, dict[str, NDArray[Any]]]
 
+    def __repr__(self) -> str:
+        return f"Bundle({self.family} {self.precision}: {self.config.task}, {str(self.path)!r})"
+
     @property
     def family(self) -> str:
         return str(self.manifest["family"])

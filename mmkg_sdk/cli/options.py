@@ -12,12 +12,31 @@ import click
 
 from ..backends import BACKENDS
 from ..registry import FAMILIES
+from . import completion
 
 _file = click.Path(path_type=Path)
 
+
+class _Family(click.Choice):  # type: ignore[type-arg]  # generic from click 8.2 on
+    """A model family; "adamf-mat" is one spelling of "adamf_mat"."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> str:
+        found: str = super().convert(str(value).replace("-", "_"), parameter, context)
+        return found
+
+
+family_type = _Family(list(FAMILIES))
+
 bundle_argument = click.argument("bundle", type=_file)
-family_argument = click.argument("family", type=click.Choice(list(FAMILIES)))
-set_option = click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; repeatable.")
+family_argument = click.argument("family", type=family_type)
+set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=completion.settings,
+    help="One setting; repeatable.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 backend_option = click.option(
     "--backend", type=click.Choice(["auto", *BACKENDS]), default="auto", help="What runs the graphs."

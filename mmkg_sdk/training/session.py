@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import fields
@@ -15,7 +16,9 @@ from ..errors import DataError, ExportError
 from ..evaluation.subjects import EVALUATIONS
 from ..families import contract
 from ..files.folders import folder_lock
+from ..registry import family_name
 from ..run import RUN, Run, RunData
+from .listing import check_names
 from .settings import TrainingSettings
 
 
@@ -52,8 +55,10 @@ def start_training(
 
     if start is not None and Path(start).resolve() == Path(out).resolve():
         raise DataError(f"{out} is to begin with its own weights and would replace them. Name another folder to write.")
-    parts = contract.config_part(family)
-    chosen = {**_preset(parts.PRESETS, preset, data), **settings}
+    family = family_name(family)
+    preset, chosen = _preset(family, preset, data)
+    check_names(family, settings)
+    chosen |= settings
     training_names = {field.name for field in fields(TrainingSettings)}
     training = TrainingSettings.from_json({n: v for n, v in chosen.items() if n in training_names})
     dropped = dict(drop_modality or {})
@@ -62,6 +67,7 @@ def start_training(
         dataset = drop_modalities(dataset, dropped, training.seed)
     inputs = contract.inputs_part(family)
     config = inputs.config_for(dataset, {n: v for n, v in chosen.items() if n not in training_names})
+    _check_decided(settings, {**config.to_json(), **training.to_json()}, data)
     device = torch_device(device)
     # Locked before it is there: of two trainings with one folder, one goes from its first file to its last weight.
     with process_group(device) as group, folder_lock(Path(out), RUN) if group.is_first else nullcontext():
@@ -172,9 +178,28 @@ def _check_start(start: Run, family: str, config: dict[str, Any], data: RunData)
         raise DataError(f"{start.folder} does not fit these settings: {err}") from err
 
 
-def _preset(presets: Mapping[str, dict[str, Any]], name: str | None, data: str) -> dict[str, Any]:
+def _preset(family: str, name: str | None, data: str) -> tuple[str | None, dict[str, Any]]:
+    """The preset that was asked for, or the one named like the data set; its name, and a copy of its settings."""
+    presets = contract.config_part(family).PRESETS
     if name is None:
-        return presets.get(data, {})
+        if data not in presets:
+            warnings.warn(
+                f"{family} has no preset named {data!r}, so every setting that you did not pass takes its default. "
+                f"Presets: {', '.join(presets)}.",
+                stacklevel=3,
+            )
+            return None, {}
+        name = data
     if name not in presets:
         raise DataError(f"unknown preset {name!r}; expected one of {', '.join(presets)}.")
-    return presets[name]
+    return name, dict(presets[name])
+
+
+def _check_decided(settings: Mapping[str, Any], used: Mapping[str, Any], data: str) -> None:
+    """Whether every setting that was passed is the one that is used: the data decide some, and pretrained weights."""
+    for name, value in settings.items():
+        if used[name] != value:
+            raise DataError(
+                f"setting {name} is {value!r}, but the data ({data}) or the pretrained weights decide it: it is "
+                f"{used[name]!r}. Leave it out."
+            )

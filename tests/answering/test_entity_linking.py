@@ -76,11 +76,12 @@ def test_a_picture_changes_the_scores_and_the_way_it_comes_does_not(linker: Link
     from PIL import Image
 
     path = picture(tmp_path / "flag.png", 8)
-    plain, shown, opened = linker.score_mentions(
-        [GEORGIA, Mention("Georgia", GEORGIA.sentence, path), Mention("Georgia", GEORGIA.sentence, Image.open(path))]
+    ways = (path, str(path), Image.open(path))
+    plain, shown, *others = linker.score_mentions(
+        [GEORGIA, *(Mention("Georgia", GEORGIA.sentence, image) for image in ways)]
     )
     assert not np.allclose(plain, shown)
-    np.testing.assert_allclose(shown, opened, rtol=1e-6)
+    np.testing.assert_allclose(others, [shown, shown], rtol=1e-6)
     np.testing.assert_allclose(linker.score_mentions(GEORGIA)[0], plain, rtol=1e-5, atol=1e-5)
 
 
@@ -131,8 +132,8 @@ class Foreign:
             [Mention("Georgia", "\ud83d wine")],
             r"mention 0 of 1: sentence holds '\\ud83d' at 0, half of a surrogate pair",
         ),
-        ([Mention("Georgia", "", "flag.png")], "image is 'flag.png'; expected a Path"),  # type: ignore[arg-type]
-        ([Mention("Georgia", "", Foreign())], "image is <.*Foreign.*; expected a Path"),  # type: ignore[arg-type]
+        ([Mention("Georgia", "", b"flag.png")], "image is b'flag.png'; expected a path"),  # type: ignore[arg-type]
+        ([Mention("Georgia", "", Foreign())], "image is <.*Foreign.*; expected a path"),  # type: ignore[arg-type]
     ],
 )
 def test_what_is_no_mention_is_refused_with_its_place(given: Any, message: str, linker: Linker) -> None:

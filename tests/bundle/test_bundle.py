@@ -37,6 +37,10 @@ def test_a_bundle_holds_what_its_model_was_made_of(golden_bundle: Path) -> None:
     assert bundle.table.flags.c_contiguous
 
 
+def test_a_bundle_is_a_line_in_its_repr(golden_bundle: Path) -> None:
+    assert repr(Bundle.open(golden_bundle)) == f"Bundle(mygo fp32: link-prediction, {str(golden_bundle)!r})"
+
+
 def test_all_splits_are_known_triples(golden_bundle: Path) -> None:
     bundle = Bundle.open(golden_bundle)
     for split in ("train", "valid", "test"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from .running import mmkg
+from .running import ask, mmkg
 
 
 def test_train_resume_takes_no_other_settings(tmp_path: Path) -> None:
@@ -15,4 +16,18 @@ def test_train_resume_takes_no_other_settings(tmp_path: Path) -> None:
 
 def test_unknown_setting_is_named(tmp_path: Path) -> None:
     done = mmkg("train", "mygo", "--data", "atlas", "--out", tmp_path / "run", "--set", "learning_rat=1", code=1)
-    assert "learning_rat" in done.stderr
+    assert "unknown setting 'learning_rat' of mygo; near: 'learning_rate'" in done.stderr
+
+
+def test_settings_and_presets_are_listed_with_type_default_and_meaning() -> None:
+    page = " ".join(ask("train", "adamf-mat", "--list-settings").stdout.split())
+    assert "margin [float; default 12.0] of the loss" in page
+    assert "num_entities [int; from the data] of the graph." in page
+    assert "max_minutes [float or null; default null] stop after the epoch" in page
+    assert "mkg-y num_negatives=128" in page
+    listed = json.loads(ask("train", "mygo", "--list-settings", "--json").stdout)
+    assert listed["family"] == "mygo"
+    assert listed["presets"]["db15k"]["epochs"] == 1500
+    assert {"name": "epochs", "type": "int", "default": 100, "decided_by_data": False, "trains": True} | {
+        "meaning": "how often every training triple is seen."
+    } in listed["settings"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from mmkg_sdk.data import write_dataset
 from mmkg_sdk.errors import DataError, MmkgError
 from mmkg_sdk.export import export_bundle
+from mmkg_sdk.families import contract
 from mmkg_sdk.run import Run
 from mmkg_sdk.training.session import resume_training, start_training
 from tests.cli.running import mmkg
@@ -131,6 +133,7 @@ def test_what_does_not_go_with_resume_is_refused(data: Path, tmp_path: Path) -> 
         ({"visual_dropout": 1.5}, None, "visual_dropout"),
         ({"num_text_tokens": 1, "contrastive_weight": 0.1}, None, "last text slot"),
         ({}, "no-such-preset", "no-such-preset"),
+        ({"num_entities": 5}, None, r"setting num_entities is 5, but the data .* decide it: it is 12. Leave it out"),
     ],
 )
 def test_a_wrong_setting_is_named(
@@ -139,6 +142,30 @@ def test_a_wrong_setting_is_named(
     with pytest.raises(DataError, match=message):
         start_training("mygo", str(data), tmp_path / "run", settings=TINY | settings, preset=preset)
     assert not (tmp_path / "run").exists()
+
+
+def test_without_a_preset_that_fits_the_others_are_named(data: Path, tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"mygo has no preset named '.*ring', so .* Presets: db15k, mkg-w, cpu, atlas"):
+        run, _ = start_training("mygo", str(data), tmp_path / "run", settings=TINY)
+    assert run.source["preset"] is None
+
+
+def test_a_preset_that_was_taken_by_name_stands_in_the_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data.rename(tmp_path / "atlas-mkg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(contract.config_part("mygo").PRESETS, "atlas-mkg", {**TINY, "epochs": 2})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*has no preset")
+        run, result = start_training("mygo", "atlas-mkg", "run", settings={})
+    assert (run.source["preset"], result.epochs) == ("atlas-mkg", 2)
+
+
+def test_a_family_may_be_spelled_as_in_its_paper(data: Path, tmp_path: Path) -> None:
+    tiny = {"embedding_dim": 4, "num_negatives": 2, "epochs": 1}
+    run, _ = start_training("adamf-mat", str(data), tmp_path / "run", settings=tiny)
+    assert Run.open(run.folder).family == "adamf_mat"
 
 
 def test_torchrun_trains_one_run_with_two_processes(data: Path, tmp_path: Path) -> None:

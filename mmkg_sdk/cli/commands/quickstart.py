@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from ...quickstart import Lesson
-from ...registry import FAMILIES
-from ..options import json_option, overwrite_option, print_json, say
+from ..options import family_type, json_option, overwrite_option, print_json, say
 
 # What to try next, by the data that was learned from.
 _NEXT = {
@@ -25,7 +24,7 @@ _NEXT = {
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("quickstart"), help="Folder for everything made.")
-@click.option("--family", type=click.Choice(list(FAMILIES)), default="mygo", help="The model family.")
+@click.option("--family", type=family_type, default="mygo", help="The model family.")
 @overwrite_option
 @json_option
 def quickstart(out: Path, family: str, overwrite: bool, as_json: bool) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ...registry import FAMILIES
+from ..completion import data_sets, presets
+from ..listing import show_settings
 from ..options import (
     device_option,
     json_option,
@@ -20,11 +21,16 @@ from ..settings import parse_assignments, read_settings
 
 
 @click.command()
-@click.argument("family", type=click.Choice(list(FAMILIES)), required=False)
-@click.option("--data", help="atlas, a fetched name (db15k, mkg-w, mkg-y), or a data set folder.")
+@click.argument("family", type=family_type, required=False)
+@click.option("--list-settings", is_flag=True, help="List every setting and preset of the family; train nothing.")
+@click.option(
+    "--data", shell_complete=data_sets, help="atlas, a fetched name (db15k, mkg-w, mkg-y), or a data set folder."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder to write.")
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with this run folder instead.")
-@click.option("--preset", help="Settings by name; the default is the one named like the data set.")
+@click.option(
+    "--preset", shell_complete=presets, help="Settings by name; the default is the one named like the data set."
+)
 @click.option("--config", type=click.Path(path_type=Path), help="TOML or JSON file of settings; wins over the preset.")
 @set_option
 @click.option("--start", type=click.Path(path_type=Path), help="Begin with this run's weights (MKGformer: stage 1).")
@@ -40,6 +46,7 @@ from ..settings import parse_assignments, read_settings
 @json_option
 def train(
     family: str | None,
+    list_settings: bool,
     data: str | None,
     out: Path | None,
     resume: Path | None,
@@ -53,6 +60,11 @@ def train(
     as_json: bool,
 ) -> None:
     """Train a model of FAMILY, or go on with a run. Start it under torchrun to use several processes."""
+    if list_settings:
+        if family is None:
+            raise click.UsageError("--list-settings needs a family.")
+        show_settings(family, as_json=as_json)
+        return
     from ...run import Run
     from ...training.session import resume_training, start_training
 
@@ -81,6 +93,7 @@ def train(
         return  # under torchrun the first process alone validates and reports
     summary = {
         "run": str(run.folder),
+        "preset": run.source.get("preset"),
         "epochs": result.epochs,
         "best_epoch": result.best_epoch,
         "stopped_by": result.stopped_by,
@@ -91,6 +104,7 @@ def train(
         print_json(summary)
         return
     click.echo(metrics_table({"validation": result.best_metrics}))
+    say(f"preset: {summary['preset'] or 'none, the defaults'}")
     say(
         f"best of {result.epochs} epochs: {result.best_epoch}, in {result.seconds:.0f} s "
         f"(stopped by {result.stopped_by})"
