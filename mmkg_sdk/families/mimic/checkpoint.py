@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExportError
-from ..official import compare_state, finite_tensors, load_lightning, tensor_shape
+from ..checkpoint_file import read_state
+from ..official import compare_state, finite_tensors, tensor_shape
 from .config import NO_TOKENIZER, MimicConfig, clip_sizes
 
 if TYPE_CHECKING:
@@ -32,12 +33,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         ExportError: if the file is missing, no checkpoint, of another family, or holds NaN or infinity.
     """
-    content = load_lightning(path)
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
-        found = sorted(map(str, content))[:5] if isinstance(content, dict) else type(content).__name__
-        raise ExportError(f"{path}: expected a dict with 'state_dict', found {found}.")
-    state = content["state_dict"]
-    return finite_tensors({name: state[name] for name in state if not str(name).endswith(_COUNTED)}, path)
+    state = read_state(path)
+    return finite_tensors({name: state[name] for name in state if not name.endswith(_COUNTED)}, path)
 
 
 def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MimicConfig:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ExportError
 from ...registry import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
-from ..official import compare_state, finite_tensors, load_lightning, renamed_settings, tensor_shape
+from ..checkpoint_file import read_state
+from ..official import compare_state, finite_tensors, renamed_settings, tensor_shape
 from .config import NO_TOKENIZER, NUM_MARKERS, MKGformerConfig
 
 if TYPE_CHECKING:
@@ -39,13 +40,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         ExportError: if the file is missing, no checkpoint, of another family, or holds NaN or infinity.
     """
-    content = load_lightning(path)
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise ExportError(f"{path}: expected a dict of tensors by name, found {type(content).__name__}.")
-    state = finite_tensors(content, path)
-    state |= {name: tensor.long() for name, tensor in state.items() if name.endswith(_COUNTED)}
+    state = finite_tensors(read_state(path), path)
     return _untied(state, path) if _task(state) == LINK_PREDICTION else state
 
 
