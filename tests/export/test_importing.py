@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -61,7 +62,8 @@ def change_config(case: Path, **options: Any) -> None:
 def test_the_good_case_is_imported(case: Path) -> None:
     run = do_import(case)
     assert run.config["score_function"] == "inner"
-    assert run.source == {"checkpoint": "checkpoint.pt", "data": "case"}
+    digest = hashlib.sha256((case / "checkpoint.pt").read_bytes()).hexdigest()
+    assert run.source == {"checkpoint": "checkpoint.pt", "sha256": digest, "data": "case", "inputs": "inputs.npz"}
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")

@@ -93,14 +93,14 @@ def test_half_precision_is_read_as_float32(family: str, tmp_path: Path) -> None:
     assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in found.values())
 
 
+HUGE_AND_SPARSE = torch.sparse_coo_tensor([[0]], [1.0], (10**10,), check_invariants=True)
 ODD: dict[str, tuple[Any, str]] = {
     "a number": (3, "is int, expected a tensor"),
     "a dict": ({"weight": torch.zeros(2)}, "is dict, expected a tensor"),
     "an array": (np.zeros(3), "is _reconstruct, expected a tensor"),
     "an array of objects": (np.array([{}], dtype=object), "is _reconstruct, expected a tensor"),
     "sparse": (torch.zeros(2, 3).to_sparse(), "is sparse"),
-    "huge and sparse": (torch.sparse_coo_tensor(torch.zeros(1, 1, dtype=torch.int64), torch.ones(1), (10**10,), check_invariants=True),
-                        "is sparse"),
+    "huge and sparse": (HUGE_AND_SPARSE, "is sparse"),
     "meta": (torch.empty(10**10, device="meta"), "is on the device meta, without values"),
     "a view of one value": (torch.zeros(1).expand(10**10), "claims 40,000,000,000 bytes, of which the file holds 4"),
     "complex": (torch.zeros(3, dtype=torch.complex64), r"is torch\.complex64"),

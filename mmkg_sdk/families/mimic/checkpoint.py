@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ExportError
 from ..checkpoint_file import read_state
 from ..official import compare_state, finite_tensors, tensor_shape
-from .config import NO_TOKENIZER, MimicConfig, clip_sizes
+from .config import LEARNED, NO_TOKENIZER, MimicConfig, clip_sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,8 @@ def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MimicCo
     no tokenizer.
 
     Raises:
-        ExportError: if a tensor that tells a size is missing or has another rank, or a head count cannot be known.
+        ExportError: if a tensor that tells a size is missing or has another rank, a head count cannot be known, or the tokenizer is to be
+            learned.
     """
 
     def shape(name: str, rank: int = 2) -> tuple[int, ...]:
@@ -78,6 +79,8 @@ def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MimicCo
         "image_unit_dim": shape("matcher.vdlu.dual_ent2men.cls_fc.weight")[0],
         "cross_modal_unit_dim": shape("matcher.cmfu.text_fc.weight")[0],
     }
+    if settings.get("tokenizer") == LEARNED:
+        raise ExportError("a tokenizer learned from data gives other ids than the checkpoint's. Name that of its CLIP.")
     for name, (width, published_width, heads) in _PUBLISHED_HEADS.items():
         if name not in settings:
             if sizes[width] != published_width:
