@@ -1,7 +1,7 @@
 """Run: the folder that training or importing writes, and that evaluation and export read.
 
 run.json             format_version, family, config, settings or null, source, versions
-weights.safetensors  the model's state under its official names; absent before the first validation
+weights.safetensors  the model's state under its official names; absent in training before the first validation
 NAME.txt             labels: one per line, UTF-8; the line number, from 0, is the id
 NAME.safetensors     arrays, and further files: what the family's inputs.py makes of the data; run.json names them
 metrics.jsonl        one JSON object per trained epoch
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import torch
 
 FORMAT_VERSION = 2
-_MANIFEST = "run.json"
+_MANIFEST, _WEIGHTS = "run.json", "weights.safetensors"
 RUN = FolderKind("run", DataError, "Resume it, choose another, or pass overwrite=True (--overwrite).", _MANIFEST)
 _MAPPED_BYTES = 64 << 20
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}(\.[a-z]{1,12})?")
@@ -88,15 +88,17 @@ class Run:
         data: RunData,
         settings: Mapping[str, Any] | None = None,
         source: Mapping[str, Any] | None = None,
+        weights: Mapping[str, torch.Tensor] | None = None,
         overwrite: bool = False,
     ) -> Run:
-        """A new run without weights. It appears whole, and one that it replaces stays until then.
+        """A new run. It appears whole, and one that it replaces stays until then.
 
         Args:
             config: the family's configuration, a JSON object.
             data: labels, arrays and files that the family made of its data.
             settings: TrainingSettings.to_json(), or None if the weights come from elsewhere.
             source: where data and weights come from, a JSON object.
+            weights: as for `save_weights`; None: there are none before training saves some.
             overwrite: replace a run that stands there.
 
         Raises:
@@ -126,6 +128,8 @@ class Run:
                     write_tensors(file, arrays)
             for name, content in data.files.items():
                 (new / name).write_bytes(content)
+            if weights is not None:
+                (new / _WEIGHTS).write_bytes(_encoded(weights))
             (new / _MANIFEST).write_bytes(described)
         return cls(folder, manifest)
 
@@ -223,7 +227,7 @@ class Run:
     @property
     def has_weights(self) -> bool:
         """Whether weights were saved yet."""
-        return (self.folder / "weights.safetensors").is_file()
+        return (self.folder / _WEIGHTS).is_file()
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The model's state on the CPU, sorted by name.
@@ -238,10 +242,10 @@ class Run:
             raise missing_package("torch", "train", "reading weights") from err
         if not self.has_weights:
             raise DataError(
-                f"{self.folder} has no weights.safetensors: no validation was reached. "
+                f"{self.folder} has no {_WEIGHTS}: no validation was reached. "
                 f"Go on training: mmkg-sdk train --resume {self.folder}"
             )
-        path = self.folder / "weights.safetensors"
+        path = self.folder / _WEIGHTS
         try:
             weights: dict[str, torch.Tensor] = dict(sorted(load(path.read_bytes()).items()))
         except Exception as err:
@@ -261,11 +265,15 @@ class Run:
         Args:
             state: a state dict; tensors on any device, tied ones are written once for each name.
         """
-        from safetensors.torch import save
+        write_atomically(self.folder / _WEIGHTS, _encoded(state))
 
-        # safetensors takes neither strides nor two names for one memory.
-        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-        write_atomically(self.folder / "weights.safetensors", save(tensors))
+
+def _encoded(state: Mapping[str, torch.Tensor]) -> bytes:
+    from safetensors.torch import save
+
+    # safetensors takes neither strides nor two names for one memory.
+    content: bytes = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()})
+    return content
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -172,6 +172,13 @@ class InputsPart(Protocol):
         """Weights that do not come from chance, by parameter name."""
         ...
 
+    def missing_modalities(self, dataset: AnyData, data: RunData, state: dict[str, Tensor]) -> dict[str, str]:
+        """What a data set lacks of what a checkpoint was trained with, by "image" or "text", and where it comes from.
+
+        `data` is what `run_data` made of it. Raises ExportError: the data set has it, but contradicts the checkpoint.
+        """
+        ...
+
     def stored_data(self, fields: Mapping[str, NDArray[Any]], path: Path, config: Any) -> RunData:
         """Labels, arrays and files from the authors' tensors. Raises ExportError."""
         ...

@@ -10,6 +10,7 @@ from ..completion import data_sets, presets
 from ..listing import show_settings
 from ..options import (
     device_option,
+    family_type,
     json_option,
     metrics_table,
     overwrite_option,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,16 @@ def initial_weights(dataset: AnyData, config: MimicConfig) -> dict[str, Any]:
     return pretrained_clip(config.pretrained_clip)[1]
 
 
+def missing_modalities(dataset: AnyData, data: RunData, state: Mapping[str, Any]) -> dict[str, str]:
+    """What a data set lacks of what a checkpoint was trained with, by "image" or "text", and where it comes from."""
+    if len(data.tensors["images"]["pixels"]):
+        return {}
+    return {
+        "image": f"{data.name} has none that can be read, of an entity or of a mention. They are published apart from "
+        "the texts: put them into the folder of the data set, or pass theirs as --images DIR (images=...)."
+    }
+
+
 def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MimicConfig) -> RunData:
     """What a run holds, from the authors' tensors: mentions are the test split, and with `train_entity_index` also the
     train split. Entities are named by their rows; an image that is all zero is none.
@@ -131,8 +142,16 @@ def check_data(data: RunData, config: MimicConfig) -> None:
     """Whether the data fit a configuration.
 
     Raises:
-        ExportError: token ids or rows out of range, an empty text, or unequally many arrays of a side.
+        ExportError: token ids or rows out of range, an empty text, unequally many arrays of a side, or a tokenizer with
+            another number of tokens than the checkpoint.
     """
+    if TOKENIZER in data.files:
+        size = len(json.loads(data.files[TOKENIZER])["model"]["vocab"])
+        if size != config.vocabulary_size:
+            raise ExportError(
+                f"tokenizer {config.tokenizer!r} has {size:,} tokens, the checkpoint {config.vocabulary_size:,}; they do "
+                "not belong together. Pass --set tokenizer=... with that of its CLIP."
+            )
     entities, images = len(data.labels["entities"]), len(data.tensors["images"]["pixels"])
     limits = {"input_ids": config.vocabulary_size, "attention_mask": 2, "image_rows": images, "answers": entities}
     for name, side in data.tensors.items():
