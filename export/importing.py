@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.open import open_data
 from mmkg_sdk.errors import DataError, ExportError, missing_package
 from mmkg_sdk.families import contract
@@ -65,7 +66,10 @@ def import_checkpoint(
         contents = prepare.stored_data(_read_arrays(Path(inputs)), Path(inputs), model_config)
     else:
         assert data is not None
-        contents = prepare.run_data(open_data(data), model_config)
+        dataset = open_data(data)
+        if isinstance(dataset, DataSet):
+            dataset.need_numbers(f"{checkpoint} (row number = id)")
+        contents = prepare.run_data(dataset, model_config)
     prepare.check_data(contents, model_config)
     model = contract.model_part(family).build(model_config.to_json(), contents.tensors.get("inputs", {}))
     parts.check_state(state, model.state_dict())

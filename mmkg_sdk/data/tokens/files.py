@@ -81,13 +81,10 @@ class _Candidate:
 
 LOOKED_FOR = {
     modality: ", ".join(
-        [f"{modality}-tokens.json"]
-        + [
-            f"*{suffix}"
-            for official in _OFFICIAL
-            if official.modality == modality
-            for suffix in official.token_suffixes
-        ]
+        dict.fromkeys(
+            [f"{modality}-tokens.json"]
+            + [f"*{suffix}" for one in _OFFICIAL if one.modality == modality for suffix in one.token_suffixes]
+        )
     )
     for modality in MODALITIES
 }
