@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.bundle import sha256_of
+from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.open import open_data
 from mmkg_sdk.errors import DataError, ExportError, missing_package
 from mmkg_sdk.families import contract
@@ -88,6 +89,8 @@ def import_checkpoint(
     else:
         assert data is not None
         dataset = open_data(data, **reading)
+        if isinstance(dataset, DataSet):
+            dataset.need_numbers(f"{checkpoint} (row number = id)")
         contents = prepare.run_data(dataset, model_config)
         prepare.check_data(contents, model_config)
         _check_missing(prepare.missing_modalities(dataset, contents, state), allow_missing)

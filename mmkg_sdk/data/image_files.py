@@ -1,16 +1,14 @@
-"""Image files of entities: found by name, opened with care."""
+"""Image files, opened with care."""
 
 from __future__ import annotations
 
-import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from ..errors import DataError, missing_package
-from ..files.labels import Labels
+from ..errors import missing_package
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,47 +35,6 @@ def as_path(image: str | Path | AnyImage) -> Path | AnyImage:
 def as_paths(images: Sequence[str | Path]) -> tuple[Path, ...]:
     """Images as paths. What is no list or tuple stays as it is: who reads it says what is wrong."""
     return tuple(map(as_path, images)) if isinstance(images, list | tuple) else cast(Any, images)
-
-
-def find_images(folder: Path, entities: Labels) -> dict[str, list[Path]]:
-    """Entity label -> its images, in entity order; entities without an image are left out.
-
-    An image belongs to an entity by its name without the suffix, or by the name of the sub-folder that it
-    lies in: the label first, else the decimal entity id. Files of no entity are counted in a warning.
-
-    Raises:
-        DataError: if the folder is missing or holds no image of any entity.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; images were to be there, as <label>.png or <label>/*.png.")
-    # Some file systems decompose accents in names.
-    rows = {unicodedata.normalize("NFC", label): row for row, label in reversed(list(enumerate(entities)))}
-    found: dict[int, list[Path]] = {}
-    strangers: list[Path] = []
-    for entry in sorted(folder.iterdir()):
-        inside = sorted(entry.iterdir()) if entry.is_dir() else [entry]
-        images = [path for path in inside if path.suffix.lower() in SUFFIXES and path.is_file()]
-        if not images:
-            continue
-        name = unicodedata.normalize("NFC", entry.name if entry.is_dir() else entry.stem)
-        row = rows.get(name)
-        if row is None and name.isascii() and name.isdecimal() and len(name) < 10 and int(name) < len(entities):
-            row = int(name)
-        if row is None:
-            strangers.extend(images)
-        else:
-            found.setdefault(row, []).extend(images)
-    if strangers:
-        warnings.warn(
-            f"{folder}: {len(strangers)} images belong to no entity and are left out, the first is "
-            f"{strangers[0].name}.",
-            stacklevel=2,
-        )
-    if not found:
-        raise DataError(
-            f"{folder} has no image of any of the {len(entities)} entities. Name files <label>.png or <id>.png."
-        )
-    return {entities[row]: found[row] for row in sorted(found)}
 
 
 def read_image(path: Path) -> Image:
@@ -108,7 +65,9 @@ def read_image(path: Path) -> Image:
         raise ValueError(str(err) or type(err).__name__) from err
 
 
-def readable_images(images: Mapping[str, list[Path]], unreadable: list[UnreadableImage]) -> Iterator[tuple[str, Image]]:
+def readable_images(
+    images: Mapping[str, Sequence[Path]], unreadable: list[UnreadableImage]
+) -> Iterator[tuple[str, Image]]:
     """Each entity with each of its images, one in memory at a time; a bar on stderr shows the progress.
 
     An image that cannot be read is added to `unreadable` instead.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # types alone, so that answering loads nothing that training 
 
     from ..bundle.config import FamilyConfig
     from ..bundle.graph_specs import GraphSpec
+    from ..data.coverage import Coverage
     from ..data.open import AnyData
     from ..ranking.exact import RankingProtocol
     from ..ranking.scores import CandidateScore
@@ -166,6 +167,10 @@ class InputsPart(Protocol):
 
     def run_data(self, dataset: AnyData, config: Any) -> RunData:
         """Labels, arrays and files."""
+        ...
+
+    def coverage(self, dataset: AnyData) -> list[Coverage]:
+        """What it finds of images and texts in a data set that fits the family."""
         ...
 
     def initial_weights(self, dataset: AnyData, config: Any) -> Mapping[str, NDArray[Any]]:

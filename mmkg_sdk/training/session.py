@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ..backends.torch import torch_device
+from ..data.coverage import missing_modalities, need_modalities
 from ..data.modalities import drop_modalities
 from ..data.open import open_data
 from ..errors import DataError, ExportError
@@ -30,17 +31,19 @@ def start_training(
     settings: Mapping[str, Any],
     preset: str | None = None,
     drop_modality: Mapping[str, float] | None = None,
+    require: Sequence[str] = (),
     start: str | Path | None = None,
     device: str = "auto",
     overwrite: bool = False,
 ) -> tuple[Run, Any]:
-    """Create a run from a data set and train it.
+    """Create a run from a data set and train it. A modality that the data lack altogether is said in a warning.
 
     Args:
         data: "atlas", a fetched name, or a data set folder.
         settings: names of the family's configuration and of TrainingSettings; they win over the preset.
         device: "cpu", "cuda", "cuda:N", or "auto".
         drop_modality: "image" or "text" -> share of the entities that lose it, chosen by the seed; an experiment.
+        require: "image", "text" or both: refuse to train where the data have none at all.
         preset: a name of the family's presets; None takes the one named like the data set, if there is one.
         start: a run whose weights the training begins with, as MKGformer's second stage begins with those of its first.
 
@@ -48,8 +51,8 @@ def start_training(
         The run and the TrainingResult.
 
     Raises:
-        DataError: unknown preset or setting, a data set that cannot be read, or weights of another model or other data,
-            or another process trains or writes the run.
+        DataError: unknown preset or setting, a data set that cannot be read or lacks what is required, or weights of
+            another model or other data, or another process trains or writes the run.
     """
     from .distributed import process_group
 
@@ -62,16 +65,20 @@ def start_training(
     training_names = {field.name for field in fields(TrainingSettings)}
     training = TrainingSettings.from_json({n: v for n, v in chosen.items() if n in training_names})
     dropped = dict(drop_modality or {})
-    dataset = open_data(data)
-    if dropped:
-        dataset = drop_modalities(dataset, dropped, training.seed)
+    opened = open_data(data)
     inputs = contract.inputs_part(family)
+    dataset = drop_modalities(opened, dropped, training.seed) if dropped else opened
     config = inputs.config_for(dataset, {n: v for n, v in chosen.items() if n not in training_names})
     _check_decided(settings, {**config.to_json(), **training.to_json()}, data)
+    coverage = inputs.coverage(opened)
+    need_modalities(coverage, require)
     device = torch_device(device)
     # Locked before it is there: of two trainings with one folder, one goes from its first file to its last weight.
     with process_group(device) as group, folder_lock(Path(out), RUN) if group.is_first else nullcontext():
         if group.is_first:  # under torchrun every process comes here, and all work on the same folder
+            # What is worth knowing of the data before time goes into them.
+            for remark in missing_modalities(coverage, opened):
+                warnings.warn(remark, stacklevel=2)
             contents = inputs.run_data(dataset, config)
             if start is not None:
                 _check_start(Run.open(start), family, config.to_json(), contents)

@@ -54,7 +54,8 @@ def test_the_official_file_names_are_read(tmp_path: Path) -> None:
         (torch.ones(4), "expected float32"),
         (torch.ones(3, 4, dtype=torch.int64), "expected floating point"),
         (torch.full((3, 4), torch.nan), "not finite"),
-        ({"a": torch.ones(3, 4)}, "expected one tensor"),
+        ({"a": torch.ones(3, 4), "b": torch.ones(3, 4)}, r"holds 2 arrays \(a, b\); expected one"),
+        ({"a": 1}, "holds a dict; expected one tensor"),
     ],
 )
 def test_feature_files_that_do_not_fit_are_named(tmp_path: Path, content: object, message: str) -> None:
@@ -67,7 +68,7 @@ def test_feature_files_that_do_not_fit_are_named(tmp_path: Path, content: object
 def test_two_files_of_one_modality_are_an_error(tmp_path: Path) -> None:
     write_dataset(with_features(), tmp_path / "set")
     torch.save(torch.ones(3, 4), tmp_path / "set" / "x-visual.pth")
-    with pytest.raises(DataError, match="several files of visual features"):
+    with pytest.raises(DataError, match=r"several files hold visual features: .*x-visual.pth, .*features.safetensors"):
         read_dataset(tmp_path / "set")
 
 

@@ -130,7 +130,7 @@ def tokenize_command(
 
     with raw_dataset(source, **reading) as (dataset, own_images):
         if texts is not None:
-            found = read_descriptions(texts, dataset.graph.entities)
+            found = read_descriptions(texts, dataset)
             dataset = dataclasses.replace(dataset, descriptions=found)
         tokenized = tokenize_dataset(
             dataset, images=images or own_images, text_model=text_model, image_model=image_model

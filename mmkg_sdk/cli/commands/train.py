@@ -42,6 +42,7 @@ from ..settings import parse_assignments, read_settings
     metavar="image=SHARE",
     help="Experiment: a share of the entities, 0 to 1, loses its image or text. Repeatable.",
 )
+@click.option("--require", metavar="image,text", help="Refuse to train where the data have none of these at all.")
 @device_option
 @overwrite_option
 @json_option
@@ -56,6 +57,7 @@ def train(
     assignments: tuple[str, ...],
     start: Path | None,
     dropped: tuple[str, ...],
+    require: str | None,
     device: str,
     overwrite: bool,
     as_json: bool,
@@ -70,7 +72,7 @@ def train(
     from ...training.session import resume_training, start_training
 
     if resume is not None:
-        if data or out or preset or config or assignments or start or dropped or overwrite:
+        if data or out or preset or config or assignments or start or dropped or require or overwrite:
             raise click.UsageError("--resume goes on with the settings of the run; pass no others.")
         if family not in (None, found := Run.open(resume).family):
             raise click.UsageError(f"{resume} is a run of {found} and not of {family}; leave the family out.")
@@ -87,6 +89,7 @@ def train(
             preset=preset,
             start=start,
             drop_modality=parse_assignments(dropped, "--drop-modality"),
+            require=require.split(",") if require else (),
             device=device,
             overwrite=overwrite,
         )

@@ -11,7 +11,7 @@ from .linking import linking_layouts
 from .mnre import split_files
 
 _FILES = {
-    LINK_PREDICTION: "train.txt, train2id.txt or train.tsv",
+    LINK_PREDICTION: "train.txt, train2id.txt, train.tsv or train.del",
     ENTITY_LINKING: "entities.tsv, kb_entity.json, *-MEL.json or WikiDiverse.json",
     RELATION_EXTRACTION: "relations-train.jsonl or *train.txt with one dict per line",
     ENTITY_RECOGNITION: "tags-train.jsonl or *train.txt with IMGID: lines",
@@ -35,6 +35,12 @@ def find_kind(folder: Path) -> str:
         RELATION_EXTRACTION: _named(folder, "relations-train.jsonl") + [path.name for path in relations.values()],
         ENTITY_RECOGNITION: _named(folder, "tags-train.jsonl") + [path.name for path in tags.values()],
     }
+    if (
+        found[LINK_PREDICTION]
+        and not find_file(folder, "mentions-train.tsv")
+        and "entities.tsv" in found[ENTITY_LINKING]
+    ):
+        found[ENTITY_LINKING].remove("entities.tsv")  # DGL-KE's list of ids
     kinds = [kind for kind, files in found.items() if files]
     if len(kinds) == 1:
         return kinds[0]
@@ -47,7 +53,7 @@ def find_kind(folder: Path) -> str:
 
 def _graph_files(folder: Path, sentences: set[Path]) -> list[str]:
     """Files of triples; a train.txt of sentences is none."""
-    found = (find_file(folder, name) for name in ("train.txt", "train2id.txt", "train.tsv"))
+    found = (find_file(folder, name) for name in ("train.txt", "train2id.txt", "train.tsv", "train.del"))
     return [path.name for path in found if path is not None and path not in sentences]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,9 @@ _VQ_MODELS = {
 }
 
 
-def tokenize_images(images: Mapping[str, list[Path]], model: str = LEARNED) -> tuple[RawTokens, list[UnreadableImage]]:
+def tokenize_images(
+    images: Mapping[str, Sequence[Path]], model: str = LEARNED
+) -> tuple[RawTokens, list[UnreadableImage]]:
     """All tokens of all images of every entity, and the images that could not be read.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.coverage import Coverage, feature_coverage
 from ...data.graph import DataSet
 from ...data.modalities import MODALITIES, modality_features
 from ...data.open import AnyData
@@ -20,6 +21,11 @@ from .config import AdaMFConfig
 def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> AdaMFConfig:
     """The configuration: sizes from the data, the rest from settings."""
     return AdaMFConfig.from_json({**settings, **data_sizes(knowledge_graph(dataset, "adamf_mat"))})
+
+
+def coverage(dataset: AnyData) -> list[Coverage]:
+    """What it finds of images and texts in a data set."""
+    return feature_coverage(knowledge_graph(dataset, "adamf_mat"))
 
 
 def run_data(dataset: AnyData, config: AdaMFConfig) -> RunData:

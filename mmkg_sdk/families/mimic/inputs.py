@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.coverage import Coverage, raw_coverage
 from ...data.graph import SPLITS
 from ...data.mentions import LinkingData
 from ...data.open import AnyData, kind_of
@@ -51,6 +52,11 @@ def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> MimicConfig:
 
         chosen = {"tokenizer": source} | chosen | pretrained_clip(source)[0]
     return MimicConfig.from_json(chosen)
+
+
+def coverage(dataset: AnyData) -> list[Coverage]:
+    """What it finds of images and texts in a data set."""
+    return raw_coverage(dataset)
 
 
 def run_data(dataset: AnyData, config: MimicConfig) -> RunData:

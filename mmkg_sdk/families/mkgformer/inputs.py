@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.coverage import Coverage, raw_coverage
 from ...data.graph import DataSet
 from ...data.open import AnyData
 from ...registry import LINK_PREDICTION
@@ -25,6 +26,11 @@ def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> MKGformerConfig
     if isinstance(dataset, DataSet):
         return link_inputs.config_for(dataset, settings)
     return sentence_inputs.config_for(dataset, settings)
+
+
+def coverage(dataset: AnyData) -> list[Coverage]:
+    """What it finds of images and texts in a data set."""
+    return raw_coverage(dataset)
 
 
 def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.coverage import Coverage, token_coverage
 from ...data.graph import DataSet, RawTokens
 from ...data.modalities import MODALITIES
 from ...data.open import AnyData
@@ -23,6 +24,11 @@ from .config import MyGOConfig
 def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> MyGOConfig:
     """The configuration: sizes from the data, the rest from settings."""
     return MyGOConfig.from_json({**settings, **data_sizes(knowledge_graph(dataset, "mygo"))})
+
+
+def coverage(dataset: AnyData) -> list[Coverage]:
+    """What it finds of images and texts in a data set."""
+    return token_coverage(knowledge_graph(dataset, "mygo"))
 
 
 def run_data(dataset: AnyData, config: MyGOConfig) -> RunData:

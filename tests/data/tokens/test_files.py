@@ -158,7 +158,7 @@ class Dangerous:
         ({"weight": 1}, "holds a dict"),
         (Dangerous(), "cannot be loaded as a plain tensor"),
         (torch.zeros(3), "codebook is float32 \\[3\\]"),
-        (torch.zeros((3, 2), dtype=torch.int64), "holds torch.int64"),
+        (torch.zeros((3, 2), dtype=torch.int64), "codebook is int64"),
         (torch.full((3, 2), float("nan")), "not finite"),
     ],
     ids=["dict", "code", "one axis", "integers", "nan"],
