@@ -329,11 +329,12 @@ def _load_grown(
     backend: str,
     device: str,
     threads: int | None,
+    follow_links: bool,
     labels: tuple[str, ...],
     encoded: dict[str, NDArray[np.float32]],
 ) -> Model:
     """What unpickling a model does: open the bundle again and put back the entities that were added."""
-    model: Model = reopened(Model, path, backend, device, threads)
+    model: Model = reopened(Model, path, backend, device, threads, follow_links)
     if labels:
         model._grow(labels, encoded)
     return model

@@ -52,8 +52,8 @@ AnyArray = NDArray[Any] | DeviceArray
 class Backend(ABC):
     """The graphs of one bundle on one device; safe to call from several threads. Use `open_backend`.
 
-    A graph is opened when it is first prepared or run. All of them must come from the weights that lay in the bundle's
-    folder when the backend was opened, and from the process that opened it.
+    A graph is opened when it is first prepared or run, in the process that opened the backend. What it is made of is
+    what the bundle verified, whatever lies in its folder by then.
 
     Attributes:
         device: "cpu", "cuda" or "cuda:N".
@@ -67,7 +67,6 @@ class Backend(ABC):
         self.threads = threads
         self._bundle = bundle
         self._process = os.getpid()
-        self._weights = weights_identity(bundle)
         self._opened: dict[str, Any] | None = {}
         self._lock = threading.Lock()
 
@@ -138,10 +137,7 @@ class Backend(ABC):
 
     @abstractmethod
     def _open(self, graph: str) -> Any:
-        """What runs a graph of the bundle; whoever reads weights calls `_check_weights` afterwards."""
-
-    def _check_weights(self, graph: str) -> None:
-        check_weights(self._bundle, self._weights, graph)
+        """What runs a graph of the bundle, made of the files that the bundle read."""
 
     def _failure(self, graph: str, inputs: Mapping[str, AnyArray], err: Exception) -> BackendError:
         shapes = {name: list(array.shape) for name, array in inputs.items()}
@@ -188,28 +184,6 @@ def _first_choice(precision: str, device: str) -> type[Backend]:
         if found and found.startswith(best) and kind.has_precision(precision, found):
             return kind
     return (installed or [_backend_class(next(iter(BACKENDS)))])[0]
-
-
-def weights_identity(bundle: Bundle) -> tuple[int, ...] | None:
-    """Which weights lie in the folder of a bundle: another export puts another file there."""
-    try:
-        status = os.stat(bundle.path / "weights.safetensors")
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def check_weights(bundle: Bundle, identity: tuple[int, ...] | None, graph: str) -> None:
-    """Whether the weights in a bundle's folder are still those of `weights_identity`.
-
-    Raises:
-        BackendError: they are not, so a graph that was read since may belong to another table.
-    """
-    if weights_identity(bundle) != identity:
-        raise BackendError(
-            f"{bundle.path} was replaced since this model was loaded, so {graph} may not belong to its table. "
-            "Load the bundle again."
-        )
 
 
 def parse_device(device: str) -> tuple[str, int]:

@@ -31,6 +31,10 @@ class Runtime(Protocol):
         """What the bundle of a configuration holds."""
         ...
 
+    def weight_shapes(self, config: Any) -> dict[str, tuple[int, ...]]:
+        """The shapes of those weights that tell the sizes of a model; what they leave open, probes must tell."""
+        ...
+
     def check_bundle(self, bundle: Bundle) -> None:
         """What shapes and dtypes do not tell. Raises BundleError."""
         ...
@@ -175,6 +179,10 @@ class SentenceRuntime(Runtime, Protocol):
         self, tokenizer: Tokenizer, sentences: Sequence[tuple[Sequence[str], Span, Span]], config: Any
     ) -> SentenceTexts:
         """Sentences with markers around head and tail. Raises QueryError."""
+        ...
+
+    def noise_texts(self, config: Any) -> dict[str, NDArray[np.int64]]:
+        """Token inputs of random sentences of unequal length, to try a model with."""
         ...
 
     def marker_positions(self, input_ids: NDArray[np.int64], config: Any) -> NDArray[np.int64]:

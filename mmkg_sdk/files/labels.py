@@ -117,9 +117,14 @@ def read_labels(path: Path, kind: str = "entity") -> Labels:
     """
     try:
         with open_regular(path) as file:
-            lines = read_whole(file, path).split(b"\n")
+            return parse_labels(read_whole(file, path), path, kind)
     except OSError as err:
         raise DataError(f"cannot read {path}: {err.strerror}. Expected one {kind} label per line.") from err
+
+
+def parse_labels(content: bytes, path: Path, kind: str = "entity") -> Labels:
+    """Like `read_labels`, of the content of a file; the path is for messages."""
+    lines = content.split(b"\n")
     if not lines[-1]:
         lines.pop()
     if not lines:

@@ -11,6 +11,8 @@ from typing import Any
 from ..errors import DataError
 from .text import read_lines, read_text
 
+# Whole numbers beyond it are no sizes, and floats beyond it are infinite to most who read them.
+_LARGEST = (1 << 63) - 1
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -29,6 +31,28 @@ def strict_json(text: str) -> Any:
     return json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_constant)
 
 
+def plain_json(data: bytes) -> Any:
+    """The value of a file that a program wrote for itself: strict JSON whose texts and numbers can be used as they are.
+
+    Raises:
+        ValueError: it is no JSON, a text holds half a surrogate pair, or a number does not fit into 64 bits.
+        RecursionError: it is nested too deep.
+    """
+    value = strict_json(data.decode("utf-8"))
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            waiting += [*part, *part.values()]
+        elif isinstance(part, list):
+            waiting += part
+        elif isinstance(part, str) and (half := _SURROGATE.search(part)):
+            raise NotStrict(f"a text holds {half.group()!r}, half of a surrogate pair")
+        elif isinstance(part, (int, float)) and not -_LARGEST <= part <= _LARGEST:
+            raise NotStrict(f"a number is {'infinite' if isinstance(part, float) else 'longer than 64 bits'}")
+    return value
+
+
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
@@ -44,7 +68,12 @@ def _no_constant(name: str) -> Any:
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """A file whose content is one object without repeated keys."""
-    content = _read_json(path)
+    return parse_json_object(read_text(path), path)
+
+
+def parse_json_object(text: str, path: Path) -> dict[str, Any]:
+    """Like `read_json_object`, of the text of a file; the path is for messages."""
+    content = _whole_json(text, path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected one JSON object, found {type(content).__name__}.")
     return content
@@ -52,7 +81,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 def read_json_list(path: Path) -> list[dict[str, Any]]:
     """A file whose content is one list of objects."""
-    content = _read_json(path)
+    content = _whole_json(read_text(path), path)
     if not isinstance(content, list):
         raise DataError(f"{path}: expected one JSON list, found {type(content).__name__}.")
     for number, item in enumerate(content):
@@ -74,8 +103,7 @@ def read_json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield place, content
 
 
-def _read_json(path: Path) -> Any:
-    text = read_text(path)
+def _whole_json(text: str, path: Path) -> Any:
     try:
         return _parse_json(text, str(path))
     except json.JSONDecodeError as err:

@@ -60,7 +60,11 @@ def read_text(path: Path) -> str:
     Raises:
         DataError: naming the line of the first byte that is not UTF-8.
     """
-    content = read_bytes(path)
+    return text_of(read_bytes(path), path)
+
+
+def text_of(content: bytes, path: Path) -> str:
+    """Like `read_text`, of the content of a file; the path is for messages."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as err:

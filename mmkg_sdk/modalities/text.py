@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, QueryError, missing_package
-from ..files.strict_json import read_json_object
-from ..files.text import read_lines
+from ..files.strict_json import parse_json_object
+from ..files.text import read_bytes, read_lines, text_of
 from .tokenizer_rules import (
     BERT_TOKENS,
     BLANKS,
@@ -55,10 +55,17 @@ def read_tokenizer(path: Path) -> Tokenizer:
         DataError: if the file is missing, too large, damaged, or holds rules of another kind.
         BackendError: if the package tokenizers is missing.
     """
-    tokenizers = _package()
     if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
         raise DataError(f"{path} has {path.stat().st_size:,} bytes; a tokenizer has at most {MAX_FILE_BYTES:,}.")
-    content = read_json_object(path)
+    return parse_tokenizer(read_bytes(path), path)
+
+
+def parse_tokenizer(file: bytes, path: Path) -> Tokenizer:
+    """Like `read_tokenizer`, of the content of a file; the path is for messages."""
+    tokenizers = _package()
+    if len(file) > MAX_FILE_BYTES:
+        raise DataError(f"{path} has {len(file):,} bytes; a tokenizer has at most {MAX_FILE_BYTES:,}.")
+    content = parse_json_object(text_of(file, path), path)
     check_rules(content, path)
     try:
         tokenizer: Tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content))

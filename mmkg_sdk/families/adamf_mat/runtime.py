@@ -24,6 +24,7 @@ __all__ = [
     "entity_batch",
     "query_batches",
     "stand_ins",
+    "weight_shapes",
 ]
 
 SHOWS_IMAGES = False
@@ -50,6 +51,15 @@ def contents(config: AdaMFConfig) -> Contents:
         },
         graphs=("query_encoder", "entity_encoder", "complete"),
     )
+
+
+def weight_shapes(config: AdaMFConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of those weights that tell the sizes of the model."""
+    return {
+        "entity_encoder.visual.multiplied_weight": (config.visual_feature_width, config.table_width),
+        "entity_encoder.text.multiplied_weight": (config.text_feature_width, config.table_width),
+        "query_encoder.rotations": (config.num_relations, config.table_width),
+    }
 
 
 def check_bundle(bundle: Bundle) -> None:

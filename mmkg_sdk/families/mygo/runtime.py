@@ -28,6 +28,7 @@ __all__ = [
     "most_tokens",
     "query_batches",
     "stand_ins",
+    "weight_shapes",
 ]
 
 SHOWS_IMAGES = False
@@ -51,6 +52,21 @@ def contents(config: MyGOConfig) -> Contents:
         },
         graphs=("query_encoder", "entity_encoder", *rewritten, "complete"),
     )
+
+
+def weight_shapes(config: MyGOConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of those weights that tell the sizes of the model."""
+    width, hidden = config.embedding_dim, config.feedforward_dim
+    last = "layers.{}.rest.hidden.multiplied_weight"
+    shapes = {
+        "entity_encoder.multiplied_table": (config.visual_codebook_rows + config.text_codebook_rows, width),
+        f"entity_encoder.{last.format(config.num_entity_layers - 1)}": (width, hidden),
+        f"query_encoder.{last.format(config.num_decoder_layers - 1)}": (width, hidden),
+        "query_encoder.relations": (config.num_relations, width),
+    }
+    if config.num_entity_layers == 1:
+        shapes[f"{TOKEN_TABLE_GRAPH}.pooled_logits"] = (1, config.num_heads)
+    return shapes
 
 
 def check_bundle(bundle: Bundle) -> None:

@@ -15,7 +15,7 @@ from ....bundle.contents import Contents
 from ....data.sentences import SentenceImages
 from ....errors import BundleError, DataError, QueryError
 from ....modalities.images import clip_colours, normalised, read_colours
-from ....modalities.text import read_tokenizer, token_ids
+from ....modalities.text import token_ids, parse_tokenizer
 from ....modalities.tokenizer_rules import BERT_TOKENS
 from ....registry import RELATION_EXTRACTION
 from ..config import NO_TOKENIZER, MKGformerConfig
@@ -65,7 +65,7 @@ def open_tokenizer(bundle: Bundle) -> Tokenizer:
         )
     path = bundle.path / TOKENIZER
     try:
-        tokenizer = read_tokenizer(path)
+        tokenizer = parse_tokenizer(bytes(bundle.files[TOKENIZER]), path)
         token_ids(tokenizer, BERT_TOKENS)
         markers = token_ids(tokenizer, MARKERS) if config.task == RELATION_EXTRACTION else []
         expected = [config.base_vocabulary_size + row for row in range(len(markers))]
@@ -91,6 +91,17 @@ def relation_texts(
 def tagging_texts(tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], config: MKGformerConfig) -> TagInputs:
     """Sentences, given as words, as the tag graph reads them."""
     return tagging_inputs(tokenizer, sentences, config.max_length)
+
+
+def noise_texts(config: MKGformerConfig) -> dict[str, NDArray[np.int64]]:
+    """Two sentences of random word pieces, the second half as long, with the markers of relation extraction."""
+    random, shape = np.random.default_rng(0), (2, config.max_length)
+    ids = random.integers(0, config.base_vocabulary_size, shape)
+    mask = np.ones(shape, np.int64)
+    mask[1, max(len(MARKERS), config.max_length // 2) :] = 0
+    if config.task == RELATION_EXTRACTION:
+        ids[:, : len(MARKERS)] = config.base_vocabulary_size + np.arange(len(MARKERS))
+    return {"input_ids": ids * mask, "attention_mask": mask, "token_type_ids": np.zeros(shape, np.int64)}
 
 
 def marker_positions(input_ids: NDArray[np.int64], config: MKGformerConfig) -> NDArray[np.int64]:
