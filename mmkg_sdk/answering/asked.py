@@ -66,7 +66,10 @@ def _sentences(opened: Extractor | Tagger) -> dict[str, NDArray[Any]]:
     runtime, config = contract.sentence_runtime(opened.bundle.family), contract.sentence_config(opened.bundle.config)
     texts = runtime.noise_texts(config)
     random = np.random.default_rng(0)
-    groups = {"aux": (config.num_aux_images, config.aux_image_size), "rcnn": (config.num_rcnn_images, config.rcnn_image_size)}
+    groups = {
+        "aux": (config.num_aux_images, config.aux_image_size),
+        "rcnn": (config.num_rcnn_images, config.rcnn_image_size),
+    }
     images = {}
     for name, (count, size) in groups.items():
         images[f"{name}_values"] = random.standard_normal((2, count or 0, 3, size, size), np.float32)

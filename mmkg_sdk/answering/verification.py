@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..errors import BundleError
 from ..families import contract
 from .asked import answers
 from .link_prediction import Model

@@ -174,7 +174,9 @@ def _check_graph(bundle: Bundle, graph: str) -> None:
                 f"{' and '.join(_WEIGHT_FILES)} only. Do not use this bundle."
             )
         if location not in bundle.files or offset + length > len(bundle.files[location]):
-            raise BundleError(f"{path} reads {length} bytes at {offset} of {location}, which ends before. Export again.")
+            raise BundleError(
+                f"{path} reads {length} bytes at {offset} of {location}, which ends before. Export again."
+            )
     for kind, found in signature.items():
         expected = bundle.manifest["graphs"][graph][kind]
         if found != expected:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self, get_type_hints
 from ..errors import DataError
 from ..registry import family_part
 
-
 # No size of a model comes near it.
 _LARGEST_SIZE = (1 << 31) - 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 
 
 def mmkg(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.shell_completion import ShellComplete
 
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 
 
 def offered(*words: str) -> dict[str, str | None]:
