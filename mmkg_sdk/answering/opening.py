@@ -27,7 +27,7 @@ def load(path: str | Path, backend: str = "auto", device: str = "auto", *, threa
         backend: "onnxruntime" or "torch", which run every graph; or "auto", with which compiled kernels do the work of
             graphs on the CPU where they can (backends/base.py).
         device: "cpu", "cuda", "cuda:N", or "auto".
-        threads: CPU threads of the backend; None leaves the choice to it.
+        threads: CPU threads, of kernels and backend; None takes `mmkg_sdk.kernels.default_threads()`.
 
     Returns:
         What the bundle's task asks for: `Model` (link prediction), `Linker` (entity linking), `Extractor` (relation

@@ -17,6 +17,7 @@ from ..bundle.config import FamilyConfig
 from ..errors import BackendError, BundleError, DataError, missing_package
 from ..registry import family_part
 from .base import AnyArray, Backend, DeviceArray, parse_device
+from .torch_threads import use_torch_threads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -97,13 +98,12 @@ class TorchBackend(Backend):
 
     def _load(self) -> dict[str, nn.Module]:
         """The modules of the bundle's configuration, with its weights."""
-        torch = _loaded_torch()
+        _loaded_torch()
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         bundle = self._bundle
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        use_torch_threads(self.threads)
         modules_of: Callable[[FamilyConfig, str, dict[str, Tensor]], dict[str, nn.Module]]
         modules_of = family_part(bundle.family, "graphs").load_modules
         path = bundle.path / "weights.safetensors"

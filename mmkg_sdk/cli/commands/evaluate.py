@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..options import backend_option, device_option, json_option, metrics_table, print_json
+from ..threads import threads_option
 
 
 @click.command()
@@ -24,6 +25,7 @@ from ..options import backend_option, device_option, json_option, metrics_table,
 @click.option("--by-relation", is_flag=True, help="Every relation apart.")
 @backend_option
 @device_option
+@threads_option
 @json_option
 def evaluate(
     path: Path,

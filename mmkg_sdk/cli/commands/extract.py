@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..options import backend_option, bundle_argument, device_option, image_options, json_option, print_json
+from ..threads import threads_option
 
 
 @click.command()
@@ -18,6 +19,7 @@ from ..options import backend_option, bundle_argument, device_option, image_opti
 @click.option("-k", "count", type=int, default=3, help="How many relations to show.")
 @backend_option
 @device_option
+@threads_option
 @json_option
 def extract(
     bundle: Path,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..options import backend_option, bundle_argument, device_option, json_option, print_json
+from ..threads import threads_option
 
 
 @click.command()
@@ -18,6 +19,7 @@ from ..options import backend_option, bundle_argument, device_option, json_optio
 @click.option("--all-answers", is_flag=True, help="Keep answers that the training data already gives.")
 @backend_option
 @device_option
+@threads_option
 @json_option
 def predict(
     bundle: Path,

@@ -9,6 +9,7 @@ import click
 from ...quickstart import Lesson
 from ...registry import FAMILIES
 from ..options import json_option, overwrite_option, print_json, say
+from ..threads import threads_option
 
 # What to try next, by the data that was learned from.
 _NEXT = {
@@ -26,6 +27,7 @@ _NEXT = {
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("quickstart"), help="Folder for everything made.")
 @click.option("--family", type=click.Choice(list(FAMILIES)), default="mygo", help="The model family.")
+@threads_option
 @overwrite_option
 @json_option
 def quickstart(out: Path, family: str, overwrite: bool, as_json: bool) -> None:

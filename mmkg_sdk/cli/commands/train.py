@@ -17,6 +17,7 @@ from ..options import (
     set_option,
 )
 from ..settings import parse_assignments, read_settings
+from ..threads import threads_option
 
 
 @click.command()
@@ -36,6 +37,7 @@ from ..settings import parse_assignments, read_settings
     help="Experiment: a share of the entities, 0 to 1, loses its image or text. Repeatable.",
 )
 @device_option
+@threads_option
 @overwrite_option
 @json_option
 def train(
