@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from mmkg_sdk.answering.asked import answers
 from mmkg_sdk.answering.opening import answerer_class
 from mmkg_sdk.answering.probes import probe_outputs
-from mmkg_sdk.backends import open_backend
+from mmkg_sdk.backends import open_backend, use_torch_threads
 from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, Bundle, sha256_of
 from mmkg_sdk.bundle.config import FamilyConfig
 from mmkg_sdk.bundle.contents import PROBES
@@ -88,6 +88,7 @@ def export_bundle(
             raise missing_package(package, "train", "export")
     if not run.has_weights:
         raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume {run.folder}")
+    use_torch_threads()
     config = contract.config_part(run.family).Config.from_json(run.config).in_precision(precision)
     model = contract.model_part(run.family).build(config.to_json(), run.inputs)
     contract.checkpoint_part(run.family).check_state(run.weights(), model.state_dict())

@@ -34,7 +34,7 @@ def load(
         backend: "onnxruntime" or "torch", which run every graph; or "auto", with which compiled kernels do the work of
             graphs on the CPU where they can (backends/base.py).
         device: "cpu", "cuda", "cuda:N", or "auto".
-        threads: CPU threads of the backend; None leaves the choice to it.
+        threads: CPU threads, of kernels and backend; None takes `mmkg_sdk.kernels.default_threads()`.
         follow_links: files of the bundle may be links to any place. Without it, links may lead to the same folder, and
             to the blobs of a Hugging Face cache that the folder is a snapshot of.
 

@@ -13,6 +13,7 @@ To add a backend: a subclass of `Backend` in a file of its own, and a line in BA
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import importlib.util
 import os
@@ -20,11 +21,15 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self
+from weakref import WeakSet
 
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
 from ..errors import BackendError
+
+# Those of this process, and those that came to it by a fork.
+_LIVING: WeakSet[Backend] = WeakSet()
 
 # Name -> module here and class in it, in the order in which "auto" asks.
 BACKENDS = {"onnxruntime": ("onnxruntime", "OnnxRuntimeBackend"), "torch": ("torch", "TorchBackend")}
@@ -57,7 +62,7 @@ class Backend(ABC):
 
     Attributes:
         device: "cpu", "cuda" or "cuda:N".
-        threads: on the CPU; None leaves the number to the library.
+        threads: on the CPU; None takes `kernels.default_threads()`.
     """
 
     name: ClassVar[str]
@@ -69,6 +74,7 @@ class Backend(ABC):
         self._process = os.getpid()
         self._opened: dict[str, Any] | None = {}
         self._lock = threading.Lock()
+        _LIVING.add(self)
 
     @classmethod
     @abstractmethod
@@ -123,7 +129,8 @@ class Backend(ABC):
         if os.getpid() != self._process:  # threads and sessions of the parent do not exist here, and calls would hang
             raise BackendError(
                 f"this model was loaded by process {self._process} and came to process {os.getpid()} by a fork, which "
-                "its threads do not survive. Load the bundle in each process, or start them with the 'spawn' method."
+                "its threads do not survive. Load the bundle in this process, where torch gets one thread; or start "
+                "processes with the 'spawn' method."
             )
         with self._lock:
             if self._opened is None:
@@ -144,13 +151,24 @@ class Backend(ABC):
         return BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}")
 
 
+def _leave_to_parent() -> None:
+    """In a forked child: never free what the parent has opened. ONNX Runtime would look for its threads, and crash."""
+    for backend in _LIVING:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(backend._opened))
+        backend._lock = threading.Lock()  # a thread that is not here may hold it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 def open_backend(bundle: Bundle, backend: str = "auto", device: str = "auto", threads: int | None = None) -> Backend:
     """The backend that was asked for, on the device that was asked for, or an error; nothing is replaced silently.
 
     Args:
         backend: "auto" or one of BACKENDS.
         device: "auto", "cpu", "cuda" or "cuda:N"; "auto" is "cuda" where the backend finds it, else "cpu".
-        threads: CPU threads; None leaves the choice to the library.
+        threads: CPU threads; None takes `kernels.default_threads()`.
 
     Raises:
         BackendError: unknown name, package not installed or not loadable, device not there.

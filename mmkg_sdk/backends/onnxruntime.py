@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from ..bundle import Bundle
 from ..errors import BackendError, missing_package
+from ..kernels import default_threads
 from .base import AnyArray, Backend, DeviceArray, parse_device
 
 
 def session_options(threads: int | None) -> Any:
-    """The SDK's onnxruntime.SessionOptions; None leaves the number of threads to the library."""
+    """The SDK's onnxruntime.SessionOptions; None takes `default_threads()`."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     # Spinning threads would take the cores from the ranking that follows each run.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or default_threads()
     return options
 
 

@@ -18,6 +18,7 @@ from ..errors import BackendError, BundleError, DataError, missing_package
 from ..files.tensors import BFLOAT16_BITS, tensors_in
 from ..registry import family_part
 from .base import AnyArray, Backend, DeviceArray, parse_device
+from .torch_threads import use_torch_threads
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -99,8 +100,7 @@ class TorchBackend(Backend):
         """The modules of the bundle's configuration, with its weights."""
         torch = _loaded_torch()
         bundle = self._bundle
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        use_torch_threads(self.threads)
         modules_of: Callable[[FamilyConfig, str, dict[str, Tensor]], dict[str, nn.Module]]
         modules_of = family_part(bundle.family, "graphs").load_modules
         path = bundle.path / "weights.safetensors"

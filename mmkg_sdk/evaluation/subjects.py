@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..answering.opening import load
+from ..backends import use_torch_threads
 from ..backends.torch import torch_device
 from ..bundle import MANIFEST
 from ..errors import DataError
@@ -85,6 +86,7 @@ def _evaluate_bundle(
 
 def _evaluate_run(path: Path, split: str, device: str, answer_pictured: bool) -> Report:
     run = Run.open(path)
+    use_torch_threads()
     model = contract.model_part(run.family).build(run.config, run.inputs)
     model.load_state_dict(run.weights())
     model.to(torch_device(device))

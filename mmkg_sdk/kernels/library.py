@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError
 from ..ranking.exact import nan_score
-from .threads import default_threads
+from .threads import MAX_THREADS, default_threads
 
 _FILE = Path(__file__).with_name({"win32": "mmkg.dll", "darwin": "libmmkg.dylib"}.get(sys.platform, "libmmkg.so"))
 _ABI_VERSION = 2
 _OK, _NAN = 0, 2
-_MAX_THREADS = 1024
 
 _pointer, _int32, _int64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 # Name -> what it gives and takes; the headers in include/ say what it means.
@@ -159,7 +158,7 @@ def pool(threads: int | None) -> ctypes.c_void_p:
     Args:
         threads: None takes `default_threads()`.
     """
-    return _pool(min(threads or default_threads(), _MAX_THREADS))
+    return _pool(min(threads or default_threads(), MAX_THREADS))
 
 
 @cache

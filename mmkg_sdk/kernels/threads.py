@@ -5,7 +5,8 @@ What counts, the first that is there:
 1. `threads=` of a call, `--threads` of a command;
 2. the environment variable OMP_NUM_THREADS;
 3. the smaller one of the cores that the process may run on (its affinity), and the CPUs that the quota of its control
-   groups grants, as containers have one: whole ones, at least one. A thread beyond the quota would stop all for a while.
+   groups grants, as containers have one. That is rounded down, to one at least: where threads exceed the quota, the
+   system stops them all for a while.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+MAX_THREADS = 1024
 _VARIABLE = "OMP_NUM_THREADS"
 
 
@@ -28,7 +30,7 @@ class ChosenThreads:
 
 
 def default_threads() -> int:
-    """CPU threads where nobody says how many; at least 1."""
+    """CPU threads where nobody says how many, 1 to 1,024."""
     return chosen_threads().count
 
 
@@ -42,14 +44,14 @@ def chosen_threads(root: Path = Path("/")) -> ChosenThreads:
     if asked:
         outermost = asked.split(",")[0].strip()  # OpenMP takes one number a level
         if outermost.isdecimal() and int(outermost) >= 1:
-            return ChosenThreads(int(outermost), f"{_VARIABLE} is {asked}")
+            return ChosenThreads(min(int(outermost), MAX_THREADS), f"{_VARIABLE} is {asked}")
         warnings.warn(
             f"{_VARIABLE} is {asked!r}; expected a whole number of at least 1. It is passed over.", stacklevel=2
         )
     cores, quota = usable_cores(), cpu_quota(root)
     if quota is not None and quota < cores:
         return ChosenThreads(max(1, int(quota)), f"the control group grants {quota:g} of {cores} usable cores")
-    return ChosenThreads(cores, f"usable cores of {os.cpu_count()}")
+    return ChosenThreads(min(cores, MAX_THREADS), f"the process may run on {cores} of {os.cpu_count()} cores")
 
 
 def usable_cores() -> int:
@@ -64,7 +66,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 
 def _group_folders(root: Path) -> Iterator[Path]:
-    """The folders of this process's control groups for processor time, and of those above, as far as they are mounted."""
+    """Folders of this process's control groups for processor time, and of those above, as far as they are mounted."""
     try:
         groups = (root / "proc/self/cgroup").read_text().splitlines()
         mounts = (root / "proc/self/mountinfo").read_text().splitlines()

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -38,6 +38,7 @@ THREADS = (1, 2, 3, 7)
 SIZES = [(1, 1, 1), (15, 5, 17), (16, 1, 31), (17, 1, 33), (31, 1, 64), (32, 8, 32), (33, 3, 257), (65, 5, 127)]
 # One, one below and above tiles of 4, 6 and 12 rows, and primes.
 BATCHES = [1, 3, 5, 7, 11, 13, 23, 61]
+LOGITS: tuple[Literal["int16", "float32"], ...] = ("int16", "float32")
 
 CHANGES: dict[str, Change] = {
     "as they are drawn": lambda _, a: a,
@@ -52,67 +53,67 @@ def changed(rng: np.random.Generator, change: Change, arrays: dict[str, Array]) 
     return {n: change(rng, a).astype(np.float32) if a.dtype == np.float32 else a for n, a in arrays.items()}
 
 
-def query_contexts(rng: np.random.Generator, change: Change) -> Iterator[Kernel]:
-    for (width, heads, hidden), batch in zip(SIZES, BATCHES, strict=True):
-        weights = changed(rng, change, query.random_weights(rng, width, hidden, 2))
-        inputs = changed(rng, change, {"table": rng.standard_normal((9, width), dtype=np.float32)})
-        inputs |= query.random_questions(rng, batch, 9)
-        yield lambda name, threads, w=weights, h=heads, i=inputs: list(  # type: ignore[misc]
-            QueryContext(w, h, threads, name).encode(**i)
+def query_context(rng: np.random.Generator, change: Change, place: int) -> Kernel:
+    width, heads, hidden = SIZES[place]
+    weights = changed(rng, change, query.random_weights(rng, width, hidden, 2))
+    inputs = changed(rng, change, {"table": rng.standard_normal((9, width), dtype=np.float32)})
+    inputs |= query.random_questions(rng, BATCHES[place], 9)
+    return lambda name, threads: list(QueryContext(weights, heads, threads, name).encode(**inputs))
+
+
+def token_table(rng: np.random.Generator, change: Change, place: int) -> Kernel:
+    width, heads, hidden = SIZES[place]
+    weights = changed(rng, change, encoder.random_weights(rng, width, heads, hidden, 7, 11))
+    inputs = changed(rng, change, encoder.random_batch(rng, BATCHES[place], width, (7, 1 + 2 * place), (11, 5)))
+    storage: Any = ("bfloat16", "float32")[place % 2]
+    return lambda name, threads: [
+        TokenTableEncoder(weights, 7, threads, storage=storage, instruction_set=name).encode(**inputs)
+    ]
+
+
+def tucker_core(rng: np.random.Generator, change: Change, place: int) -> Kernel:
+    width, batch = (1, 7, 15, 16, 17, 33, 64, 67)[place], BATCHES[place]
+    shapes = {"core": (width, width**2), "map": (width, width), "shift": (width,)}
+    shapes |= {"context": (batch, width), "relation": (batch, width)}
+    drawn = changed(rng, change, {n: rng.standard_normal(s, dtype=np.float32) for n, s in shapes.items()})
+    for weight in ("core", "map"):
+        if place % 3 == 1:
+            drawn[weight] = drawn[weight].astype(np.float16)
+        elif place % 3 == 2:  # bfloat16
+            drawn[weight] = (drawn[weight].view(np.uint32) >> 16).astype(np.uint16)
+    return lambda name, threads: [
+        TuckerCore(drawn["core"], drawn["map"], drawn["shift"], threads, name).apply(
+            drawn["context"], drawn["relation"]
         )
+    ]
 
 
-def token_tables(rng: np.random.Generator, change: Change) -> Iterator[Kernel]:
-    for (width, heads, hidden), batch in zip(SIZES, BATCHES, strict=True):
-        weights = changed(rng, change, encoder.random_weights(rng, width, heads, hidden, 7, 11))
-        inputs = changed(rng, change, encoder.random_batch(rng, batch, width, (7, 1 + batch % 17), (11, 5)))
-        storage: Any = "bfloat16" if batch % 3 == 1 else "float32"
-        yield lambda name, threads, w=weights, i=inputs, s=storage: [  # type: ignore[misc]
-            TokenTableEncoder(w, 7, threads, storage=s, instruction_set=name).encode(**i)
-        ]
-
-
-def tucker_cores(rng: np.random.Generator, change: Change) -> Iterator[Kernel]:
-    for place, (width, batch) in enumerate(zip((1, 7, 15, 16, 17, 33, 64, 67), BATCHES, strict=True)):
-        drawn = {"core": (width, width**2), "map": (width, width), "shift": (width,)}
-        drawn |= {"context": (batch, width), "relation": (batch, width)}
-        numbers = changed(rng, change, {n: rng.standard_normal(s, dtype=np.float32) for n, s in drawn.items()})
-        stored: Callable[[Array], Array] = [  # as float32, float16 and bfloat16
-            lambda a: a,
-            lambda a: a.astype(np.float16),
-            lambda a: (a.view(np.uint32) >> 16).astype(np.uint16),
-        ][place % 3]
-        core, weight = stored(numbers["core"]), stored(numbers["map"])
-        yield lambda name, threads, c=core, w=weight, n=numbers: [  # type: ignore[misc]
-            TuckerCore(c, w, n["shift"], threads, name).apply(n["context"], n["relation"])
-        ]
-
-
-def interactions(rng: np.random.Generator, change: Change) -> Iterator[Kernel]:
-    for place, (count, length) in enumerate(zip(BATCHES, (1, 5, 7, 8, 9, 16, 17, 41), strict=True)):
-        sizes = interaction.Sizes(length, 2 * length + 1, 33, 5 + place, 17)
-        weights = changed(rng, change, interaction.random_weights(rng, sizes))
-        mentions = changed(rng, change, interaction.random_pieces(rng, sizes.mention, 1 + place % 3))
-        entities = changed(rng, change, interaction.random_pieces(rng, sizes.entity, count))
-        dtype, logits = ("float16", "float32")[place % 2], ("int16", "float32")[place // 2 % 2]
-        known = {name: piece.astype(dtype) for name, piece in entities.items()}
-        yield lambda name, threads, w=weights, s=sizes.entity, t=(dtype, logits), m=mentions, e=known: [  # type: ignore[misc]
-            LateInteraction(w, s, *t, threads, name).scores(m, e)
-        ]
+def late_interaction(rng: np.random.Generator, change: Change, place: int) -> Kernel:
+    length = (1, 5, 7, 8, 9, 16, 17, 41)[place]
+    sizes = interaction.Sizes(length, 2 * length + 1, 33, 5 + place, 17)
+    weights = changed(rng, change, interaction.random_weights(rng, sizes))
+    mentions = changed(rng, change, interaction.random_pieces(rng, sizes.mention, 1 + place % 3))
+    entities = changed(rng, change, interaction.random_pieces(rng, sizes.entity, BATCHES[place]))
+    dtype, logits = ("float16", "float32")[place % 2], LOGITS[place // 2 % 2]
+    known = {name: piece.astype(dtype) for name, piece in entities.items()}
+    return lambda name, threads: [
+        LateInteraction(weights, sizes.entity, dtype, logits, threads, name).scores(mentions, known)
+    ]
 
 
 KERNELS = {
-    "query context": query_contexts,
-    "token table": token_tables,
-    "tucker core": tucker_cores,
-    "late interaction": interactions,
+    "query context": query_context,
+    "token table": token_table,
+    "tucker core": tucker_core,
+    "late interaction": late_interaction,
 }
 every_kernel = pytest.mark.parametrize("kernel", KERNELS)
 every_change = pytest.mark.parametrize("change", CHANGES)
 
 
 def kernels(kernel: str, change: str) -> list[Kernel]:
-    return list(KERNELS[kernel](np.random.default_rng(len(change)), CHANGES[change]))
+    rng = np.random.default_rng(0)
+    return [KERNELS[kernel](rng, CHANGES[change], place) for place in range(len(SIZES))]
 
 
 def assert_same_bits(found: list[Array], expected: list[Array]) -> None:

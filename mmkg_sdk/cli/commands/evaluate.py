@@ -9,6 +9,7 @@ import click
 
 from ..completion import data_sets
 from ..options import backend_option, device_option, json_option, metrics_table, print_json
+from ..threads import threads_option
 
 
 @click.command()
@@ -29,6 +30,7 @@ from ..options import backend_option, device_option, json_option, metrics_table,
 @click.option("--by-relation", is_flag=True, help="Every relation apart.")
 @backend_option
 @device_option
+@threads_option
 @json_option
 def evaluate(
     path: Path,

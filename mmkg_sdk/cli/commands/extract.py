@@ -8,6 +8,7 @@ import click
 
 from ..asking import count_option
 from ..options import backend_option, bundle_argument, device_option, image_options, json_option, print_json
+from ..threads import threads_option
 
 
 @click.command()
@@ -19,6 +20,7 @@ from ..options import backend_option, bundle_argument, device_option, image_opti
 @count_option(3)
 @backend_option
 @device_option
+@threads_option
 @json_option
 def extract(
     bundle: Path,

@@ -8,6 +8,7 @@ import click
 
 from ..asking import candidate_options, candidates_of, count_option
 from ..options import backend_option, bundle_argument, device_option, json_option, print_json
+from ..threads import threads_option
 
 
 @click.command()
@@ -20,6 +21,7 @@ from ..options import backend_option, bundle_argument, device_option, json_optio
 @click.option("--explain", is_flag=True, help="Also what text, image and both together say.")
 @backend_option
 @device_option
+@threads_option
 @json_option
 def link(
     bundle: Path,

@@ -8,6 +8,7 @@ import click
 
 from ..asking import candidate_options, candidates_of, count_option, name_of
 from ..options import backend_option, bundle_argument, device_option, json_option, print_json
+from ..threads import threads_option
 
 
 @click.command()
@@ -25,6 +26,7 @@ from ..options import backend_option, bundle_argument, device_option, json_optio
 )
 @backend_option
 @device_option
+@threads_option
 @json_option
 def predict(
     bundle: Path,

@@ -8,6 +8,7 @@ import click
 
 from ...quickstart import Lesson
 from ..options import family_type, json_option, overwrite_option, print_json, say
+from ..threads import threads_option
 
 # What to try next, by the data that was learned from.
 _NEXT = {
@@ -25,6 +26,7 @@ _NEXT = {
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("quickstart"), help="Folder for everything made.")
 @click.option("--family", type=family_type, default="mygo", help="The model family.")
+@threads_option
 @overwrite_option
 @json_option
 def quickstart(out: Path, family: str, overwrite: bool, as_json: bool) -> None:

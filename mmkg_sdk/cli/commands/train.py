@@ -19,6 +19,7 @@ from ..options import (
     set_option,
 )
 from ..settings import parse_assignments, read_settings
+from ..threads import threads_option
 
 
 @click.command()
@@ -44,6 +45,7 @@ from ..settings import parse_assignments, read_settings
 )
 @click.option("--require", metavar="image,text", help="Refuse to train where the data have none of these at all.")
 @device_option
+@threads_option
 @overwrite_option
 @json_option
 def train(

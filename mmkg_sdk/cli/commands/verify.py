@@ -8,12 +8,14 @@ import click
 
 from ...errors import BundleError
 from ..options import backend_option, bundle_argument, device_option, json_option, print_json
+from ..threads import threads_option
 
 
 @click.command()
 @bundle_argument
 @backend_option
 @device_option
+@threads_option
 @json_option
 def verify(bundle: Path, backend: str, device: str, as_json: bool) -> None:
     """Check every file of a bundle, and that its graphs reproduce its own table."""

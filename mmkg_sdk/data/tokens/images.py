@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...backends import use_torch_threads
 from ...errors import DataError, missing_package
 from ..graph import RawTokens
 from ..image_files import UnreadableImage, readable_images
@@ -71,6 +72,7 @@ def tokenize_images(
 def _model_tokens(images: Any, model: str) -> tuple[dict[str, list[int]], NDArray[np.float32]]:
     import torch
 
+    use_torch_threads()
     network, kind, side = _load(model)
     mean, deviation = np.array(kind.mean, np.float32), np.array(kind.deviation, np.float32)
     lists: dict[str, list[int]] = {}
