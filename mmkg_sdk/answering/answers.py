@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
@@ -41,13 +40,8 @@ class Answer(ABC):
         return []
 
 
-@dataclass(frozen=True, eq=False)
 class RankedAnswer(Answer):
-    """Candidates, best first. Scores: higher is better; not comparable between queries or models.
-
-    Attributes:
-        ids: int64 [answers]; scores: float32 [answers]; labels: one per answer.
-    """
+    """Candidates, best first; `Ranking` and `Link` have these fields among their own."""
 
     ids: NDArray[np.int64]
     scores: NDArray[np.float32]

@@ -222,7 +222,7 @@ class Linker(Opened):
         ids = best if chosen is None else chosen[best]
         said = {name: unit[best] for name, unit in zip(self._runtime.UNITS, units, strict=True)} if explain else None
         labels = tuple(self.entities[i] for i in ids.tolist())
-        return Link(ids, scores[best], labels, mention, said)
+        return Link(mention, ids, scores[best], labels, said)
 
 
 def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) -> str:

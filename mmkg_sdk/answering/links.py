@@ -24,6 +24,9 @@ class Link(RankedAnswer):
     """
 
     mention: Mention
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    labels: tuple[str, ...]
     units: dict[str, NDArray[np.float32]] | None = None
 
     def __repr__(self) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..files.labels import Labels
 from ..ranking.exact import TopK
 from ..ranking.known_triples import TAIL, AnswerLists, Queries
@@ -19,14 +22,17 @@ class Ranking(RankedAnswer):
     """The answers of one query, best first. Scores: higher is better; not comparable between queries or models.
 
     Attributes:
-        ids: int64 [answers]; scores: float32 [answers]; labels: one per answer.
         head, relation, tail: what was given; None is what is asked for.
+        ids: int64 [answers]; scores: float32 [answers]; labels: one per answer.
         known: answers that the data already give, which were left out for that; by ascending id.
     """
 
     head: str | None
     relation: str
     tail: str | None
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    labels: tuple[str, ...]
     known: tuple[str, ...] = ()
 
     @property
@@ -96,11 +102,11 @@ class Predictions(Answers[Ranking]):
         ids = self._top.ids[part]
         known = () if self._known is None else self._known.part(position, position + 1).ids.tolist()
         return Ranking(
+            given if is_tail else None,
+            self._relations[int(self._queries.relation[position])],
+            None if is_tail else given,
             ids,
             self._top.scores[part],
             tuple(self._entities[i] for i in ids.tolist()),
-            head=given if is_tail else None,
-            relation=self._relations[int(self._queries.relation[position])],
-            tail=None if is_tail else given,
-            known=tuple(self._entities[i] for i in known),
+            tuple(self._entities[i] for i in known),
         )
