@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Queries that are shown of many.
 _SHOWN = 5
+# The note on a sentence that is longer than what a model reads.
+CUT = "the end of the sentence was not read: it is longer than the model's texts"
 # The columns of ranked candidates.
 RANKED: dict[str, type] = {"rank": int, "id": int, "label": str, "score": float}
 # Names of each Python type in pandas and in pyarrow.
@@ -35,7 +37,7 @@ class Answer(ABC):
     def _rows(self) -> list[tuple[Any, ...]]:
         """Its rows of a table, without the first column."""
 
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
         """What else is to be said wherever it is shown."""
         return []
 
@@ -138,7 +140,7 @@ class Answers(Sequence[AnyAnswer]):
         lines = ["<table>", _html_row("th", columns)]
         for number, answer in enumerate(self[:_SHOWN]):
             lines += [_html_row("td", (number, *row)) for row in answer._rows()]
-            for note in answer._notes():
+            for note in answer.notes():
                 lines.append(f'<tr><td>{number}</td><td colspan="{len(columns) - 1}">{escape(note)}</td></tr>')
         return "\n".join([*lines, "</table>", *(f"<p>{line}</p>" for line in self._unshown())])
 

@@ -59,7 +59,7 @@ class SentenceEntities(Answer, Sequence[Entity]):
     def __repr__(self) -> str:
         shown = self.sentence if len(self.sentence) <= 100 else f"{self.sentence[:100]}..."
         lines = [f"  {entity.kind:<4}  {entity.text}" for entity in self] or ["  (no entity)"]
-        return "\n".join([repr(shown), *lines, *(f"  ({note})" for note in self._notes())])
+        return "\n".join([repr(shown), *lines, *(f"  ({note})" for note in self.notes())])
 
     def to_json(self) -> dict[str, Any]:
         """The sentence and its entities."""
@@ -71,7 +71,8 @@ class SentenceEntities(Answer, Sequence[Entity]):
     def _rows(self) -> list[tuple[Any, ...]]:
         return [(self.sentence, one.text, one.kind, *one.words, *one.characters) for one in self]
 
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
+        """How much of the sentence was read, in words, if not all."""
         if self.words_read == len(self.words):
             return []
         return [f"only the first {self.words_read:,} of {len(self.words):,} words were read"]

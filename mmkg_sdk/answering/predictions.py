@@ -47,7 +47,7 @@ class Ranking(RankedAnswer):
 
     def __repr__(self) -> str:
         lines = self._lines() or ["  (no candidate left)"]
-        return "\n".join([self.query, *lines, *(f"  ({note})" for note in self._notes())])
+        return "\n".join([self.query, *lines, *(f"  ({note})" for note in self.notes())])
 
     def to_json(self) -> dict[str, Any]:
         """The query, the known answers that were left out, and the answers, best first."""
@@ -61,7 +61,8 @@ class Ranking(RankedAnswer):
             for rank, number, label, score in self._ranked()
         ]
 
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
+        """Which known answers were left out, in words."""
         if not self.known:
             return []
         count = len(self.known)
