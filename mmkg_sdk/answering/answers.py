@@ -41,6 +41,10 @@ class Answer(ABC):
         """What else is to be said wherever it is shown."""
         return []
 
+    def _noted(self) -> list[str]:
+        """The notes as lines of a text."""
+        return [f"  ({note})" for note in self.notes()]
+
 
 class RankedAnswer(Answer):
     """Candidates, best first; `Ranking` and `Link` have these fields among their own."""

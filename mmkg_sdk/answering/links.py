@@ -36,9 +36,7 @@ class Link(RankedAnswer):
         for name, scores in (self.units or {}).items():
             lines = [f"{line}  {name} {score:8.4f}" for line, score in zip(lines, scores.tolist(), strict=True)]
         sentence = self.mention.sentence if len(self.mention.sentence) <= 100 else f"{self.mention.sentence[:100]}..."
-        lines = lines or ["  (no candidate)"]
-        notes = [f"  ({note})" for note in self.notes()]
-        return "\n".join([f"{self.mention.text!r} in {sentence!r}", *lines, *notes])
+        return "\n".join([f"{self.mention.text!r} in {sentence!r}", *lines, *self._noted()])
 
     def to_json(self) -> dict[str, Any]:
         """The mention and its answers, best first."""
@@ -57,8 +55,8 @@ class Link(RankedAnswer):
         return [(*asked, *answer, *said) for answer, said in zip(self._ranked(), units, strict=True)]
 
     def notes(self) -> list[str]:
-        """Whether the sentence was cut, in words."""
-        return [CUT] if self.cut else []
+        """Whether there is no candidate, and whether the sentence was cut, in words."""
+        return [*(() if self.labels else ("no candidate",)), *((CUT,) if self.cut else ())]
 
 
 class Links(Answers[Link]):

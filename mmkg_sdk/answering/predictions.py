@@ -46,8 +46,7 @@ class Ranking(RankedAnswer):
         return f"({self.head or '?'}, {self.relation}, {self.tail or '?'})"
 
     def __repr__(self) -> str:
-        lines = self._lines() or ["  (no candidate left)"]
-        return "\n".join([self.query, *lines, *(f"  ({note})" for note in self.notes())])
+        return "\n".join([self.query, *self._lines(), *self._noted()])
 
     def to_json(self) -> dict[str, Any]:
         """The query, the known answers that were left out, and the answers, best first."""
@@ -62,12 +61,11 @@ class Ranking(RankedAnswer):
         ]
 
     def notes(self) -> list[str]:
-        """Which known answers were left out, in words."""
-        if not self.known:
-            return []
+        """Whether nothing is left, and which known answers were left out, in words."""
         count = len(self.known)
         named = ", ".join(self.known[:_NAMED]) + (", ..." if count > _NAMED else "")
-        return [f"{count:,} known answer{'s' if count > 1 else ''} left out: {named}"]
+        left_out = [f"{count:,} known answer{'s' if count > 1 else ''} left out: {named}"] if count else []
+        return [*(() if self.labels else ("no candidate left",)), *left_out]
 
 
 class Predictions(Answers[Ranking]):

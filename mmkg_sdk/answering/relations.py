@@ -51,8 +51,7 @@ class ExtractedRelation(Answer):
         return [(self.labels[row], float(self.probabilities[row])) for row in self._order(k)]
 
     def __repr__(self) -> str:
-        answer = f"({self.head}, {self.label}, {self.tail})  {self.score:.3f}"
-        return "\n".join([answer, *(f"  ({note})" for note in self.notes())])
+        return "\n".join([f"({self.head}, {self.label}, {self.tail})  {self.score:.3f}", *self._noted()])
 
     def to_json(self, k: int | None = None) -> dict[str, Any]:
         """The query and the k likeliest relations, best first; None = all."""

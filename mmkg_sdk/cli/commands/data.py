@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from ..completion import data_sets
+
 # More of them go on a line each.
 _MOST_ON_A_LINE = 9
 
@@ -46,7 +48,7 @@ def data() -> None:
 
 
 @data.command("fetch")
-@click.argument("name")
+@click.argument("name", shell_complete=data_sets)
 @click.option(
     "--from",
     "source",
@@ -65,7 +67,7 @@ def fetch_command(name: str, source: Path | None, cache: Path | None, as_json: b
 
 
 @data.command("inspect")
-@click.argument("source")
+@click.argument("source", shell_complete=data_sets)
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -88,7 +90,7 @@ def inspect_command(source: str, as_json: bool, **reading: Any) -> None:
 
 
 @data.command("tokenize")
-@click.argument("source")
+@click.argument("source", shell_complete=data_sets)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the tokenized data set.")
 @click.option(
     "--text-model",

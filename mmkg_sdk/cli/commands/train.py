@@ -64,11 +64,14 @@ def train(
     if list_settings:
         show_settings(family, as_json=as_json)
         return
+    from ...run import Run
     from ...training.session import resume_training, start_training
 
     if resume is not None:
         if data or out or preset or config or assignments or start or dropped:
             raise click.UsageError("--resume goes on with the settings of the run; pass no others.")
+        if (found := Run.open(resume).family) != family:
+            raise click.UsageError(f"{resume} is a run of {found}, not of {family}.")
         run, result = resume_training(resume, device=device)
     else:
         if data is None or out is None:
