@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 # Queries that are shown of many.
 _SHOWN = 5
+# The note on a sentence that is longer than what a model reads.
+CUT = "the end of the sentence was not read: it is longer than the model's texts"
 # The columns of ranked candidates.
 RANKED: dict[str, type] = {"rank": int, "id": int, "label": str, "score": float}
 # Names of each Python type in pandas and in pyarrow.
@@ -36,18 +37,17 @@ class Answer(ABC):
     def _rows(self) -> list[tuple[Any, ...]]:
         """Its rows of a table, without the first column."""
 
-    def _notes(self) -> list[str]:
+    def notes(self) -> list[str]:
         """What else is to be said wherever it is shown."""
         return []
 
+    def _noted(self) -> list[str]:
+        """The notes as lines of a text."""
+        return [f"  ({note})" for note in self.notes()]
 
-@dataclass(frozen=True, eq=False)
+
 class RankedAnswer(Answer):
-    """Candidates, best first. Scores: higher is better; not comparable between queries or models.
-
-    Attributes:
-        ids: int64 [answers]; scores: float32 [answers]; labels: one per answer.
-    """
+    """Candidates, best first; `Ranking` and `Link` have these fields among their own."""
 
     ids: NDArray[np.int64]
     scores: NDArray[np.float32]
@@ -144,7 +144,7 @@ class Answers(Sequence[AnyAnswer]):
         lines = ["<table>", _html_row("th", columns)]
         for number, answer in enumerate(self[:_SHOWN]):
             lines += [_html_row("td", (number, *row)) for row in answer._rows()]
-            for note in answer._notes():
+            for note in answer.notes():
                 lines.append(f'<tr><td>{number}</td><td colspan="{len(columns) - 1}">{escape(note)}</td></tr>')
         return "\n".join([*lines, "</table>", *(f"<p>{line}</p>" for line in self._unshown())])
 

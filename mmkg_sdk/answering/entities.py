@@ -58,8 +58,8 @@ class SentenceEntities(Answer, Sequence[Entity]):
 
     def __repr__(self) -> str:
         shown = self.sentence if len(self.sentence) <= 100 else f"{self.sentence[:100]}..."
-        lines = [f"  {entity.kind:<4}  {entity.text}" for entity in self] or ["  (no entity)"]
-        return "\n".join([repr(shown), *lines, *(f"  ({note})" for note in self._notes())])
+        lines = [f"  {entity.kind:<4}  {entity.text}" for entity in self]
+        return "\n".join([repr(shown), *lines, *self._noted()])
 
     def to_json(self) -> dict[str, Any]:
         """The sentence and its entities."""
@@ -71,10 +71,10 @@ class SentenceEntities(Answer, Sequence[Entity]):
     def _rows(self) -> list[tuple[Any, ...]]:
         return [(self.sentence, one.text, one.kind, *one.words, *one.characters) for one in self]
 
-    def _notes(self) -> list[str]:
-        if self.words_read == len(self.words):
-            return []
-        return [f"only the first {self.words_read:,} of {len(self.words):,} words were read"]
+    def notes(self) -> list[str]:
+        """Whether there is no entity, and how many words were read if not all, in words."""
+        cut = f"only the first {self.words_read:,} of {len(self.words):,} words were read"
+        return [*(() if self.entities else ("no entity",)), *((cut,) if self.words_read < len(self.words) else ())]
 
 
 class FoundEntities(Answers[SentenceEntities]):

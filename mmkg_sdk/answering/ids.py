@@ -13,7 +13,7 @@ from ..families.entity_batch import host_array
 from ..files.labels import Labels
 
 # One label or id, or a sequence or array of them.
-Names = str | int | Sequence[str] | Sequence[int] | NDArray[Any]
+Names = str | int | Sequence[str | int] | NDArray[Any]
 
 
 MAX_K = 3840

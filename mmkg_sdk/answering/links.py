@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.mentions import Mention
-from .answers import RANKED, Answers, RankedAnswer
+from .answers import CUT, RANKED, Answers, RankedAnswer
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,17 +21,22 @@ class Link(RankedAnswer):
         ids: int64 [answers]; scores: float32 [answers]; labels: one per answer.
         units: what each unit of the model says, by its name: float32 [answers]; the score is their mean. None unless
             it was asked for.
+        cut: whether the sentence goes on behind what the model reads.
     """
 
     mention: Mention
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    labels: tuple[str, ...]
     units: dict[str, NDArray[np.float32]] | None = None
+    cut: bool = False
 
     def __repr__(self) -> str:
         lines = self._lines()
         for name, scores in (self.units or {}).items():
             lines = [f"{line}  {name} {score:8.4f}" for line, score in zip(lines, scores.tolist(), strict=True)]
         sentence = self.mention.sentence if len(self.mention.sentence) <= 100 else f"{self.mention.sentence[:100]}..."
-        return "\n".join([f"{self.mention.text!r} in {sentence!r}", *(lines or ["  (no candidate)"])])
+        return "\n".join([f"{self.mention.text!r} in {sentence!r}", *lines, *self._noted()])
 
     def to_json(self) -> dict[str, Any]:
         """The mention and its answers, best first."""
@@ -39,7 +44,8 @@ class Link(RankedAnswer):
         if self.units is not None:
             for row, answer in enumerate(answers):
                 answer["units"] = {name: float(scores[row]) for name, scores in self.units.items()}
-        return {"mention": self.mention.text, "sentence": self.mention.sentence, "answers": answers}
+        asked = {"mention": self.mention.text, "sentence": self.mention.sentence, "cut": self.cut}
+        return {**asked, "answers": answers}
 
     def _rows(self) -> list[tuple[Any, ...]]:
         units = (
@@ -47,6 +53,10 @@ class Link(RankedAnswer):
         )
         asked = (self.mention.text, self.mention.sentence)
         return [(*asked, *answer, *said) for answer, said in zip(self._ranked(), units, strict=True)]
+
+    def notes(self) -> list[str]:
+        """Whether there is no candidate, and whether the sentence was cut, in words."""
+        return [*(() if self.labels else ("no candidate",)), *((CUT,) if self.cut else ())]
 
 
 class Links(Answers[Link]):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..files.labels import Labels
 from ..ranking.exact import TopK
 from ..ranking.known_triples import TAIL, AnswerLists, Queries
@@ -19,14 +22,17 @@ class Ranking(RankedAnswer):
     """The answers of one query, best first. Scores: higher is better; not comparable between queries or models.
 
     Attributes:
-        ids: int64 [answers]; scores: float32 [answers]; labels: one per answer.
         head, relation, tail: what was given; None is what is asked for.
+        ids: int64 [answers]; scores: float32 [answers]; labels: one per answer.
         known: answers that the data already give, which were left out for that; by ascending id.
     """
 
     head: str | None
     relation: str
     tail: str | None
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    labels: tuple[str, ...]
     known: tuple[str, ...] = ()
 
     @property
@@ -40,8 +46,7 @@ class Ranking(RankedAnswer):
         return f"({self.head or '?'}, {self.relation}, {self.tail or '?'})"
 
     def __repr__(self) -> str:
-        lines = self._lines() or ["  (no candidate left)"]
-        return "\n".join([self.query, *lines, *(f"  ({note})" for note in self._notes())])
+        return "\n".join([self.query, *self._lines(), *self._noted()])
 
     def to_json(self) -> dict[str, Any]:
         """The query, the known answers that were left out, and the answers, best first."""
@@ -55,12 +60,12 @@ class Ranking(RankedAnswer):
             for rank, number, label, score in self._ranked()
         ]
 
-    def _notes(self) -> list[str]:
-        if not self.known:
-            return []
+    def notes(self) -> list[str]:
+        """Whether nothing is left, and which known answers were left out, in words."""
         count = len(self.known)
         named = ", ".join(self.known[:_NAMED]) + (", ..." if count > _NAMED else "")
-        return [f"{count:,} known answer{'s' if count > 1 else ''} left out: {named}"]
+        left_out = [f"{count:,} known answer{'s' if count > 1 else ''} left out: {named}"] if count else []
+        return [*(() if self.labels else ("no candidate left",)), *left_out]
 
 
 class Predictions(Answers[Ranking]):
@@ -96,11 +101,11 @@ class Predictions(Answers[Ranking]):
         ids = self._top.ids[part]
         known = () if self._known is None else self._known.part(position, position + 1).ids.tolist()
         return Ranking(
+            given if is_tail else None,
+            self._relations[int(self._queries.relation[position])],
+            None if is_tail else given,
             ids,
             self._top.scores[part],
             tuple(self._entities[i] for i in ids.tolist()),
-            head=given if is_tail else None,
-            relation=self._relations[int(self._queries.relation[position])],
-            tail=None if is_tail else given,
-            known=tuple(self._entities[i] for i in known),
+            tuple(self._entities[i] for i in known),
         )

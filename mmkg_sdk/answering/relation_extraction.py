@@ -69,10 +69,13 @@ class Extractor(SentenceModel):
         logits = self.score_relations(asked).astype(np.float64)
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
+        places = _places(asked)
+        spans = [_words_and_spans(mention, place) for mention, place in zip(asked, places, strict=True)]
+        cuts = self._runtime.cut_relation_texts(self.tokenizer, spans, self._config).tolist()
         return ExtractedRelations(
             [
-                self._answer(mention, place, row.astype(np.float32))
-                for mention, place, row in zip(asked, _places(asked), shares, strict=True)
+                self._answer(mention, *found, row.astype(np.float32), cut)
+                for mention, found, row, cut in zip(asked, spans, shares, cuts, strict=True)
             ]
         )
 
@@ -129,11 +132,18 @@ class Extractor(SentenceModel):
     def _sizes(self) -> str:
         return f"{len(self.relations)} relations, up to {self.max_length} word pieces"
 
-    def _answer(self, mention: RelationMention, place: str, shares: NDArray[np.float32]) -> ExtractedRelation:
-        words, *spans = _words_and_spans(mention, place)
+    def _answer(
+        self,
+        mention: RelationMention,
+        words: Sequence[str],
+        head: Span,
+        tail: Span,
+        shares: NDArray[np.float32],
+        cut: bool,
+    ) -> ExtractedRelation:
         sentence = mention.sentence if isinstance(mention.sentence, str) else " ".join(words)
-        head, tail = (" ".join(words[start:end]) for start, end in spans)
-        return ExtractedRelation(sentence, head, tail, shares, self.relations)
+        head_text, tail_text = (" ".join(words[start:end]) for start, end in (head, tail))
+        return ExtractedRelation(sentence, head_text, tail_text, shares, self.relations, cut)
 
 
 def show_relations(extractor: Extractor, data: RelationData, count: int = 8) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..files.labels import Labels
-from .answers import Answer, Answers
+from .answers import CUT, Answer, Answers
 from .ids import checked_k
 
 
@@ -24,6 +24,7 @@ class ExtractedRelation(Answer):
             says 0.9 is right.
         probabilities: float32 [relations], in the order of `labels`.
         labels: all relations.
+        cut: whether the sentence goes on behind what the model reads.
     """
 
     sentence: str
@@ -31,6 +32,7 @@ class ExtractedRelation(Answer):
     tail: str
     probabilities: NDArray[np.float32]
     labels: Labels
+    cut: bool = False
 
     @property
     def label(self) -> str:
@@ -49,17 +51,22 @@ class ExtractedRelation(Answer):
         return [(self.labels[row], float(self.probabilities[row])) for row in self._order(k)]
 
     def __repr__(self) -> str:
-        return f"({self.head}, {self.label}, {self.tail})  {self.score:.3f}"
+        return "\n".join([f"({self.head}, {self.label}, {self.tail})  {self.score:.3f}", *self._noted()])
 
     def to_json(self, k: int | None = None) -> dict[str, Any]:
         """The query and the k likeliest relations, best first; None = all."""
         answers = [
             {"id": row, "label": self.labels[row], "score": float(self.probabilities[row])} for row in self._order(k)
         ]
-        return {"sentence": self.sentence, "head": self.head, "tail": self.tail, "answers": answers}
+        asked = {"sentence": self.sentence, "cut": self.cut, "head": self.head, "tail": self.tail}
+        return {**asked, "answers": answers}
 
     def _rows(self) -> list[tuple[Any, ...]]:
         return [(self.sentence, self.head, self.label, self.tail, self._order(1)[0], self.score)]
+
+    def notes(self) -> list[str]:
+        """Whether the sentence was cut, in words."""
+        return [CUT] if self.cut else []
 
     def _order(self, k: int | None) -> list[int]:
         """Ids of the k likeliest relations."""

@@ -38,7 +38,7 @@ class TorchBackend(Backend):
         """See Backend.device_for; on a machine without a GPU torch itself is not loaded."""
         if device == "cpu" or (device == "auto" and _has_no_gpu()):
             return "cpu"
-        torch = _loaded_torch()
+        _loaded_torch()
         if device == "auto":
             return "cuda" if torch.cuda.is_available() else "cpu"
         kind, index = parse_device(device)
@@ -98,7 +98,7 @@ class TorchBackend(Backend):
 
     def _load(self) -> dict[str, nn.Module]:
         """The modules of the bundle's configuration, with its weights."""
-        torch = _loaded_torch()
+        _loaded_torch()
         bundle = self._bundle
         use_torch_threads(self.threads)
         modules_of: Callable[[FamilyConfig, str, dict[str, Tensor]], dict[str, nn.Module]]

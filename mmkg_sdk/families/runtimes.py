@@ -127,6 +127,10 @@ class LinkingRuntime(Runtime, Protocol):
         """input_ids and attention_mask, int64 [n, text_length]."""
         ...
 
+    def cut_texts(self, config: Any, tokenizer: Tokenizer, mentions: Sequence[Mention]) -> NDArray[np.bool_]:
+        """Which of them go on behind what `read_texts` reads, bool [n]."""
+        ...
+
     def read_images(
         self, config: Any, mentions: Sequence[Mention], *, skip_unreadable: bool = False
     ) -> NDArray[np.float32]:
@@ -179,6 +183,12 @@ class SentenceRuntime(Runtime, Protocol):
         self, tokenizer: Tokenizer, sentences: Sequence[tuple[Sequence[str], Span, Span]], config: Any
     ) -> SentenceTexts:
         """Sentences with markers around head and tail. Raises QueryError."""
+        ...
+
+    def cut_relation_texts(
+        self, tokenizer: Tokenizer, sentences: Sequence[tuple[Sequence[str], Span, Span]], config: Any
+    ) -> NDArray[np.bool_]:
+        """Which of them go on behind what `relation_texts` reads, bool [n]."""
         ...
 
     def noise_texts(self, config: Any) -> dict[str, NDArray[np.int64]]:

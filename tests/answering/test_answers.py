@@ -32,7 +32,7 @@ ESCAPED = "&lt;script&gt;alert(&#x27;a &amp; b&#x27;)&lt;/script&gt;"
 def links(*, units: bool = False) -> Links:
     said = {"text": np.float32([0.5, 1.5]), "image": np.float32([2.5, 0.5])} if units else None
     mention = Mention("Georgia", HOSTILE)
-    return Links([Link(np.array([7, 2]), np.float32([1.5, 1.0]), ("Georgia", "Georgia (font)"), mention, said)], 2)
+    return Links([Link(mention, np.array([7, 2]), np.float32([1.5, 1.0]), ("Georgia", "Georgia (font)"), said)], 2)
 
 
 def relations() -> ExtractedRelations:
@@ -118,6 +118,7 @@ def test_html_escapes_what_labels_and_sentences_hold(answers: Answers) -> None:
 def test_html_says_what_was_left_out_or_not_read() -> None:
     assert '<td>0</td><td colspan="9">1 known answer left out: Oslo</td>' in predictions()._repr_html_()
     assert "only the first 1 of 3 words were read" in entities()._repr_html_()
+    assert '<td>1</td><td colspan="7">no entity</td>' in entities()._repr_html_()
 
 
 def test_a_slice_of_answers_is_a_list() -> None:

@@ -105,6 +105,16 @@ def test_odd_but_sound_questions_are_answered(extractor: Extractor) -> None:
     found = extractor.extract_relations(mentions)
     assert all(0 < one.score <= 1 for one in found)
     assert found[2].head == "東京"
+    assert [row for row, one in enumerate(found) if one.cut] == [5]
+    assert "the end of the sentence was not read" in repr(found[5])
+    assert found[5].to_json()["cut"]
+
+
+def test_a_sentence_that_just_fits_is_read_to_the_end(extractor: Extractor) -> None:
+    mentions = [RelationMention("the song " + "film " * count, "the", "song") for count in range(30)]
+    pieces = [2 + 4 + 2 + count for count in range(30)]  # around it, markers, "the song", films
+    found = extractor.extract_relations(mentions)
+    assert [one.cut for one in found] == [count > extractor.max_length for count in pieces]
 
 
 def test_many_mentions_are_answered_as_each_alone(extractor: Extractor) -> None:

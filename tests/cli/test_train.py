@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mmkg_sdk.run import Run
+
 from .running import ask, mmkg
 
 
@@ -12,6 +14,11 @@ def test_train_resume_takes_no_other_settings(tmp_path: Path) -> None:
     done = mmkg("train", "mygo", "--resume", tmp_path, "--data", "atlas", code=2)
     assert "pass no others" in done.stderr
     assert "not a run" in mmkg("train", "mygo", "--resume", tmp_path, code=1).stderr.lower()
+
+
+def test_a_run_of_another_family_is_not_resumed(golden_run: Run) -> None:
+    done = ask("train", "mimic", "--resume", golden_run.folder, code=2)
+    assert "is a run of mygo, not of mimic" in done.stderr
 
 
 def test_unknown_setting_is_named(tmp_path: Path) -> None:

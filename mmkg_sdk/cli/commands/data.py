@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..completion import data_sets
 from ..options import print_json
 
 # More of them go on a line each.
@@ -45,7 +46,7 @@ def data() -> None:
 
 
 @data.command("fetch")
-@click.argument("name")
+@click.argument("name", shell_complete=data_sets)
 @click.option(
     "--from",
     "source",
@@ -63,7 +64,7 @@ def fetch_command(name: str, source: Path | None, cache: Path | None, as_json: b
 
 
 @data.command("inspect")
-@click.argument("source")
+@click.argument("source", shell_complete=data_sets)
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -85,7 +86,7 @@ def inspect_command(source: str, as_json: bool, **reading: Any) -> None:
 
 
 @data.command("tokenize")
-@click.argument("source")
+@click.argument("source", shell_complete=data_sets)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the tokenized data set.")
 @click.option(
     "--text-model",

@@ -48,3 +48,5 @@ def extract(
     click.echo(f"({found.head}, ?, {found.tail})")
     for rank, (label, score) in enumerate(found.ranked(count), start=1):
         click.echo(f"  {rank}. {label}  {score:.4f}")
+    for note in found.notes():
+        click.echo(f"  ({note})")

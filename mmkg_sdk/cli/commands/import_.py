@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..completion import data_sets
 from ..options import family_argument, json_option, overwrite_option, print_json, say, set_option
 from ..settings import parse_assignments
 
@@ -14,7 +15,7 @@ from ..settings import parse_assignments
 @family_argument
 @click.option("--checkpoint", type=click.Path(path_type=Path), required=True, help="The authors' checkpoint file.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The run folder to write.")
-@click.option("--data", help="The data set that it was trained on.")
+@click.option("--data", shell_complete=data_sets, help="The data set that it was trained on.")
 @click.option(
     "--tokens",
     type=click.Path(path_type=Path),

@@ -12,6 +12,7 @@ from .links import runtime as link_runtime
 from .links.runtime import SHOWS_IMAGES, bundle_entities, encoder_graph, entity_batch, query_batches, stand_ins
 from .sentences import runtime as sentence_runtime
 from .sentences.runtime import (
+    cut_relation_texts,
     marker_positions,
     noise_texts,
     open_tokenizer,
@@ -27,6 +28,7 @@ __all__ = [
     "bundle_entities",
     "check_bundle",
     "contents",
+    "cut_relation_texts",
     "encoder_graph",
     "entity_batch",
     "marker_positions",

@@ -88,6 +88,16 @@ def relation_texts(
     return relation_inputs(tokenizer, [marked_text(*query) for query in queries], config.max_length)
 
 
+def cut_relation_texts(
+    tokenizer: Tokenizer,
+    queries: Sequence[tuple[Sequence[str], tuple[int, int], tuple[int, int]]],
+    config: MKGformerConfig,
+) -> NDArray[np.bool_]:
+    """Which of them go on behind what `relation_texts` reads, bool [n]: those that fill one word piece more."""
+    texts = relation_inputs(tokenizer, [marked_text(*query) for query in queries], config.max_length + 1)
+    return texts.attention_mask[:, -1].astype(np.bool_)
+
+
 def tagging_texts(tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], config: MKGformerConfig) -> TagInputs:
     """Sentences, given as words, as the tag graph reads them."""
     return tagging_inputs(tokenizer, sentences, config.max_length)
