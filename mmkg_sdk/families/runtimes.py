@@ -171,6 +171,12 @@ class SentenceRuntime(Runtime, Protocol):
         """The arguments of `encode_images`. Raises DataError: an image cannot be read."""
         ...
 
+    def spans_read(
+        self, tokenizer: Tokenizer, sentences: Sequence[tuple[Sequence[str], Span, Span]], config: Any
+    ) -> NDArray[np.bool_]:
+        """Whether head and tail of each sentence begin within what the model reads, bool [n]."""
+        ...
+
     def relation_texts(
         self, tokenizer: Tokenizer, sentences: Sequence[tuple[Sequence[str], Span, Span]], config: Any
     ) -> SentenceTexts:

@@ -69,7 +69,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
         raise DataError(f"{path}: the ids of its {size:,} tokens are not 0 to {size - 1:,}; the file was altered.")
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return tokenizer
+    return _of_plain_text(tokenizer)
 
 
 def bert_tokenizer(vocabulary: Sequence[str], added: Sequence[str] = ()) -> Tokenizer:
@@ -77,7 +77,7 @@ def bert_tokenizer(vocabulary: Sequence[str], added: Sequence[str] = ()) -> Toke
 
     Args:
         vocabulary: word pieces in the order of their ids, BERT_TOKENS among them (the lines of vocab.txt).
-        added: further tokens, found in a text as they stand; their ids follow the vocabulary's.
+        added: further special tokens; their ids follow the vocabulary's.
 
     Raises:
         DataError: if a token lacks or stands there twice.
@@ -94,7 +94,7 @@ def bert_tokenizer(vocabulary: Sequence[str], added: Sequence[str] = ()) -> Toke
     )
     tokenizer.decoder = tokenizers.decoders.WordPiece(prefix="##")
     tokenizer.add_special_tokens([*BERT_TOKENS, *added])
-    return tokenizer
+    return _of_plain_text(tokenizer)
 
 
 def word_piece_tokenizer(vocabulary: Sequence[str]) -> Tokenizer:
@@ -127,7 +127,7 @@ def clip_tokenizer(vocabulary: Sequence[str], merges: Sequence[tuple[str, str]])
     )
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
     tokenizer.add_special_tokens([*CLIP_TOKENS])
-    return tokenizer
+    return _of_plain_text(tokenizer)
 
 
 def clip_merges(path: Path, size: int = CLIP_VOCABULARY) -> list[tuple[str, str]]:
@@ -219,7 +219,7 @@ def learn_clip_tokenizer(texts: Sequence[str], size: int) -> Tokenizer:
 def piece_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """The ids of every text, uncut and without tokens around them; none for a text without a word.
 
-    Special tokens that stand in a text, such as [SEP] for BERT, are found there.
+    A text that spells a special token, such as [SEP] or <|endoftext|>, is a text like any other.
 
     Raises:
         QueryError: if an item is no text, or holds half of a surrogate pair.
@@ -276,6 +276,15 @@ def _package() -> Any:
     except ImportError as err:
         raise missing_package("tokenizers", "text", "tokenizing text") from err
     return tokenizers
+
+
+def _of_plain_text(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer itself, for which nothing that stands in a text is a special token.
+
+    Nobody who writes "<|endoftext|>" means the end of the text. No file holds this setting.
+    """
+    tokenizer.encode_special_tokens = True
+    return tokenizer
 
 
 def _byte_pair_tokenizer(ids: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> Tokenizer:

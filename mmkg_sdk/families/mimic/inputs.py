@@ -149,8 +149,8 @@ def check_data(data: RunData, config: MimicConfig) -> None:
         size = len(json.loads(data.files[TOKENIZER])["model"]["vocab"])
         if size != config.vocabulary_size:
             raise ExportError(
-                f"tokenizer {config.tokenizer!r} has {size:,} tokens, the checkpoint {config.vocabulary_size:,}; they do "
-                "not belong together. Pass --set tokenizer=... with that of its CLIP."
+                f"tokenizer {config.tokenizer!r} has {size:,} tokens, the checkpoint {config.vocabulary_size:,}; they "
+                "do not belong together. Pass --set tokenizer=... with that of its CLIP."
             )
     entities, images = len(data.labels["entities"]), len(data.tensors["images"]["pixels"])
     limits = {"input_ids": config.vocabulary_size, "attention_mask": 2, "image_rows": images, "answers": entities}
