@@ -24,6 +24,7 @@ class Link:
         ids: int64 [answers]; scores: float32 [answers]; labels: one per answer.
         units: what each unit of the model says, by its name: float32 [answers]; the score is their mean. None unless
             it was asked for.
+        cut: whether the sentence goes on behind what the model reads.
     """
 
     mention: Mention
@@ -31,6 +32,7 @@ class Link:
     scores: NDArray[np.float32]
     labels: tuple[str, ...]
     units: dict[str, NDArray[np.float32]] | None = None
+    cut: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -44,7 +46,8 @@ class Link:
         for name, scores in (self.units or {}).items():
             lines = [f"{line}  {name} {score:8.4f}" for line, score in zip(lines, scores.tolist(), strict=True)]
         sentence = self.mention.sentence if len(self.mention.sentence) <= 100 else f"{self.mention.sentence[:100]}..."
-        return "\n".join([f"{self.mention.text!r} in {sentence!r}", *(lines or ["  (no candidate)"])])
+        said = f"{self.mention.text!r} in {sentence!r}{', of which the end was not read' if self.cut else ''}"
+        return "\n".join([said, *(lines or ["  (no candidate)"])])
 
     def to_json(self) -> dict[str, Any]:
         """The mention and its answers."""
@@ -55,7 +58,8 @@ class Link:
         if self.units is not None:
             for row, answer in enumerate(answers):
                 answer["units"] = {name: float(scores[row]) for name, scores in self.units.items()}
-        return {"mention": self.mention.text, "sentence": self.mention.sentence, "answers": answers}
+        asked = {"mention": self.mention.text, "sentence": self.mention.sentence, "cut": self.cut}
+        return {**asked, "answers": answers}
 
 
 class Links(Sequence[Link]):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # types alone, so that answering loads nothing more
     from ..bundle.contents import Contents
     from ..data.mentions import Mention
     from ..data.sentences import SentenceImages
+    from ..modalities.text import ClipTexts
     from ..modalities.words import Span
     from ..ranking.known_triples import Queries
     from .entity_batch import EntityBatch
@@ -117,10 +118,8 @@ class LinkingRuntime(Runtime, Protocol):
         """Raises BundleError, or QueryError where the bundle has none."""
         ...
 
-    def read_texts(
-        self, config: Any, tokenizer: Tokenizer, mentions: Sequence[Mention]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """input_ids and attention_mask, int64 [n, text_length]."""
+    def read_texts(self, config: Any, tokenizer: Tokenizer, mentions: Sequence[Mention]) -> ClipTexts:
+        """input_ids and attention_mask, int64 [n, text_length], and which texts were cut, bool [n]."""
         ...
 
     def read_images(

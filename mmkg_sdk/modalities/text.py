@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,21 @@ if TYPE_CHECKING:
 
 CLIP_VOCABULARY = 49408
 MAX_FILE_BYTES = 64 * 1024**2
+
+
+class ClipTexts(NamedTuple):
+    """Texts as a CLIP text tower reads them.
+
+    Attributes:
+        input_ids: int64 [texts, length].
+        attention_mask: int64 [texts, length], 1 = token, 0 = padding.
+        cut: bool [texts], whether the text goes on behind what is read.
+    """
+
+    input_ids: NDArray[np.int64]
+    attention_mask: NDArray[np.int64]
+    cut: NDArray[np.bool_]
+
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # An encoding takes some kilobytes in the Rust package; so many exist at once.
@@ -245,14 +260,11 @@ def token_ids(tokenizer: Tokenizer, tokens: Sequence[str]) -> list[int]:
     return [row for row in ids.values() if row is not None]
 
 
-def encode_clip(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def encode_clip(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> ClipTexts:
     """Texts for a CLIP text tower: start, tokens, end, and end tokens as padding.
 
     Args:
         length: tokens per text, start and end included; a longer text is cut in front of the end token.
-
-    Returns:
-        input_ids and attention_mask (1 = token, 0 = padding), int64 [texts, length].
 
     Raises:
         QueryError: if an item is no text, holds half of a surrogate pair, or the length is below 2.
@@ -263,11 +275,13 @@ def encode_clip(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> tupl
     start, end = token_ids(tokenizer, CLIP_TOKENS)
     input_ids = np.full((len(texts), length), end, dtype=np.int64)
     attention_mask = np.zeros((len(texts), length), dtype=np.int64)
-    for row, pieces in enumerate(piece_ids(tokenizer, texts)):
+    rows = piece_ids(tokenizer, texts)
+    for row, pieces in enumerate(rows):
         tokens = [start, *pieces[: length - 2], end]
         input_ids[row, : len(tokens)] = tokens
         attention_mask[row, : len(tokens)] = 1
-    return input_ids, attention_mask
+    cut = np.array([len(pieces) > length - 2 for pieces in rows], np.bool_)
+    return ClipTexts(input_ids, attention_mask, cut)
 
 
 def _package() -> Any:

@@ -137,7 +137,7 @@ def test_a_text_that_spells_a_special_token_is_a_text(spelled, clip, learned_cli
             pieces = [one.id_to_token(piece) for piece in text.piece_ids(one, [f"a {spelled} b {spelled.upper()}"])[0]]
             assert not {*special} & {*pieces}
             assert len(pieces) > 6
-    ids, mask = text.encode_clip(clip, [f"a {spelled} b"], 40)
+    ids, mask, _ = text.encode_clip(clip, [f"a {spelled} b"], 40)
     assert [int(i) for i in np.flatnonzero(ids[0] >= 49406)][:2] == [0, mask.sum() - 1], "it ends where the text ends"
 
 
@@ -158,7 +158,7 @@ def test_clip_file_is_the_one_that_transformers_writes(clip, their_clip):
 
 def test_clip_gives_the_published_ids(clip):
     # From the documentation of CLIP: "a photo of a cat".
-    ids, mask = text.encode_clip(clip, ["a photo of a cat"], 8)
+    ids, mask, _ = text.encode_clip(clip, ["a photo of a cat"], 8)
     assert ids.tolist() == [[49406, 320, 1125, 539, 320, 2368, 49407, 49407]]
     assert mask.tolist() == [[1, 1, 1, 1, 1, 1, 1, 0]]
 
@@ -167,7 +167,7 @@ def test_clip_gives_the_published_ids(clip):
 def test_clip_encodes_real_and_hostile_texts_like_transformers(clip, their_clip, length):
     texts = [*real_texts(), *HOSTILE, *TEXTS]
     theirs = their_clip(texts, padding="max_length", truncation=True, max_length=length)
-    ids, mask = text.encode_clip(clip, texts, length)
+    ids, mask, _ = text.encode_clip(clip, texts, length)
     assert ids.dtype == mask.dtype == np.int64
     np.testing.assert_array_equal(ids, theirs["input_ids"])
     np.testing.assert_array_equal(mask, theirs["attention_mask"])
@@ -178,13 +178,13 @@ def test_clip_encodes_real_and_hostile_texts_like_transformers(clip, their_clip,
 @given(sentence=st.text(max_size=40), length=st.integers(2, 50))
 def test_clip_encodes_any_text_like_transformers(clip, their_clip, sentence, length):
     theirs = their_clip([sentence], padding="max_length", truncation=True, max_length=length)
-    ids, mask = text.encode_clip(clip, [sentence], length)
+    ids, mask, _ = text.encode_clip(clip, [sentence], length)
     assert ids.tolist() == theirs["input_ids"]
     assert mask.tolist() == theirs["attention_mask"]
 
 
 def test_no_texts_are_no_rows(learned_clip):
-    ids, mask = text.encode_clip(learned_clip, [], 40)
+    ids, mask, _ = text.encode_clip(learned_clip, [], 40)
     assert ids.shape == mask.shape == (0, 40)
 
 
@@ -194,7 +194,7 @@ def test_any_string_is_encoded_or_refused(learned_clip, sentence, length):
     size = learned_clip.get_vocab_size()
     halves = any("\ud800" <= char <= "\udfff" for char in sentence)
     try:
-        ids, mask = text.encode_clip(learned_clip, [sentence], length)
+        ids, mask, _ = text.encode_clip(learned_clip, [sentence], length)
         pieces = text.piece_ids(text.bert_tokenizer(SMALL), [sentence])[0]
     except QueryError:
         assert halves

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mmkg_sdk.cli.options import metrics_table
+from mmkg_sdk.data.layouts.sentences import read_tagging
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation.subjects import evaluate_path
 from mmkg_sdk.families.mkgformer.inputs import config_for, run_data
@@ -84,9 +85,13 @@ def test_data_of_which_nothing_can_be_read_are_refused(tmp_path: Path) -> None:
 
 
 def test_words_behind_the_cut_of_a_tagged_sentence_are_counted(toys: Callable[[str], Path], tmp_path: Path) -> None:
-    data = toy_data("mner", tmp_path / "data")
+    toy_data("mner", tmp_path / "data")
+    for split in ("train", "val", "test"):
+        path = tmp_path / "data" / f"{split}.txt"
+        path.write_text("IMGID:1\n" + "film\tO\n" * 17 + "\n" + path.read_text())
+    data = read_tagging(tmp_path / "data")
     config = config_for(data, SETTINGS | {"max_length": LENGTHS["mner"]})
-    with pytest.warns(UserWarning, match=r"\d of 5 sentences of the test split have more than the 16 word pieces"):
+    with pytest.warns(UserWarning, match=r"1 of 6 sentences of the test split have more than the 16 word pieces"):
         run_data(data, config)
-    with pytest.warns(UserWarning, match=r"\d of 5 sentences have more word pieces than the model reads \(16\)"):
-        evaluate_path(toys("mner") / "bundle", "test", data=str(toys("mner") / "data"), device="cpu")
+    with pytest.warns(UserWarning, match=r"1 of 6 sentences have more word pieces than the model reads \(16\)"):
+        evaluate_path(toys("mner") / "bundle", "test", data=str(tmp_path / "data"), device="cpu")
