@@ -127,6 +127,13 @@ def test_tokens_of_another_codebook_are_refused(modality: str, graph: DataSet, m
             imported(mygo, tokens=other)
 
 
+def test_fewer_visual_tokens_than_the_authors_program_takes_are_told(mygo: Path) -> None:
+    with pytest.warns(
+        UserWarning, match=r"4 of 5 entities have some visual tokens, but fewer than .* = 3\. The authors"
+    ):
+        imported(mygo, "tokens", settings=MYGO | {"num_visual_tokens": 3})
+
+
 def test_a_checkpoint_in_half_precision_has_the_same_codebook(mygo: Path) -> None:
     state = torch.load(mygo / "model.ckpt", weights_only=True)["model_state_dict"]
     torch.save({name: value.half() for name, value in state.items()}, mygo / "model.ckpt")
