@@ -30,6 +30,7 @@ from .opened import Opened
 
 if TYPE_CHECKING:
     from ..data.mentions import LabelledMention, LinkingData
+    from ..modalities.text import ClipTexts
 
 __all__ = ["Linker", "Links", "Mention", "show_answers"]
 
@@ -90,11 +91,11 @@ class Linker(Opened):
         asked = _checked(mentions)
         chosen = self._chosen(candidates)
         count = len(self.entities) if chosen is None else len(chosen)
-        cuts = iter(self._runtime.cut_texts(self._config, self._tokenizer, asked).tolist())
-        links = []
+        links: list[Link] = []
+        cut = self.read_texts(asked).cut.tolist()
         for block, units in self._blocks(asked, chosen):
             for mention, scores in zip(block, units.transpose(1, 0, 2), strict=True):
-                links.append(self._link(mention, scores, chosen, k, explain, next(cuts)))
+                links.append(self._link(mention, scores, chosen, k, explain, cut[len(links)]))
         return Links(links, min(k, count))
 
     def score_mentions(
@@ -112,10 +113,14 @@ class Linker(Opened):
         found = [_overall(units) for _, units in self._blocks(asked, chosen, skip_unreadable=skip)]
         return np.concatenate([np.empty((0, count), np.float32), *found])
 
+    def read_texts(self, mentions: Mention | Sequence[Mention]) -> ClipTexts:
+        """The tokens of each mention with its sentence, and which of them go on behind what the model reads."""
+        return self._runtime.read_texts(self._config, self._tokenizer, _checked(mentions))
+
     def encode_mentions(self, mentions: Mention | Sequence[Mention], *, skip_unreadable: bool = False) -> Pieces:
         """What the units need of each mention, by name: float32 [mentions, ...]; for `score_pieces`."""
         asked, config = _checked(mentions), self._config
-        input_ids, attention_mask = self._runtime.read_texts(config, self._tokenizer, asked)
+        input_ids, attention_mask, _ = self._runtime.read_texts(config, self._tokenizer, asked)
         parts = []
         for start in range(0, len(asked), _ENCODED):
             rows = slice(start, start + _ENCODED)

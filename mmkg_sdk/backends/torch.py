@@ -38,7 +38,7 @@ class TorchBackend(Backend):
         """See Backend.device_for; on a machine without a GPU torch itself is not loaded."""
         if device == "cpu" or (device == "auto" and _has_no_gpu()):
             return "cpu"
-        _loaded_torch()
+        torch = _loaded_torch()
         if device == "auto":
             return "cuda" if torch.cuda.is_available() else "cpu"
         kind, index = parse_device(device)

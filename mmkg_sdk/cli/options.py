@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +70,17 @@ def print_json(value: Any) -> None:
 
 
 def metrics_table(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """One line per row: MRR and Hits in percent, mean rank as it is."""
-    width = max(len(name) for name in rows)
-    lines = [f"{'':<{width}}     MRR  Hits@1  Hits@3  Hits@10  mean rank"]
-    for name, values in rows.items():
-        percent = [100 * values[key] for key in ("mrr", "hits_at_1", "hits_at_3", "hits_at_10")]
-        lines.append(
-            f"{name:<{width}}  {percent[0]:6.2f}  {percent[1]:6.2f}  {percent[2]:6.2f}  {percent[3]:7.2f}  "
-            f"{values['mean_rank']:9.1f}"
-        )
+    """One line per row, of what the first one's task measures: shares in percent, mean rank as it is."""
+    measured = sorted(next(iter(rows.values())), key=lambda name: name == "mean_rank")  # which comes last
+    heads = [name.replace("hits_at_", "Hits@").replace("mrr", "MRR").replace("_", " ") for name in measured]
+    widths = [max(6, len(head)) for head in heads]
+
+    def line(row: str, cells: Iterable[str]) -> str:
+        padded = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        return "  ".join([f"{row:<{max(map(len, rows))}}", *padded])
+
+    lines = [line("", heads)]
+    for row, values in rows.items():
+        numbers = (f"{values[n]:.1f}" if n == "mean_rank" else f"{100 * values[n]:.2f}" for n in measured)
+        lines.append(line(row, numbers))
     return "\n".join(lines)

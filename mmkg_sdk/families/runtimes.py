@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # types alone, so that answering loads nothing more
     from ..bundle.contents import Contents
     from ..data.mentions import Mention
     from ..data.sentences import SentenceImages
+    from ..modalities.text import ClipTexts
     from ..modalities.words import Span
     from ..ranking.known_triples import Queries
     from .entity_batch import EntityBatch
@@ -121,14 +122,8 @@ class LinkingRuntime(Runtime, Protocol):
         """Raises BundleError, or QueryError where the bundle has none."""
         ...
 
-    def read_texts(
-        self, config: Any, tokenizer: Tokenizer, mentions: Sequence[Mention]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """input_ids and attention_mask, int64 [n, text_length]."""
-        ...
-
-    def cut_texts(self, config: Any, tokenizer: Tokenizer, mentions: Sequence[Mention]) -> NDArray[np.bool_]:
-        """Which of them go on behind what `read_texts` reads, bool [n]."""
+    def read_texts(self, config: Any, tokenizer: Tokenizer, mentions: Sequence[Mention]) -> ClipTexts:
+        """input_ids and attention_mask, int64 [n, text_length], and which texts were cut, bool [n]."""
         ...
 
     def read_images(
@@ -177,6 +172,12 @@ class SentenceRuntime(Runtime, Protocol):
         self, images: SentenceImages, config: Any, *, skip_unreadable: bool = False
     ) -> dict[str, NDArray[np.float32]]:
         """The arguments of `encode_images`. Raises DataError: an image cannot be read."""
+        ...
+
+    def spans_read(
+        self, tokenizer: Tokenizer, sentences: Sequence[tuple[Sequence[str], Span, Span]], config: Any
+    ) -> NDArray[np.bool_]:
+        """Whether head and tail of each sentence begin within what the model reads, bool [n]."""
         ...
 
     def relation_texts(

@@ -46,7 +46,7 @@ def test_a_mention_is_answered_in_labels_best_first(linker: Linker) -> None:
     assert link.scores.tolist() == sorted(link.scores.tolist(), reverse=True)
     assert set(link.labels) <= set(LABELS)
     assert [linker.entities[i] for i in link.ids.tolist()] == list(link.labels)
-    assert repr(link).splitlines()[0] == "'Georgia' in 'Georgia has old wine.'"
+    assert repr(link).splitlines()[0] == "'Georgia' in 'Georgia has old wine.', of which the end was not read"
     assert link.units is None
     assert link.to_json()["answers"][0] == {"id": link.ids[0], "label": link.labels[0], "score": float(link.scores[0])}
 
@@ -279,6 +279,23 @@ def test_linking_needs_neither_torch_nor_transformers(small_bundle: Path) -> Non
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "'mention': 'Georgia'" in done.stdout
+
+
+def test_an_answer_says_whether_its_sentence_was_read_to_the_end(linker: Linker) -> None:
+    short, long = Mention("Georgia", "Wine."), Mention("Georgia", "Old wine and more old wine of the old country. " * 3)
+    read, cut = linker.link_mentions([short, long], k=1)
+    assert (read.cut, cut.cut) == (False, True)
+    assert (read.to_json()["cut"], cut.to_json()["cut"]) == (False, True)
+    assert repr(read).startswith("'Georgia' in 'Wine.'\n")
+    assert ", of which the end was not read\n" in repr(cut)
+
+
+@pytest.mark.parametrize("spelled", ["<|endoftext|>", "<|startoftext|>"])
+def test_a_mention_that_spells_a_special_token_is_read_to_its_end(spelled: str, linker: Linker) -> None:
+    ids, mask, _ = linker.read_texts([Mention("Georgia", f"a {spelled} b"), Mention("Georgia", "a b")])
+    first, end = (int(ids[0, place]) for place in (0, mask[0].sum() - 1))
+    assert [int(row.tolist().index(end)) for row in ids] == [int(row.sum()) - 1 for row in mask], "one end, behind all"
+    assert (ids == first).sum(axis=1).tolist() == [1, 1]
 
 
 def test_no_warning_comes_of_an_ordinary_question(linker: Linker) -> None:

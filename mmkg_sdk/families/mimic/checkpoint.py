@@ -44,8 +44,8 @@ def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MimicCo
     no tokenizer.
 
     Raises:
-        ExportError: if a tensor that tells a size is missing or has another rank, a head count cannot be known, or the tokenizer is to be
-            learned.
+        ExportError: if a tensor that tells a size is missing or has another rank, a head count cannot be known, or the
+            tokenizer is to be learned.
     """
 
     def shape(name: str, rank: int = 2) -> tuple[int, ...]:

@@ -228,16 +228,21 @@ def pretrained_clip(source: str | Path) -> tuple[dict[str, Any], dict[str, Tenso
         The settings of MimicConfig that it decides, and its weights by the model's parameter names.
 
     Raises:
-        DataError: there is no such model, or it is no CLIP that MIMIC can use.
+        DataError: there is no such model, or it lacks weights, or is no CLIP that MIMIC can use.
     """
     transformers = _transformers()
     try:
-        clip = transformers.CLIPModel.from_pretrained(source)
+        clip, told = transformers.CLIPModel.from_pretrained(source, output_loading_info=True)
     except Exception as err:  # transformers raises a different type for each way a download can fail
         raise DataError(
             f"{source}: not a CLIP model ({f'{err}'.splitlines()[0]}). Pass a folder that transformers wrote, or a "
             "name on the Hugging Face hub."
         ) from err
+    if absent := sorted(told["missing_keys"]):
+        raise DataError(
+            f"{source} has no weights of {', '.join(absent[:3])} ({len(absent):,} tensors), which would come from "
+            "chance. Pass a whole CLIPModel."
+        )
     text, vision = clip.config.text_config.to_dict(), clip.config.vision_config.to_dict()
     if clip.config.projection_dim != text["hidden_size"]:
         raise DataError(

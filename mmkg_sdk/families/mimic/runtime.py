@@ -12,7 +12,7 @@ from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored
 from ...errors import BundleError, DataError, QueryError
 from ...modalities.images import clip_colours, normalised, read_colours
-from ...modalities.text import parse_tokenizer
+from ...modalities.text import ClipTexts, parse_tokenizer
 from ..runtimes import InteractionStandIn
 from .compiled import compiled_interaction
 from .config import NO_TOKENIZER, MimicConfig
@@ -101,19 +101,10 @@ def stand_in(bundle: Bundle, device: str, threads: int | None) -> InteractionSta
     return compiled_interaction(bundle, device, threads)
 
 
-def read_texts(
-    config: MimicConfig, tokenizer: Tokenizer, mentions: Sequence[Mention]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """input_ids and attention_mask, int64 [n, text_length]; a sentence is cut where the model's text ends."""
+def read_texts(config: MimicConfig, tokenizer: Tokenizer, mentions: Sequence[Mention]) -> ClipTexts:
+    """The texts of mentions, of text_length tokens; a sentence is cut where the model's text ends."""
     texts = [joined(mention.text, mention.sentence) for mention in mentions]
     return encode_clip(tokenizer, texts, config.text_length)
-
-
-def cut_texts(config: MimicConfig, tokenizer: Tokenizer, mentions: Sequence[Mention]) -> NDArray[np.bool_]:
-    """Which of them go on behind what `read_texts` reads, bool [n]: those that fill one token more."""
-    texts = [joined(mention.text, mention.sentence) for mention in mentions]
-    _, mask = encode_clip(tokenizer, texts, config.text_length + 1)
-    return mask[:, -1].astype(np.bool_)
 
 
 def read_images(

@@ -71,7 +71,8 @@ def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MKGform
     Link prediction needs `num_entities` or `num_relations`: both lie behind the word pieces in one table.
 
     Raises:
-        ExportError: if a tensor that tells a size is missing or has another rank, a size cannot be known, or the tokenizer is to be learned.
+        ExportError: if a tensor that tells a size is missing or has another rank, a size cannot be known, or the
+            tokenizer is to be learned.
     """
     task = _task(state)
     prefix = _ENCODER[task]
@@ -182,5 +183,9 @@ def official_settings(options: Mapping[str, Any]) -> dict[str, Any]:
         settings["stage"] = 1 if options["pretrain"] else 2
     if "bce" in options:
         settings["loss"] = "bce" if options["bce"] else "cross-entropy"
-    # A group of 0 images is an absent one.
-    return {name: None if value == 0 and name.startswith("num_") else value for name, value in settings.items()}
+    for group in ("aux", "rcnn"):
+        count, size = f"num_{group}_images", f"{group}_image_size"
+        if any(name in settings and not settings[name] for name in (count, size)):  # 0 or null: the group is absent
+            settings[count] = None
+            settings.pop(size, None)
+    return settings

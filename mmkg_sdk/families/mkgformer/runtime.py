@@ -19,6 +19,7 @@ from .sentences.runtime import (
     read_crops,
     relation_texts,
     seen_images,
+    spans_read,
     tagging_texts,
 )
 from .texts.preparation import tag_labels
@@ -38,6 +39,7 @@ __all__ = [
     "read_crops",
     "relation_texts",
     "seen_images",
+    "spans_read",
     "stand_ins",
     "tag_labels",
     "tagging_texts",

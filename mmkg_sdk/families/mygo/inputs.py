@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,14 @@ def missing_modalities(dataset: AnyData, data: RunData, state: Mapping[str, Any]
         ExportError: tokens stand for rows of another codebook than the checkpoint's.
     """
     dataset = knowledge_graph(dataset, "mygo")
+    mask = data.tensors["inputs"]["visual_mask"]
+    if short := int((mask.any(axis=1) & ~mask.all(axis=1)).sum()):
+        warnings.warn(
+            f"{short:,} of {len(mask):,} entities have some visual tokens, but fewer than num_visual_tokens = "
+            f"{mask.shape[1]}. The authors' program stops at such an entity, so the checkpoint was trained with other "
+            "tokens or another number of them.",
+            stacklevel=3,
+        )
     lacking = {}
     for name, modality in MODALITIES.items():
         raw = dataset.visual if modality == "visual" else dataset.text

@@ -19,7 +19,8 @@ from ....modalities.text import parse_tokenizer, token_ids
 from ....modalities.tokenizer_rules import BERT_TOKENS
 from ....registry import RELATION_EXTRACTION
 from ..config import NO_TOKENIZER, MKGformerConfig
-from ..texts.preparation import MARKERS, SentenceInputs, TagInputs, marked_text, relation_inputs, tagging_inputs
+from ..texts import preparation
+from ..texts.preparation import MARKERS, MarkedSentence, SentenceInputs, TagInputs
 from ..texts.tokenizer import TOKENIZER
 
 if TYPE_CHECKING:
@@ -79,13 +80,16 @@ def open_tokenizer(bundle: Bundle) -> Tokenizer:
     return tokenizer
 
 
+def spans_read(tokenizer: Tokenizer, sentences: Sequence[MarkedSentence], config: MKGformerConfig) -> NDArray[np.bool_]:
+    """Whether head and tail of each sentence begin within what the model reads, bool [sentences]."""
+    return preparation.spans_read(tokenizer, sentences, config.max_length)
+
+
 def relation_texts(
-    tokenizer: Tokenizer,
-    queries: Sequence[tuple[Sequence[str], tuple[int, int], tuple[int, int]]],
-    config: MKGformerConfig,
+    tokenizer: Tokenizer, sentences: Sequence[MarkedSentence], config: MKGformerConfig
 ) -> SentenceInputs:
     """Sentences (words, head, tail) as the relation graph reads them; head and tail are spans of words."""
-    return relation_inputs(tokenizer, [marked_text(*query) for query in queries], config.max_length)
+    return preparation.relation_inputs(tokenizer, sentences, config.max_length)
 
 
 def cut_relation_texts(
@@ -100,7 +104,7 @@ def cut_relation_texts(
 
 def tagging_texts(tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], config: MKGformerConfig) -> TagInputs:
     """Sentences, given as words, as the tag graph reads them."""
-    return tagging_inputs(tokenizer, sentences, config.max_length)
+    return preparation.tagging_inputs(tokenizer, sentences, config.max_length)
 
 
 def noise_texts(config: MKGformerConfig) -> dict[str, NDArray[np.int64]]:
