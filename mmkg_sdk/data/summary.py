@@ -20,9 +20,10 @@ def summarize(data: DataSet | LinkingData | RelationData | TaggingData) -> dict[
     Keys of every kind: kind, name, train, valid, test (triples, mentions or sentences). Shares are of 1.
 
     * Knowledge graph: entities, relations, entities_without_triples, entities_with_image, entities_with_text (of any
-      kind), descriptions, entity_texts, relation_texts, visual, text, visual_features, text_features. The tokens are None or: tokenizer, entities (with at least one
-      token), coverage (their share), tokens_per_entity (mean), distinct_tokens_per_entity (mean), codebook_rows,
-      codebook_width, vocabulary_size, pad_id. The features are None or: entities (with a vector), coverage, width.
+      kind), descriptions, entity_texts, relation_texts, visual, text, visual_features, text_features. The tokens are
+      None or: tokenizer, entities (with at least one token), coverage (their share), tokens_per_entity (mean),
+      distinct_tokens_per_entity (mean), codebook_rows, codebook_width, vocabulary_size, pad_id. The features are None
+      or: entities (with a vector), coverage, width.
     * Entity linking: entities, entities_with_text, entities_with_image, entities_sharing_a_name,
       entities_with_mentions, mentions_with_image (share), distinct_mentions (different texts), ambiguous_mentions
       (texts that mean several entities), mentions_unlike_the_name (mentions that are not the name of their entity).

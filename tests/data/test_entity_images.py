@@ -97,7 +97,7 @@ def test_folders_are_found_by_every_reader_under_published_names(tmp_path: Path,
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         dataset = read_dataset(folder)
-    assert names(dataset.images) == dict.fromkeys(labels, ["10.jpg", "2.JPEG"])
+    assert names(dataset.images) == {label: ["10.jpg", "2.JPEG"] for label in labels}
     assert {dataset.images[label][0].parent.name for label in labels} == set(folders)
 
 
