@@ -45,12 +45,14 @@ def need_modalities(coverage: Sequence[Coverage], wanted: Iterable[str]) -> None
 
 
 def missing_modalities(coverage: Sequence[Coverage], data: AnyData) -> list[str]:
-    """One line for each modality that the data lack altogether."""
+    """The line that says which modalities the data lack altogether; none where there is something of each."""
     left = (["structure"] if isinstance(data, DataSet) else []) + [one.modality for one in coverage if one.count]
+    absent = [one for one in coverage if not one.count]
+    if not absent:
+        return []
     rest = " and ".join(left) + (" alone" if len(left) == 1 else "")
-    return [
-        f"no {one.called} found: training on {rest}; looked for {one.looked_for}." for one in coverage if not one.count
-    ]
+    called = " and no ".join(one.called for one in absent)
+    return [f"no {called} found: training on {rest}; looked for {'; '.join(one.looked_for for one in absent)}."]
 
 
 def token_coverage(dataset: DataSet) -> list[Coverage]:

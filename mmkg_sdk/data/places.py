@@ -25,13 +25,13 @@ class Place:
 
     def owns(self, path: Path) -> bool:
         """Whether a file here is the data set's, not another's."""
-        rest = path.name.casefold().removeprefix(self.prefix.casefold())
-        return not self.prefix or (len(rest) < len(path.name) and rest[0] in "-_.")
+        name, prefix = path.name.casefold(), self.prefix.casefold()
+        return not prefix or name.startswith((f"{prefix}-", f"{prefix}_", f"{prefix}."))
 
 
 def places_of(folder: Path) -> list[Place]:
     """The data set's folder, then the folders for tokens and features in it, beside it and one level up."""
     whole = folder.resolve()
-    shared = [Place(base / name, whole.name) for base in whole.parents[:2] for name in _SHARED]
     inside = [Place(folder / name) for name in _SHARED]
-    return [Place(folder)] + [place for place in inside + shared if place.folder.is_dir()]
+    shared = [Place(base / name, whole.name) for base in whole.parents[:2] for name in _SHARED]
+    return [Place(folder)] + [one for one in inside + shared if one.folder.is_dir() and one.folder.resolve() != whole]

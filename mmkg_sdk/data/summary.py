@@ -19,10 +19,11 @@ def summarize(data: DataSet | LinkingData | RelationData | TaggingData) -> dict[
 
     Keys of every kind: kind, name, train, valid, test (triples, mentions or sentences). Shares are of 1.
 
-    * Knowledge graph: entities, relations, entities_without_triples, descriptions, entity_texts, relation_texts,
-      visual, text, visual_features, text_features. The tokens are None or: tokenizer, entities (with at least one
-      token), coverage (their share), tokens_per_entity (mean), distinct_tokens_per_entity (mean), codebook_rows,
-      codebook_width, vocabulary_size, pad_id. The features are None or: entities (with a vector), coverage, width.
+    * Knowledge graph: entities, relations, entities_without_triples, entities_with_image, entities_with_text (of any
+      kind), descriptions, entity_texts, relation_texts, visual, text, visual_features, text_features. The tokens are
+      None or: tokenizer, entities (with at least one token), coverage (their share), tokens_per_entity (mean),
+      distinct_tokens_per_entity (mean), codebook_rows, codebook_width, vocabulary_size, pad_id. The features are None
+      or: entities (with a vector), coverage, width.
     * Entity linking: entities, entities_with_text, entities_with_image, entities_sharing_a_name,
       entities_with_mentions, mentions_with_image (share), distinct_mentions (different texts), ambiguous_mentions
       (texts that mean several entities), mentions_unlike_the_name (mentions that are not the name of their entity).
@@ -56,6 +57,10 @@ def _graph(dataset: DataSet) -> dict[str, Any]:
         "relations": len(graph.relations),
         **{split: len(graph.split(split)) for split in SPLITS},
         "entities_without_triples": len(graph.entities) - len(used),
+        "entities_with_image": sum(label in dataset.images for label in graph.entities),
+        "entities_with_text": sum(
+            bool(dataset.descriptions.get(label) or dataset.entity_texts.get(label)) for label in graph.entities
+        ),
         "descriptions": len(dataset.descriptions),
         "entity_texts": len(dataset.entity_texts),
         "relation_texts": len(dataset.relation_texts),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mmkg_sdk.data import write_dataset
 from mmkg_sdk.run import Run
+from tests.data.folders import small_dataset
 
 from .running import ask, mmkg
 
@@ -18,7 +20,18 @@ def test_train_resume_takes_no_other_settings(tmp_path: Path) -> None:
 
 def test_a_run_of_another_family_is_not_resumed(golden_run: Run) -> None:
     done = ask("train", "mimic", "--resume", golden_run.folder, code=2)
-    assert "is a run of mygo, not of mimic" in done.stderr
+    assert "is a run of mygo and not of mimic" in done.stderr
+
+
+def test_train_refuses_data_without_what_is_required(tmp_path: Path) -> None:
+    write_dataset(small_dataset(), tmp_path / "set")
+    for path in (tmp_path / "set").glob("text*"):
+        path.unlink()
+    options = ("--data", tmp_path / "set", "--out", tmp_path / "run", "--require", "image,text")
+    done = mmkg("train", "mygo", *options, code=1)
+    assert "Error: no text tokens found, and text is required; looked for text-tokens.json" in done.stderr
+    assert not (tmp_path / "run").exists()
+    assert "pass no others" in mmkg("train", "mygo", "--resume", tmp_path, "--require", "text", code=2).stderr
 
 
 def test_unknown_setting_is_named(tmp_path: Path) -> None:

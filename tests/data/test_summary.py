@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from mmkg_sdk.data import open_data
@@ -11,7 +12,7 @@ from mmkg_sdk.data.sentences import TaggedSentence, TaggingData
 from mmkg_sdk.data.summary import summarize
 from tests.places import REAL_DATA
 
-from .folders import own_linking, own_relations, own_tags, small_dataset, write_files
+from .folders import own_linking, own_relations, own_tags, small_dataset, small_mygo, write_files
 
 
 def test_a_knowledge_graph():
@@ -27,6 +28,17 @@ def test_a_knowledge_graph():
     assert answer["visual"]["coverage"] == pytest.approx(2 / 3)
     assert answer["visual_features"] is None
     json.dumps(answer)
+
+
+def test_a_knowledge_graph_tells_how_many_entities_have_what(tmp_path):
+    folder = small_mygo(tmp_path / "set")
+    write_files(folder, {"descriptions.tsv": "A\tfirst\n", "entity2text.txt": "B\tsecond\nA\tfirst\nE\tno entity\n"})
+    write_files(folder / "images", {"A.png": b"", "B.jpg": b"", "C.txt": b""})
+    np.save(folder / "X-visual.npy", np.array([[1], [0], [2], [3]], np.float32))
+    answer = summarize(open_data(folder))
+    assert (answer["entities"], answer["entities_with_image"], answer["entities_with_text"]) == (4, 2, 2)
+    assert answer["visual_features"] == {"entities": 3, "coverage": 0.75, "width": 1}
+    assert (answer["text_features"], answer["visual"], answer["text"]) == (None, None, None)
 
 
 def test_mentions_of_entities(tmp_path):

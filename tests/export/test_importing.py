@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmkg_sdk import ExportError, MmkgError
+from mmkg_sdk import DataError, ExportError, MmkgError
 from mmkg_sdk.export import import_checkpoint
 from mmkg_sdk.run import Run
+from tests.data.folders import write_files
 from tests.places import GOLDEN
 
 
@@ -239,3 +240,15 @@ def test_what_no_tensor_tells_must_be_given(case: Path, ours: str, theirs: str) 
     del options[theirs]
     (case / "config.json").write_text(json.dumps(options))
     refused(case, f"--set {ours}=")
+
+
+def test_a_checkpoint_is_not_given_to_names_without_ids(case: Path, tmp_path: Path) -> None:
+    data = {f"{split}.txt": "c\tr\tb\nb\ts\ta\n" for split in ("train", "valid", "test")}
+    folder = write_files(tmp_path / "case" / "set", data)
+    refused(
+        case, r"checkpoint.pt \(row number = id\) goes by the ids of the entities", DataError, inputs=None, data=folder
+    )
+    write_files(folder, {"entities.txt": "a\nb\nc\n"})
+    refused(case, r"goes by the ids of the relations, .* Add relations.txt", DataError, inputs=None, data=folder)
+    write_files(folder, {"relations.dict": "0\tr\n1\ts\n"})
+    refused(case, r"the checkpoint has .* entities and .* relations, the data set", inputs=None, data=folder)

@@ -46,8 +46,10 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_data_set_without_tokens_trains_on_its_structure(data: Path, tmp_path: Path) -> None:
-    run, result = start_training("mygo", str(data), tmp_path / "run", settings=TINY)
+def test_a_data_set_without_tokens_trains_on_its_structure_and_says_so(data: Path, tmp_path: Path) -> None:
+    message = r"no image tokens and no text tokens found: training on structure alone; looked for visual-tokens.json, "
+    with pytest.warns(UserWarning, match=message):
+        run, result = start_training("mygo", str(data), tmp_path / "run", settings=TINY)
     assert result.epochs == 3
     assert run.has_weights
     assert run.inputs["visual_mask"].all()
@@ -55,6 +57,31 @@ def test_a_data_set_without_tokens_trains_on_its_structure(data: Path, tmp_path:
     log = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in log] == [1, 2, 3]
     assert all({"loss", "cross_entropy", "contrastive", "valid"} <= set(row) for row in log)
+
+
+def test_what_is_required_and_not_there_stops_the_training(data: Path, tmp_path: Path) -> None:
+    for family in ("mygo", "adamf_mat"):
+        with pytest.raises(DataError, match=r"no text (tokens|features) found, and text is required; looked for "):
+            start_training(family, str(data), tmp_path / "run", settings={"epochs": 1}, require=["text"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_features_are_trained_on_and_what_is_dropped_on_purpose_was_there(data: Path, tmp_path: Path) -> None:
+    vectors = np.arange(1, 37, dtype=np.float32).reshape(12, 3)
+    for name in ("image.npy", "ring_text.npy"):
+        np.save(data / name, vectors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        run, _ = start_training(
+            "adamf_mat",
+            str(data),
+            tmp_path / "run",
+            settings={"embedding_dim": 4, "epochs": 1, "batch_size": 5, "num_negatives": 2, "learning_rate": 1e-9},
+            require=["image", "text"],
+            drop_modality={"text": 1.0},
+        )
+    np.testing.assert_allclose(run.weights()["img_embeddings.weight"], vectors, rtol=1e-6)
+    np.testing.assert_allclose(run.weights()["text_embeddings.weight"], 0, atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_weights(data: Path, tmp_path: Path) -> None:

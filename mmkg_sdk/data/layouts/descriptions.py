@@ -178,7 +178,8 @@ def linked_relation_labels(folder: Path, raw: Sequence[str], labels: list[str], 
     properties = [last_part(name) for name in raw]
     strange = next((name for name in properties if not re.fullmatch(r"P[0-9]+", name)), None)
     if strange is not None or not numbered:
-        reason = f"it names Wikidata properties (P31), and there is {strange!r}" if strange else "no list numbers them"
+        properties_only = f"it is for relations called by Wikidata properties (P31), and here is {strange!r}"
+        reason = properties_only if strange is not None else "no list numbers the relations"
         warn_unused(path, reason)
         return labels
     readable = read_lines(path)
