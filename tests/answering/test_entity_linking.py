@@ -281,15 +281,6 @@ def test_linking_needs_neither_torch_nor_transformers(small_bundle: Path) -> Non
     assert "'mention': 'Georgia'" in done.stdout
 
 
-def test_an_answer_says_whether_its_sentence_was_read_to_the_end(linker: Linker) -> None:
-    short, long = Mention("Georgia", "Wine."), Mention("Georgia", "Old wine and more old wine of the old country. " * 3)
-    read, cut = linker.link_mentions([short, long], k=1)
-    assert (read.cut, cut.cut) == (False, True)
-    assert (read.to_json()["cut"], cut.to_json()["cut"]) == (False, True)
-    assert repr(read).startswith("'Georgia' in 'Wine.'\n")
-    assert ", of which the end was not read\n" in repr(cut)
-
-
 @pytest.mark.parametrize("spelled", ["<|endoftext|>", "<|startoftext|>"])
 def test_a_mention_that_spells_a_special_token_is_read_to_its_end(spelled: str, linker: Linker) -> None:
     ids, mask, _ = linker.read_texts([Mention("Georgia", f"a {spelled} b"), Mention("Georgia", "a b")])

@@ -93,12 +93,10 @@ def relation_texts(
 
 
 def cut_relation_texts(
-    tokenizer: Tokenizer,
-    queries: Sequence[tuple[Sequence[str], tuple[int, int], tuple[int, int]]],
-    config: MKGformerConfig,
+    tokenizer: Tokenizer, sentences: Sequence[MarkedSentence], config: MKGformerConfig
 ) -> NDArray[np.bool_]:
     """Which of them go on behind what `relation_texts` reads, bool [n]: those that fill one word piece more."""
-    texts = relation_inputs(tokenizer, [marked_text(*query) for query in queries], config.max_length + 1)
+    texts = preparation.relation_inputs(tokenizer, sentences, config.max_length + 1)
     return texts.attention_mask[:, -1].astype(np.bool_)
 
 
