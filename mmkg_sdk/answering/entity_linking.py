@@ -90,11 +90,10 @@ class Linker(Opened):
         asked = _checked(mentions)
         chosen = self._chosen(candidates)
         count = len(self.entities) if chosen is None else len(chosen)
-        cuts = iter(self._runtime.cut_texts(self._config, self._tokenizer, asked).tolist())
         links = []
         for block, units in self._blocks(asked, chosen):
             for mention, scores in zip(block, units.transpose(1, 0, 2), strict=True):
-                links.append(self._link(mention, scores, chosen, k, explain, next(cuts)))
+                links.append(self._link(mention, scores, chosen, k, explain))
         return Links(links, min(k, count))
 
     def score_mentions(
@@ -217,14 +216,12 @@ class Linker(Opened):
         chosen: NDArray[np.int64] | None,
         k: int,
         explain: bool,
-        cut: bool,
     ) -> Link:
         scores = _overall(units)
         best = np.argsort(-scores, kind="stable")[:k]
         ids = best if chosen is None else chosen[best]
         said = {name: unit[best] for name, unit in zip(self._runtime.UNITS, units, strict=True)} if explain else None
-        labels = tuple(self.entities[i] for i in ids.tolist())
-        return Link(mention, ids, scores[best], labels, said, cut)
+        return Link(mention, ids, scores[best], tuple(self.entities[i] for i in ids.tolist()), said)
 
 
 def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) -> str:

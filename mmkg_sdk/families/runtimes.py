@@ -123,10 +123,6 @@ class LinkingRuntime(Runtime, Protocol):
         """input_ids and attention_mask, int64 [n, text_length]."""
         ...
 
-    def cut_texts(self, config: Any, tokenizer: Tokenizer, mentions: Sequence[Mention]) -> NDArray[np.bool_]:
-        """Which of them go on behind what `read_texts` reads, bool [n]."""
-        ...
-
     def read_images(
         self, config: Any, mentions: Sequence[Mention], *, skip_unreadable: bool = False
     ) -> NDArray[np.float32]:

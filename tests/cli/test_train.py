@@ -18,12 +18,16 @@ def test_train_resume_takes_no_other_settings(tmp_path: Path) -> None:
 
 def test_a_run_of_another_family_is_not_resumed(golden_run: Run) -> None:
     done = ask("train", "mimic", "--resume", golden_run.folder, code=2)
-    assert "is a run of mygo, not of mimic" in done.stderr
+    assert "is a run of mygo and not of mimic" in done.stderr
 
 
 def test_unknown_setting_is_named(tmp_path: Path) -> None:
     done = mmkg("train", "mygo", "--data", "atlas", "--out", tmp_path / "run", "--set", "learning_rat=1", code=1)
     assert "unknown setting 'learning_rat' of mygo; near: 'learning_rate'" in done.stderr
+
+
+def test_settings_are_listed_of_a_family() -> None:
+    assert "goes with a family" in ask("train", "--list-settings", code=2).stderr
 
 
 def test_settings_and_presets_are_listed_with_type_default_and_meaning() -> None:

@@ -10,7 +10,7 @@ from ..completion import data_sets, presets
 from ..listing import show_settings
 from ..options import (
     device_option,
-    family_argument,
+    family_type,
     json_option,
     metrics_table,
     overwrite_option,
@@ -22,7 +22,7 @@ from ..settings import parse_assignments, read_settings
 
 
 @click.command()
-@family_argument
+@click.argument("family", type=family_type, required=False)
 @click.option("--list-settings", is_flag=True, help="List every setting and preset of the family; train nothing.")
 @click.option(
     "--data", shell_complete=data_sets, help="atlas, a fetched name (db15k, mkg-w, mkg-y), or a data set folder."
@@ -46,7 +46,7 @@ from ..settings import parse_assignments, read_settings
 @overwrite_option
 @json_option
 def train(
-    family: str,
+    family: str | None,
     list_settings: bool,
     data: str | None,
     out: Path | None,
@@ -60,22 +60,24 @@ def train(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Train a model. Start it under torchrun to use several processes."""
+    """Train a model of FAMILY, or go on with a run. Start it under torchrun to use several processes."""
     if list_settings:
+        if family is None:
+            raise click.UsageError("--list-settings goes with a family.")
         show_settings(family, as_json=as_json)
         return
     from ...run import Run
     from ...training.session import resume_training, start_training
 
     if resume is not None:
-        if data or out or preset or config or assignments or start or dropped:
+        if data or out or preset or config or assignments or start or dropped or overwrite:
             raise click.UsageError("--resume goes on with the settings of the run; pass no others.")
-        if (found := Run.open(resume).family) != family:
-            raise click.UsageError(f"{resume} is a run of {found}, not of {family}.")
+        if family not in (None, found := Run.open(resume).family):
+            raise click.UsageError(f"{resume} is a run of {found} and not of {family}; leave the family out.")
         run, result = resume_training(resume, device=device)
     else:
-        if data is None or out is None:
-            raise click.UsageError("pass --data and --out, or --resume RUN.")
+        if family is None or data is None or out is None:
+            raise click.UsageError("pass a family, --data and --out, or --resume RUN.")
         settings = (read_settings(config) if config else {}) | parse_assignments(assignments)
         run, result = start_training(
             family,

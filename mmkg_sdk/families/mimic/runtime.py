@@ -91,13 +91,6 @@ def read_texts(
     return encode_clip(tokenizer, texts, config.text_length)
 
 
-def cut_texts(config: MimicConfig, tokenizer: Tokenizer, mentions: Sequence[Mention]) -> NDArray[np.bool_]:
-    """Which of them go on behind what `read_texts` reads, bool [n]: those that fill one token more."""
-    texts = [joined(mention.text, mention.sentence) for mention in mentions]
-    _, mask = encode_clip(tokenizer, texts, config.text_length + 1)
-    return mask[:, -1].astype(np.bool_)
-
-
 def read_images(
     config: MimicConfig, mentions: Sequence[Mention], *, skip_unreadable: bool = False
 ) -> NDArray[np.float32]:

@@ -94,8 +94,8 @@ def cut_relation_texts(
     config: MKGformerConfig,
 ) -> NDArray[np.bool_]:
     """Which of them go on behind what `relation_texts` reads, bool [n]: those that fill one word piece more."""
-    texts = relation_inputs(tokenizer, [marked_text(*query) for query in queries], config.max_length + 1)
-    return texts.attention_mask[:, -1].astype(np.bool_)
+    longer = replace(config, max_length=config.max_length + 1, num_positions=config.num_positions + 1)
+    return relation_texts(tokenizer, queries, longer).attention_mask[:, -1].astype(np.bool_)
 
 
 def tagging_texts(tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], config: MKGformerConfig) -> TagInputs:
