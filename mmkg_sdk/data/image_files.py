@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING
 
 from ..errors import missing_package
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-AnyImage = TypeVar("AnyImage")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
@@ -25,16 +23,6 @@ class UnreadableImage:
     entity: str
     path: Path
     reason: str
-
-
-def as_path(image: str | Path | AnyImage) -> Path | AnyImage:
-    """An image that was named by a text as its path; all else as it is."""
-    return Path(image) if isinstance(image, str) else image
-
-
-def as_paths(images: Sequence[str | Path]) -> tuple[Path, ...]:
-    """Images as paths. What is no list or tuple stays as it is: who reads it says what is wrong."""
-    return tuple(map(as_path, images)) if isinstance(images, list | tuple) else cast(Any, images)
 
 
 def read_image(path: Path) -> Image:

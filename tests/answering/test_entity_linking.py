@@ -114,17 +114,6 @@ def test_what_comes_after_the_models_text_length_is_not_read(linker: Linker) -> 
     np.testing.assert_array_equal(found[0], found[1])
 
 
-def test_an_answer_says_whether_its_sentence_was_read_to_the_end(linker: Linker) -> None:
-    sentences = ["x " * count for count in range(14)]
-    links = linker.link_mentions([Mention("Georgia", sentence) for sentence in sentences], k=1)
-    texts = [f"Georgia [SEP] {sentence}" for sentence in sentences]
-    pieces = [len(linker._tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
-    assert 10 in pieces  # with the tokens around them as many as the model reads
-    assert [link.cut for link in links] == [count > 10 for count in pieces]
-    for link in (links[0], links[-1]):
-        assert ("the end of the sentence was not read" in repr(link)) == link.cut == link.to_json()["cut"]
-
-
 class Foreign:
     pass
 
@@ -259,8 +248,7 @@ def test_the_command_answers_for_people_and_machines(small_bundle: Path, tmp_pat
     result = CliRunner().invoke(cli, command, catch_exceptions=False)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == "'Georgia' in 'Old wine.'"
-    assert len(result.stdout.splitlines()) == 4
-    assert "was not read" in result.stdout.splitlines()[-1]  # the small model reads twelve tokens
+    assert len(result.stdout.splitlines()) == 3
     image = str(picture(tmp_path / "flag.png", 1))
     result = CliRunner().invoke(cli, [*command, "--image", image, "--explain", "--json"], catch_exceptions=False)
     answers = json.loads(result.stdout)["answers"]

@@ -39,6 +39,10 @@ def test_unknown_setting_is_named(tmp_path: Path) -> None:
     assert "unknown setting 'learning_rat' of mygo; near: 'learning_rate'" in done.stderr
 
 
+def test_settings_are_listed_of_a_family() -> None:
+    assert "goes with a family" in ask("train", "--list-settings", code=2).stderr
+
+
 def test_settings_and_presets_are_listed_with_type_default_and_meaning() -> None:
     page = " ".join(ask("train", "adamf-mat", "--list-settings").stdout.split())
     assert "margin [float; default 12.0] of the loss" in page

@@ -67,7 +67,7 @@ def train(
     """Train a model of FAMILY, or go on with a run. Start it under torchrun to use several processes."""
     if list_settings:
         if family is None:
-            raise click.UsageError("--list-settings needs a family.")
+            raise click.UsageError("--list-settings goes with a family.")
         show_settings(family, as_json=as_json)
         return
     from ...run import Run
