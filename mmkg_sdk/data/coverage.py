@@ -44,7 +44,7 @@ def need_modalities(coverage: Sequence[Coverage], wanted: Iterable[str]) -> None
             )
 
 
-def missing_modalities(coverage: Sequence[Coverage], data: AnyData) -> list[str]:
+def absence_remarks(coverage: Sequence[Coverage], data: AnyData) -> list[str]:
     """The line that says which modalities the data lack altogether; none where there is something of each."""
     left = (["structure"] if isinstance(data, DataSet) else []) + [one.modality for one in coverage if one.count]
     absent = [one for one in coverage if not one.count]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ _NAMES = {
 _RELATIONS = re.compile(r"(^|[-_. ])rel(ations?)?[-_. ]", re.IGNORECASE)
 # Not opened: they may hold code, or several arrays under any names.
 _UNREADABLE = (".pkl", ".pickle", ".npz", ".mat")
+_PACKED = re.compile(r"\.(zip|gz|xz)$", re.IGNORECASE)
 LOOKED_FOR = {
     "visual": f"*visual, *image or *img as {', '.join(SUFFIXES)}",
     "text": f"*textual, *text or *txt as {', '.join(SUFFIXES)}",
@@ -71,16 +72,19 @@ def read_features(
     if found:
         return _features(read_arrays(found[0]), found[0], modality, names)
     for path in files:
-        if _is_called(path, modality, _UNREADABLE):
-            raise DataError(f"{path} is not opened: it is no plain matrix. Save it as .npy, .safetensors or .pth.")
+        if _is_called(Path(_PACKED.sub("", path.name)), modality, (*SUFFIXES, *_UNREADABLE)):
+            raise DataError(
+                f"{path} is not opened: it is no plain matrix. Unpack or save it as .npy, .safetensors or .pth."
+            )
     return None
 
 
-def warn_of_unread(place: Place, codebooks: Collection[Path]) -> None:
-    """Say which matrices of a data set's folder are read as nothing: of further modalities, or under other names."""
+def warn_of_unread(folders: Iterable[Path], codebooks: Collection[Path]) -> None:
+    """Say which matrices of a data set's folders are read as nothing: of further modalities, or under other names."""
     unread = [
-        path.name
-        for path in place.files()
+        str(path)
+        for folder in dict.fromkeys(folders)
+        for path in Place(folder).files()
         if path.suffix.lower() in SUFFIXES
         and path not in codebooks
         and path.name not in (_OWN, "codebooks.safetensors")
@@ -88,7 +92,7 @@ def warn_of_unread(place: Place, codebooks: Collection[Path]) -> None:
     ]
     if unread:
         looked = "; ".join(LOOKED_FOR.values())
-        warnings.warn(f"{place.folder}: {', '.join(unread)} not read; features are {looked}.", stacklevel=2)
+        warnings.warn(f"not read: {', '.join(unread)}; features are {looked}.", stacklevel=2)
 
 
 def write_features(folder: Path, dataset: DataSet) -> None:
@@ -121,9 +125,10 @@ def _features(arrays: Mapping[str, NDArray[Any]], path: Path, modality: str, nam
     else:
         vectors = check_matrix(only_array(arrays, path), path, what)
         if len(vectors) != len(names.labels):
+            codebook = " A codebook needs its token file beside it." if path.stem in ("visual", "textual") else ""
             raise DataError(
                 f"{path}: the {what} has {len(vectors)} rows; expected one for each of {len(names.labels)} entities."
-                " (A codebook needs its token file, *.json, beside it.)"
+                f"{codebook}"
             )
         if not names.numbered:
             raise no_numbers(f"{path} (row number = id)", names.labels.kind, len(names.labels))

@@ -65,7 +65,7 @@ def read_dataset(
         other_names=read.other_names,
         unnumbered=tuple(table.labels.kind for table in (read.entities, read.relations) if not table.numbered),
     )
-    warn_of_unread(token_places[0], codebooks)
+    warn_of_unread((folder, token_places[0].folder), codebooks)
     images = folder / "images"
     return replace(dataset, images=find_entity_images(images, dataset)) if images.is_dir() else dataset
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.torch import torch_device
-from ..data.coverage import missing_modalities, need_modalities
+from ..data.coverage import absence_remarks, need_modalities
 from ..data.modalities import drop_modalities
 from ..data.open import open_data
 from ..errors import DataError, ExportError
@@ -77,7 +77,7 @@ def start_training(
     with process_group(device) as group, folder_lock(Path(out), RUN) if group.is_first else nullcontext():
         if group.is_first:  # under torchrun every process comes here, and all work on the same folder
             # What is worth knowing of the data before time goes into them.
-            for remark in missing_modalities(coverage, opened):
+            for remark in absence_remarks(coverage, opened):
                 warnings.warn(remark, stacklevel=2)
             contents = inputs.run_data(dataset, config)
             if start is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.data import open_data
-from mmkg_sdk.data.coverage import missing_modalities, need_modalities
+from mmkg_sdk.data.coverage import absence_remarks, need_modalities
 from mmkg_sdk.data.graph import DataSet, Features
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.families import contract
@@ -44,19 +44,19 @@ def test_every_family_counts_what_it_reads(tmp_path: Path) -> None:
 
 def test_one_line_says_what_is_missing_what_is_left_and_where_it_was_looked_for() -> None:
     dataset = with_vectors(small_dataset())
-    (line,) = missing_modalities(contract.inputs_part("mygo").coverage(dataset), dataset)
+    (line,) = absence_remarks(contract.inputs_part("mygo").coverage(dataset), dataset)
     assert line.startswith(
         "no image tokens found: training on structure and text; looked for visual-tokens.json, *-vis"
     )
     bare = dataclasses.replace(dataset, text=None, visual_features=None)
-    (line,) = missing_modalities(contract.inputs_part("adamf_mat").coverage(bare), bare)
+    (line,) = absence_remarks(contract.inputs_part("adamf_mat").coverage(bare), bare)
     assert line.startswith("no image features and no text features found: training on structure alone; looked for *vis")
-    assert missing_modalities(contract.inputs_part("adamf_mat").coverage(dataset), dataset) == []
+    assert absence_remarks(contract.inputs_part("adamf_mat").coverage(dataset), dataset) == []
 
 
 def test_sentences_have_no_structure(tmp_path: Path) -> None:
     data = open_data(own_tags(tmp_path))
-    (line,) = missing_modalities(contract.inputs_part("mkgformer").coverage(data), data)
+    (line,) = absence_remarks(contract.inputs_part("mkgformer").coverage(data), data)
     assert line == "no image of a sentence found: training on text alone; looked for the files that the data name."
 
 

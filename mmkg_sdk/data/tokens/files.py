@@ -147,12 +147,17 @@ def _find_candidates(place: Place, modality: str) -> list[_Candidate]:
             continue
         codebook = next((folder / name for name in official.codebooks if (folder / name).is_file()), None)
         for suffix in official.token_suffixes:
-            paths = [path for path in files if any(path.name.endswith(suffix + packed) for packed in SUFFIXES)]
+            paths = [path for path in files if _spelled(path).endswith(tuple(suffix + packed for packed in SUFFIXES))]
             # The shared name counts for a tokenizer whose codebook is there, and for BERT when none is.
             if suffix == _TEXT and codebook is None and (official.tokenizer != "bert" or _text_codebooks(folder)):
                 continue
             found.extend(_Candidate(path, official.tokenizer, official, codebook) for path in paths)
     return found
+
+
+def _spelled(path: Path) -> str:
+    """The name of a file as MyGO would write it; others write `X_visual.json` and `visual.json`."""
+    return "-" + path.name.casefold().replace("_", "-")
 
 
 def _text_codebooks(folder: Path) -> bool:
