@@ -12,10 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
-from mmkg_sdk.answering.opening import answerer_class
 from mmkg_sdk.answering.asked import answers
+from mmkg_sdk.answering.opening import answerer_class
 from mmkg_sdk.answering.probes import probe_outputs
 from mmkg_sdk.backends import open_backend
 from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, Bundle, sha256_of

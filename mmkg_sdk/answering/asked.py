@@ -32,13 +32,16 @@ def answers(opened: Model | Linker | Extractor | Tagger) -> Answers:
 
 
 def _link_prediction(model: Model) -> dict[str, NDArray[Any]]:
-    """Queries of evenly spaced entities in both directions."""
+    """Queries of evenly spaced entities in both directions, and new entities."""
     count = min(_QUERIES, 2 * len(model.bundle.entities))
     entity = np.linspace(0, len(model.bundle.entities) - 1, count).astype(np.int64)
     turn = np.arange(count)
     queries = Queries(entity, turn // 2 % len(model.relations), np.where(turn % 2 == 0, TAIL, HEAD))
     scored = queries[slice(0, _SCORED)]
-    return {"queries": model.query_vectors(queries), "scores": model.score_queries(scored)}
+    found: dict[str, NDArray[Any]]
+    found = {"queries": model.query_vectors(queries), "scores": model.score_queries(scored)}
+    new = contract.link_runtime(model.bundle.family).new_entities(model.bundle)
+    return found if new is None else {**found, "new_entities": model.encode_batch(new)["vectors"]}
 
 
 def _linking(linker: Linker) -> dict[str, NDArray[Any]]:
@@ -66,7 +69,10 @@ def _sentences(opened: Extractor | Tagger) -> dict[str, NDArray[Any]]:
     runtime, config = contract.sentence_runtime(opened.bundle.family), contract.sentence_config(opened.bundle.config)
     texts = runtime.noise_texts(config)
     random = np.random.default_rng(0)
-    groups = {"aux": (config.num_aux_images, config.aux_image_size), "rcnn": (config.num_rcnn_images, config.rcnn_image_size)}
+    groups = {
+        "aux": (config.num_aux_images, config.aux_image_size),
+        "rcnn": (config.num_rcnn_images, config.rcnn_image_size),
+    }
     images = {}
     for name, (count, size) in groups.items():
         images[f"{name}_values"] = random.standard_normal((2, count or 0, 3, size, size), np.float32)

@@ -117,8 +117,6 @@ class Opened:
         return reopened, (type(self), path, name, backend.device, backend.threads, bundle.follow_links)
 
 
-def reopened(
-    kind: type[Opened], path: Path, backend: str, device: str, threads: int | None, follow_links: bool
-) -> Any:
+def reopened(kind: type[Opened], path: Path, backend: str, device: str, threads: int | None, follow_links: bool) -> Any:
     """What unpickling does: open the bundle again, on the same kind of backend."""
     return kind.load(path, backend, device, threads=threads, follow_links=follow_links)

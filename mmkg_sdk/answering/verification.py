@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..errors import BundleError
 from ..families import contract
 from .asked import answers
 from .link_prediction import Model
@@ -56,7 +53,7 @@ def verify_bundle(
 
 
 def _answer_differences(opened: Answerer, kept: dict[str, Any]) -> dict[str, float]:
-    """How far the answers are from those at export, and from those of the graphs, where something stands in for them."""
+    """How far the answers are from those at export, and from those of the graphs where kernels stand in for them."""
     found = answers(opened)
     differences = {name: largest_difference(name, found[name], kept.get(name)) for name in found if kept}
     if opened.compiled:
@@ -76,5 +73,6 @@ def _encoder_differences(model: Model) -> dict[str, float]:
     for graph in (*graphs, *([None] if model.compiled else [])):
         found = model.encode_batch(own, graph)
         for name, wanted in model.bundle.encoded.items():
-            differences[f"{graph or 'encoder'}.{name} of all entities"] = largest_difference(name, found[name], wanted)
+            shown = f"{graph or 'encoder'}" if name == "vectors" else f"{graph or 'encoder'} {name}"
+            differences[shown] = largest_difference(name, found[name], wanted)
     return differences

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self, get_type_hints
 from ..errors import DataError
 from ..registry import family_part
 
-
 # No size of a model comes near it.
 _LARGEST_SIZE = (1 << 31) - 1
 
@@ -33,9 +32,7 @@ class FamilyConfig:
             value = getattr(self, field.name)
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if kinds[field.name] is int and (type(value) is not int or not 1 <= value <= _LARGEST_SIZE):
-                raise DataError(
-                    f"{field.name} is {value!r:.80}; expected a whole number of at least 1 and at most {_LARGEST_SIZE:,}."
-                )
+                raise DataError(f"{field.name} is {value!r:.80}; expected a whole number of at least 1, of 31 bits.")
             if kinds[field.name] is float and (not is_number or not 0 <= value <= sys.float_info.max):
                 raise DataError(f"{field.name} is {value!r:.80}; expected a finite number of at least 0.")
 

@@ -34,6 +34,8 @@ def check_weights(folder: Path, content: memoryview, config: FamilyConfig, preci
     for name, shape in shapes(config).items():
         found = list(weights[name].shape) if name in weights else "missing"
         if found != list(shape):
-            raise BundleError(f"{path}: {name} is {found}; by the configuration {list(shape)}. Export the bundle again.")
+            raise BundleError(
+                f"{path}: {name} is {found}; by the configuration {list(shape)}. Export the bundle again."
+            )
         if "multiplied_" in name and (dtype := weights[name].dtype) != _MULTIPLIED[precision]:
             raise BundleError(f"{path}: {name} is {dtype} in a bundle in {precision}. Export the bundle again.")

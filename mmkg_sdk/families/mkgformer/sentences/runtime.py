@@ -15,7 +15,7 @@ from ....bundle.contents import Contents
 from ....data.sentences import SentenceImages
 from ....errors import BundleError, DataError, QueryError
 from ....modalities.images import clip_colours, normalised, read_colours
-from ....modalities.text import token_ids, parse_tokenizer
+from ....modalities.text import parse_tokenizer, token_ids
 from ....modalities.tokenizer_rules import BERT_TOKENS
 from ....registry import RELATION_EXTRACTION
 from ..config import NO_TOKENIZER, MKGformerConfig
