@@ -184,7 +184,7 @@ def _manifest(run: Run, config: dict[str, Any], precision: str, graphs: dict[str
         "graphs": graphs,
         "provenance": {
             "data": run.data_name,
-            "run": run.folder.name,
+            "run": run.folder.resolve().name,
             "source": run.source,
             "training": run.settings,
             "exported": datetime.now(UTC).isoformat(timespec="seconds"),
