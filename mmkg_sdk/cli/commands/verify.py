@@ -26,6 +26,4 @@ def verify(bundle: Path, backend: str, device: str, as_json: bool) -> None:
         for name, value in report.items():
             click.echo(f"{name}: {value}")
     if not report["passed"]:
-        raise BundleError(
-            f"{bundle}: it does not answer as it did at export; see the differences above. Export it again."
-        )
+        raise BundleError(f"{bundle} does not answer as it did at export; see the differences above.")
