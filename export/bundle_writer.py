@@ -22,6 +22,7 @@ from mmkg_sdk.bundle.contents import PROBES
 from mmkg_sdk.bundle.manifest import sealed
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
 from mmkg_sdk.families import contract
+from mmkg_sdk.families.built import built_model
 from mmkg_sdk.families.exported import DTYPES
 from mmkg_sdk.files.folders import FolderKind, new_folder
 from mmkg_sdk.files.labels import write_labels
@@ -90,10 +91,7 @@ def export_bundle(
         raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume {run.folder}")
     use_torch_threads()
     config = contract.config_part(run.family).Config.from_json(run.config).in_precision(precision)
-    model = contract.model_part(run.family).build(config.to_json(), run.inputs)
-    contract.checkpoint_part(run.family).check_state(run.weights(), model.state_dict())
-    model.load_state_dict(run.weights())
-    model = model.double().eval()
+    model = built_model(run, config).double().eval()
     from safetensors.numpy import save
 
     task = _EXPORTS[config.task]
@@ -185,7 +183,7 @@ def _manifest(run: Run, config: dict[str, Any], precision: str, graphs: dict[str
         "graphs": graphs,
         "provenance": {
             "data": run.data_name,
-            "run": run.folder.name,
+            "run": run.folder.resolve().name,
             "source": run.source,
             "training": run.settings,
             "exported": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -29,6 +29,7 @@ from .errors import DataError, missing_package
 from .files.atomic import write_atomically
 from .files.folders import FolderKind, folder_lock, kept_aside, new_folder
 from .files.labels import SINGULAR, Labels, read_labels, write_labels
+from .files.strict_json import NotStrict, plain_json
 from .files.tensors import map_tensors, write_tensors
 from .registry import check_family
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2
 _MANIFEST, _WEIGHTS = "run.json", "weights.safetensors"
 RUN = FolderKind("run", DataError, "Resume it, choose another, or pass overwrite=True (--overwrite).", _MANIFEST)
+_MANIFEST_LIMIT = 1 << 20
 _MAPPED_BYTES = 64 << 20
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}(\.[a-z]{1,12})?")
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -282,8 +284,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         expected = f"it has no {_MANIFEST}. Pass one that train or import wrote."
         raise DataError(f"{folder} is not a run: {expected}{kept_aside(folder)}")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as err:
+        with path.open("rb") as file:
+            raw = file.read(_MANIFEST_LIMIT + 1)
+        if len(raw) > _MANIFEST_LIMIT:
+            raise NotStrict(f"it has more than {_MANIFEST_LIMIT >> 20} MiB")
+        manifest = plain_json(raw)
+    except (OSError, ValueError, RecursionError) as err:
         raise DataError(f"{path} is not valid JSON ({err}); it is truncated or altered.") from err
     if not isinstance(manifest, dict) or "format_version" not in manifest:
         raise DataError(f"{path} has no format_version; it does not describe a run.")

@@ -32,13 +32,16 @@ def answers(opened: Model | Linker | Extractor | Tagger) -> Answers:
 
 
 def _link_prediction(model: Model) -> dict[str, NDArray[Any]]:
-    """Queries of evenly spaced entities in both directions."""
+    """Queries of evenly spaced entities in both directions, and new entities."""
     count = min(_QUERIES, 2 * len(model.bundle.entities))
     entity = np.linspace(0, len(model.bundle.entities) - 1, count).astype(np.int64)
     turn = np.arange(count)
     queries = Queries(entity, turn // 2 % len(model.relations), np.where(turn % 2 == 0, TAIL, HEAD))
     scored = queries[slice(0, _SCORED)]
-    return {"queries": model.query_vectors(queries), "scores": model.score_queries(scored)}
+    found: dict[str, NDArray[Any]]
+    found = {"queries": model.query_vectors(queries), "scores": model.score_queries(scored)}
+    new = contract.link_runtime(model.bundle.family).new_entities(model.bundle)
+    return found if new is None else {**found, "new_entities": model.encode_batch(new)["vectors"]}
 
 
 def _linking(linker: Linker) -> dict[str, NDArray[Any]]:

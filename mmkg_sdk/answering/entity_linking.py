@@ -63,6 +63,11 @@ class Linker(Opened):
         self._stand_in = self._runtime.stand_in(bundle, backend.device, backend.threads) if compiled else None
 
     @property
+    def has_stand_ins(self) -> bool:
+        """See Opened."""
+        return self._stand_in is not None
+
+    @property
     def entities(self) -> Labels:
         """Labels of all candidates."""
         return self.bundle.entities

@@ -82,6 +82,11 @@ class Model(Opened):
         self._lock = threading.Lock()
 
     @property
+    def has_stand_ins(self) -> bool:
+        """See Opened."""
+        return self._stand_ins != LinkStandIns()
+
+    @property
     def entities(self) -> Labels:
         """Labels of all entities, those added later at the end."""
         return self._entities.labels

@@ -58,6 +58,11 @@ class Opened:
             )
         return cls(bundle, open_backend(bundle, backend, device, threads), compiled=backend == "auto")
 
+    @property
+    def has_stand_ins(self) -> bool:
+        """Whether kernels do the work of some graph."""
+        return False
+
     def run_graph(self, graph: str, inputs: Mapping[str, AnyArray], needed: Iterable[str]) -> dict[str, NDArray[Any]]:
         """Outputs of a graph of the bundle by name: those of its signature, float ones without NaN and infinity.
 

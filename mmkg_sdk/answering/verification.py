@@ -53,10 +53,10 @@ def verify_bundle(
 
 
 def _answer_differences(opened: Answerer, kept: dict[str, Any]) -> dict[str, float]:
-    """How far the answers are from those at export, and from those of the graphs, where something stands in for them."""
+    """How far the answers are from those at export, and from those of the graphs where kernels stand in for them."""
     found = answers(opened)
     differences = {name: largest_difference(name, found[name], kept.get(name)) for name in found if kept}
-    if opened.compiled:
+    if opened.has_stand_ins:
         by_graphs = answers(answerer_class(opened.bundle)(opened.bundle, opened.backend))
         for name, wanted in by_graphs.items():
             differences[f"{name} by graphs"] = largest_difference(name, found[name], wanted)
@@ -70,8 +70,9 @@ def _encoder_differences(model: Model) -> dict[str, float]:
         return {}
     graphs = [graph for graph in model.bundle.graphs if graph.startswith("entity_encoder")]
     differences = {}
-    for graph in (*graphs, *([None] if model.compiled else [])):
+    for graph in (*graphs, *([None] if model.has_stand_ins else [])):
         found = model.encode_batch(own, graph)
         for name, wanted in model.bundle.encoded.items():
-            differences[f"{graph or 'encoder'}.{name} of all entities"] = largest_difference(name, found[name], wanted)
+            shown = f"{graph or 'encoder'}" if name == "vectors" else f"{graph or 'encoder'} {name}"
+            differences[shown] = largest_difference(name, found[name], wanted)
     return differences

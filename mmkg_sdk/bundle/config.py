@@ -11,6 +11,8 @@ from ..registry import family_part
 
 # No size of a model comes near it.
 _LARGEST_SIZE = (1 << 31) - 1
+# Each takes a module even where nothing is allocated for it.
+_MOST_LAYERS = 1024
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,9 @@ class FamilyConfig:
             value = getattr(self, field.name)
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if kinds[field.name] is int and (type(value) is not int or not 1 <= value <= _LARGEST_SIZE):
-                raise DataError(
-                    f"{field.name} is {value!r:.80}; expected a whole number of at least 1 and at most {_LARGEST_SIZE:,}."
-                )
+                raise DataError(f"{field.name} is {value!r:.80}; expected a whole number of at least 1, of 31 bits.")
+            if field.name.endswith("_layers") and value > _MOST_LAYERS:
+                raise DataError(f"{field.name} is {value}; expected at most {_MOST_LAYERS:,}.")
             if kinds[field.name] is float and (not is_number or not 0 <= value <= sys.float_info.max):
                 raise DataError(f"{field.name} is {value!r:.80}; expected a finite number of at least 0.")
 

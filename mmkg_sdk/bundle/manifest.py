@@ -64,6 +64,7 @@ def read_manifest(folder: Path, *, follow_links: bool = False) -> dict[str, Any]
     except (ValueError, RecursionError) as err:
         raise BundleError(f"{path} is not the JSON that an export writes ({err}). Fetch the bundle again.") from err
     _check(path, manifest)
+    _check_seal(path, manifest)
     assert isinstance(manifest, dict)
     return manifest
 
@@ -73,15 +74,11 @@ def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest | {_SEAL: _digest(manifest)}
 
 
-def check_seal(folder: Path, manifest: dict[str, Any]) -> None:
-    """Whether the manifest is as it was written.
-
-    Raises:
-        BundleError: it is not.
-    """
+def _check_seal(path: Path, manifest: dict[str, Any]) -> None:
+    """Whether the manifest is as it was written."""
     if _SEAL in manifest and manifest[_SEAL] != _digest(manifest):
         raise BundleError(
-            f"{folder / MANIFEST} was changed after it was written: its {_SEAL} is another than that of its content. "
+            f"{path} was changed after it was written: its {_SEAL} is another than that of its content. "
             "Fetch the bundle again, or export it again with the settings that are wanted."
         )
 

@@ -91,6 +91,10 @@ class LinkRuntime(Runtime, Protocol):
         """
         ...
 
+    def new_entities(self, bundle: Bundle) -> EntityBatch | None:
+        """A few entities to try the encoder with, one without image and one without text; None where there is none."""
+        ...
+
     def bundle_entities(self, bundle: Bundle) -> EntityBatch | None:
         """The inputs of the bundle's own entities; None where no graph made its table."""
         ...

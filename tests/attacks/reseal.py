@@ -1,4 +1,4 @@
-"""An attacker who fixes the manifest: sizes and digests in bundle.json are those of the files again, and its seal fits."""
+"""An attacker who fixes the manifest: sizes and digests are those of the files again, and the seal fits."""
 
 from __future__ import annotations
 

@@ -53,9 +53,9 @@ def weight_shapes(config: MimicConfig) -> dict[str, tuple[int, ...]]:
         "image_encoder.positions": (config.num_image_tokens - 1, config.image_width),
         f"image_encoder.{image}": (config.image_width, config.image_feedforward_dim),
         "image_encoder.tokens.multiplied_weight": (config.image_width, config.image_feature_dim),
-        "mention_side.keys.multiplied_weight": (config.text_width, config.text_unit_dim),
-        "mention_side.dual_key.patches.multiplied_weight": (config.image_feature_dim, config.image_unit_dim),
-        "mention_side.fused.image.multiplied_weight": (config.image_feature_dim, config.cross_modal_unit_dim),
+        "mention_side.keys.bias": (config.text_unit_dim,),
+        "mention_side.dual_key.patches.bias": (config.image_unit_dim,),
+        "mention_side.fused.image.bias": (config.cross_modal_unit_dim,),
     }
 
 

@@ -9,7 +9,15 @@ from ...bundle.contents import Contents
 from ...registry import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from .config import MKGformerConfig
 from .links import runtime as link_runtime
-from .links.runtime import SHOWS_IMAGES, bundle_entities, encoder_graph, entity_batch, query_batches, stand_ins
+from .links.runtime import (
+    SHOWS_IMAGES,
+    bundle_entities,
+    encoder_graph,
+    entity_batch,
+    new_entities,
+    query_batches,
+    stand_ins,
+)
 from .sentences import runtime as sentence_runtime
 from .sentences.runtime import (
     cut_relation_texts,
@@ -33,6 +41,7 @@ __all__ = [
     "encoder_graph",
     "entity_batch",
     "marker_positions",
+    "new_entities",
     "noise_texts",
     "open_tokenizer",
     "query_batches",

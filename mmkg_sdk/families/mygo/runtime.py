@@ -26,6 +26,7 @@ __all__ = [
     "encoder_graph",
     "entity_batch",
     "most_tokens",
+    "new_entities",
     "query_batches",
     "stand_ins",
     "weight_shapes",
@@ -86,6 +87,11 @@ def check_bundle(bundle: Bundle) -> None:
             )
         if tokens.min() < 0 or tokens.max() >= _codebook_rows(bundle, modality):
             raise BundleError(f"{path}: {modality}_tokens holds a row that the codebook does not have. Export again.")
+
+
+def new_entities(bundle: Bundle) -> EntityBatch:
+    """One entity with a token of each kind, one without image, and one without text."""
+    return entity_batch(bundle, visual_tokens=[[0], [], [0]], text_tokens=[[0], [0], []])
 
 
 def bundle_entities(bundle: Bundle) -> EntityBatch:
