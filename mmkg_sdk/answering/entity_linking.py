@@ -227,12 +227,13 @@ class Linker(Opened):
         chosen: NDArray[np.int64] | None,
         k: int,
         explain: bool,
+        cut: bool,
     ) -> Link:
         scores = _overall(units)
         best = np.argsort(-scores, kind="stable")[:k]
         ids = best if chosen is None else chosen[best]
         said = {name: unit[best] for name, unit in zip(self._runtime.UNITS, units, strict=True)} if explain else None
-        return Link(mention, ids, scores[best], tuple(self.entities[i] for i in ids.tolist()), said)
+        return Link(mention, ids, scores[best], tuple(self.entities[i] for i in ids.tolist()), said, cut)
 
 
 def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) -> str:
