@@ -90,8 +90,8 @@ def export_bundle(
             raise missing_package(package, "train", "export")
     if not run.has_weights:
         raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume.")
-    use_torch_threads()
     config = contract.config_part(run.family).Config.from_json(run.config).in_precision(precision)
+    use_torch_threads()
     model = contract.model_part(run.family).build(config.to_json(), run.inputs)
     contract.checkpoint_part(run.family).check_state(run.weights(), model.state_dict())
     model.load_state_dict(run.weights())

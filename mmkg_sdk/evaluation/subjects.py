@@ -85,8 +85,8 @@ def _evaluate_bundle(
 
 
 def _evaluate_run(path: Path, split: str, device: str, answer_pictured: bool) -> Report:
-    run = Run.open(path)
     use_torch_threads()
+    run = Run.open(path)
     model = contract.model_part(run.family).build(run.config, run.inputs)
     model.load_state_dict(run.weights())
     model.to(torch_device(device))
