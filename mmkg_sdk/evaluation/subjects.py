@@ -85,13 +85,13 @@ def _evaluate_bundle(
 
 
 def _evaluate_run(path: Path, split: str, device: str, answer_pictured: bool) -> Report:
-    use_torch_threads()
     run = Run.open(path)
     model = contract.model_part(run.family).build(run.config, run.inputs)
     model.load_state_dict(run.weights())
     model.to(torch_device(device))
     task = contract.config_part(run.family).Config.from_json(run.config).task
     options = _options(path, run.family, task, answer_pictured)
+    use_torch_threads()
     report: Report = EVALUATIONS[task].evaluate_run(run, model, split, **options)
     return report
 
