@@ -89,8 +89,8 @@ def export_bundle(
             raise missing_package(package, "train", "export")
     if not run.has_weights:
         raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume {run.folder}")
-    use_torch_threads()
     config = contract.config_part(run.family).Config.from_json(run.config).in_precision(precision)
+    use_torch_threads()
     model = built_model(run, config).double().eval()
     from safetensors.numpy import save
 

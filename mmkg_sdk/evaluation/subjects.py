@@ -87,10 +87,10 @@ def _evaluate_bundle(
 
 def _evaluate_run(path: Path, split: str, device: str, answer_pictured: bool) -> Report:
     run = Run.open(path)
-    use_torch_threads()
     config = contract.config_part(run.family).Config.from_json(run.config)
     model, task = built_model(run, config).to(torch_device(device)), config.task
     options = _options(path, run.family, task, answer_pictured)
+    use_torch_threads()
     report: Report = EVALUATIONS[task].evaluate_run(run, model, split, **options)
     return report
 

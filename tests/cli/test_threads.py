@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 from mmkg_sdk.cli.threads import threads_option
 from mmkg_sdk.kernels import default_threads
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 from mmkg_sdk.data.graph import DataSet, Features, KnowledgeGraph, RawTokens
 from mmkg_sdk.data.open import open_dataset
 from mmkg_sdk.data.write import write_dataset

@@ -26,8 +26,8 @@ _NEXT = {
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), default=Path("quickstart"), help="Folder for everything made.")
 @click.option("--family", type=family_type, default="mygo", help="The model family.")
-@threads_option
 @overwrite_option
+@threads_option
 @json_option
 def quickstart(out: Path, family: str, overwrite: bool, as_json: bool) -> None:
     """Train, export, answer and measure on the embedded data; under two minutes on two cores."""

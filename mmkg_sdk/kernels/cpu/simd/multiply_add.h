@@ -1,6 +1,6 @@
 // a * b + c in plain C++: rounded once where the build has an instruction for it, as all code for AVX2 and AVX-512 does
 // it, and every build for ARM64. Elsewhere, which is x86-64 without FMA, it is rounded twice: done in software, one
-// rounding made the encoders 10 to 20 times slower there.
+// rounding made the encoders 10 to 17 times slower there.
 #pragma once
 
 #include <cfloat>
