@@ -102,9 +102,9 @@ def _in_order(lines: Sequence[str], first: int, id_first: bool, path: Path) -> l
 def _split(line: str, id_first: bool) -> tuple[str, str]:
     """Id and name of a line; a name may hold spaces."""
     if id_first:
-        number, _, name = re.sub(r"[\t ]", "\t", line, count=1).partition("\t")
+        number, _, name = re.sub(r"[\t ]+", "\t", line, count=1).partition("\t")
         return number, name
-    name, _, number = re.sub(r"[\t ](?=[^\t ]*$)", "\t", line).rpartition("\t")
+    name, _, number = re.sub(r"[\t ]+(?=[^\t ]*$)", "\t", line).rpartition("\t")
     return number, name
 
 
