@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError
+from ..files.listing import list_files
 from ..files.tensors import write_tensors
 from .graph import DataSet, Features
 from .matrix_files import check_matrix, read_safetensors, read_torch_matrix
@@ -33,7 +34,7 @@ def read_features(folder: Path, modality: str, num_entities: int) -> Features | 
         DataError: several files fit, a file is malformed, or it has not one finite row per entity.
     """
     own = folder / _OWN
-    official = sorted(path for path in folder.glob(f"*{_OFFICIAL[modality]}") if path.is_file())
+    official = [path for path in list_files(folder) if path.name.endswith(_OFFICIAL[modality])]
     tensors = read_safetensors(own) if own.is_file() else {}
     if modality in tensors:
         official.append(own)

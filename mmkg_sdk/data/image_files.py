@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import DataError, missing_package
 from ..files.labels import Labels
+from ..files.listing import list_files, list_folders, need_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,12 +43,13 @@ def find_images(folder: Path, entities: Labels) -> dict[str, list[Path]]:
     rows = {unicodedata.normalize("NFC", label): row for row, label in reversed(list(enumerate(entities)))}
     found: dict[int, list[Path]] = {}
     strangers: list[Path] = []
-    for entry in sorted(folder.iterdir()):
-        inside = sorted(entry.iterdir()) if entry.is_dir() else [entry]
-        images = [path for path in inside if path.suffix.lower() in SUFFIXES and path.is_file()]
+    named = [(path.name, list_files(path)) for path in list_folders(folder)]
+    named += [(path.stem, [path]) for path in list_files(folder)]
+    for given, files in named:
+        images = [path for path in files if path.suffix.lower() in SUFFIXES]
         if not images:
             continue
-        name = unicodedata.normalize("NFC", entry.name if entry.is_dir() else entry.stem)
+        name = unicodedata.normalize("NFC", given)
         row = rows.get(name)
         if row is None and name.isascii() and name.isdecimal() and len(name) < 10 and int(name) < len(entities):
             row = int(name)
@@ -84,6 +86,7 @@ def read_image(path: Path) -> Image:
         with warnings.catch_warnings():
             # Pillow only warns about sizes up to twice its limit; here the limit is the limit.
             warnings.simplefilter("error", images.DecompressionBombWarning)
+            need_regular(path)
             with images.open(path) as opened:
                 opened.load()
                 image = ImageOps.exif_transpose(opened)

@@ -15,6 +15,8 @@ from .layouts.mkgformer import find_entity_images, read_mkgformer_layout
 from .layouts.mygo import ReadGraph, read_mygo_layout
 from .layouts.names import NameTable
 from .layouts.openke import read_openke_layout
+from .layouts.triples import BY_ID, BY_NAME, has_mkgformer_texts, triple_files
+from .lookalikes import warn_of_lookalikes
 from .tokens.files import read_tokens
 
 
@@ -41,6 +43,8 @@ def read_dataset(
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder. Give a folder with train.txt (MyGO) or train2id.txt (OpenKE).")
     read = _read_graph(folder)
+    for labels in (read.graph.entities, read.graph.relations):
+        warn_of_lookalikes(labels, folder)
     token_folder = folder if tokens is None else Path(tokens)
     if not token_folder.is_dir():
         raise DataError(f"{token_folder} is not a folder; the token files were to be there.")
@@ -59,21 +63,17 @@ def read_dataset(
     return replace(dataset, images=find_entity_images(images, dataset)) if images.is_dir() else dataset
 
 
-_LAYOUTS = {
-    "train.txt": ("MyGO", read_mygo_layout),
-    "train2id.txt": ("OpenKE", read_openke_layout),
-    "train.tsv": ("MKGformer", read_mkgformer_layout),
-}
-
-
 def _read_graph(folder: Path) -> ReadGraph:
-    found = [name for name in _LAYOUTS if find_file(folder, name)]
+    found = triple_files(folder)
     if len(found) > 1:
         raise DataError(f"{folder} has {' and '.join(found)}, {len(found)} layouts. Keep the files of one.")
     if not found:
-        known = ", ".join(f"{name} ({layout})" for name, (layout, _) in _LAYOUTS.items())
-        raise DataError(f"{folder} has no triples; expected one of {known}.")
-    return _LAYOUTS[found[0]][1](folder)
+        raise DataError(f"{folder} has no triples; expected one of {', '.join((*BY_NAME, BY_ID))}.")
+    if found == [BY_ID]:
+        return read_openke_layout(folder)
+    if found == ["train.tsv"] and has_mkgformer_texts(folder):
+        return read_mkgformer_layout(folder)
+    return read_mygo_layout(folder, found[0].removeprefix("train."))
 
 
 def _descriptions(folder: Path, read: ReadGraph) -> dict[str, str]:

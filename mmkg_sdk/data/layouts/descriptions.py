@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError
+from ...files.listing import list_files
 from ...files.text import SUFFIXES, find_file, parse_integer, read_columns, read_lines
 from .names import last_part
 
@@ -104,7 +105,8 @@ def read_named_texts(folder: Path) -> EntityTexts:
     """Names and descriptions by triple name from `*entity2text-new.txt` or `entity2text.txt`."""
     names: dict[int | str, str] = {}
     descriptions: dict[int | str, str] = {}
-    found = sorted(path for suffix in SUFFIXES for path in folder.glob(f"*entity2text-new.txt{suffix}"))
+    endings = tuple(f"entity2text-new.txt{suffix}" for suffix in SUFFIXES)
+    found = [path for path in list_files(folder) if path.name.endswith(endings)]
     path = found[0] if found else find_file(folder, "entity2text.txt")
     if path is None:
         return EntityTexts(names, descriptions)

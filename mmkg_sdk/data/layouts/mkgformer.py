@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...files.labels import Labels
+from ...files.listing import list_files, list_folders
 from ...files.text import at_place, find_file, need_file, read_columns, read_lines
 from ..graph import SPLITS, DataSet, Features, KnowledgeGraph
 from ..image_files import SUFFIXES
@@ -148,13 +149,13 @@ def find_entity_images(folder: Path, dataset: DataSet) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; expected one with images of entities.")
     # Some file systems decompose accents in names. A folder wins over an image of its name.
-    entries = sorted(folder.iterdir(), key=lambda path: path.is_dir())
-    places = {unicodedata.normalize("NFC", p.name if p.is_dir() else p.stem): p for p in entries}
+    entries = {path.stem: path for path in list_files(folder)} | {path.name: path for path in list_folders(folder)}
+    places = {unicodedata.normalize("NFC", name): path for name, path in entries.items()}
     for label in dataset.graph.entities:
         published = image_folder_name(dataset.source_ids.get(label, label))
         place = places.get(published) or places.get(unicodedata.normalize("NFC", label))
-        files = [] if place is None else sorted(place.iterdir()) if place.is_dir() else [place]
-        images = [path for path in files if path.suffix.lower() in SUFFIXES and path.is_file()]
+        files = [] if place is None else list_files(place) if place.is_dir() else [place]
+        images = [path for path in files if path.suffix.lower() in SUFFIXES]
         if images:
             found[label] = images
     return found
@@ -196,7 +197,7 @@ def _read_split(path: Path, entities: Mapping[str, int], relations: Mapping[str,
         if head in entities and relation in relations and tail in entities:
             rows.append((entities[head], relations[relation], entities[tail]))
     _warn_of_lost(count - len(rows), count, str(path))
-    return to_triples(rows, path)
+    return to_triples(rows)
 
 
 def _warn_of_lost(lost: int, total: int, place: str) -> None:

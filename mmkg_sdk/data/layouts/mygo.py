@@ -1,4 +1,4 @@
-"""The layout of MyGO and of this SDK: train.txt, valid.txt, test.txt with lines `head TAB relation TAB tail`.
+"""The layout of MyGO and of this SDK: triples by name in train.txt, valid.txt, test.txt, or .tsv, .csv; see `triples`.
 
 Beside them, all optional: entities.txt and relations.txt (one name a line, id = line number from 0),
 entity2id.txt and relation2id.txt (`name id`, no count line). In the published DB15K, MKG-W and MKG-Y the
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...files.labels import Labels
-from ...files.text import find_file, need_file, read_columns, read_lines
-from ..graph import SPLITS, KnowledgeGraph
+from ...files.text import find_file, read_lines
+from ..graph import KnowledgeGraph
 from .descriptions import EntityTexts, read_entity_links, read_entity_table, read_optional_texts
 from .names import NameTable, distinct, last_part, read_name_ids, relation_labels
-from .triples import need_training, to_triples, unknown_name
+from .triples import NameTriples, need_training, read_name_triples, to_triples, unknown_name
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,16 @@ class ReadGraph:
     source_ids: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Lines:
-    """The name triples of one split with the path they came from; line number = position + 1."""
-
-    path: Path
-    triples: list[list[str]]
-
-
-def read_mygo_layout(folder: Path) -> ReadGraph:
+def read_mygo_layout(folder: Path, ending: str = "txt") -> ReadGraph:
     """Graph, spellings and descriptions of a folder in this layout.
+
+    Args:
+        ending: of the files with triples; see `read_name_triples`.
 
     Raises:
         DataError: if a file is missing or malformed, with file and line.
     """
-    splits = {split: _read_split(need_file(folder, f"{split}.txt")) for split in SPLITS}
+    splits = read_name_triples(folder, ending)
     heads_and_tails = [name for lines in splits.values() for triple in lines.triples for name in (triple[0], triple[2])]
     relation_names = [triple[1] for lines in splits.values() for triple in lines.triples]
     entity_keys, entity_names = _read_names(folder, "entities.txt", "entity2id.txt", heads_and_tails)
@@ -70,10 +65,6 @@ def read_mygo_layout(folder: Path) -> ReadGraph:
         name: read_optional_texts(folder, f"{name}.tsv") for name in ("entity_texts", "relation_texts", "source_ids")
     }
     return ReadGraph(graph, NameTable(entities, *spellings), descriptions, **beside)
-
-
-def _read_split(path: Path) -> _Lines:
-    return _Lines(path, [fields for _, fields in read_columns(path, 3)])
 
 
 def _read_names(folder: Path, listing: str, mapping: str, used: list[str]) -> tuple[list[str], list[str] | None]:
@@ -143,7 +134,7 @@ def _relation_labels(folder: Path, keys: list[str], raw: list[str] | None) -> li
 
 
 def _to_ids(
-    lines: _Lines,
+    lines: NameTriples,
     entities: Labels,
     relations: Labels,
     entity_keys: list[str],
@@ -152,7 +143,7 @@ def _to_ids(
     entity_ids = {name: row for row, name in enumerate(entity_keys)}
     relation_ids = {name: row for row, name in enumerate(relation_keys)}
     rows = []
-    for number, (head, relation, tail) in enumerate(lines.triples, 1):
+    for number, (head, relation, tail) in enumerate(lines.triples, lines.first):
         try:
             rows.append((entity_ids[head], relation_ids[relation], entity_ids[tail]))
         except KeyError:
@@ -160,4 +151,4 @@ def _to_ids(
                 raise unknown_name(relation, relations, lines.path, number) from None
             name = head if head not in entity_ids else tail
             raise unknown_name(name, entities, lines.path, number) from None
-    return to_triples(rows, lines.path)
+    return to_triples(rows)

@@ -15,7 +15,7 @@ _URI = re.compile(r"<?(https?://[^<>]*)>?")
 
 
 def read_name_ids(path: Path, *, counted: bool) -> list[str]:
-    """Names in id order from lines `name id`, split at the last tab or space.
+    """Names in id order from lines `name id`, split at the last tabs or spaces.
 
     Args:
         counted: whether the first line is the number of names (OpenKE) or already a name (MyGO).
@@ -30,7 +30,7 @@ def read_name_ids(path: Path, *, counted: bool) -> list[str]:
     names: list[str | None] = [None] * (len(lines) - first)
     seen: dict[str, int] = {}
     for number, line in enumerate(lines[first:], first + 1):
-        fields = re.split(r"[\t ]", line[::-1], maxsplit=1)
+        fields = re.split(r"[\t ]+", line[::-1], maxsplit=1)
         if len(fields) != 2 or not fields[1]:
             raise DataError(f"{path}:{number}: expected `name id`, found {line[:80]!r}.")
         position = parse_integer(fields[0][::-1], path, number, "the id")

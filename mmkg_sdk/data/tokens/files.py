@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError
+from ...files.listing import list_files
 from ...files.strict_json import read_json_object
 from ...files.text import SUFFIXES, find_file, need_file
 from ..graph import RawTokens
@@ -118,7 +119,7 @@ def _find_candidates(folder: Path, modality: str) -> list[_Candidate]:
     own = find_file(folder, f"{modality}-tokens.json")
     if own is not None:
         found.append(_Candidate(own, "own", None, None))
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    files = list_files(folder)
     for official in _OFFICIAL:
         if official.modality != modality:
             continue
@@ -138,7 +139,7 @@ def _text_codebooks(folder: Path) -> bool:
 
 def _refuse_archives(folder: Path, modality: str) -> None:
     """The published visual tokens come zipped; a zip left as it is must not read as `no such modality`."""
-    for path in sorted(folder.glob("*.zip")):
+    for path in list_files(folder):
         for official in _OFFICIAL:
             stems = tuple(suffix.removesuffix(".json") for suffix in official.token_suffixes)
             if official.modality == modality and re.sub(r"(\.json)?\.zip$", "", path.name).endswith(stems):

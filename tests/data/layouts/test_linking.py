@@ -263,6 +263,11 @@ MALFORMED_MIMIC = {
         r"Tiny_dev.json: item 0 .*: 'answer' is '5'; expected a text",
     ),
     "surrogate": ({"Tiny_dev": [mention(sentence="\ud800")]}, r"item 0 .*: 'sentence' holds half a surrogate pair"),
+    "surrogate in a QID": ({"qid2id": {"Q\ud83c": 0}}, r"qid2id.json: key 'Q\\ud83c' holds half a surrogate pair"),
+    "surrogate in a picture's name": (
+        {"kb_entity": [{**KB[1], "image_list": ["\udf89.jpg"]}, KB[0], KB[2]]},
+        r"id 0: 'image_list' holds half a surrogate pair",
+    ),
     "only nil": ({"Tiny_train": [mention(answer="nil")]}, r"Tiny_train.json has no mention with an entity"),
     "two test lists": ({"Other_test": []}, r"expected one file \*_test.json .*found Other_test.json, Tiny_test.json"),
 }
@@ -338,6 +343,12 @@ MALFORMED_MEL = {
         r"'mentions' is '1'; expected a text",
     ),
     "name a number": ({"qid2ne": {"Q1": 4}}, r"qid2ne.json: 'Q1' is '4'; expected a text"),
+    "surrogate in a QID": ({"qid2ne": {"Q\ud83c": "x"}}, r"qid2ne.json: key 'Q\\ud83c' holds half a surrogate pair"),
+    "surrogate in a sample id": ({"Tiny_MEL": {"\ud83c": {}}}, r"Tiny-MEL.json: key '\\ud83c' holds half a surrogate"),
+    "surrogate in a mention": (
+        {"Tiny_MEL": {"s1": {**SAMPLES["s1"], "mentions": ["Ada", "\ud83c"]}}},
+        r"sample 's1': 'mentions' holds half a surrogate pair",
+    ),
     "unknown split": ({"splits": {"train": [], "tset": []}}, r"splits.json: split 'tset'"),
     "split twice": ({"splits": {"train": [], "dev": [], "val": []}}, r"splits.json: split 'val'"),
     "no test": ({"splits": {"train": []}}, r"splits.json has the splits train; expected train, test"),
