@@ -7,7 +7,7 @@ MNRE: `*train.txt`, `*val.txt`, `*test.txt` with one JSON object or one Python d
 Twitter-2017: `train.txt`, `valid.txt`, `test.txt`; each sentence is a line `IMGID:<id>`, lines `word TAB tag`, and an
 empty line. OTHER in a tag stands for MISC.
 
-The files may lie in a sub-folder `txt`. See `post_images` for the images.
+The files may end in .tsv, too. They may lie in a sub-folder `txt`. See `post_images` for the images.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from .post_images import PostImages, find_post_images
 
 _ENDINGS = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
 _STARTS = {
-    "relations": re.compile(r"""\s*\{\s*['"]"""),
-    # Words and tags without IMGID count, too: they are no triples, and the reader says what they lack.
+    # A list of objects, and words with tags but without IMGID, count, too: they are no triples, and the reader says
+    # what they lack.
+    "relations": re.compile(r"""\s*\[?\s*\{\s*['"]"""),
     "tags": re.compile(r"\s*(IMGID:|\S+(\t| +(\S+ +)*)(O|[BI]-\w+)\r?(\n|$))"),
 }
 _SHOWN_STARTS = {"relations": "{", "tags": "IMGID:"}
@@ -54,7 +55,7 @@ def split_files(folder: Path, kind: str) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in list_files(_texts(folder)):
-        match = re.fullmatch(r"(.*?)(train|valid|val|dev|test)\.txt(\.xz|\.gz)?", path.name)
+        match = re.fullmatch(r"(.*?)(train|valid|val|dev|test)\.(?:txt|tsv)(\.xz|\.gz)?", path.name)
         if match is None or not _STARTS[kind].match(read_start(path)):
             continue
         split = next(split for split, endings in _ENDINGS.items() if match[2] in endings)

@@ -59,11 +59,13 @@ class NamedImages:
 
 def warn_of_missing(lookups: Iterable[NamedImages]) -> None:
     """One warning for each place that lacks images that were asked for."""
-    asked: dict[tuple[Path, str], list[tuple[str, bool]]] = {}
+    asked: dict[tuple[Path, str], dict[str, bool]] = {}
     for lookup in lookups:
-        asked.setdefault((lookup.place, lookup.folders), []).extend(lookup.asked.items())
+        names = asked.setdefault((lookup.place, lookup.folders), {})
+        # A name of several splits counts once, and is found if each of them finds it.
+        names.update((name, found and names.get(name, True)) for name, found in lookup.asked.items())
     for (place, folders), names in asked.items():
-        missing = [name for name, found in names if not found]
+        missing = [name for name, found in names.items() if not found]
         if not missing:
             continue
         shown = ", ".join(map(repr, missing[:_SHOWN])) + (", ..." if len(missing) > _SHOWN else "")

@@ -125,8 +125,10 @@ def test_columns_that_are_said_to_stand_in_another_order_are_an_error(tmp_path):
     ],
 )
 def test_words_with_tags_are_not_taken_for_triples(tmp_path, content, message):
-    with pytest.raises(DataError, match=message):
-        open_data(write_files(tmp_path, {"train.txt": content, "valid.txt": content, "test.txt": content}))
+    for ending in ("txt", "tsv"):
+        files = {f"{split}.{ending}": content for split in ("train", "valid", "test")}
+        with pytest.raises(DataError, match=message.replace("txt", ending)):
+            open_data(write_files(tmp_path / ending, files))
 
 
 def test_an_entity_list_beside_triples_is_no_list_of_candidates(tmp_path):
