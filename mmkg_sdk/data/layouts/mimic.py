@@ -80,7 +80,7 @@ def named_images(folder: Path, choices: tuple[str, ...]) -> NamedImages:
     """The images of the first sub-folder that is there."""
     place = next((folder / name for name in choices if (folder / name).is_dir()), None)
     if place is None:
-        return NamedImages(folder, None, folders=" or ".join(choices))
+        return NamedImages(folder, lacks=f"a folder {' or '.join(choices)}")
     return NamedImages(place, walk_files(place))
 
 

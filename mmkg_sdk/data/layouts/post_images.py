@@ -25,7 +25,7 @@ from .named_images import NamedImages
 
 CROPS = 3
 _SPLIT_NAMES = {"train": ("train",), "valid": ("val", "valid", "dev"), "test": ("test",)}
-_MAIN_FOLDERS = "called images or *_images, or with org in its name"
+_MAIN_FOLDER = "a folder called images or *_images, or with org in its name"
 _Crops = Mapping[int | str, tuple[str, ...]]
 
 
@@ -72,7 +72,7 @@ def find_post_images(image_folder: Path, texts: Path, split: str) -> PostImages:
         split: "train", "valid" or "test".
 
     Raises:
-        DataError: if a name stands for several files, or a dictionary is malformed.
+        DataError: if several dictionaries or folders fit, or a dictionary is malformed.
     """
     folders: dict[str, Path] = {}
     for folder in list_folders(image_folder):
@@ -82,7 +82,7 @@ def find_post_images(image_folder: Path, texts: Path, split: str) -> PostImages:
     others = {name for other, names in _SPLIT_NAMES.items() if other != split for name in names}
     images = {kind: NamedImages(folder, walk_files(folder, without=others)) for kind, folder in folders.items()}
     main, aux, rcnn = (
-        images.get(kind) or NamedImages(image_folder, None, folders=_MAIN_FOLDERS) for kind in ("main", "aux", "rcnn")
+        images.get(kind) or NamedImages(image_folder, lacks=_MAIN_FOLDER) for kind in ("main", "aux", "rcnn")
     )
     places = tuple(dict.fromkeys((texts, image_folder)))
     names = _SPLIT_NAMES[split]

@@ -69,11 +69,11 @@ def read_name_triples(folder: Path, ending: str = "txt") -> dict[str, NameTriple
     """
     paths = {split: _split_file(folder, split, ending) for split in SPLITS}
     splits = {split: NameTriples(path, _read_rows(path)) for split, path in paths.items()}
-    headers = {split: header for split in SPLITS if (header := _header(splits[split]))}
-    used = {row[1] for split in SPLITS for row in splits[split].triples[split in headers :]}
-    for split, header in headers.items():
-        # In a file of triples that has such a relation it is a triple like others.
-        if header[1] not in used:
+    headed = [split for split in SPLITS if _names_columns(splits[split].triples[:1])]
+    used = {row[1] for split in SPLITS for row in splits[split].triples[1 if split in headed else 0 :]}
+    for split in headed:
+        # Where other triples have such a relation, the line is a triple like them.
+        if splits[split].triples[0][1] not in used:
             splits[split] = _without_header(splits[split])
     return splits
 
@@ -104,16 +104,15 @@ def _read_rows(path: Path) -> list[list[str]]:
     return rows
 
 
-def _header(lines: NameTriples) -> list[str] | None:
-    """The first line, if it says what the columns are."""
-    first = lines.triples[0] if lines.triples else []
-    columns = [_column(name) for name in first]
-    return first if sorted(map(str, columns)) == sorted(_COLUMNS) else None
+def _names_columns(first: list[list[str]]) -> bool:
+    """Whether the first line, if there is one, says what the columns are."""
+    return any(sorted(map(_column, row)) == sorted(_COLUMNS) for row in first)
 
 
-def _column(name: str) -> str | None:
+def _column(name: str) -> str:
+    """Which column a name means; "" for a name of anything else."""
     plain = name.strip().lstrip("#").casefold()
-    return _COLUMN_OF.get(plain.removesuffix("_id").removesuffix("_name").removesuffix("_label"))
+    return _COLUMN_OF.get(plain.removesuffix("_id").removesuffix("_name").removesuffix("_label"), "")
 
 
 def _without_header(lines: NameTriples) -> NameTriples:

@@ -48,13 +48,17 @@ def test_nothing_is_said_where_nothing_is_missing(tmp_path):
     images.find("a.jpg")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_of_missing([images, NamedImages(tmp_path, None, folders="x")])
+        warn_of_missing([images, NamedImages(tmp_path, lacks="a folder x")])
 
 
-def test_two_files_of_one_name_are_an_error(tmp_path):
-    write_files(tmp_path / "more", {"a.jpg": b""})
-    with pytest.raises(DataError, match=r"has two files a.jpg"):
-        NamedImages(tmp_path, walk_files(write_files(tmp_path, {"a.jpg": b""})))
+def test_a_name_of_several_files_is_an_error_when_it_is_asked_for(tmp_path):
+    write_files(tmp_path / "more", {"a.jpg": b"", "c.png": b""})
+    images = NamedImages(tmp_path, walk_files(write_files(tmp_path, {"a.jpg": b"", "b.jpg": b"", "c.webp": b""})))
+    assert images.find("b.jpg") == tmp_path / "b.jpg"
+    with pytest.raises(DataError, match=r"has several files for 'a.jpg': a.jpg and more/a.jpg. Keep one"):
+        images.find("a.jpg")
+    with pytest.raises(DataError, match=r"has several files for 'c.jpg': c.webp and more/c.png"):
+        images.find("c.jpg")
 
 
 @pytest.mark.parametrize(("make", "named"), [(small_mnre, 4), (small_twitter, 3)])

@@ -472,7 +472,7 @@ def test_a_dictionary_of_another_shape_is_an_error(tmp_path, content, message):
 def test_pictures_that_cannot_be_told_apart_are_an_error(tmp_path):
     folder = add_pictures(small_mnre(tmp_path / "two files"))
     write_files(folder / "img_org" / "more", {"p1.jpg": b""})
-    with pytest.raises(DataError, match=r"img_org has two files p1.jpg"):
+    with pytest.raises(DataError, match=r"img_org has several files for 'p1.jpg': more/p1.jpg and train/p1.jpg"):
         read_relations(folder)
     folder = add_pictures(small_mnre(tmp_path / "two folders"))
     (folder / "aux_images").mkdir()
