@@ -26,7 +26,7 @@ from ...files.text import SUFFIXES, at_place, read_lines, read_start
 from ..graph import SPLITS
 from ..sentences import TAGS, RelationSentence, TaggedSentence
 from .named_images import warn_of_missing
-from .post_images import PostImages, find_post_images
+from .post_images import PostImages, find_post_images, warn_of_unused
 
 _ENDINGS = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
 _STARTS = {
@@ -94,6 +94,7 @@ def _read_splits(
 ) -> dict[str, tuple[_Sentence, ...]]:
     images = {split: find_post_images(image_folder, _texts(folder), split) for split in paths}
     sentences = {split: tuple(read(path, images[split])) for split, path in paths.items()}
+    warn_of_unused(image_folder, _texts(folder))
     warn_of_missing(lookup for found in images.values() for lookup in found.lookups)
     return sentences
 

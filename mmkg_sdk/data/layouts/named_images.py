@@ -38,7 +38,7 @@ class NamedImages:
             name = _composed(path.name)
             self._by_name[name].append(path)
             if path.suffix.lower() in SUFFIXES:
-                self._by_stem[PurePosixPath(name).stem].append(path)
+                self._by_stem[_stem(name)].append(path)
 
     def find(self, *names: str) -> Path | None:
         """The image that the first of these names leads to; an empty name is none. Of a path its last part counts.
@@ -50,7 +50,7 @@ class NamedImages:
         if not last:
             return None
         exact = (self._by_name.get(name) for name in last)
-        alike = (self._by_stem.get(PurePosixPath(name).stem) for name in last)
+        alike = (self._by_stem.get(_stem(name)) for name in last)
         found = next((files for files in (*exact, *alike) if files), [])
         if len(found) > 1:
             listed = " and ".join(str(path.relative_to(self.place)) for path in found[:2])
@@ -81,3 +81,9 @@ def warn_of_missing(lookups: Iterable[NamedImages]) -> None:
 def _composed(name: str) -> str:
     """Some file systems decompose accents in names."""
     return unicodedata.normalize("NFC", name)
+
+
+def _stem(name: str) -> str:
+    """The name without the suffix of an image; what follows another dot belongs to it."""
+    path = PurePosixPath(name)
+    return path.stem if path.suffix.lower() in SUFFIXES else name

@@ -14,6 +14,7 @@ needed for that).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ from .named_images import NamedImages
 CROPS = 3
 _SPLIT_NAMES = {"train": ("train",), "valid": ("val", "valid", "dev"), "test": ("test",)}
 _MAIN_FOLDER = "a folder called images or *_images, or with org in its name"
+_CROP_FOLDERS = {
+    "aux": ("_dict.pth", "with aux in its name or vg at its end"),
+    "rcnn": ("img2crop.pth", "with rcnn or detect in its name"),
+}
 _Crops = Mapping[int | str, tuple[str, ...]]
 
 
@@ -98,6 +103,19 @@ def find_post_images(image_folder: Path, texts: Path, split: str) -> PostImages:
         _read_crops(aux_file) if aux_file else {},
         _read_crops(rcnn_file) if rcnn_file else {},
     )
+
+
+def warn_of_unused(image_folder: Path, texts: Path) -> None:
+    """Say which dictionaries name crops of a kind that has no folder."""
+    kinds = {_kind(folder.name) for folder in list_folders(image_folder)}
+    files = [path.name for place in dict.fromkeys((texts, image_folder)) for path in list_files(place)]
+    for kind, (ending, folder) in _CROP_FOLDERS.items():
+        unused = [name for name in files if name.endswith(ending)]
+        if unused and kind not in kinds:
+            warnings.warn(
+                f"crops are named by {', '.join(unused)}, but {image_folder} has no folder {folder}; no crop is read.",
+                stacklevel=2,
+            )
 
 
 def _kind(folder: str) -> str | None:

@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmkg_sdk.data import read_linking, write_linking
@@ -70,6 +70,7 @@ def linking_data(draw):
 
 
 @given(linking_data())
+@settings(deadline=None)  # it waits for the disk
 def test_reading_what_was_written_gives_the_same_data(data):
     with tempfile.TemporaryDirectory() as temporary:
         write_linking(data, Path(temporary) / "name")

@@ -38,8 +38,12 @@ def test_another_suffix_and_a_deeper_folder_will_do_but_the_name_itself_comes_fi
     assert images.find("Café.jpg") == tmp_path / "Cafe\u0301.webp"
     assert images.find("some/where\\d.jpg") == tmp_path / "deep" / "er" / "d.jpeg"
     assert images.find("gone.jpg", "a.jpg") == tmp_path / "a.jpg"
+    assert images.find("b") == tmp_path / "b.PNG"
+    assert images.find("b.5") is None
     assert images.find("") is None
-    with pytest.warns(UserWarning, match=r"^5 of 6 named images found in .*; looked for 'c.jpg', with any suffix"):
+    with pytest.warns(
+        UserWarning, match=r"^6 of 8 named images found in .*; looked for 'c.jpg', 'b.5', with any suffix"
+    ):
         warn_of_missing([images])
 
 
@@ -112,6 +116,28 @@ def test_crops_that_are_named_and_not_there_are_counted(tmp_path):
         f"1 of 2 named images found in {folder / 'img_vg'}; looked for 'c2.jpg', with any suffix of an image, in "
         "sub-folders too."
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (
+            ["tiny_train_dict.pth"],
+            "crops are named by tiny_train_dict.pth, but {} has no folder with aux in its name or vg at",
+        ),
+        (
+            ["a_img2crop.pth", "b_img2crop.pth"],
+            "crops are named by a_img2crop.pth, b_img2crop.pth, but {} has no folder with",
+        ),
+    ],
+)
+def test_dictionaries_of_crops_without_a_folder_of_crops_are_said_once(tmp_path, names, expected):
+    folder = small_mnre(tmp_path / "set", dict.fromkeys(names, b""))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        open_data(folder)
+    said = [str(warning.message) for warning in caught if "no crop is read" in str(warning.message)]
+    assert [sentence.startswith(expected.format(folder)) for sentence in said] == [True]
 
 
 def tiny_mimic(folder):

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmkg_sdk.data import open_data, read_relations, read_tagging, write_relations, write_tagging
@@ -96,6 +96,7 @@ def tagged_sentences(draw):
 
 
 @given(st.data())
+@settings(deadline=None)  # it waits for the disk
 def test_reading_what_was_written_gives_the_same_data(data):
     def splits(sentences):
         return [tuple(data.draw(st.lists(sentences, min_size=least, max_size=3))) for least in (1, 0, 0)]
