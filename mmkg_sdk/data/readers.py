@@ -15,7 +15,7 @@ from .layouts.mkgformer import find_entity_images, read_mkgformer_layout
 from .layouts.mygo import ReadGraph, read_mygo_layout
 from .layouts.names import NameTable
 from .layouts.openke import read_openke_layout
-from .layouts.triples import BY_ID, BY_NAME, has_mkgformer_texts, triple_files
+from .layouts.triples import BY_ID, BY_NAME, is_mkgformer, triple_files
 from .lookalikes import warn_of_lookalikes
 from .tokens.files import read_tokens
 
@@ -71,7 +71,7 @@ def _read_graph(folder: Path) -> ReadGraph:
         raise DataError(f"{folder} has no triples; expected one of {', '.join((*BY_NAME, BY_ID))}.")
     if found == [BY_ID]:
         return read_openke_layout(folder)
-    if found == ["train.tsv"] and has_mkgformer_texts(folder):
+    if found == ["train.tsv"] and is_mkgformer(folder):
         return read_mkgformer_layout(folder)
     return read_mygo_layout(folder, found[0].removeprefix("train."))
 

@@ -23,7 +23,6 @@ from ..graph import SPLITS
 # The file of training triples by which each layout is known.
 BY_NAME = ("train.txt", "train.tsv", "train.csv", "train.del")
 BY_ID = "train2id.txt"
-# train.tsv is MKGformer's where one of its files of texts lies beside it.
 _MKGFORMER_TEXTS = ("entity2text.txt", "entity2textlong.txt", "relation2text.txt")
 
 _SPLIT_NAMES = {"train": ("train",), "valid": ("valid", "dev", "val"), "test": ("test",)}
@@ -40,9 +39,9 @@ def triple_files(folder: Path) -> list[str]:
     return [name for name in (*BY_NAME, BY_ID) if find_file(folder, name)]
 
 
-def has_mkgformer_texts(folder: Path) -> bool:
-    """Whether a folder with a train.tsv is of MKGformer's layout."""
-    return any(find_file(folder, name) for name in _MKGFORMER_TEXTS)
+def is_mkgformer(folder: Path) -> bool:
+    """Whether the train.tsv of a folder is MKGformer's: texts lie beside it, and the valid split is called dev."""
+    return any(find_file(folder, name) for name in _MKGFORMER_TEXTS) and not find_file(folder, "valid.tsv")
 
 
 @dataclass(frozen=True)

@@ -49,10 +49,11 @@ def test_the_valid_split_may_have_another_name(tmp_path, plain, name):
         read_dataset(folder)
 
 
-def test_train_tsv_with_a_text_of_mkgformer_is_its_layout(tmp_path):
-    folder = write_files(triple_folder(tmp_path, "tsv", valid="dev"), {"entity2text.txt": "a\ttext\n"})
+def test_train_and_dev_with_a_text_of_mkgformer_are_its_layout(tmp_path, plain):
+    text = {"entity2text.txt": "a\ttext\n"}
     with pytest.raises(DataError, match=r"relations\.txt"):
-        open_data(folder)
+        open_data(write_files(triple_folder(tmp_path / "dev", "tsv", valid="dev"), text))
+    same_triples(open_data(write_files(triple_folder(tmp_path / "valid", "tsv"), text)).graph, plain)
 
 
 def test_labels_in_a_csv_may_be_quoted(tmp_path):
