@@ -7,7 +7,6 @@ and pipes, sockets and devices, for whose content a reader would wait.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Container, Iterator
 from pathlib import Path
 
@@ -35,12 +34,6 @@ def walk_files(folder: Path, *, without: Container[str] = ()) -> Iterator[Path]:
     for place, folders, _ in os.walk(folder):
         folders[:] = sorted(name for name in folders if not _is_stray(name) and name not in without)
         yield from list_files(Path(place))
-
-
-def need_regular(path: Path) -> None:
-    """Raise OSError unless the path leads to a regular file; opening a pipe would wait for a writer."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(f"{path} is a folder, a pipe or a device; expected a file")
 
 
 def _is_stray(name: str) -> bool:

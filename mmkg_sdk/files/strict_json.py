@@ -22,7 +22,7 @@ def strict_json(text: str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        NotStrict: it repeats a key, or holds NaN, infinity or half a surrogate pair in a key.
+        NotStrict: it repeats a key, or holds NaN, infinity or half of a surrogate pair in a key.
         ValueError: it is not JSON (JSONDecodeError), or holds a number of thousands of digits.
         RecursionError: it is nested too deep.
     """
@@ -35,7 +35,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if key in found:
             raise NotStrict(f"key {key[:80]!r} stands there twice")
         if _SURROGATE.search(key):
-            raise NotStrict(f"key {key[:80]!r} holds half a surrogate pair, which no text file can; clean it")
+            raise NotStrict(f"key {key[:80]!r} holds half of a surrogate pair, which no text file can; clean it")
         found[key] = value
     return found
 
@@ -114,7 +114,7 @@ def need_text(item: dict[str, Any], key: str, place: str) -> str:
         )
         raise DataError(f"{place}: {key!r} {found}; expected a text.")
     if _SURROGATE.search(value):
-        raise DataError(f"{place}: {key!r} holds half a surrogate pair, which no text file can; clean it.")
+        raise DataError(f"{place}: {key!r} holds half of a surrogate pair, which no text file can; clean it.")
     return value
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, missing_package
-from ..files.listing import need_regular
+from ..files.regular import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,8 +106,7 @@ def _read(image: Path | Image, size: int, squash: bool) -> NDArray[np.uint8]:
         if isinstance(image, images.Image):
             colours = _squashed(image, images) if squash else image.convert("RGB")
         else:
-            need_regular(Path(image))
-            with images.open(image) as opened:
+            with open_regular(image) as file, images.open(file) as opened:
                 colours = _squashed(opened, images) if squash else opened.convert("RGB")
         return np.ascontiguousarray(np.asarray(_centre(colours, size, images)).transpose(2, 0, 1))
     except Exception as err:  # Pillow's decoders raise many types for damaged files

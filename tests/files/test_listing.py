@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from mmkg_sdk.files.listing import list_files, list_folders, need_regular, walk_files
+from mmkg_sdk.files.listing import list_files, list_folders, walk_files
 
 STRAYS = (".DS_Store", "._a.jpg", ".hidden", "Thumbs.db", "thumbs.DB", "desktop.ini", "Desktop.ini")
 
@@ -33,12 +33,3 @@ def test_a_walk_goes_to_every_depth_and_leaves_out_what_it_is_told_to(folder):
     found = [folder / "a.jpg", folder / "link.jpg", train / "a.jpg", train / "deep" / "a.jpg"]
     assert list(walk_files(folder)) == found
     assert list(walk_files(folder, without={"deep"})) == found[:3]
-
-
-def test_a_pipe_is_not_opened(folder):
-    need_regular(folder / "link.jpg")
-    for name in ("pipe.jpg", "train"):
-        with pytest.raises(OSError, match="expected a file"):
-            need_regular(folder / name)
-    with pytest.raises(FileNotFoundError):
-        need_regular(folder / "gone.jpg")

@@ -145,7 +145,7 @@ MALFORMED_RELATIONS = {
     "no words": (relation_line(words=[]), r"train.jsonl:1: no words"),
     "words a text": (relation_line(words="a b"), r"train.jsonl:1: 'words' is 'a b'; expected a list of texts"),
     "word a number": (relation_line(words=["a", 1]), r"train.jsonl:1: 'words' is '1'; expected a text"),
-    "surrogate": (relation_line(words=["a", "\ud800"]), r"train.jsonl:1: 'words' holds half a surrogate pair"),
+    "surrogate": (relation_line(words=["a", "\ud800"]), r"train.jsonl:1: 'words' holds half of a surrogate pair"),
     "no relation": (relation_line(relation=None), r"train.jsonl:1: 'relation' is missing"),
     "unknown relation": (
         relation_line(relation="nonne"),
@@ -275,13 +275,13 @@ MALFORMED_MNRE_JSON = {
     "NaN": (mnre_json(sure=float("nan")), r"train.txt:1: NaN is not JSON"),
     "half a pair": (
         mnre_json() + mnre_json(token=["a", "\ud83c", "c"]),
-        r"train.txt:2: 'token' holds half a surrogate",
+        r"train.txt:2: 'token' holds half of a surrogate",
     ),
-    "half a pair in the relation": (mnre_json(relation="\udf89"), r"train.txt:1: 'relation' holds half a surrogate"),
-    "half a pair in a key": (mnre_json(**{"\ud83c": 1}), r"train.txt:1: key '\\ud83c' holds half a surrogate"),
+    "half a pair in the relation": (mnre_json(relation="\udf89"), r"train.txt:1: 'relation' holds half of a surrogate"),
+    "half a pair in a key": (mnre_json(**{"\ud83c": 1}), r"train.txt:1: key '\\ud83c' holds half of a surrogate"),
     "half a pair in Python": (
         repr(MNRE_ITEMS[0]).replace("🎉", "\\ud83c\\udf89"),
-        r"train.txt:1: 'token' holds half a surrogate",
+        r"train.txt:1: 'token' holds half of a surrogate",
     ),
     "keys of several types": (
         mnre_json() + "{1: 2, 'token': ['a']}",
@@ -299,7 +299,7 @@ def test_a_malformed_line_of_json_is_named(tmp_path, case):
 
 
 def test_half_a_pair_in_the_list_of_classes_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"rel2id.json: key '\\ud83c' holds half a surrogate pair"):
+    with pytest.raises(DataError, match=r"rel2id.json: key '\\ud83c' holds half of a surrogate pair"):
         read_relations(small_mnre(tmp_path, {"rel2id.json": '{"None": 0, "\\ud83c": 1}'}))
 
 
