@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 from ..errors import DataError
+from ..files.listing import list_files, list_folders
 from .graph import DataSet, no_numbers
 from .image_files import SUFFIXES
 from .layouts.names import WORDNET, is_id, last_part
@@ -50,13 +51,11 @@ def find_entity_images(folder: Path, dataset: DataSet) -> dict[str, list[Path]]:
 def _picture_groups(folder: Path) -> dict[str, list[Path]]:
     """Pictures by the name of their folder, or their own; some file systems decompose accents in names."""
     groups: dict[str, list[Path]] = {}
-    for entry in sorted(folder.iterdir(), key=lambda path: (not path.is_dir(), path.name)):
-        files = sorted(entry.iterdir()) if entry.is_dir() else [entry]
-        pictures = [path for path in files if path.suffix.lower() in SUFFIXES and path.is_file()]
-        pictures = [path for path in pictures if not path.name.startswith(".")]
-        if pictures:
-            name = unicodedata.normalize("NFC", entry.name if entry.is_dir() else entry.stem)
-            groups.setdefault(name, []).extend(pictures)
+    named = [(path.name, list_files(path)) for path in list_folders(folder)]
+    named += [(path.stem, [path]) for path in list_files(folder)]
+    for name, files in named:
+        if pictures := [path for path in files if path.suffix.lower() in SUFFIXES]:
+            groups.setdefault(unicodedata.normalize("NFC", name), []).extend(pictures)
     return groups
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import missing_package
+from ..files.regular import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,7 +30,7 @@ def read_image(path: Path) -> Image:
     """The first frame of an image as RGB, upright, transparency laid on white.
 
     Raises:
-        ValueError: if the file is damaged, of an unknown format, or too large to be a photograph.
+        ValueError: if the file is damaged, no regular file, of an unknown format, or too large to be a photograph.
         BackendError: if Pillow is missing.
     """
     try:
@@ -41,7 +42,7 @@ def read_image(path: Path) -> Image:
         with warnings.catch_warnings():
             # Pillow only warns about sizes up to twice its limit; here the limit is the limit.
             warnings.simplefilter("error", images.DecompressionBombWarning)
-            with images.open(path) as opened:
+            with open_regular(path) as file, images.open(file) as opened:
                 opened.load()
                 image = ImageOps.exif_transpose(opened)
                 if image.mode.startswith("I;16"):

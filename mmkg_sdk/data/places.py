@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files.listing import list_files
+
 _SHARED = ("embeddings", "features", "tokens")
 
 
@@ -21,7 +23,7 @@ class Place:
 
     def files(self) -> list[Path]:
         """The data set's files, by name."""
-        return sorted(path for path in self.folder.iterdir() if path.is_file() and self.owns(path))
+        return [path for path in list_files(self.folder) if self.owns(path)]
 
     def owns(self, path: Path) -> bool:
         """Whether a file here is the data set's, not another's."""

@@ -15,6 +15,8 @@ from .layouts.mkgformer import read_mkgformer_layout, with_published_texts
 from .layouts.mygo import ReadGraph, read_mygo_layout
 from .layouts.names import NameTable
 from .layouts.openke import read_openke_layout
+from .layouts.triples import BY_ID, BY_NAME, is_mkgformer, triple_files
+from .lookalikes import warn_of_lookalikes
 from .places import Place, places_of
 from .tokens.files import codebooks_in_use, read_tokens
 
@@ -42,6 +44,8 @@ def read_dataset(
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder. Give a folder with train.txt (MyGO) or train2id.txt (OpenKE).")
     read = with_published_texts(_read_graph(folder), folder)
+    for labels in (read.graph.entities, read.graph.relations):
+        warn_of_lookalikes(labels, folder)
     places = places_of(folder)
     token_places = places if tokens is None else [Place(Path(tokens))]
     if not token_places[0].folder.is_dir():
@@ -70,22 +74,15 @@ def read_dataset(
     return replace(dataset, images=find_entity_images(images, dataset)) if images.is_dir() else dataset
 
 
-_TRIPLES = ("train.txt", "train2id.txt", "train.tsv", "train.del")
-
-
 def _read_graph(folder: Path) -> ReadGraph:
-    found = [name for name in _TRIPLES if find_file(folder, name)]
+    found = triple_files(folder)
     if len(found) > 1:
         raise DataError(f"{folder} has {' and '.join(found)}, {len(found)} layouts. Keep the files of one.")
     if not found:
-        raise DataError(
-            f"{folder} has no triples; expected one of train.txt (MyGO), train2id.txt (OpenKE), train.tsv (MKGformer, "
-            "DGL-KE), train.del (LibKGE)."
-        )
-    if found[0] == "train2id.txt":
+        raise DataError(f"{folder} has no triples; expected one of {', '.join((*BY_NAME, BY_ID))}.")
+    if found == [BY_ID]:
         return read_openke_layout(folder)
-    # MKGformer calls its validation split dev.
-    if found[0] == "train.tsv" and not find_file(folder, "valid.tsv"):
+    if found == ["train.tsv"] and is_mkgformer(folder):
         return read_mkgformer_layout(folder)
     return read_mygo_layout(folder, found[0].removeprefix("train."))
 

@@ -11,26 +11,38 @@ import numpy as np
 from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from .graph import SPLITS, DataSet, Features, RawTokens
 from .mentions import LinkingData
-from .sentences import RelationData, RelationSentence, SentenceImages, TaggedSentence, TaggingData
+from .remarks import remarks
+from .sentences import RelationData, RelationSentence, TaggedSentence, TaggingData
 
 
 def summarize(data: DataSet | LinkingData | RelationData | TaggingData) -> dict[str, Any]:
     """Counts of a data set as plain numbers and texts, ready for JSON.
 
-    Keys of every kind: kind, name, train, valid, test (triples, mentions or sentences). Shares are of 1.
+        Keys of every kind: kind, name, train, valid, test (triples, mentions or sentences), remarks (a list of sentences,
+        see `remarks`).
 
-    * Knowledge graph: entities, relations, entities_without_triples, entities_with_image, entities_with_text (of any
-      kind), descriptions, entity_texts, relation_texts, visual, text, visual_features, text_features. The tokens are
-      None or: tokenizer, entities (with at least one token), coverage (their share), tokens_per_entity (mean),
-      distinct_tokens_per_entity (mean), codebook_rows, codebook_width, vocabulary_size, pad_id. The features are None
-      or: entities (with a vector), coverage, width.
-    * Entity linking: entities, entities_with_text, entities_with_image, entities_sharing_a_name,
-      entities_with_mentions, mentions_with_image (share), distinct_mentions (different texts), ambiguous_mentions
-      (texts that mean several entities), mentions_unlike_the_name (mentions that are not the name of their entity).
-    * Relation extraction: relations, words_per_sentence (mean), longest_sentence, sentences_with_image,
-      sentences_with_crops (shares), label_counts (relation -> sentences of all splits).
-    * Entity recognition: the same without relations, and label_counts (type -> entities of all splits).
+        * Knowledge graph: entities, relations, entities_without_triples, entities_with_image, entities_with_text (of any
+          kind), descriptions, entity_texts, relation_texts, visual, text, visual_features, text_features. The tokens are
+          None or: tokenizer, entities (with at least one token), coverage (their share of 1), tokens_per_entity (mean),
+          distinct_tokens_per_entity (mean), codebook_rows, codebook_width, vocabulary_size, pad_id. The features are None
+          or: entities (with a vector), coverage, width.
+    ||||||| c86e84d
+        * Knowledge graph: entities, relations, entities_without_triples, descriptions, entity_texts, relation_texts,
+          visual, text, visual_features, text_features. The tokens are None or: tokenizer, entities (with at least one
+          token), coverage (their share of 1), tokens_per_entity (mean), distinct_tokens_per_entity (mean), codebook_rows,
+          codebook_width, vocabulary_size, pad_id. The features are None or: entities (with a vector), coverage, width.
+        * Entity linking: entities, entities_with_text, entities_with_image, entities_sharing_a_name,
+          entities_with_mentions, mentions_with_sentence, mentions_with_image, distinct_mentions (different texts),
+          ambiguous_mentions (texts that mean several entities), mentions_unlike_the_name (mentions that are not the name
+          of their entity).
+        * Relation extraction: relations, words_per_sentence (mean), longest_sentence, sentences_with_image,
+          sentences_with_crops, label_counts (relation -> sentences of all splits).
+        * Entity recognition: the same without relations, and label_counts (type -> entities of all splits).
     """
+    return _counts(data) | {"remarks": remarks(data)}
+
+
+def _counts(data: DataSet | LinkingData | RelationData | TaggingData) -> dict[str, Any]:
     if isinstance(data, LinkingData):
         return _linking(data)
     if isinstance(data, RelationData):
@@ -86,7 +98,8 @@ def _linking(data: LinkingData) -> dict[str, Any]:
         "entities_with_image": sum(image is not None for image in data.images),
         "entities_sharing_a_name": sum(names[name] > 1 for name in data.names),
         "entities_with_mentions": len(set().union(*meanings.values())),
-        "mentions_with_image": _share(mention.image is not None for mention in mentions),
+        "mentions_with_sentence": sum(bool(mention.sentence) for mention in mentions),
+        "mentions_with_image": sum(mention.image is not None for mention in mentions),
         "distinct_mentions": len(meanings),
         "ambiguous_mentions": sum(len(entities) > 1 for entities in meanings.values()),
         "mentions_unlike_the_name": sum(mention.text != data.names[mention.entity] for mention in mentions),
@@ -100,13 +113,9 @@ def _sentences(data: RelationData | TaggingData) -> dict[str, Any]:
         **{split: len(data.split(split)) for split in SPLITS},
         "words_per_sentence": sum(lengths) / len(lengths) if lengths else 0.0,
         "longest_sentence": max(lengths, default=0),
-        "sentences_with_image": _share(sentence.images.main is not None for sentence in sentences),
-        "sentences_with_crops": _share(_has_crops(sentence.images) for sentence in sentences),
+        "sentences_with_image": sum(sentence.images.main is not None for sentence in sentences),
+        "sentences_with_crops": sum(bool(sentence.images.aux or sentence.images.rcnn) for sentence in sentences),
     }
-
-
-def _has_crops(images: SentenceImages) -> bool:
-    return bool(images.aux or images.rcnn)
 
 
 def _entity_types(sentence: TaggedSentence) -> Iterator[str]:

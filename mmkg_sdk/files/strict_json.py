@@ -24,7 +24,7 @@ def strict_json(text: str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        NotStrict: it repeats a key, or holds NaN or infinity.
+        NotStrict: it repeats a key, or holds NaN, infinity or half of a surrogate pair in a key.
         ValueError: it is not JSON (JSONDecodeError), or holds a number of thousands of digits.
         RecursionError: it is nested too deep.
     """
@@ -58,6 +58,8 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         if key in found:
             raise NotStrict(f"key {key[:80]!r} stands there twice")
+        if _SURROGATE.search(key):
+            raise NotStrict(f"key {key[:80]!r} holds half of a surrogate pair, which no text file can; clean it")
         found[key] = value
     return found
 
@@ -136,13 +138,11 @@ def need_text(item: dict[str, Any], key: str, place: str) -> str:
     value = item.get(key)
     if not isinstance(value, str):
         found = (
-            f"is {str(value)[:80]!r}"
-            if key in item
-            else f"is missing; found {', '.join(map(ascii, sorted(item)))[:200]}"
+            f"is {_shown(value)}" if key in item else f"is missing; found {', '.join(map(ascii, sorted(item)))[:200]}"
         )
         raise DataError(f"{place}: {key!r} {found}; expected a text.")
     if _SURROGATE.search(value):
-        raise DataError(f"{place}: {key!r} holds half a surrogate pair, which no text file can; clean it.")
+        raise DataError(f"{place}: {key!r} holds half of a surrogate pair, which no text file can; clean it.")
     return value
 
 
@@ -150,6 +150,10 @@ def need_texts(item: dict[str, Any], key: str, place: str) -> tuple[str, ...]:
     """The list of texts under a key."""
     values = item.get(key)
     if not isinstance(values, list):
-        found = f"is {str(values)[:80]!r}" if key in item else "is missing"
+        found = f"is {_shown(values)}" if key in item else "is missing"
         raise DataError(f"{place}: {key!r} {found}; expected a list of texts.")
     return tuple(need_text({key: value}, key, place) for value in values)
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else repr(str(value)[:80])

@@ -55,15 +55,22 @@ def test_inspect_describes_mentions_and_sentences(tmp_path):
     text = call("inspect", folder, "--images", tmp_path).stdout
     assert "kind                      relation-extraction" in text
     assert "\nlabel_counts\n           1  none\n           1  /per/loc/lives_in\n           0  class 0\n" in text
-    assert "sentences_with_image      0.5" in text
+    assert "sentences_with_image      1" in text
 
 
 def test_warnings_go_to_stderr_and_the_answer_stays_json(tmp_path):
-    folder = small_mygo(tmp_path, train_txt="0\t0\t1\n0\t0\t1\n")
+    folder = small_mygo(tmp_path, train_txt="head\trelation\ttail\n0\t0\t1\n")
     done = mmkg("data", "inspect", folder, "--json")
-    assert json.loads(done.stdout)["train"] == 2
+    assert json.loads(done.stdout)["train"] == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"Warning: {folder / 'train.txt'}: 1 of 2 lines repeat")
+    assert line.startswith(f"Warning: {folder / 'train.txt'}:1: 'head relation tail' is taken for names of columns")
+
+
+def test_inspect_says_what_is_odd(tmp_path):
+    folder = small_mygo(tmp_path, train_txt="0\t0\t1\n0\t0\t1\n")
+    remark = "train: 1 of 2 triples repeat an earlier one; they are kept."
+    assert json.loads(call("inspect", folder, "--json").stdout)["remarks"][0] == remark
+    assert f"\nremarks\n  {remark}\n" in call("inspect", folder).stdout
 
 
 def test_an_error_of_the_library_is_left_to_the_main_group(tmp_path):

@@ -21,7 +21,6 @@ from tests.training.tiny import ENTITIES, new_run, random_graph
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*lines repeat an earlier one"),
 ]
 
 

@@ -311,7 +311,7 @@ def altered(change) -> str:
         (altered(lambda file: file.update(model={"type": "BPE", "dropout": 0.5})), "dropout of the model is 0.5"),
         (altered(lambda file: file["model"]["vocab"].update(hello=10**6)), "are not 0 to"),
         (altered(lambda file: file["model"]["vocab"].update(hello=-1)), "no tokenizer"),
-        (altered(lambda file: file["model"]["vocab"].update({"\ud800": 1})), "no tokenizer"),
+        (altered(lambda file: file["model"]["vocab"].update({"\ud800": 1})), "half of a surrogate pair"),
         (altered(lambda file: file["model"].update(vocab=7)), "among its vocabulary"),
         (altered(lambda file: file["added_tokens"].pop()), r"no \[MASK\] among its added tokens"),
         (

@@ -154,6 +154,8 @@ def _table(summary: dict[str, Any]) -> str:
         if isinstance(value, dict) and len(value) > _MOST_ON_A_LINE:
             lines.append(key)
             lines.extend(f"{_number(item):>12}  {inner}" for inner, item in value.items())
+        elif isinstance(value, list):
+            lines.extend([key, *(f"  {sentence}" for sentence in value)] if value else [])
         else:
             lines.append(f"{key:<25} {_shown(value)}")
     return "\n".join(lines)

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import DataError
+from ...files.listing import list_files
 from ...files.text import SUFFIXES, find_file, parse_integer, read_columns, read_lines
 from ..graph import no_numbers
 from .names import best_spelling, distinct, last_part, rows_by_name
@@ -201,7 +202,8 @@ def read_named_texts(folder: Path) -> NamedTexts:
     """
     names: dict[str, str] = {}
     descriptions: dict[str, str] = {}
-    found = sorted(path for suffix in SUFFIXES for path in folder.glob(f"*entity2text-new.txt{suffix}"))
+    endings = tuple(f"entity2text-new.txt{suffix}" for suffix in SUFFIXES)
+    found = [path for path in list_files(folder) if path.name.endswith(endings)]
     if len(found) > 1:
         raise DataError(f"{folder} has {', '.join(path.name for path in found)}. Keep one.")
     path = found[0] if found else find_entity_texts(folder)

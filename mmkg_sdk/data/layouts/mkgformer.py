@@ -186,7 +186,7 @@ def _read_split(path: Path, entities: Mapping[str, int], relations: Mapping[str,
         if head in entities and relation in relations and tail in entities:
             rows.append((entities[head], relations[relation], entities[tail]))
     _warn_of_lost(count - len(rows), count, str(path))
-    return to_triples(rows, path)
+    return to_triples(rows)
 
 
 def _warn_of_lost(lost: int, total: int, place: str) -> None:

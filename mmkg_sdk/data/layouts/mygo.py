@@ -1,4 +1,4 @@
-"""The layout of triples by name: train, valid and test with lines `head TAB relation TAB tail`.
+"""The layout of triples by name; see `triples` for their files.
 
 MyGO's and ours end in .txt, as RotatE's and PyKEEN's do; DGL-KE's in .tsv, LibKGE's in .del, where all names are ids.
 Beside them, all optional: entities.txt and relations.txt (one name a line, id = line number from 0), and a list of
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...files.labels import Labels
-from ...files.text import find_file, need_file, read_columns, read_lines
-from ..graph import SPLITS, KnowledgeGraph
+from ...files.text import find_file, read_lines
+from ..graph import KnowledgeGraph
 from .descriptions import EntityTexts, linked_relation_labels, read_entity_texts, read_optional_texts
 from .id_lists import ENTITY_LISTS, RELATION_LISTS, find_id_list
 from .names import NameTable, distinct, last_part, relation_labels
-from .triples import need_training, to_triples, unknown_name
+from .triples import NameTriples, need_training, read_name_triples, to_triples, unknown_name
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,6 @@ class ReadGraph:
     relation_texts: dict[str, str] = field(default_factory=dict)
     source_ids: dict[str, str] = field(default_factory=dict)
     other_names: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """The name triples of one split with the path they came from; line number = position + 1."""
-
-    path: Path
-    triples: list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -65,12 +57,12 @@ def read_mygo_layout(folder: Path, ending: str = "txt") -> ReadGraph:
     """Graph, spellings and descriptions of a folder in this layout.
 
     Args:
-        ending: of the names of the files with triples: "txt", "tsv" or "del".
+        ending: of the files with triples; see `read_name_triples`.
 
     Raises:
         DataError: if a file is missing or malformed, with file and line.
     """
-    splits = {split: _read_split(need_file(folder, f"{split}.{ending}")) for split in SPLITS}
+    splits = read_name_triples(folder, ending)
     heads_and_tails = [name for lines in splits.values() for triple in lines.triples for name in (triple[0], triple[2])]
     relation_names = [triple[1] for lines in splits.values() for triple in lines.triples]
     by_id = ending == "del"
@@ -101,10 +93,6 @@ def read_mygo_layout(folder: Path, ending: str = "txt") -> ReadGraph:
 def _table(labels: Labels, names: _Names) -> NameTable:
     short = [last_part(name) for name in names.published]
     return NameTable(labels, names.published, names.keys, short, numbered=names.numbered)
-
-
-def _read_split(path: Path) -> _Lines:
-    return _Lines(path, [fields for _, fields in read_columns(path, 3)])
 
 
 def _read_names(folder: Path, listing: str, numbered: Sequence[str], used: list[str], by_id: bool) -> _Names:
@@ -168,7 +156,7 @@ def _relation_labels(folder: Path, relation: _Names) -> list[str]:
 
 
 def _to_ids(
-    lines: _Lines,
+    lines: NameTriples,
     entities: Labels,
     relations: Labels,
     entity_keys: list[str],
@@ -177,7 +165,7 @@ def _to_ids(
     entity_ids = {name: row for row, name in enumerate(entity_keys)}
     relation_ids = {name: row for row, name in enumerate(relation_keys)}
     rows = []
-    for number, (head, relation, tail) in enumerate(lines.triples, 1):
+    for number, (head, relation, tail) in enumerate(lines.triples, lines.first):
         try:
             rows.append((entity_ids[head], relation_ids[relation], entity_ids[tail]))
         except KeyError:
@@ -185,4 +173,4 @@ def _to_ids(
                 raise unknown_name(relation, relations, lines.path, number) from None
             name = head if head not in entity_ids else tail
             raise unknown_name(name, entities, lines.path, number) from None
-    return to_triples(rows, lines.path)
+    return to_triples(rows)

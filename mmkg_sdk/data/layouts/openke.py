@@ -71,4 +71,4 @@ def _read_split(path: Path, num_entities: int, num_relations: int) -> NDArray[np
                 f"and {num_relations} relations. Columns are head tail relation."
             )
         rows.append((head, relation, tail))
-    return to_triples(rows, path)
+    return to_triples(rows)

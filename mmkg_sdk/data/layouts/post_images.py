@@ -7,23 +7,30 @@ whole images. Files may lie deeper, in a folder per split. The dictionaries lie 
 * `*{split}_dict.pth`: line number from 0, or file name of the image -> names of crops of visual grounding.
 * `{split}_img2crop.pth` or one `*img2crop.pth`: name of the image without its ending -> paths of crops of a detector.
 
-Models read the first three of each; an image that is not there is no image. Dictionaries are read only where there
-are crops, without running code in them (torch is needed for that).
+Models read the first three of each. An image may have another suffix than its name; one that is not there is no image,
+and a warning counts them. Dictionaries are read only where there are crops, without running code in them (torch is
+needed for that).
 """
 
 from __future__ import annotations
 
-import os
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import DataError, missing_package
+from ...files.listing import list_files, list_folders, walk_files
 from ..sentences import SentenceImages
+from .named_images import NamedImages
 
 CROPS = 3
 _SPLIT_NAMES = {"train": ("train",), "valid": ("val", "valid", "dev"), "test": ("test",)}
-_Files = Mapping[str, Path]
+_MAIN_FOLDER = "a folder called images or *_images, or with org in its name"
+_CROP_FOLDERS = {
+    "aux": ("_dict.pth", "with aux in its name or vg at its end"),
+    "rcnn": ("img2crop.pth", "with rcnn or detect in its name"),
+}
 _Crops = Mapping[int | str, tuple[str, ...]]
 
 
@@ -31,11 +38,11 @@ _Crops = Mapping[int | str, tuple[str, ...]]
 class PostImages:
     """The images of one split, by file name, and what is known about their crops."""
 
-    main: _Files = field(default_factory=dict)
-    aux: _Files = field(default_factory=dict)
-    rcnn: _Files = field(default_factory=dict)
-    aux_names: _Crops = field(default_factory=dict)
-    rcnn_names: _Crops = field(default_factory=dict)
+    main: NamedImages
+    aux: NamedImages
+    rcnn: NamedImages
+    aux_names: _Crops
+    rcnn_names: _Crops
 
     def of_line(self, line: int, image: str) -> SentenceImages:
         """The images of the sentence in a line (from 0) whose post has this image."""
@@ -45,19 +52,24 @@ class PostImages:
         """The images of a post by the file name of the whole one."""
         return self._found(image, image)
 
+    @property
+    def lookups(self) -> tuple[NamedImages, ...]:
+        """What was looked for, to be warned of."""
+        return self.main, self.aux, self.rcnn
+
     def _found(self, aux_key: int | str, image: str) -> SentenceImages:
         crops = (
-            tuple(files[name] for name in names.get(key, ())[:CROPS] if name in files)
-            for files, names, key in (
+            tuple(path for name in names.get(key, ())[:CROPS] if (path := images.find(name)))
+            for images, names, key in (
                 (self.aux, self.aux_names, aux_key),
                 (self.rcnn, self.rcnn_names, image.rsplit(".", 1)[0]),
             )
         )
-        return SentenceImages(self.main.get(image), *crops)
+        return SentenceImages(self.main.find(image), *crops)
 
 
 def find_post_images(image_folder: Path, texts: Path, split: str) -> PostImages:
-    """The images of one split below a folder; every field is empty where there is nothing.
+    """The images of one split below a folder; nothing is found where there is nothing.
 
     Args:
         image_folder: the folder with the image folders.
@@ -65,28 +77,45 @@ def find_post_images(image_folder: Path, texts: Path, split: str) -> PostImages:
         split: "train", "valid" or "test".
 
     Raises:
-        DataError: if a name stands for several files, or a dictionary is malformed.
+        DataError: if several dictionaries or folders fit, or a dictionary is malformed.
     """
     folders: dict[str, Path] = {}
-    for folder in sorted(path for path in image_folder.iterdir() if path.is_dir()):
+    for folder in list_folders(image_folder):
         kind = _kind(folder.name)
         if kind and folders.setdefault(kind, folder) != folder:
             raise DataError(f"{image_folder} has two folders of {kind} images: {folders[kind].name} and {folder.name}.")
-    files = {kind: _list_files(folder, split) for kind, folder in folders.items()}
+    others = {name for other, names in _SPLIT_NAMES.items() if other != split for name in names}
+    images = {kind: NamedImages(folder, walk_files(folder, without=others)) for kind, folder in folders.items()}
+    main, aux, rcnn = (
+        images.get(kind) or NamedImages(image_folder, lacks=_MAIN_FOLDER) for kind in ("main", "aux", "rcnn")
+    )
     places = tuple(dict.fromkeys((texts, image_folder)))
     names = _SPLIT_NAMES[split]
-    aux_file = _dictionary(places, [f"{name}_dict.pth" for name in names]) if "aux" in files else None
-    rcnn_file = _dictionary(places, [f"{name}_img2crop.pth" for name in names]) if "rcnn" in files else None
-    if "rcnn" in files and rcnn_file is None:
+    aux_file = _dictionary(places, [f"{name}_dict.pth" for name in names]) if "aux" in images else None
+    rcnn_file = _dictionary(places, [f"{name}_img2crop.pth" for name in names]) if "rcnn" in images else None
+    if "rcnn" in images and rcnn_file is None:
         of_a_split = [f"{name}_img2crop.pth" for names in _SPLIT_NAMES.values() for name in names]
         rcnn_file = _dictionary(places, ["img2crop.pth"], but_not=of_a_split)
     return PostImages(
-        files.get("main", {}),
-        files.get("aux", {}),
-        files.get("rcnn", {}),
+        main,
+        aux,
+        rcnn,
         _read_crops(aux_file) if aux_file else {},
         _read_crops(rcnn_file) if rcnn_file else {},
     )
+
+
+def warn_of_unused(image_folder: Path, texts: Path) -> None:
+    """Say which dictionaries name crops of a kind that has no folder."""
+    kinds = {_kind(folder.name) for folder in list_folders(image_folder)}
+    files = [path.name for place in dict.fromkeys((texts, image_folder)) for path in list_files(place)]
+    for kind, (ending, folder) in _CROP_FOLDERS.items():
+        unused = [name for name in files if name.endswith(ending)]
+        if unused and kind not in kinds:
+            warnings.warn(
+                f"crops are named by {', '.join(unused)}, but {image_folder} has no folder {folder}; no crop is read.",
+                stacklevel=2,
+            )
 
 
 def _kind(folder: str) -> str | None:
@@ -98,24 +127,8 @@ def _kind(folder: str) -> str | None:
     return "main" if "org" in name or name == "images" or name.endswith("_images") else None
 
 
-def _list_files(folder: Path, split: str) -> dict[str, Path]:
-    """File name -> path of everything below a folder; parts of other splits are left out.
-
-    Names that stand in data files are looked up here and never joined to a path, so none can leave the folder.
-    """
-    others = {name for other, names in _SPLIT_NAMES.items() if other != split for name in names}
-    found: dict[str, Path] = {}
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in others)
-        for name in sorted(names):
-            path = Path(place, name)
-            if found.setdefault(name, path) != path:
-                raise DataError(f"{folder} has two files {name}: {found[name].parent} and {place}. Keep one.")
-    return found
-
-
 def _dictionary(places: Sequence[Path], endings: Sequence[str], *, but_not: Sequence[str] = ()) -> Path | None:
-    files = [path for place in places for path in sorted(place.iterdir())]
+    files = [path for place in places for path in list_files(place)]
     found = [path for path in files if path.name.endswith(tuple(endings)) and not path.name.endswith(tuple(but_not))]
     if len(found) > 1:
         listed = " and ".join(str(path) for path in found)
@@ -124,7 +137,7 @@ def _dictionary(places: Sequence[Path], endings: Sequence[str], *, but_not: Sequ
 
 
 def _read_crops(path: Path) -> dict[int | str, tuple[str, ...]]:
-    """Key -> file names of crops; of a path only its last part."""
+    """Key -> file names of crops."""
     try:
         import torch
     except ImportError as err:
@@ -140,5 +153,5 @@ def _read_crops(path: Path) -> dict[int | str, tuple[str, ...]]:
     for key, names in content.items():
         if not isinstance(key, int | str) or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise DataError(f"{path}: {str(key)[:80]!r} has {str(names)[:80]}; expected a list of file names.")
-        found[key] = tuple(name.replace("\\", "/").rsplit("/", 1)[-1] for name in names)
+        found[key] = tuple(names)
     return found
