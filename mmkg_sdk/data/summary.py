@@ -18,26 +18,21 @@ from .sentences import RelationData, RelationSentence, TaggedSentence, TaggingDa
 def summarize(data: DataSet | LinkingData | RelationData | TaggingData) -> dict[str, Any]:
     """Counts of a data set as plain numbers and texts, ready for JSON.
 
-        Keys of every kind: kind, name, train, valid, test (triples, mentions or sentences), remarks (a list of sentences,
-        see `remarks`).
+    Keys of every kind: kind, name, train, valid, test (triples, mentions or sentences), remarks (a list of sentences,
+    see `remarks`).
 
-        * Knowledge graph: entities, relations, entities_without_triples, entities_with_image, entities_with_text (of any
-          kind), descriptions, entity_texts, relation_texts, visual, text, visual_features, text_features. The tokens are
-          None or: tokenizer, entities (with at least one token), coverage (their share of 1), tokens_per_entity (mean),
-          distinct_tokens_per_entity (mean), codebook_rows, codebook_width, vocabulary_size, pad_id. The features are None
-          or: entities (with a vector), coverage, width.
-    ||||||| c86e84d
-        * Knowledge graph: entities, relations, entities_without_triples, descriptions, entity_texts, relation_texts,
-          visual, text, visual_features, text_features. The tokens are None or: tokenizer, entities (with at least one
-          token), coverage (their share of 1), tokens_per_entity (mean), distinct_tokens_per_entity (mean), codebook_rows,
-          codebook_width, vocabulary_size, pad_id. The features are None or: entities (with a vector), coverage, width.
-        * Entity linking: entities, entities_with_text, entities_with_image, entities_sharing_a_name,
-          entities_with_mentions, mentions_with_sentence, mentions_with_image, distinct_mentions (different texts),
-          ambiguous_mentions (texts that mean several entities), mentions_unlike_the_name (mentions that are not the name
-          of their entity).
-        * Relation extraction: relations, words_per_sentence (mean), longest_sentence, sentences_with_image,
-          sentences_with_crops, label_counts (relation -> sentences of all splits).
-        * Entity recognition: the same without relations, and label_counts (type -> entities of all splits).
+    * Knowledge graph: entities, relations, entities_without_triples, entities_with_image, entities_with_text (of any
+      kind), descriptions, entity_texts, relation_texts, visual, text, visual_features, text_features. The tokens are
+      None or: tokenizer, entities (with at least one token), coverage (their share of 1), tokens_per_entity (mean),
+      distinct_tokens_per_entity (mean), codebook_rows, codebook_width, vocabulary_size, pad_id. The features are None
+      or: entities (with a vector), coverage, width.
+    * Entity linking: entities, entities_with_text, entities_with_image, entities_sharing_a_name,
+      entities_with_mentions, mentions_with_sentence, mentions_with_image, distinct_mentions (different texts),
+      ambiguous_mentions (texts that mean several entities), mentions_unlike_the_name (mentions that are not the name
+      of their entity).
+    * Relation extraction: relations, words_per_sentence (mean), longest_sentence, sentences_with_image,
+      sentences_with_crops, label_counts (relation -> sentences of all splits).
+    * Entity recognition: the same without relations, and label_counts (type -> entities of all splits).
     """
     return _counts(data) | {"remarks": remarks(data)}
 

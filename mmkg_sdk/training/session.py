@@ -13,6 +13,7 @@ from ..backends.torch import torch_device
 from ..data.coverage import absence_remarks, need_modalities
 from ..data.modalities import drop_modalities
 from ..data.open import open_data
+from ..data.remarks import remarks
 from ..errors import DataError, ExportError
 from ..evaluation.subjects import EVALUATIONS
 from ..families import contract
@@ -77,7 +78,7 @@ def start_training(
     with process_group(device) as group, folder_lock(Path(out), RUN) if group.is_first else nullcontext():
         if group.is_first:  # under torchrun every process comes here, and all work on the same folder
             # What is worth knowing of the data before time goes into them.
-            for remark in absence_remarks(coverage, opened):
+            for remark in [*absence_remarks(coverage, opened), *remarks(opened)]:
                 warnings.warn(remark, stacklevel=2)
             contents = inputs.run_data(dataset, config)
             if start is not None:
