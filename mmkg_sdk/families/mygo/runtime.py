@@ -59,7 +59,7 @@ def weight_shapes(config: MyGOConfig) -> dict[str, tuple[int, ...]]:
     """The shapes of those weights that tell the sizes of the model."""
     width, hidden = config.embedding_dim, config.feedforward_dim
     last = "layers.{}.rest.hidden.multiplied_weight"
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         "entity_encoder.multiplied_table": (config.visual_codebook_rows + config.text_codebook_rows, width),
         f"entity_encoder.{last.format(config.num_entity_layers - 1)}": (width, hidden),
         f"query_encoder.{last.format(config.num_decoder_layers - 1)}": (width, hidden),
