@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +17,7 @@ _GRAPH_LIMIT = 16 << 20
 _HASH_CHUNK = 1 << 20
 
 
-def open_plain_file(path: Path, *, follow_links: bool = False) -> BinaryIO:
+def open_plain_file(path: Path, *, follow_links: bool = False) -> BufferedReader:
     """Open a plain file: no device, no pipe; checked on the opened file, not on the name.
 
     A link is followed within the folder of `path` (as Kubernetes mounts a ConfigMap), into the blobs of a Hugging Face
