@@ -69,7 +69,10 @@ def read_verified(path: Path, entry: dict[str, Any], *, mapped: bool, follow_lin
             )
         if path.suffix == ".onnx" and size > _GRAPH_LIMIT:
             raise BundleError(f"{path} has {size:,} bytes; a graph keeps its weights outside and is small.")
-        content = map_file(file) if mapped else memoryview(bytearray(size))
+        try:
+            content = map_file(file) if mapped else memoryview(bytearray(size))
+        except (MemoryError, OverflowError, OSError) as err:
+            raise BundleError(f"{path} has {size:,} bytes, and there is no memory for them.") from err
         if mapped:
             digest = sha256_of(file)
         else:
