@@ -39,7 +39,7 @@ class Bundle:
 
     Attributes:
         path: the folder. Nothing is read from it any more: what was verified is what is used.
-        files: file name -> content, a memory map of the file that was verified.
+        files: file name -> content: what was verified, or for large files a memory map of it.
         follow_links: as it was opened.
     """
 
@@ -131,8 +131,9 @@ class Bundle:
         """
         folder = Path(os.path.expanduser(path))
         manifest = read_manifest(folder, follow_links=follow_links)
+        mapped = manifest_contents(manifest).mapped_files
         files = {
-            name: read_verified(folder / name, entry, follow_links=follow_links)
+            name: read_verified(folder / name, entry, mapped=name in mapped, follow_links=follow_links)
             for name, entry in manifest["files"].items()
         }
         bundle = cls.of(folder, manifest, files, follow_links=follow_links)

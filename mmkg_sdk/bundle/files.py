@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,7 +17,7 @@ _GRAPH_LIMIT = 16 << 20
 _HASH_CHUNK = 1 << 20
 
 
-def open_plain_file(path: Path, *, follow_links: bool = False) -> BinaryIO:
+def open_plain_file(path: Path, *, follow_links: bool = False) -> BufferedReader:
     """Open a plain file: no device, no pipe; checked on the opened file, not on the name.
 
     A link is followed within the folder of `path` (as Kubernetes mounts a ConfigMap), into the blobs of a Hugging Face
@@ -48,8 +49,11 @@ def _places(folder: Path) -> Iterator[Path]:
             yield parent.parent / "blobs"
 
 
-def read_verified(path: Path, entry: dict[str, Any], *, follow_links: bool = False) -> memoryview:
-    """The content of a file, whose size and SHA-256 are those of its entry in bundle.json; a memory map.
+def read_verified(path: Path, entry: dict[str, Any], *, mapped: bool, follow_links: bool = False) -> memoryview:
+    """The content of a file, whose size and SHA-256 are those of its entry in bundle.json.
+
+    Args:
+        mapped: as a memory map, for what is large and read as it is needed. Otherwise it is read.
 
     Raises:
         BundleError: they are not, or it is no plain file.
@@ -65,8 +69,15 @@ def read_verified(path: Path, entry: dict[str, Any], *, follow_links: bool = Fal
             )
         if path.suffix == ".onnx" and size > _GRAPH_LIMIT:
             raise BundleError(f"{path} has {size:,} bytes; a graph keeps its weights outside and is small.")
-        digest = sha256_of(file)
-        content = map_file(file)
+        try:
+            content = map_file(file) if mapped else memoryview(bytearray(size))
+        except (MemoryError, OverflowError, OSError) as err:
+            raise BundleError(f"{path} has {size:,} bytes, and there is no memory for them.") from err
+        if mapped:
+            digest = sha256_of(file)
+        else:
+            read = file.readinto(content)
+            digest = hashlib.sha256(content[:read]).hexdigest()
     if digest != entry["sha256"]:
         raise BundleError(
             f"{path} was changed: its SHA-256 is {digest}, bundle.json says {entry['sha256']}. Fetch the bundle again."

@@ -18,7 +18,7 @@ _CHUNK_BYTES = 16 << 20
 
 
 def read_tensors(path: Path, content: memoryview, specs: Mapping[str, Stored]) -> dict[str, NDArray[Any]]:
-    """The tensors of a file. Those of a file with a spec that is `mapped` stay on the disk, others are read.
+    """The tensors of a file, as views of its content.
 
     Args:
         path: for messages.
@@ -28,9 +28,8 @@ def read_tensors(path: Path, content: memoryview, specs: Mapping[str, Stored]) -
     """
     from safetensors import SafetensorError
 
-    mapped = any(spec.mapped for spec in specs.values())
     try:
-        tensors = tensors_in(content if mapped else memoryview(bytes(content)))
+        tensors = tensors_in(content)
     except SafetensorError as err:
         raise BundleError(f"{path} is not a valid safetensors file ({err}). Export the bundle again.") from err
     if set(tensors) != set(specs):

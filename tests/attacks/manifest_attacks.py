@@ -245,6 +245,16 @@ def shape_has_62_bits(folder: Path) -> None:
     change_manifest(folder, lambda m: m["graphs"]["query_encoder"]["inputs"][0].update(shape=[1 << 62]))
 
 
+@attack("entities.txt has .* bytes, and there is no memory for them")
+def a_file_has_holes_of_100_terabytes(folder: Path) -> None:
+    try:
+        os.truncate(folder / "entities.txt", 100 << 40)
+    except OSError:  # this file system has no such files
+        os.truncate(folder / "entities.txt", 15 << 40)
+    size = (folder / "entities.txt").stat().st_size
+    change_manifest(folder, lambda manifest: manifest["files"]["entities.txt"].update(bytes=size))
+
+
 @attack(r"provenance is \[\]; expected dict")
 def provenance_is_a_list(folder: Path) -> None:
     change_manifest(folder, lambda manifest: manifest.update(provenance=[]))

@@ -64,19 +64,17 @@ class Report:
 
 def run(first_seed: int, *, minutes: float = 0, most: int = 1 << 62) -> Report:
     """A campaign of so many minutes or mutants, whichever ends first; equal seeds draw equal mutants."""
-    report = Report()
-    deadline = time.monotonic() + 60 * minutes if minutes else float("inf")
     with tempfile.TemporaryDirectory(prefix="mmkg-fuzz-") as place:
         subjects = make_subjects(Path(place) / "subjects")
-        judge = Judge(subjects)
+        report, judge, block = Report(), Judge(subjects), first_seed
+        deadline = report.began + 60 * minutes if minutes else float("inf")
         try:
-            block = first_seed
             while report.mutants < most and time.monotonic() < deadline:
                 _run_block(block, subjects, judge, report, deadline, most)
                 block += 1
         finally:
             judge.close()
-    return report
+        return report
 
 
 def _run_block(

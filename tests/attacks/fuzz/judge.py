@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import resource
 import traceback
 import warnings
@@ -52,7 +51,6 @@ class Judge:
 
 
 def _judge(pipe: Connection, subjects: dict[str, Path]) -> None:
-    os.nice(0)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     warnings.simplefilter("ignore")
     import mmkg_sdk
