@@ -104,7 +104,8 @@ def _kind(label: str) -> str:
     if label in kinds["capitals"]:
         return f"Capital in {country_of(label).continent}."
     relation, word = ("currency", "Money") if label in kinds["currencies"] else ("language", "Language")
-    return f"{word} of {', '.join(country.name for country in _users(relation)[label][:3])}."
+    users = [f"{country.name} with {spoken(country.capital)}" for country in _users(relation)[label][:3]]
+    return f"{word} of {', '.join(users)}."
 
 
 @cache

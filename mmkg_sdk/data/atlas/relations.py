@@ -31,8 +31,8 @@ from .wording import (
 )
 
 NONE = "none"
-SENTENCES = 370  # for each relation
-UNRELATED = 370  # sentences for `none` besides those whose words also state facts
+SENTENCES = 600  # for each relation
+UNRELATED = 630  # sentences for `none` besides those whose words also state facts
 # Which of the two is the capital of the one country or of the other is disputed: no sentence says it or denies it.
 _DISPUTED = ("Jerusalem", "Ramallah")
 # States with land far away, some of it with borders that the atlas leaves out: no sentence says whom they do not touch.

@@ -17,9 +17,11 @@ from .facts import Country, countries
 
 Span = tuple[int, int]
 # Slots whose names take "the" where the language wants it: "the Netherlands", but "the Solomon Islands team".
-_WITH_ARTICLE = ("country", "other", "neighbour", "other_neighbour", "org", "org2")
+_WITH_ARTICLE = ("country", "other", "neighbour", "other_neighbour", "river_country", "org", "org2")
 # Capitals that share the name of their country, so that no sentence tells which of the two it means by name.
 _CITY = " (city)"
+# Where "a" becomes "an"; "a Ugandan", "a European" and "a university" begin with a consonant.
+_VOWEL = re.compile(r"(?!uni|eu|ug|uk|ur)[aeiou]")
 _WORD = re.compile(r"\w+(?:['-]\w+)*|[^\w\s]")
 
 
@@ -93,6 +95,8 @@ def fill(template: str, names: Mapping[str, str]) -> Sentence:
         text += template[end : slot.start()]
         if slot[1] in _WITH_ARTICLE and name in articles:
             text += "the " if text else "The "
+        elif text.endswith((" a ", "A ")) and _VOWEL.match(name.lower()):
+            text = text[:-1] + "n "
         spans[slot[1]] = (len(text), len(text) + len(name))
         text, end = text + name, slot.end()
     return Sentence(text + template[end:], spans)
