@@ -9,7 +9,7 @@ from importlib import resources
 
 @cache
 def edition() -> str:
-    """Eight hex digits that change with every file of this folder, code or facts: what a cache made is of one edition."""
+    """Eight hex digits that change with every file of this folder, code or facts; a cache keeps editions apart."""
     found = hashlib.sha256()
     for file in sorted(resources.files(__package__).iterdir(), key=lambda file: file.name):
         if file.name.endswith((".py", ".json")):

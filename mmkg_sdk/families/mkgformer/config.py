@@ -338,5 +338,5 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 20,
     },
     "atlas-relations": {**_SENTENCES, "task": RELATION_EXTRACTION, "max_length": 40, "epochs": 8},
-    "atlas-tags": {**_SENTENCES, "task": ENTITY_RECOGNITION, "crf_learning_rate": 1e-2, "epochs": 6},
+    "atlas-tags": {**_SENTENCES, "task": ENTITY_RECOGNITION, "crf_learning_rate": 1e-2, "epochs": 5},
 }

@@ -1,6 +1,6 @@
-"""Sentences as somebody would type them to see what a model can do, with what is right; training has none of them.
+"""Sentences as somebody would type them to see what a model can do, with what is right. Training has none of them.
 
-They were written before the models were trained on, and are not made from the templates of the atlas.
+They are not made from the templates of the atlas. What failed showed which kinds of words the atlas lacked.
 """
 
 from __future__ import annotations
@@ -35,6 +35,26 @@ MENTIONS = [
     ("franc", "In Zurich you have to pay with the franc.", "Swiss franc"),
     ("pound", "In Cairo you have to pay with the pound.", "Egyptian pound"),
     ("Samoa", "The ferry from Apia goes around Samoa.", "Samoa"),
+    ("Georgia", "The hills around Tbilisi are the greenest part of Georgia.", "Georgia"),
+    ("Georgia", "We spent a week in Savannah, in the south of Georgia.", "Georgia (US state)"),
+    ("Congo", "My uncle left Kinshasa and never saw the Congo again.", "Democratic Republic of the Congo"),
+    ("London", "A red bus took us through London to the Tower.", "London"),
+    ("London", "In Ontario there is a town called London.", "London (Ontario)"),
+    ("Athens", "The Greek government met in Athens.", "Athens"),
+    ("Korea", "Pyongyang is the largest city in the north of Korea.", "North Korea"),
+    ("Niger", "Hippos live in the Niger near Bamako.", "Niger River"),
+    ("Victoria", "Seychelles has a small capital called Victoria.", "Victoria"),
+    ("Mexico", "Mexico shares a long border with the United States.", "Mexico"),
+    ("Kingston", "Reggae fans travel to Kingston in Jamaica.", "Kingston"),
+    ("dinar", "In Tunis you have to pay with the dinar.", "Tunisian dinar"),
+    ("rupee", "The shops in Colombo only take the rupee.", "Sri Lankan rupee"),
+    ("krone", "In Bergen a beer costs many a krone.", "Norwegian krone"),
+    ("Portuguese", "Portuguese is the language of Angola and Brazil.", "Portuguese"),
+    ("Kenya", "Nairobi and Mombasa are cities in Kenya.", "Kenya"),
+    ("Lima", "The president of Peru gave a speech in Lima.", "Lima"),
+    ("Guinea", "People from Bissau call their country Guinea.", "Guinea-Bissau"),
+    ("Tripoli", "We drove from Beirut to Tripoli along the coast of Lebanon.", "Tripoli (Lebanon)"),
+    ("Dominican", "The Dominican team flew home to Santo Domingo.", "Dominican Republic"),
 ]
 
 # Sentence, head, tail, and the relation.
@@ -63,6 +83,26 @@ RELATIONS = [
     ("The rupee is the money of India.", "India", "rupee", "currency"),
     ("Mongolia has only two neighbours, China and Russia.", "Mongolia", "China", "neighbour"),
     ("A student from Cuba wrote a poem in Greek.", "Cuba", "Greek", "none"),
+    ("Everyone knows that Paris is the capital of France.", "France", "Paris", "capital"),
+    ("The capital of Japan, Tokyo, is huge.", "Japan", "Tokyo", "capital"),
+    ("Bolivia and Peru are neighbours.", "Bolivia", "Peru", "neighbour"),
+    ("Spain borders Portugal in the west.", "Spain", "Portugal", "neighbour"),
+    ("In Iran most people speak Persian.", "Iran", "Persian", "language"),
+    ("Children in Haiti speak Haitian Creole at home.", "Haiti", "Haitian Creole", "language"),
+    ("Danish is spoken by nearly everyone in Denmark.", "Denmark", "Danish", "language"),
+    ("South Africa uses the rand.", "South Africa", "rand", "currency"),
+    ("In Thailand, you need the baht to buy anything.", "Thailand", "baht", "currency"),
+    ("The dong is the currency of Vietnam.", "Vietnam", "dong", "currency"),
+    ("Chile is a long country in South America.", "Chile", "South America", "continent"),
+    ("Oman lies in Asia, on the coast.", "Oman", "Asia", "continent"),
+    ("Nigeria has more people than any other country in Africa.", "Nigeria", "Africa", "continent"),
+    ("Bogota is not the capital of Ecuador.", "Ecuador", "Bogota", "none"),
+    ("A plane from Cairo landed in Brazil this morning.", "Brazil", "Cairo", "none"),
+    ("My neighbour comes from Ghana and her husband from Finland.", "Ghana", "Finland", "none"),
+    ("He sold his house in Sweden and bought one in Morocco.", "Sweden", "Morocco", "none"),
+    ("She reads books in Arabic about the history of Mexico.", "Mexico", "Arabic", "none"),
+    ("Zambia has eight neighbours, one of them is Malawi.", "Zambia", "Malawi", "neighbour"),
+    ("Hanoi is the seat of government and capital of Vietnam.", "Vietnam", "Hanoi", "capital"),
 ]
 
 # Sentence, and its entities with their kinds, in order.
@@ -97,4 +137,24 @@ TAGS: list[tuple[str, list[tuple[str, str]]]] = [
     ("The Canadian team won the match in Lima.", [("Canadian", "MISC"), ("Lima", "LOC")]),
     ("Bluestone Software moved its office to Singapore.", [("Bluestone Software", "ORG"), ("Singapore", "LOC")]),
     ("The children are playing football in the garden.", []),
+    ("Most children in Ghana learn English at school.", [("Ghana", "LOC"), ("English", "MISC")]),
+    ("Peter Lindqvist lives in Stockholm.", [("Peter Lindqvist", "PER"), ("Stockholm", "LOC")]),
+    ("The bank was closed when we arrived.", []),
+    ("Ocean Bridge Foods sells fish in Japan.", [("Ocean Bridge Foods", "ORG"), ("Japan", "LOC")]),
+    ("Last summer we travelled through Peru and Bolivia.", [("Peru", "LOC"), ("Bolivia", "LOC")]),
+    ("The French minister spoke to Helena Brandt.", [("French", "MISC"), ("Helena Brandt", "PER")]),
+    ("Nobody speaks Latin any more.", [("Latin", "MISC")]),
+    ("A farmer from Uganda won the prize.", [("Uganda", "LOC")]),
+    ("Is Cairo bigger than Lagos?", [("Cairo", "LOC"), ("Lagos", "LOC")]),
+    ("She works as a doctor at Greenwood Hospital.", [("Greenwood Hospital", "ORG")]),
+    ("It has been raining since Monday.", []),
+    ("Rosa Delgado teaches Spanish in Toronto.", [("Rosa Delgado", "PER"), ("Spanish", "MISC"), ("Toronto", "LOC")]),
+    ("The yen fell against the dollar again.", [("yen", "MISC"), ("dollar", "MISC")]),
+    ("Asia is the largest continent.", [("Asia", "LOC")]),
+    ("Thomas bought a used car from his neighbour.", [("Thomas", "PER")]),
+    ("Pinehill College opened a library in Nairobi.", [("Pinehill College", "ORG"), ("Nairobi", "LOC")]),
+    ("We ate Italian ice cream on the beach.", [("Italian", "MISC")]),
+    ("The road from Lusaka to Harare is very long.", [("Lusaka", "LOC"), ("Harare", "LOC")]),
+    ("Daniel and Ines went to school together in Angola.", [("Daniel", "PER"), ("Ines", "PER"), ("Angola", "LOC")]),
+    ("Thousands of tourists visit Egypt every year.", [("Egypt", "LOC")]),
 ]
