@@ -12,7 +12,7 @@ from ..options import json_option, overwrite_option, print_json, say
 
 # What to try next, by the data that was learned from.
 NEXT = {
-    "atlas": """mmkg-sdk predict {bundle} --head Norway --relation language -k 5
+    "atlas": """mmkg-sdk predict {bundle} --head Honduras --relation language -k 3 --all-answers
   mmkg-sdk evaluate {bundle} --split test --by-side""",
     "atlas-mentions": """mmkg-sdk link {bundle} --mention Georgia --sentence "Tbilisi is the capital of Georgia."
   mmkg-sdk evaluate {bundle} --split test --data atlas-mentions""",

@@ -13,7 +13,7 @@ from functools import cache
 from .chance import number, ordered, pick, split_of
 from .facts import CONTINENTS, Country, countries, other_descriptions
 from .flags import flag_countries
-from .wording import demonym, fill, read_json, short_currency, slots, split_words, spoken
+from .wording import common_words, demonym, fill, read_json, short_currency, slots, split_words, spoken
 
 SENTENCES = 10000  # from templates
 _KINDS = {
@@ -68,7 +68,7 @@ def tagged() -> tuple[Tagged, ...]:
 
 def _made(templates: list[str], turn: int) -> Tagged:
     template = templates[turn % len(templates)]
-    words, spans = split_words(fill(template, _common_words(template, turn) | _names(template, turn)))
+    words, spans = split_words(fill(template, common_words(template, turn) | _names(template, turn)))
     tags = ["O"] * len(words)
     for slot, (start, end) in spans.items():
         if slot in _KINDS:
@@ -117,17 +117,6 @@ def _names(template: str, turn: int) -> dict[str, str]:
         "org": organisation,
         "org2": second_organisation,
     }
-
-
-def _common_words(template: str, turn: int) -> dict[str, str]:
-    """A word for every slot that stands for common ones; "thing2" is another "thing"."""
-    pools = read_json("words.json")
-    found: dict[str, str] = {}
-    for slot in slots(template):
-        kind = slot.removesuffix("2")
-        if kind in pools:
-            found[slot] = pick([word for word in pools[kind] if word not in found.values()], slot, turn)
-    return found
 
 
 def _languages() -> list[str]:

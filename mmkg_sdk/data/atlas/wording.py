@@ -1,6 +1,7 @@
 """How the entities of the atlas are called in running text, and sentences made from templates.
 
-A template has slots in braces; the same slot stands once. names.json holds the names, templates.json the templates.
+A template has slots in braces; the same slot stands once. names.json holds the names, words.json common words by kind,
+templates.json the templates.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from .chance import pick
 from .facts import Country, countries
 
 Span = tuple[int, int]
@@ -105,6 +107,17 @@ def fill(template: str, names: Mapping[str, str]) -> Sentence:
 def slots(template: str) -> tuple[str, ...]:
     """The slots of a template, from left to right."""
     return tuple(re.findall(r"\{(\w+)\}", template))
+
+
+def common_words(template: str, *key: object) -> dict[str, str]:
+    """A word of words.json for every slot that stands for one of a kind; "thing2" is another "thing"."""
+    pools = read_json("words.json")
+    found: dict[str, str] = {}
+    for slot in slots(template):
+        kind = slot.removesuffix("2")
+        if kind in pools:
+            found[slot] = pick([word for word in pools[kind] if word not in found.values()], slot, *key)
+    return found
 
 
 def split_words(sentence: Sentence) -> tuple[list[str], dict[str, Span]]:
