@@ -125,33 +125,34 @@ def _languages() -> list[str]:
 
 def _town(country: Country, *key: object) -> str:
     """A town of the country: its capital, or now and then another one that names.json has."""
-    capital = spoken(country.capital)
-    return pick((capital, *read_json("names.json")["towns"].get(country.name, ())), *key)
+    away: list[str] = read_json("names.json")["towns"].get(country.name, [])
+    return pick([spoken(country.capital), *away], *key)
 
 
 def _people(turn: int) -> tuple[str, str]:
     """Two people; of some the sentence tells the first name or the surname only."""
     names = []
-    for place in range(2):
-        first, surname = (_part_of_a_name(kind, turn, place) for kind in ("first_name", "surname"))
-        names.append(pick((f"{first} {surname}", f"{first} {surname}", first, surname), "form", turn, place))
+    for person in range(2):
+        first, surname = (_part_of_a_name(kind, turn, person) for kind in ("first_name", "surname"))
+        names.append(pick((f"{first} {surname}", f"{first} {surname}", first, surname), "form", turn, person))
     return names[0], names[1]
 
 
 def _part_of_a_name(kind: str, *key: object) -> str:
     """One from the list, or one that is put together."""
     made = read_json("names.json")
-    return pick((pick(made[f"{kind}s"], kind, *key), _joined(made[f"{kind}_parts"], kind, *key)), "listed", kind, *key)
+    listed: str = pick(made[f"{kind}s"], kind, *key)
+    return pick((listed, _joined(made[f"{kind}_parts"], kind, *key)), "listed", kind, *key)
 
 
-def _organisations(turn: int, place: Country) -> tuple[str, str]:
+def _organisations(turn: int, country: Country) -> tuple[str, str]:
     """Two organisations: from the list, put together, or called after a city."""
     made = read_json("names.json")
-    kinds = [pick(made["organisation_kinds"], "kind", turn, place) for place in range(4)]
-    listed, listed2 = (pick(made["organisations"], "organisation", turn, place) for place in range(2))
+    kinds = [pick(made["organisation_kinds"], "kind", turn, one) for one in range(4)]
+    listed, listed2 = (pick(made["organisations"], "organisation", turn, one) for one in range(2))
     named, named2 = (f"{pick(made['organisation_names'], 'name', turn, kind)} {kind}" for kind in kinds[:2])
     joined, joined2 = (f"{_joined(made['organisation_parts'], turn, kind)} {kind}" for kind in kinds[2:])
-    local = f"{spoken(place.capital)} {pick(made['city_organisations'], 'local', turn)}"
+    local = f"{spoken(country.capital)} {pick(made['city_organisations'], 'local', turn)}"
     return pick((local, listed, named, joined, joined), "form", turn), pick((listed2, named2, joined2), "form2", turn)
 
 
