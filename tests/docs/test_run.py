@@ -97,7 +97,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
 
 def test_the_readme_prints_what_it_says(read: tuple[Path, list[str]]) -> None:
-    """Training gives other digits on other processors, so neighbours may have changed places. All answers are true."""
+    """Training gives other digits on other processors, and other countries with the euro. All answers are true."""
     facts = {country.name: country for country in countries()}
     for text in (read[1][-1], blocks("README.md", "text")[1][1]):
         answers = re.findall(r"^ +\d+\. (.*?)  +\d", text, flags=re.MULTILINE)

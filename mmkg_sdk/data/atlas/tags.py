@@ -15,7 +15,7 @@ from .facts import CONTINENTS, Country, countries, other_descriptions
 from .flags import flag_countries
 from .wording import common_words, demonym, fill, read_json, short_currency, slots, split_words, spoken
 
-SENTENCES = 10000  # from templates
+SENTENCES = 12000  # from templates
 _KINDS = {
     "country": "LOC",
     "other": "LOC",

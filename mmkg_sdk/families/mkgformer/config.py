@@ -338,5 +338,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 20,
     },
     "atlas-relations": {**_SENTENCES, "task": RELATION_EXTRACTION, "max_length": 40, "epochs": 8},
-    "atlas-tags": {**_SENTENCES, "task": ENTITY_RECOGNITION, "crf_learning_rate": 1e-2, "epochs": 5},
+    "atlas-tags": {
+        **_SENTENCES,
+        "task": ENTITY_RECOGNITION,
+        "crf_learning_rate": 1e-2,
+        "learned_vocabulary_size": 4000,
+        "epochs": 5,
+    },
 }

@@ -395,10 +395,10 @@ def entities(item: dict[str, Any]) -> Iterator[tuple[str, str]]:
             kind = tag[2:]
 
 
-def test_there_are_about_10000_tagged_sentences_and_none_is_in_two_splits(folder: Path) -> None:
+def test_there_are_about_12000_tagged_sentences_and_none_is_in_two_splits(folder: Path) -> None:
     found = {split: [tuple(item["words"]) for item in items(folder, "tags", split)] for split in SPLITS}
     total = sum(map(len, found.values()))
-    assert 9600 <= total <= 10200
+    assert 11500 <= total <= 12200
     assert 0.77 < len(found["train"]) / total < 0.83
     assert len(set().union(*found.values())) == total
 
