@@ -14,6 +14,7 @@ from ..files.folders import folder_lock, new_folder
 from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION
 from ..version import __version__
 from .atlas import sentences, write_atlas
+from .atlas.edition import edition
 from .folders import DATA_SET, cache_folder
 from .graph import DataSet
 from .layouts.kinds import find_kind
@@ -187,8 +188,8 @@ def _atlas_sentences(name: str, cache: Path) -> Path:
 
 
 def _made_once(name: str, cache: Path, write: Callable[[Path], None]) -> Path:
-    """The folder that this package version made in the cache; it appears when it is complete."""
-    folder = cache / f"made-by-{__version__}" / name
+    """The folder in the cache that this version made of this edition of the atlas; it appears when it is complete."""
+    folder = cache / f"made-by-{__version__}-{edition()}" / name
     if folder.is_dir():
         return folder
     # The processes of a torchrun come here together: one makes it, the others wait for it.

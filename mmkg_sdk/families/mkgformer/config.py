@@ -273,18 +273,19 @@ _ATLAS: dict[str, Any] = {
     "batch_size": 128,
 }
 
-# The sentences of the atlas need less: two layers, the upper one fused.
+# The sentences of the atlas need less: two layers, the upper one fused, and one group of images, for a flag has no
+# parts to look at.
 _SENTENCES: dict[str, Any] = {
     **_TINY,
-    "hidden_dim": 48,
     "num_layers": 2,
     "text_feedforward_dim": 96,
     "vision_feedforward_dim": 96,
     "fusion_start_layer": 1,
-    "learned_vocabulary_size": 1500,
-    "max_length": 40,
+    "learned_vocabulary_size": 2500,
+    "max_length": 32,
+    "num_aux_images": None,
     "whole_as_crop": True,
-    "learning_rate": 3e-3,
+    "learning_rate": 2e-3,
     "batch_size": 32,
     "validate_every": 2,
 }
@@ -342,6 +343,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_decay": 0.3,
         "epochs": 20,
     },
-    "atlas-relations": {**_SENTENCES, "task": RELATION_EXTRACTION, "epochs": 6},
-    "atlas-tags": {**_SENTENCES, "task": ENTITY_RECOGNITION, "crf_learning_rate": 1e-2, "epochs": 8},
+    "atlas-relations": {**_SENTENCES, "task": RELATION_EXTRACTION, "max_length": 40, "epochs": 8},
+    "atlas-tags": {
+        **_SENTENCES,
+        "task": ENTITY_RECOGNITION,
+        "crf_learning_rate": 1e-2,
+        "learned_vocabulary_size": 4000,
+        "epochs": 5,
+    },
 }
