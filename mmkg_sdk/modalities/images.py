@@ -101,7 +101,7 @@ def _read(image: Path | Image, size: int, squash: bool) -> NDArray[np.uint8]:
     try:
         from PIL import Image as images
     except ImportError as err:
-        raise missing_package("pillow", "train", "reading images") from err
+        raise missing_package("pillow", "text", "reading images") from err
     try:
         if isinstance(image, images.Image):
             colours = _squashed(image, images) if squash else image.convert("RGB")
