@@ -77,6 +77,8 @@ def call(*arguments: str | Path, encoding: str = "utf-8") -> Outcome:
         sys.stderr.flush()
     # Whatever the encoding, click writes UTF-8 where it is ASCII.
     decoded = [stream.getvalue().decode("utf-8" if encoding == "ascii" else encoding) for stream in (out, err)]
+    if "Interrupted" in decoded[1]:
+        raise KeyboardInterrupt  # of who walks
     return Outcome(words, code, *decoded, traceback=found)
 
 
