@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.bundle import sha256_of
 from mmkg_sdk.data.graph import DataSet
+from mmkg_sdk.data.modalities import MODALITIES
 from mmkg_sdk.data.open import open_data
 from mmkg_sdk.errors import DataError, ExportError, missing_package
 from mmkg_sdk.families import contract
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mmkg_sdk.bundle.config import FamilyConfig
-
-MODALITIES = ("image", "text")
 
 
 def import_checkpoint(
