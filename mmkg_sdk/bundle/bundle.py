@@ -138,11 +138,11 @@ class Bundle:
         }
         bundle = cls.of(folder, manifest, files, follow_links=follow_links)
         _check_triples(bundle)
-        check_weights(bundle.path, files["weights.safetensors"], bundle.config, bundle.precision, bundle.family)
         for graph in manifest["graphs"]:
             _check_graph(bundle, graph)
         check_bundle: Callable[[Bundle], None] = family_part(bundle.family, "runtime").check_bundle
         check_bundle(bundle)
+        check_weights(bundle.path, files["weights.safetensors"], bundle.config, bundle.precision, bundle.family)
         return bundle
 
     @classmethod
