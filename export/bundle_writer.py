@@ -184,7 +184,7 @@ def _manifest(run: Run, config: dict[str, Any], precision: str, graphs: dict[str
         "provenance": {
             "data": run.data_name,
             "run": run.folder.resolve().name,
-            "source": run.source,
+            "source": run.source | {"data": run.data_name},  # a run keeps the path that was passed; a bundle travels
             "training": run.settings,
             "exported": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),

@@ -229,7 +229,12 @@ class Run:
     @property
     def has_weights(self) -> bool:
         """Whether weights were saved yet."""
-        return (self.folder / _WEIGHTS).is_file()
+        return self.weights_path.is_file()
+
+    @property
+    def weights_path(self) -> Path:
+        """Where the weights lie, or will lie."""
+        return self.folder / _WEIGHTS
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The model's state on the CPU, sorted by name.
@@ -247,7 +252,7 @@ class Run:
                 f"{self.folder} has no {_WEIGHTS}: no validation was reached. "
                 f"Go on training: mmkg-sdk train --resume {self.folder}"
             )
-        path = self.folder / _WEIGHTS
+        path = self.weights_path
         try:
             weights: dict[str, torch.Tensor] = dict(sorted(load(path.read_bytes()).items()))
         except Exception as err:
@@ -267,7 +272,7 @@ class Run:
         Args:
             state: a state dict; tensors on any device, tied ones are written once for each name.
         """
-        write_atomically(self.folder / _WEIGHTS, _encoded(state))
+        write_atomically(self.weights_path, _encoded(state))
 
 
 def _encoded(state: Mapping[str, torch.Tensor]) -> bytes:

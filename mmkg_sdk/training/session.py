@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.torch import torch_device
+from ..bundle import sha256_of
 from ..data.coverage import absence_remarks, need_modalities
 from ..data.modalities import drop_modalities
 from ..data.open import open_data
@@ -89,12 +90,7 @@ def start_training(
                 config=config.to_json(),
                 data=contents,
                 settings=training.to_json(),
-                source={
-                    "data": data,
-                    "preset": preset,
-                    "drop_modality": dropped,
-                    "start": None if start is None else Path(start).name,
-                },
+                source={"data": data, "preset": preset, "drop_modality": dropped, **_started(start)},
                 overwrite=overwrite,
             )
         group.barrier()
@@ -159,6 +155,14 @@ def _train(run: Run, settings: TrainingSettings, device: str, given: Mapping[str
         device,
         selected=evaluation.SELECTED,
     )
+
+
+def _started(start: str | Path | None) -> dict[str, str | None]:
+    """What a training began with: the name of a run, and the hash of its weights, which may be trained on since."""
+    if start is None:
+        return {"start": None}
+    with Run.open(start).weights_path.open("rb") as file:
+        return {"start": Path(start).name, "start_sha256": sha256_of(file)}
 
 
 def _check_start(start: Run, family: str, config: dict[str, Any], data: RunData) -> None:
