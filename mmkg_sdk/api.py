@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from .answering.entities import Entity, FoundEntities, SentenceEntities
+from .answering.answers.entities import Entity, FoundEntities, SentenceEntities
+from .answering.answers.links import Link, Links
+from .answering.answers.predictions import Predictions, Ranking
+from .answering.answers.relations import ExtractedRelation, ExtractedRelations
 from .answering.entity_linking import Linker
 from .answering.entity_recognition import Tagger
 from .answering.link_prediction import Model
-from .answering.links import Link, Links
 from .answering.opening import load
-from .answering.predictions import Predictions, Ranking
 from .answering.relation_extraction import Extractor, RelationMention
-from .answering.relations import ExtractedRelation, ExtractedRelations
 from .data.mentions import Mention
 from .data.sentences import SentenceImages
 from .errors import BackendError, BundleError, DataError, ExportError, MmkgError, QueryError

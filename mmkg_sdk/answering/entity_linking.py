@@ -24,8 +24,8 @@ from ..families import contract
 from ..files.labels import Labels
 from ..ranking.exact import check_scores
 from ..registry import ENTITY_LINKING
+from .answers.links import Link, Links
 from .ids import Names, checked_k, skips_unreadable, to_ids
-from .links import Link, Links
 from .opened import Opened
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ..errors import BackendError, QueryError
 from ..files.labels import Labels
 from ..modalities.words import Span, split_text
 from ..registry import ENTITY_RECOGNITION
-from .entities import Entity, FoundEntities, SentenceEntities, tag_chunks
+from .answers.entities import Entity, FoundEntities, SentenceEntities, tag_chunks
 from .ids import skips_unreadable
 from .sentences import Images, SentenceModel
 

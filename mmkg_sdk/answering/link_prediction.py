@@ -29,9 +29,9 @@ from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores
 from ..ranking.known_triples import HEAD, TAIL, AnswerLists, Queries
 from ..ranking.scores import CandidateScore
 from ..registry import LINK_PREDICTION
+from .answers.predictions import Predictions
 from .ids import Names, aligned_ids, checked_k, to_ids
 from .opened import Opened, reopened
-from .predictions import Predictions
 
 # Entities per run of an encoder: what it holds per token is best kept within the L2 cache (1 MiB). Of 512 to 8,192
 # tokens at d = 256, 2,048 is within 3 % of the best for either MyGO encoder from 8 to 128 tokens an entity and within

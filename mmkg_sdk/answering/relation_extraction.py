@@ -18,8 +18,8 @@ from ..errors import QueryError
 from ..files.labels import Labels
 from ..modalities.words import Span, cut_text, find_span, trimmed
 from ..registry import RELATION_EXTRACTION
+from .answers.relations import ExtractedRelation, ExtractedRelations
 from .ids import skips_unreadable
-from .relations import ExtractedRelation, ExtractedRelations
 from .sentences import Images, SentenceModel
 
 __all__ = ["Extractor", "RelationMention", "show_relations"]

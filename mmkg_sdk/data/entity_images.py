@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..files.listing import list_files, list_folders
 from .graph import DataSet, no_numbers
-from .image_files import SUFFIXES
+from .images.files import SUFFIXES
 from .layouts.names import WORDNET, is_id, last_part
 
 

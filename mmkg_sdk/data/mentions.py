@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import DataError
 from ..files.labels import Labels
 from .graph import SPLITS
-from .image_paths import as_path
+from .images.paths import as_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image

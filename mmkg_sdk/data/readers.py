@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..files.text import find_file
 from .entity_images import find_entity_images
-from .feature_files import read_features, warn_of_unread
+from .features.files import read_features, warn_of_unread
 from .graph import DataSet, Features
 from .layouts.descriptions import read_own_texts
 from .layouts.mkgformer import read_mkgformer_layout, with_published_texts

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..files.labels import Labels
 from .graph import SPLITS
-from .image_paths import as_path, as_paths
+from .images.paths import as_path, as_paths
 
 # BIO tags of entity recognition, in the order of the official classes; X, [CLS] and [SEP] belong to word pieces.
 TAGS = ("O", "B-MISC", "I-MISC", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..answering.entities import tag_chunks
+from ..answering.answers.entities import tag_chunks
 from ..answering.entity_recognition import Tagger
 from ..data.open import open_kind
 from ..data.sentences import TaggingData

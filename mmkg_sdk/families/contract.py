@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # types alone, so that answering loads nothing that training 
 
     from ..bundle.config import FamilyConfig
     from ..bundle.graph_specs import GraphSpec
-    from ..data.coverage import Coverage
+    from ..data.inspection.coverage import Coverage
     from ..data.open import AnyData
     from ..ranking.exact import RankingProtocol
     from ..ranking.scores import CandidateScore

@@ -11,10 +11,10 @@ from typing import Any
 
 from ..backends.torch import torch_device
 from ..bundle import sha256_of
-from ..data.coverage import absence_remarks, need_modalities
+from ..data.inspection.coverage import absence_remarks, need_modalities
+from ..data.inspection.remarks import remarks
 from ..data.modalities import drop_modalities
 from ..data.open import open_data
-from ..data.remarks import remarks
 from ..errors import DataError, ExportError
 from ..evaluation.subjects import EVALUATIONS
 from ..families import contract

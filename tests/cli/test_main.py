@@ -81,7 +81,7 @@ def test_a_warning_is_one_line_and_comes_once(monkeypatch: pytest.MonkeyPatch) -
             warnings.warn(text, stacklevel=2)
         return {}
 
-    monkeypatch.setattr("mmkg_sdk.data.summary.summarize", warn)
+    monkeypatch.setattr("mmkg_sdk.data.inspection.summary.summarize", warn)
     outcome = call("data", "inspect", "atlas-tags", "--json")
     assert (outcome.code, outcome.out) == (0, "{}\n")
     assert outcome.err.splitlines() == ["Warning: one of two", "Warning: a b", "Warning: another"]

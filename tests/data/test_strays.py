@@ -10,7 +10,7 @@ import pytest
 
 from mmkg_sdk.data import open_data, read_dataset
 from mmkg_sdk.data.entity_images import find_entity_images
-from mmkg_sdk.data.image_files import read_image
+from mmkg_sdk.data.images.files import read_image
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.modalities.images import read_colours
 

@@ -78,8 +78,8 @@ def inspect_command(source: str, as_json: bool, **reading: Any) -> None:
     Names: atlas, atlas-mentions, atlas-relations, atlas-tags, and what was fetched. A knowledge graph, mentions of
     entities, sentences with relations and sentences with tags are told apart by the files of the folder.
     """
+    from ...data.inspection.summary import summarize
     from ...data.open import open_data
-    from ...data.summary import summarize
 
     summary = summarize(open_data(source, **reading))
     _answer(summary, _table(summary), as_json)
@@ -123,9 +123,9 @@ def tokenize_command(
     **reading: Any,
 ) -> None:
     """Turn descriptions and images of the data set SOURCE into tokens and write it to a new folder."""
+    from ...data.inspection.summary import summarize
     from ...data.open import raw_dataset
     from ...data.readers import read_descriptions
-    from ...data.summary import summarize
     from ...data.tokens.tokenize import tokenize_dataset
     from ...data.write import write_dataset
 

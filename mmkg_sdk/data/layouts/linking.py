@@ -25,9 +25,9 @@ from ..graph import SPLITS
 from ..lookalikes import warn_of_lookalikes
 from ..mentions import LabelledMention, LinkingData
 from .descriptions import escape, unescape
+from .images.own import copy_images, own_image
 from .melbench import has_melbench_layout, read_melbench_layout
 from .mimic import read_mimic_layout
-from .own_images import copy_images, own_image
 from .triples import triple_files
 
 _ENTITY_COLUMNS = ["label", "name", "text", "image"]

@@ -28,8 +28,8 @@ from ...files.strict_json import need_text, need_texts, read_json_list, read_jso
 from ...files.text import SUFFIXES, find_file, need_file
 from ..graph import SPLITS
 from ..mentions import LabelledMention, LinkingData
+from .images.named import NamedImages, warn_of_missing
 from .mimic import mention_image, named_mention_images, readable_labels
-from .named_images import NamedImages, warn_of_missing
 
 _DIVERSE = "WikiDiverse.json"
 _SPLIT_NAMES = {"train": "train", "dev": "valid", "val": "valid", "valid": "valid", "test": "test"}

@@ -25,7 +25,7 @@ from ...files.listing import list_files, walk_files
 from ...files.strict_json import need_text, need_texts, read_json_list, read_json_object
 from ...files.text import SUFFIXES, need_file
 from ..mentions import LabelledMention, LinkingData
-from .named_images import NamedImages, warn_of_missing
+from .images.named import NamedImages, warn_of_missing
 from .names import distinct
 
 _ENTITY_FOLDERS = ("kb_image", "kb_images")

@@ -7,7 +7,7 @@ MNRE: `*train.txt`, `*val.txt`, `*test.txt` with one JSON object or one Python d
 Twitter-2017: `train.txt`, `valid.txt`, `test.txt`; each sentence is a line `IMGID:<id>`, lines `word TAB tag`, and an
 empty line. OTHER in a tag stands for MISC.
 
-The files may end in .tsv, too. They may lie in a sub-folder `txt`. See `post_images` for the images.
+The files may end in .tsv, too. They may lie in a sub-folder `txt`. See `images.posts` for the images.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from ...files.strict_json import NotStrict, need_text, need_texts, read_json_obj
 from ...files.text import SUFFIXES, at_place, read_lines, read_start
 from ..graph import SPLITS
 from ..sentences import TAGS, RelationSentence, TaggedSentence
-from .named_images import warn_of_missing
-from .post_images import PostImages, find_post_images, warn_of_unused
+from .images.named import warn_of_missing
+from .images.posts import PostImages, find_post_images, warn_of_unused
 
 _ENDINGS = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
 _STARTS = {

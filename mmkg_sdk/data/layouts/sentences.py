@@ -27,8 +27,8 @@ from ..folders import DATA_SET
 from ..graph import SPLITS
 from ..lookalikes import warn_of_lookalikes
 from ..sentences import RelationData, RelationSentence, SentenceImages, TaggedSentence, TaggingData
+from .images.own import copy_images, own_image
 from .mnre import read_mnre_layout, read_twitter_layout
-from .own_images import copy_images, own_image
 
 _RELATION_KEYS = ("words", "head", "tail", "relation")
 _TAG_KEYS = ("words", "tags")

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ...files.strict_json import read_json_object
 from ...files.text import SUFFIXES, find_file, need_file
+from ..features.matrices import check_matrix, read_matrix, read_safetensors
 from ..graph import RawTokens
 from ..layouts.names import NameTable
-from ..matrix_files import check_matrix, read_matrix, read_safetensors
 from ..places import Place
 
 MODALITIES = ("visual", "text")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...backends import use_torch_threads
 from ...errors import DataError, missing_package
 from ..graph import RawTokens
-from ..image_files import UnreadableImage, readable_images
+from ..images.files import UnreadableImage, readable_images
 from .learned_patches import learn_image_tokens
 
 LEARNED = "learned"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.coverage import Coverage, feature_coverage
 from ...data.graph import DataSet
+from ...data.inspection.coverage import Coverage, feature_coverage
 from ...data.modalities import MODALITIES, modality_features
 from ...data.open import AnyData
 from ...run import RunData

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.coverage import Coverage, raw_coverage
 from ...data.graph import SPLITS
+from ...data.inspection.coverage import Coverage, raw_coverage
 from ...data.mentions import LinkingData
 from ...data.open import AnyData, kind_of
 from ...errors import DataError, ExportError

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.coverage import Coverage, raw_coverage
 from ...data.graph import DataSet
+from ...data.inspection.coverage import Coverage, raw_coverage
 from ...data.open import AnyData
 from ...registry import LINK_PREDICTION
 from ...run import RunData

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.coverage import Coverage, token_coverage
 from ...data.graph import DataSet, RawTokens
+from ...data.inspection.coverage import Coverage, token_coverage
 from ...data.modalities import MODALITIES
 from ...data.open import AnyData
 from ...data.tokens.inputs import select_tokens

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkg_sdk.data.image_files import read_image
+from mmkg_sdk.data.images.files import read_image
 from mmkg_sdk.data.tokens.images import tokenize_images
 from mmkg_sdk.errors import DataError
 

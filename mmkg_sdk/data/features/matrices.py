@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, missing_package
-from ..files.tensors import map_tensors
+from ...errors import DataError, missing_package
+from ...files.tensors import map_tensors
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -126,7 +126,7 @@ def read_safetensors(path: Path) -> Arrays:
     """The tensors of a safetensors file by name."""
     from safetensors import SafetensorError
 
-    from ..backends.compiled import as_float32
+    from ...backends.compiled import as_float32
 
     try:
         return {name: as_float32(tensor) for name, tensor in map_tensors(path).items()}

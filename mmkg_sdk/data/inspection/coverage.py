@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..errors import DataError
-from . import feature_files
-from .graph import SPLITS, DataSet, RawTokens
-from .mentions import LinkingData
-from .modalities import MODALITIES, modality_features
-from .open import AnyData
-from .sentences import RelationSentence, SentenceImages, TaggedSentence
-from .tokens import files as token_files
+from ...errors import DataError
+from ..features import files as feature_files
+from ..graph import SPLITS, DataSet, RawTokens
+from ..mentions import LinkingData
+from ..modalities import MODALITIES, modality_features
+from ..open import AnyData
+from ..sentences import RelationSentence, SentenceImages, TaggedSentence
+from ..tokens import files as token_files
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import warnings
 import pytest
 
 from mmkg_sdk.data import open_data
-from mmkg_sdk.data.layouts.named_images import NamedImages, warn_of_missing
-from mmkg_sdk.data.summary import summarize
+from mmkg_sdk.data.inspection.summary import summarize
+from mmkg_sdk.data.layouts.images.named import NamedImages, warn_of_missing
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.files.listing import walk_files
 
-from ..folders import small_mnre, small_twitter, write_files
+from ...folders import small_mnre, small_twitter, write_files
 
 JUNK = {".DS_Store": b"\0", "._p1.jpg": b"\0", "Thumbs.db": b"\0"}
 

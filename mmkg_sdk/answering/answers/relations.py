@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.labels import Labels
-from .answers import CUT, Answer, Answers
-from .ids import checked_k
+from ...files.labels import Labels
+from ..ids import checked_k
+from .answer import CUT, Answer, Answers
 
 
 @dataclass(frozen=True, eq=False)

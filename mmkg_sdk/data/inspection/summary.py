@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
-from .graph import SPLITS, DataSet, Features, RawTokens
-from .mentions import LinkingData
+from ...registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
+from ..graph import SPLITS, DataSet, Features, RawTokens
+from ..mentions import LinkingData
+from ..sentences import RelationData, RelationSentence, TaggedSentence, TaggingData
 from .remarks import remarks
-from .sentences import RelationData, RelationSentence, TaggedSentence, TaggingData
 
 
 def summarize(data: DataSet | LinkingData | RelationData | TaggingData) -> dict[str, Any]:

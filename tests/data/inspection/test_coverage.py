@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.data import open_data
-from mmkg_sdk.data.coverage import absence_remarks, need_modalities
 from mmkg_sdk.data.graph import DataSet, Features
+from mmkg_sdk.data.inspection.coverage import absence_remarks, need_modalities
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.families import contract
 
-from .folders import own_linking, own_relations, own_tags, small_dataset
+from ..folders import own_linking, own_relations, own_tags, small_dataset
 
 
 def with_vectors(dataset: DataSet) -> DataSet:

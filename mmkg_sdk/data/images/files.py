@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import missing_package
-from ..files.regular import open_regular
+from ...errors import missing_package
+from ...files.regular import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -2,7 +2,7 @@
 
 AdaMF-MAT: `{set}-visual.pth` and `{set}-textual.pth`, each one tensor [entities, width] saved by torch; the row number
 is the id. Our own, written by `write_dataset`: `features.safetensors` with float32 tensors `visual` and `text`.
-Others: a file of any kind that `matrix_files` reads, whose name ends in a word for the modality (`visual`, `image`,
+Others: a file of any kind that `matrices` reads, whose name ends in a word for the modality (`visual`, `image`,
 `img`; `textual`, `text`, `txt`), perhaps with `features` or `embeddings` behind it. It holds one matrix by row number,
 or one vector per entity under the entity's name.
 
@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
-from ..files.tensors import write_tensors
-from .graph import DataSet, Features, no_numbers
-from .layouts.names import NameTable
-from .matrix_files import SUFFIXES, check_matrix, only_array, read_arrays, read_safetensors
-from .places import Place
+from ...errors import DataError
+from ...files.tensors import write_tensors
+from ..graph import DataSet, Features, no_numbers
+from ..layouts.names import NameTable
+from ..places import Place
+from .matrices import SUFFIXES, check_matrix, only_array, read_arrays, read_safetensors
 
 _OWN = "features.safetensors"
 _WORDS = {"visual": "visual|vis|images?|imgs?", "text": "textual|texts?|txt"}

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files.labels import Labels
-from ..ranking.exact import TopK
-from ..ranking.known_triples import TAIL, AnswerLists, Queries
-from .answers import RANKED, Answers, RankedAnswer
+from ...files.labels import Labels
+from ...ranking.exact import TopK
+from ...ranking.known_triples import TAIL, AnswerLists, Queries
+from .answer import RANKED, Answers, RankedAnswer
 
 # Known answers that are named where they are many.
 _NAMED = 3

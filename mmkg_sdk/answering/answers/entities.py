@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, overload
 
-from ..modalities.words import Span
-from .answers import Answer, Answers
+from ...modalities.words import Span
+from .answer import Answer, Answers
 
 
 @dataclass(frozen=True)

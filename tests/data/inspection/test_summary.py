@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.data import open_data
+from mmkg_sdk.data.inspection.summary import summarize
 from mmkg_sdk.data.sentences import TaggedSentence, TaggingData
-from mmkg_sdk.data.summary import summarize
 from tests.places import REAL_DATA
 
-from .folders import own_linking, own_relations, own_tags, small_dataset, small_mygo, write_files
+from ..folders import own_linking, own_relations, own_tags, small_dataset, small_mygo, write_files
 
 
 def test_a_knowledge_graph():

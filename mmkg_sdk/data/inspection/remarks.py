@@ -6,9 +6,9 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from .graph import SPLITS, DataSet, KnowledgeGraph
-from .mentions import LinkingData
-from .sentences import RelationData, TaggingData
+from ..graph import SPLITS, DataSet, KnowledgeGraph
+from ..mentions import LinkingData
+from ..sentences import RelationData, TaggingData
 
 # The split that should be new to the other.
 _PAIRS = (("valid", "train"), ("test", "train"), ("test", "valid"))

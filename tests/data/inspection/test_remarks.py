@@ -9,8 +9,8 @@ import pytest
 
 from mmkg_sdk.data import open_data
 from mmkg_sdk.data.graph import DataSet, KnowledgeGraph
+from mmkg_sdk.data.inspection.remarks import remarks
 from mmkg_sdk.data.mentions import LabelledMention, LinkingData
-from mmkg_sdk.data.remarks import remarks
 from mmkg_sdk.data.sentences import RelationData, RelationSentence, SentenceImages, TaggedSentence, TaggingData
 from mmkg_sdk.files.labels import Labels
 from tests.places import REAL_DATA

@@ -19,10 +19,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import DataError, missing_package
-from ...files.listing import list_files, list_folders, walk_files
-from ..sentences import SentenceImages
-from .named_images import NamedImages
+from ....errors import DataError, missing_package
+from ....files.listing import list_files, list_folders, walk_files
+from ...sentences import SentenceImages
+from .named import NamedImages
 
 CROPS = 3
 _SPLIT_NAMES = {"train": ("train",), "valid": ("val", "valid", "dev"), "test": ("test",)}

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from ...errors import DataError
-from ..image_files import SUFFIXES
+from ....errors import DataError
+from ...images.files import SUFFIXES
 
 # Names that a warning shows.
 _SHOWN = 2

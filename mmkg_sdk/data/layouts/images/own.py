@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from ...errors import DataError
+from ....errors import DataError
 
 
 def own_image(folder: Path, text: str, place: str) -> Path | None:

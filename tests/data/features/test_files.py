@@ -17,7 +17,7 @@ from mmkg_sdk.data.graph import DataSet, Features, RawTokens
 from mmkg_sdk.data.modalities import drop_modalities, modality_features
 from mmkg_sdk.errors import BackendError, DataError
 
-from .folders import small_dataset
+from ..folders import small_dataset
 
 
 def with_features(rows: int | None = None) -> DataSet:

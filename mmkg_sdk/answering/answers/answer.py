@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import missing_package
+from ...errors import missing_package
 
 if TYPE_CHECKING:
     import pandas

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.mentions import Mention
-from .answers import CUT, RANKED, Answers, RankedAnswer
+from ...data.mentions import Mention
+from .answer import CUT, RANKED, Answers, RankedAnswer
 
 
 @dataclass(frozen=True, eq=False)
