@@ -19,8 +19,8 @@ from mmkg_sdk import (
     Mention,
     SentenceEntities,
 )
-from mmkg_sdk.answering.answers.answer.answer import Answers
-from mmkg_sdk.answering.answers.answer.predictions import Predictions
+from mmkg_sdk.answering.answers.answer import Answers
+from mmkg_sdk.answering.answers.predictions import Predictions
 from mmkg_sdk.files.labels import Labels
 
 from .test_predictions import predictions_of

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from mmkg_sdk.answering.answers.answer.predictions import Predictions
+from mmkg_sdk.answering.answers.predictions import Predictions
 from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.ranking.exact import TopK
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL, AnswerLists, Queries

@@ -85,7 +85,6 @@ def test_what_is_known_of_the_entities_stays_on_the_disk(opened: Opened) -> None
     for name, shape in entity_pieces(bundle.config).items():
         piece = bundle.encoded[name]
         assert not piece.flags.writeable  # a view of a read-only map
-        assert not piece.flags.writeable
         assert piece.dtype == dtype
         assert piece.shape == (len(bundle.entities), *shape)
 
