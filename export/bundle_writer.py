@@ -12,22 +12,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from numpy.typing import NDArray
-
+from mmkg_sdk.answering.asked import answers
 from mmkg_sdk.answering.opening import answerer_class
 from mmkg_sdk.answering.probes import probe_outputs
-from mmkg_sdk.backends import open_backend
+from mmkg_sdk.backends import open_backend, use_torch_threads
 from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, Bundle, sha256_of
 from mmkg_sdk.bundle.config import FamilyConfig
 from mmkg_sdk.bundle.contents import PROBES
-from mmkg_sdk.bundle.manifest import manifest_contents
-from mmkg_sdk.bundle.tensors import read_tensors
+from mmkg_sdk.bundle.manifest import sealed
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
 from mmkg_sdk.families import contract
+from mmkg_sdk.families.built import built_model
 from mmkg_sdk.families.exported import DTYPES
 from mmkg_sdk.files.folders import FolderKind, new_folder
 from mmkg_sdk.files.labels import write_labels
-from mmkg_sdk.files.tensors import write_tensors
+from mmkg_sdk.files.tensors import map_file, write_tensors
 from mmkg_sdk.registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from mmkg_sdk.run import Run, RunData
 
@@ -89,12 +88,10 @@ def export_bundle(
         if find_spec(package) is None:
             raise missing_package(package, "train", "export")
     if not run.has_weights:
-        raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume.")
+        raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume {run.folder}")
     config = contract.config_part(run.family).Config.from_json(run.config).in_precision(precision)
-    model = contract.model_part(run.family).build(config.to_json(), run.inputs)
-    contract.checkpoint_part(run.family).check_state(run.weights(), model.state_dict())
-    model.load_state_dict(run.weights())
-    model = model.double().eval()
+    use_torch_threads()
+    model = built_model(run, config).double().eval()
     from safetensors.numpy import save
 
     task = _EXPORTS[config.task]
@@ -105,13 +102,13 @@ def export_bundle(
         graphs = _write_graphs(run, model, config, precision, folder, progress)
         progress("checking parity against float64 torch")
         manifest = _manifest(run, config.to_json(), precision, graphs)
-        bundle = Bundle(folder, manifest, dict(data.labels), _stored_tensors(manifest, folder))
+        bundle = Bundle.of(folder, manifest, _contents(folder))
         try:
             # Compared are the graphs, and not what stands in for them.
             with answerer_class(bundle)(bundle, open_backend(bundle, device="cpu"), compiled=False) as opened:
                 checks = task.parity_checks(run, model, opened)
                 report = ParityReport(precision, opened.backend.name, tuple(checks))
-                (folder / PROBES).write_bytes(save(probe_outputs(opened.backend, bundle.graphs)))
+                (folder / PROBES).write_bytes(save(probe_outputs(opened.backend, bundle.graphs) | answers(opened)))
         except BackendError as err:
             raise ExportError(f"the exported graphs do not run, so no bundle was written: {err}") from err
         if not report.passed:
@@ -121,7 +118,7 @@ def export_bundle(
         files = {path.name: _entry(path) for path in sorted(folder.iterdir())}
         # All of it: encoding, tracing, parity, probes.
         manifest["provenance"]["export_seconds"] = round(time.perf_counter() - began, 2)
-        _write_json(folder / MANIFEST, manifest | {"files": files})
+        _write_json(folder / MANIFEST, sealed(manifest | {"files": files}))
     return report
 
 
@@ -136,10 +133,13 @@ def _write_data(data: RunData, folder: Path) -> None:
         (folder / name).write_bytes(content)
 
 
-def _stored_tensors(manifest: dict[str, Any], folder: Path) -> dict[str, dict[str, NDArray[Any]]]:
+def _contents(folder: Path) -> dict[str, memoryview]:
     """What parity is checked with: read back from the folder as an opened bundle has it."""
-    specs = manifest_contents(manifest).tensors
-    return {name: read_tensors(folder / f"{name}.safetensors", tensors) for name, tensors in specs.items()}
+    contents = {}
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            contents[path.name] = map_file(file)
+    return contents
 
 
 def _write_graphs(
@@ -183,8 +183,8 @@ def _manifest(run: Run, config: dict[str, Any], precision: str, graphs: dict[str
         "graphs": graphs,
         "provenance": {
             "data": run.data_name,
-            "run": run.folder.name,
-            "source": run.source,
+            "run": run.folder.resolve().name,
+            "source": run.source | {"data": run.data_name},  # a run keeps the path that was passed; a bundle travels
             "training": run.settings,
             "exported": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),

@@ -18,7 +18,7 @@ from mmkg_sdk.families import contract
 from mmkg_sdk.files.tensors import scratch_array
 from mmkg_sdk.run import Run, RunData
 
-from .parity import ERROR_LIMITS, MRR_LIMITS, ParityCheck, misplaced, relative_error, root_mean_square
+from .parity import ERROR_LIMITS, MRR_LIMITS, ParityCheck, mrr_check, ranking_checks, relative_error, root_mean_square
 
 TOP = 10
 MAX_MENTIONS = 16
@@ -73,13 +73,13 @@ def parity_checks(run: Run, model: Any, opened: Linker) -> list[ParityCheck]:
     error = relative_error(overall, ideal)
     checks.append(ParityCheck("interaction", "largest score error / rms", error, limit))
     slack = limit * root_mean_square(ideal)
-    wrong = misplaced(np.argsort(-overall, axis=1, kind="stable")[:, :TOP], ideal, slack)
-    checks.append(ParityCheck("interaction", f"share of mentions with another top {TOP}", wrong, 0.0))
+    checks += ranking_checks(
+        "interaction", "mentions", np.argsort(-overall, axis=1, kind="stable")[:, :TOP], ideal, slack
+    )
     places = np.searchsorted(entities, right)
-    ranked, best = (evaluate_linking(scores.__getitem__, places).metrics()["mrr"] for scores in (overall, ideal))
+    ranked, best = (evaluate_linking(scores.__getitem__, places).ranks for scores in (overall, ideal))
     allowed = mrr_limit + _change_by_ties(ideal, places, _USUAL * slack)
-    checks.append(ParityCheck("interaction", f"change of the MRR among {len(entities)}", abs(ranked - best), allowed))
-    return checks
+    return [*checks, mrr_check("interaction", f"change of the MRR among {len(entities)}", ranked, best, allowed)]
 
 
 def _change_by_ties(ideal: NDArray[np.float64], places: NDArray[np.int64], slack: float) -> float:

@@ -54,6 +54,10 @@ Exported {provenance["exported"]} with mmkg_sdk {provenance["mmkg_sdk"]} from ru
 {report}
 ```
 
+A row with a limit is judged, and no bundle is written that goes beyond it. Rows without one are reported: how many
+queries have other best answers, or the same in another order. "Beyond the tolerance" counts only what errors within the
+limit of the scores cannot explain.
+
 ## Configuration
 
 | setting | value |

@@ -13,20 +13,40 @@ from numpy.typing import NDArray
 ERROR_LIMITS = {"fp32": 5e-5, "fp16": 2e-2, "bf16": 1.5e-1}
 # Largest allowed change of the MRR on the compared queries.
 MRR_LIMITS = {"fp32": 1e-6, "fp16": 2e-3, "bf16": 1e-2}
+# Of the queries, drawn again with replacement.
+_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
 class ParityCheck:
-    """One comparison: what was compared, how large the difference is, and what is allowed."""
+    """One comparison: what was compared, how large the difference is, and what is allowed.
+
+    Attributes:
+        limit: of the value without its sign; None: the value is reported and not judged.
+        queries: so many were asked; None where the value is no share or mean of queries.
+        interval: of a mean over queries, 95 %, by a paired bootstrap.
+    """
 
     subject: str
     measure: str
     value: float
-    limit: float
+    limit: float | None
+    queries: int | None = None
+    interval: tuple[float, float] | None = None
 
     @property
     def passed(self) -> bool:
-        return self.value <= self.limit  # False for NaN
+        return self.limit is None or abs(self.value) <= self.limit  # False for NaN
+
+    def __str__(self) -> str:
+        limit = "-" if self.limit is None else f"{self.limit:.1e}"
+        said = [self.measure]
+        if self.queries is not None:
+            said.append(f"{self.queries:,} queries")
+        if self.interval is not None:
+            said.append("95 % of paired bootstraps {:+.1e} to {:+.1e}".format(*self.interval))
+        value = f"{self.value:.2e}" if self.interval is None else f"{self.value:+.2e}"
+        return f"{value:>10}  {limit:>8}  {'ok' if self.passed else 'FAIL':<4}{', '.join(said)}"
 
 
 @dataclass(frozen=True)
@@ -54,12 +74,7 @@ class ParityReport:
     def __str__(self) -> str:
         width = max(len(check.subject) for check in self.checks)
         lines = [f"{'graph':<{width}}  {'difference':>10}  {'limit':>8}      measure"]
-        for check in self.checks:
-            mark = "ok" if check.passed else "FAIL"
-            lines.append(
-                f"{check.subject:<{width}}  {check.value:>10.2e}  {check.limit:>8.1e}  {mark:<4}{check.measure}"
-            )
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"{check.subject:<{width}}  {check}" for check in self.checks)])
 
 
 def relative_error(
@@ -72,6 +87,42 @@ def relative_error(
 def root_mean_square(values: NDArray[np.float64]) -> float:
     """Of all values; 1 if it is 0."""
     return float(np.sqrt(np.mean(np.square(values)))) or 1.0
+
+
+def ranking_checks(
+    subject: str, asked: str, found: NDArray[np.int64], expected: NDArray[np.float64], slack: float
+) -> list[ParityCheck]:
+    """How the best ids of each query differ from the reference's: as sets, beyond the tolerance, and in their order.
+
+    Args:
+        asked: of whom, for the measure.
+        found: the best ids of each query, best first, [queries, at least k].
+        expected: the reference's scores, [queries, candidates].
+        slack: the error of a score that is allowed; only what cannot come of it is judged.
+    """
+    ideal = np.argsort(-expected, axis=1, kind="stable")[:, : found.shape[1]]
+    k = ideal.shape[1]
+    sets = float((np.sort(found[:, :k], axis=1) != np.sort(ideal, axis=1)).any(axis=1).mean())
+    order = float((found[:, :k] != ideal).any(axis=1).mean())
+    beyond = misplaced(found, expected, slack)
+    return [
+        ParityCheck(subject, f"{asked}: share with another order of the top {k}", order, None, len(found)),
+        ParityCheck(subject, f"{asked}: share with another set of the top {k}", sets, None, len(found)),
+        ParityCheck(subject, f"{asked}: share with another top {k} beyond the tolerance", beyond, 0.0, len(found)),
+    ]
+
+
+def mrr_check(subject: str, measure: str, found: NDArray[Any], ideal: NDArray[Any], limit: float) -> ParityCheck:
+    """The signed change of the mean reciprocal rank, with what it could have been for other queries of their kind.
+
+    Args:
+        found, ideal: the ranks of the right answers to the same queries, from 1.
+    """
+    changes = (1.0 / found - 1.0 / ideal).ravel()
+    random = np.random.default_rng(0)
+    means = changes[random.integers(0, len(changes), (_RESAMPLES, len(changes)))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return ParityCheck(subject, measure, float(changes.mean()), limit, len(changes), (float(low), float(high)))
 
 
 def misplaced(found: NDArray[np.int64], expected: NDArray[np.float64], slack: float) -> float:

@@ -8,7 +8,7 @@ from mmkg_sdk.answering.relation_extraction import Extractor
 from mmkg_sdk.families import contract
 from mmkg_sdk.run import Run, RunData
 
-from .parity import ERROR_LIMITS, ParityCheck, relative_error, root_mean_square
+from .parity import ERROR_LIMITS, ParityCheck, ranking_checks, relative_error, root_mean_square
 from .sentence_parity import asked_sentences, images, sentence_bundle, texts_of
 
 
@@ -35,7 +35,6 @@ def parity_checks(run: Run, model: Any, opened: Extractor) -> list[ParityCheck]:
         found = opened.score_tokens(**texts, image_state=opened.encode_images(**values))
         error = relative_error(found, expected)
         checks.append(ParityCheck("relation_encoder", f"{what}: largest score error / rms", error, limit))
-        behind = expected.max(axis=1) - expected[range(len(rows)), found.argmax(axis=1)]
-        wrong = float((behind > 2 * limit * root_mean_square(expected)).mean())
-        checks.append(ParityCheck("relation_encoder", f"{what}: share of sentences with another relation", wrong, 0.0))
+        best, slack = found.argmax(axis=1)[:, None], limit * root_mean_square(expected)
+        checks += ranking_checks("relation_encoder", what, best, expected, slack)
     return checks

@@ -4,51 +4,34 @@
     model = mmkg_sdk.load("my-bundle")
     model.predict_tails("Norway", "capital", k=3)
 
-Importing this package loads numpy and nothing heavier; torch and onnxruntime arrive when a backend asks for them.
+Importing this package loads nothing heavy: numpy arrives with the first of its names, torch and onnxruntime when a
+backend asks for them. So the command line can answer Ctrl-C from its first moment.
 """
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__ as __version__
 
 # In a checkout, export/ and bench/ lie beside this package; installed, they are inside it.
 if (Path(__file__).parent.parent / "pyproject.toml").is_file():
     __path__.append(str(Path(__file__).parent.parent))
 
-from .answering.entities import Entity, SentenceEntities
-from .answering.entity_linking import Linker
-from .answering.entity_recognition import Tagger
-from .answering.link_prediction import Model
-from .answering.links import Link, Links
-from .answering.opening import load
-from .answering.predictions import Predictions, Ranking
-from .answering.relation_extraction import ExtractedRelation, Extractor, RelationMention
-from .data.mentions import Mention
-from .data.sentences import SentenceImages
-from .errors import BackendError, BundleError, DataError, ExportError, MmkgError, QueryError
-from .version import __version__
+if TYPE_CHECKING:
+    from .api import *  # noqa: F403
+else:
 
-__all__ = [
-    "BackendError",
-    "BundleError",
-    "DataError",
-    "Entity",
-    "ExportError",
-    "ExtractedRelation",
-    "Extractor",
-    "Link",
-    "Linker",
-    "Links",
-    "Mention",
-    "MmkgError",
-    "Model",
-    "Predictions",
-    "QueryError",
-    "Ranking",
-    "RelationMention",
-    "SentenceEntities",
-    "SentenceImages",
-    "Tagger",
-    "__version__",
-    "load",
-]
+    def __getattr__(name: str) -> Any:
+        api = importlib.import_module(f"{__name__}.api")  # `from . import` would ask here for the name
+        public = {each: getattr(api, each) for each in api.__all__}
+        globals().update(public, __all__=["__version__", *public])
+        try:
+            return globals()[name]  # one of them, or a module that they brought
+        except KeyError:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__getattr__("__all__")})

@@ -27,6 +27,36 @@ class QueryError(MmkgError):
     """A query cannot be answered as asked: unknown label, bad id, wrong shape."""
 
 
+# The packages that an extra brings: by the name that is imported, the one that pip knows and the extra.
+_PACKAGES = {
+    "onnxruntime": ("onnxruntime", "cpu"),
+    "PIL": ("pillow", "text"),
+    "tokenizers": ("tokenizers", "text"),
+    "torch": ("torch", "train"),
+    "transformers": ("transformers", "train"),
+    "onnx": ("onnx", "train"),
+    "onnxscript": ("onnxscript", "train"),
+    "sklearn": ("scikit-learn", "train"),
+    "threadpoolctl": ("scikit-learn", "train"),
+    "tqdm": ("tqdm", "train"),
+    "h5py": ("h5py", "train"),
+    "matplotlib": ("matplotlib", "all"),
+    "pandas": ("pandas", "all"),
+    "plotly": ("plotly", "all"),
+}
+
+
 def missing_package(package: str, extra: str, purpose: str) -> BackendError:
     """The error for a package that is not installed, with the command that installs it."""
     return BackendError(f"{purpose} needs {package}, which is not installed. Run: pip install 'mmkg_sdk[{extra}]'")
+
+
+def unimportable(err: ImportError, purpose: str) -> BackendError | None:
+    """The error for an import that failed anywhere; None if it is none of a package that an extra brings."""
+    imported = (err.name or "").partition(".")[0]
+    if imported not in _PACKAGES:
+        return None
+    package, extra = _PACKAGES[imported]
+    if isinstance(err, ModuleNotFoundError):
+        return missing_package(package, extra, purpose)
+    return BackendError(f"{purpose} needs {package}, which is installed but does not load: {err}. Install it again.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -14,7 +13,11 @@ from .errors import DataError
 from .evaluation.subjects import EVALUATIONS
 from .families import contract
 from .families.measuring import measuring
-from .registry import LINK_PREDICTION
+from .files.folders import FolderKind, new_folder
+from .registry import LINK_PREDICTION, family_name
+
+# Other than a data set in general, this one is ours to replace.
+_TOKENIZED = FolderKind("tokenised data set", DataError, "Pass another folder.", marker="tokens.json")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ def run_quickstart(
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise DataError(f"{folder} is not empty. Pass --overwrite, or another folder with --out.")
     check_plotting()
+    family = family_name(family)
     sources = contract.config_part(family).EMBEDDED_DATA
     # The tasks of a family share its encoders, so the first one is measured.
     return [
@@ -111,8 +115,8 @@ def _tokenized_atlas(folder: Path) -> str:
 
     with raw_dataset("atlas") as (dataset, images):
         dataset = tokenize_dataset(dataset, images=images)
-    shutil.rmtree(folder, ignore_errors=True)
-    write_dataset(dataset, folder)
+    with new_folder(folder, _TOKENIZED, overwrite=True) as place:
+        write_dataset(dataset, place)
     return str(folder)
 
 

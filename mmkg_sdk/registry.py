@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from .errors import DataError
+from .errors import DataError, unimportable
 
 # A family's configuration says which task a model does. Each task has one file of its name in answering/ (what opens
 # a bundle), evaluation/ (its published protocol) and export/ (what its bundle holds, and parity).
@@ -23,6 +23,11 @@ FAMILIES: dict[str, str] = {
 }
 
 
+def family_name(name: str) -> str:
+    """The family that a caller means: "adamf-mat", as the paper spells it, is "adamf_mat" here and in files."""
+    return check_family(name.replace("-", "_"))
+
+
 def check_family(name: str) -> str:
     """The name itself, if there is such a family."""
     if name not in FAMILIES:
@@ -31,5 +36,12 @@ def check_family(name: str) -> str:
 
 
 def family_part(name: str, part: str) -> ModuleType:
-    """One file of a family, for example family_part("mygo", "model"); families/contract.py says what is in it."""
-    return importlib.import_module(f".families.{check_family(name)}.{part}", __package__)
+    """One file of a family, for example family_part("mygo", "model"); families/contract.py says what is in it.
+
+    Raises:
+        BackendError: it needs a package that is not installed.
+    """
+    try:
+        return importlib.import_module(f".families.{check_family(name)}.{part}", __package__)
+    except ImportError as err:
+        raise unimportable(err, f"{name}'s {part}") or err from err

@@ -1,7 +1,7 @@
 """Run: the folder that training or importing writes, and that evaluation and export read.
 
 run.json             format_version, family, config, settings or null, source, versions
-weights.safetensors  the model's state under its official names; absent before the first validation
+weights.safetensors  the model's state under its official names; absent in training before the first validation
 NAME.txt             labels: one per line, UTF-8; the line number, from 0, is the id
 NAME.safetensors     arrays, and further files: what the family's inputs.py makes of the data; run.json names them
 metrics.jsonl        one JSON object per trained epoch
@@ -29,6 +29,7 @@ from .errors import DataError, missing_package
 from .files.atomic import write_atomically
 from .files.folders import FolderKind, folder_lock, kept_aside, new_folder
 from .files.labels import SINGULAR, Labels, read_labels, write_labels
+from .files.strict_json import NotStrict, plain_json
 from .files.tensors import map_tensors, write_tensors
 from .registry import check_family
 
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     import torch
 
 FORMAT_VERSION = 2
-_MANIFEST = "run.json"
+_MANIFEST, _WEIGHTS = "run.json", "weights.safetensors"
 RUN = FolderKind("run", DataError, "Resume it, choose another, or pass overwrite=True (--overwrite).", _MANIFEST)
+_MANIFEST_LIMIT = 1 << 20
 _MAPPED_BYTES = 64 << 20
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}(\.[a-z]{1,12})?")
 _FIELDS: dict[str, tuple[type, ...]] = {
@@ -88,15 +90,17 @@ class Run:
         data: RunData,
         settings: Mapping[str, Any] | None = None,
         source: Mapping[str, Any] | None = None,
+        weights: Mapping[str, torch.Tensor] | None = None,
         overwrite: bool = False,
     ) -> Run:
-        """A new run without weights. It appears whole, and one that it replaces stays until then.
+        """A new run. It appears whole, and one that it replaces stays until then.
 
         Args:
             config: the family's configuration, a JSON object.
             data: labels, arrays and files that the family made of its data.
             settings: TrainingSettings.to_json(), or None if the weights come from elsewhere.
             source: where data and weights come from, a JSON object.
+            weights: as for `save_weights`; None: there are none before training saves some.
             overwrite: replace a run that stands there.
 
         Raises:
@@ -126,6 +130,8 @@ class Run:
                     write_tensors(file, arrays)
             for name, content in data.files.items():
                 (new / name).write_bytes(content)
+            if weights is not None:
+                (new / _WEIGHTS).write_bytes(_encoded(weights))
             (new / _MANIFEST).write_bytes(described)
         return cls(folder, manifest)
 
@@ -223,7 +229,12 @@ class Run:
     @property
     def has_weights(self) -> bool:
         """Whether weights were saved yet."""
-        return (self.folder / "weights.safetensors").is_file()
+        return self.weights_path.is_file()
+
+    @property
+    def weights_path(self) -> Path:
+        """Where the weights lie, or will lie."""
+        return self.folder / _WEIGHTS
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The model's state on the CPU, sorted by name.
@@ -237,8 +248,11 @@ class Run:
         except ImportError as err:
             raise missing_package("torch", "train", "reading weights") from err
         if not self.has_weights:
-            raise DataError(f"{self.folder} has no weights.safetensors: no validation was reached. Resume training.")
-        path = self.folder / "weights.safetensors"
+            raise DataError(
+                f"{self.folder} has no {_WEIGHTS}: no validation was reached. "
+                f"Go on training: mmkg-sdk train --resume {self.folder}"
+            )
+        path = self.weights_path
         try:
             weights: dict[str, torch.Tensor] = dict(sorted(load(path.read_bytes()).items()))
         except Exception as err:
@@ -258,11 +272,15 @@ class Run:
         Args:
             state: a state dict; tensors on any device, tied ones are written once for each name.
         """
-        from safetensors.torch import save
+        write_atomically(self.weights_path, _encoded(state))
 
-        # safetensors takes neither strides nor two names for one memory.
-        tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-        write_atomically(self.folder / "weights.safetensors", save(tensors))
+
+def _encoded(state: Mapping[str, torch.Tensor]) -> bytes:
+    from safetensors.torch import save
+
+    # safetensors takes neither strides nor two names for one memory.
+    content: bytes = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()})
+    return content
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -271,8 +289,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         expected = f"it has no {_MANIFEST}. Pass one that train or import wrote."
         raise DataError(f"{folder} is not a run: {expected}{kept_aside(folder)}")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as err:
+        with path.open("rb") as file:
+            raw = file.read(_MANIFEST_LIMIT + 1)
+        if len(raw) > _MANIFEST_LIMIT:
+            raise NotStrict(f"it has more than {_MANIFEST_LIMIT >> 20} MiB")
+        manifest = plain_json(raw)
+    except (OSError, ValueError, RecursionError) as err:
         raise DataError(f"{path} is not valid JSON ({err}); it is truncated or altered.") from err
     if not isinstance(manifest, dict) or "format_version" not in manifest:
         raise DataError(f"{path} has no format_version; it does not describe a run.")

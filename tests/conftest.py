@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from tests.places import GOLDEN
 
 # Tests are many small runs: more threads than cores would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+# What a shell runs in the background ignores Ctrl-C, and so would the commands that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def import_golden(name: str, out: Path, family: str = "mygo") -> Run:

@@ -242,3 +242,21 @@ def test_opening_a_run_needs_no_torch(tmp_path: Path) -> None:
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run([sys.executable, "-c", program, str(folder)], env=environment, check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"format_version": 2, "config": {"dropout": 1' + "0" * 400 + "}}", "a number is longer than 64 bits"),
+        ('{"format_version": 2, "config": {"dropout": 1e999}}', "a number is infinite"),
+        ('{"format_version": 2, "data": "\\ud800"}', "half of a surrogate pair"),
+        ('{"format_version": 2, "format_version": 2}', "stands there twice"),
+        ('{"format_version": 2, "config": {"dropout": NaN}}', "NaN is not JSON"),
+        (" " * (1 << 20) + "{}", "it has more than 1 MiB"),
+    ],
+)
+def test_numbers_and_texts_that_nobody_can_use_are_refused(tmp_path: Path, content: str, message: str) -> None:
+    new_run(tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text(content)
+    with pytest.raises(DataError, match=message):
+        Run.open(tmp_path / "run")

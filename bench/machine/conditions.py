@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .environment import Moment, environment, is_loaded, load_average, moment, other_load, usable_cores
+from mmkg_sdk.kernels.threads import usable_cores
+
+from .environment import Moment, environment, is_loaded, load_average, moment, other_load
 
 
 @dataclass

@@ -17,6 +17,7 @@ from typing import Any
 import mmkg_sdk
 from mmkg_sdk.bundle import MANIFEST
 from mmkg_sdk.kernels import instruction_sets, library
+from mmkg_sdk.kernels.threads import ChosenThreads, chosen_threads, usable_cores
 
 PACKAGES = ("numpy", "safetensors", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt")
 # Instruction sets that decide which kernels run.
@@ -35,10 +36,11 @@ def environment(
 
     Args:
         bundle: its bundle.json is hashed, which stands for every file of the bundle.
-        threads: recorded as given.
+        threads: recorded as given; None is what the SDK takes then.
         packages: whose versions are recorded beside those of PACKAGES.
     """
     processor = _processor()
+    chosen = chosen_threads() if threads is None else ChosenThreads(threads, "asked for")
     found: dict[str, Any] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": processor.get("model name") or platform.processor() or platform.machine(),
@@ -52,7 +54,8 @@ def environment(
         "python": platform.python_version(),
         "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {name: _version(name) for name in (*PACKAGES, *packages)},
         "kernels": kernels(),
-        "threads": threads,
+        "threads": chosen.count,
+        "threads_reason": chosen.reason,
         "load_average": load_average(),
         **_checkout(Path(__file__).resolve().parents[2]),
     }
@@ -76,13 +79,6 @@ def kernels() -> str:
     """The instruction sets of the compiled kernels, best last, or why numpy ranks and graphs run instead."""
     found = library()
     return f"numpy and graphs ({found})" if isinstance(found, str) else ", ".join(instruction_sets())
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def load_average() -> list[float] | None:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from mmkg_sdk.errors import QueryError
+from mmkg_sdk.kernels import default_threads
 
 from ..machine.ceilings import Ceilings, measure_ceilings
 from ..machine.conditions import Watch
-from ..machine.environment import usable_cores
 from ..machine.turns import check_turns
 from .exact_answers import COMPARED_QUERIES, exact_answers
 from .groups import take_turns
@@ -52,7 +52,7 @@ def run_race(
         out: the file.
         contenders: names from RANKERS or TUCKER_WAYS; None takes all. One that cannot run is a row that says why.
         device: where they run.
-        threads: of each; None = all cores that this process may use.
+        threads: of each; None takes `default_threads()`.
         seconds: measuring time per contender, point and round.
         limit_s: a ranking that is expected to take longer for one batch is a row without a time.
         ceilings: of this machine, where the caller measured them just now; None measures them.
@@ -64,7 +64,7 @@ def run_race(
     Raises:
         QueryError: a size or setting out of range, an unknown contender, or `out` is a folder.
     """
-    threads, path = usable_cores() if threads is None else threads, Path(out)
+    threads, path = default_threads() if threads is None else threads, Path(out)
     tucker = bool(points) and isinstance(points[0], TuckerPoint)
     known: Iterable[str] = TUCKER_WAYS if tucker else RANKERS
     chosen = list(known) if contenders is None else list(contenders)

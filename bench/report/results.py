@@ -13,6 +13,7 @@ from typing import Any, Literal
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.families.measuring import Tokens
 from mmkg_sdk.files.atomic import write_atomically
+from mmkg_sdk.files.regular import open_regular, read_whole
 
 from ..machine.ceilings import Ceilings
 from ..machine.conditions import load_remark
@@ -183,7 +184,8 @@ def read_report(path: str | Path) -> BenchReport:
         DataError: the file cannot be read, is no such report, or is one of another format version.
     """
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        with open_regular(Path(path)) as file:
+            found = json.loads(read_whole(file, Path(path)))
     except OSError as err:
         raise DataError(
             f"cannot read {path}: {err.strerror}. Expected a results.json of `mmkg-sdk bench run`."

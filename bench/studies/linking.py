@@ -29,10 +29,11 @@ from mmkg_sdk.data.open import open_kind
 from mmkg_sdk.evaluation.entity_linking import evaluate_linking
 from mmkg_sdk.families.mimic.compiled import absence
 from mmkg_sdk.families.mimic.config import MimicConfig
+from mmkg_sdk.kernels import default_threads
 from mmkg_sdk.run import Run
 
 from ..machine.conditions import Watch
-from ..machine.environment import bundle_sha256, usable_cores
+from ..machine.environment import bundle_sha256
 from .pairs import all_candidates, unshortened
 from .written import write_study
 
@@ -60,14 +61,14 @@ def measure_linking(
         out: the JSON file to write.
         config: sizes, and what tokenizes.
         device: where mentions are encoded and ranked.
-        threads: of the CPU; None = all cores that this process may use.
+        threads: of the CPU; None takes `default_threads()`.
         seconds: how long to rank; the mentions that are not reached are extrapolated, and the result says so.
 
     Returns:
         What was written: conditions, "ranking", "all_candidates" and "unshortened".
     """
     found = open_kind(data, LinkingData)
-    threads = usable_cores() if threads is None else threads
+    threads = default_threads() if threads is None else threads
     with tempfile.TemporaryDirectory(prefix="mmkg-linking-") as folder:
         watch, bundle = Watch.start(threads), Path(folder) / "bundle"
         encoding = _in_own_process(_export, found, config, Path(folder), precision, threads)

@@ -13,10 +13,10 @@ from mmkg_sdk.answering.entity_linking import Linker
 from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.families.mimic.compiled import CompiledInteraction, absence
+from mmkg_sdk.kernels import default_threads
 from mmkg_sdk.run import Run
 
 from ..machine.conditions import Watch
-from ..machine.environment import usable_cores
 from ..machine.sessions import open_module
 from ..machine.timing import seconds_of
 from .written import write_study
@@ -53,12 +53,12 @@ def measure_pairs(
         folder: with the run in run/ and its bundle in bundle/, as the quickstart leaves them.
         out: the JSON file to write.
         device: of graphs and torch.
-        threads: of the CPU; None = all cores that this process may use.
+        threads: of the CPU; None takes `default_threads()`.
 
     Returns:
         What was written: conditions, "all_candidates" and "unshortened".
     """
-    threads, folder = usable_cores() if threads is None else threads, Path(folder)
+    threads, folder = default_threads() if threads is None else threads, Path(folder)
     watch = Watch.start(threads, folder / "bundle")
     found: dict[str, Any] = {}
     for measure in (all_candidates, unshortened):

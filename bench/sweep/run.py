@@ -12,10 +12,10 @@ import numpy as np
 
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.families.measuring import Counts, measuring
+from mmkg_sdk.kernels import default_threads
 
 from ..machine.ceilings import Ceilings, measure_ceilings
 from ..machine.conditions import Watch
-from ..machine.environment import usable_cores
 from ..machine.turns import Contestants, check_turns
 from ..machine.worker_process import WAIT_POLICY, ContenderError, PointError
 from ..report.page import write_page
@@ -60,7 +60,7 @@ def run_benchmark(
         batch_sizes: entities per run of an entity encoder, each another dimension of its throughput; None among them,
             and by default, is what the SDK chooses.
         device: where every contender runs, as `mmkg_sdk.load` names it.
-        threads: CPU threads of every contender; None = all cores that this process may use.
+        threads: CPU threads of every contender; None takes `default_threads()`.
         seconds: measuring time per contender, point and round.
         rounds: how often everything is repeated.
         plot: draw throughput.png and report.html, which need matplotlib and plotly.
@@ -74,7 +74,7 @@ def run_benchmark(
     """
     opened = Bundle.open(bundle)
     counts = chosen_counts(opened, token_counts or {})
-    threads = usable_cores() if threads is None else threads
+    threads = default_threads() if threads is None else threads
     chosen, batches = chosen_modes(modes), chosen_batches(opened, batch_sizes)
     check_turns(threads, seconds, rounds)
     if plot:

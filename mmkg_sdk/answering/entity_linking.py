@@ -24,12 +24,13 @@ from ..families import contract
 from ..files.labels import Labels
 from ..ranking.exact import check_scores
 from ..registry import ENTITY_LINKING
+from .answers.links import Link, Links
 from .ids import Names, checked_k, skips_unreadable, to_ids
-from .links import Link, Links
 from .opened import Opened
 
 if TYPE_CHECKING:
     from ..data.mentions import LabelledMention, LinkingData
+    from ..modalities.text import ClipTexts
 
 __all__ = ["Linker", "Links", "Mention", "show_answers"]
 
@@ -62,6 +63,11 @@ class Linker(Opened):
         self._stand_in = self._runtime.stand_in(bundle, backend.device, backend.threads) if compiled else None
 
     @property
+    def has_stand_ins(self) -> bool:
+        """See Opened."""
+        return self._stand_in is not None
+
+    @property
     def entities(self) -> Labels:
         """Labels of all candidates."""
         return self.bundle.entities
@@ -90,10 +96,11 @@ class Linker(Opened):
         asked = _checked(mentions)
         chosen = self._chosen(candidates)
         count = len(self.entities) if chosen is None else len(chosen)
-        links = []
+        links: list[Link] = []
+        cut = self.read_texts(asked).cut.tolist()
         for block, units in self._blocks(asked, chosen):
             for mention, scores in zip(block, units.transpose(1, 0, 2), strict=True):
-                links.append(self._link(mention, scores, chosen, k, explain))
+                links.append(self._link(mention, scores, chosen, k, explain, cut[len(links)]))
         return Links(links, min(k, count))
 
     def score_mentions(
@@ -111,10 +118,14 @@ class Linker(Opened):
         found = [_overall(units) for _, units in self._blocks(asked, chosen, skip_unreadable=skip)]
         return np.concatenate([np.empty((0, count), np.float32), *found])
 
+    def read_texts(self, mentions: Mention | Sequence[Mention]) -> ClipTexts:
+        """The tokens of each mention with its sentence, and which of them go on behind what the model reads."""
+        return self._runtime.read_texts(self._config, self._tokenizer, _checked(mentions))
+
     def encode_mentions(self, mentions: Mention | Sequence[Mention], *, skip_unreadable: bool = False) -> Pieces:
         """What the units need of each mention, by name: float32 [mentions, ...]; for `score_pieces`."""
         asked, config = _checked(mentions), self._config
-        input_ids, attention_mask = self._runtime.read_texts(config, self._tokenizer, asked)
+        input_ids, attention_mask, _ = self._runtime.read_texts(config, self._tokenizer, asked)
         parts = []
         for start in range(0, len(asked), _ENCODED):
             rows = slice(start, start + _ENCODED)
@@ -154,12 +165,8 @@ class Linker(Opened):
         units = np.concatenate([np.empty((len(self._runtime.UNITS), 0, width), np.float32), *parts], axis=1)
         return dict(zip(self._runtime.UNITS, units, strict=True))
 
-    def __repr__(self) -> str:
-        bundle = self.bundle
-        return (
-            f"Linker({bundle.family} {bundle.precision}: {len(self.entities):,} entities, {self.backend.name} on "
-            f"{self.backend.device}, {bundle.path})"
-        )
+    def _sizes(self) -> str:
+        return f"{len(self.entities):,} entities"
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -220,12 +227,13 @@ class Linker(Opened):
         chosen: NDArray[np.int64] | None,
         k: int,
         explain: bool,
+        cut: bool,
     ) -> Link:
         scores = _overall(units)
         best = np.argsort(-scores, kind="stable")[:k]
         ids = best if chosen is None else chosen[best]
         said = {name: unit[best] for name, unit in zip(self._runtime.UNITS, units, strict=True)} if explain else None
-        return Link(mention, ids, scores[best], tuple(self.entities[i] for i in ids.tolist()), said)
+        return Link(mention, ids, scores[best], tuple(self.entities[i] for i in ids.tolist()), said, cut)
 
 
 def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) -> str:
@@ -272,7 +280,7 @@ def _checked(mentions: Mention | Sequence[Mention]) -> Sequence[Mention]:
         if not mention.text.strip():
             raise QueryError(f"{place}: text is {mention.text!r:.60}; expected the name that is to be linked.")
         if not (mention.image is None or isinstance(mention.image, Path) or hasattr(mention.image, "getbands")):
-            raise QueryError(f"{place}: image is {mention.image!r:.60}; expected a Path, an image of Pillow, or None.")
+            raise QueryError(f"{place}: image is {mention.image!r:.60}; expected a path, an image of Pillow, or None.")
     return asked
 
 

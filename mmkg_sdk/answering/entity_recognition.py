@@ -17,7 +17,7 @@ from ..errors import BackendError, QueryError
 from ..files.labels import Labels
 from ..modalities.words import Span, split_text
 from ..registry import ENTITY_RECOGNITION
-from .entities import Entity, SentenceEntities, tag_chunks
+from .answers.entities import Entity, FoundEntities, SentenceEntities, tag_chunks
 from .ids import skips_unreadable
 from .sentences import Images, SentenceModel
 
@@ -41,7 +41,7 @@ class Tagger(SentenceModel):
 
     def tag(
         self, sentences: str | Sequence[str | Sequence[str]], images: Sequence[Images] | None = None
-    ) -> list[SentenceEntities]:
+    ) -> FoundEntities:
         """The entities of each sentence, in order.
 
         Args:
@@ -49,7 +49,7 @@ class Tagger(SentenceModel):
                 punctuation around each word apart (`words.split_text`); pass words where the training data were split
                 otherwise. A sentence of more than `max_length - 2` word pieces is cut there, and the answer says how
                 many words were read.
-            images: for each sentence crops of its image (`SentenceImages`), the whole image (a Path; for models
+            images: for each sentence crops of its image (`SentenceImages`), the whole image (a path; for models
                 that take it for a crop), or None. None: no sentence has one.
 
         Raises:
@@ -59,10 +59,12 @@ class Tagger(SentenceModel):
         texts = [_words(sentence, place) for sentence, place in _placed(sentences)]
         pieces, tags = self.tag_words([words for _, words, _ in texts], images)
         names = [name if name[:2] in ("B-", "I-") else "O" for name in self.tags]
-        return [
-            _entities(*text, words_at, [names[tag] for tag in row[words_at >= 0]], is_full=bool(mask.all()))
-            for text, words_at, row, mask in zip(texts, pieces.words, tags, pieces.attention_mask, strict=True)
-        ]
+        return FoundEntities(
+            [
+                _entities(*text, words_at, [names[tag] for tag in row[words_at >= 0]], is_full=bool(mask.all()))
+                for text, words_at, row, mask in zip(texts, pieces.words, tags, pieces.attention_mask, strict=True)
+            ]
+        )
 
     def tag_words(
         self, sentences: Sequence[Sequence[str]], images: Sequence[Images] | None = None, *, unreadable: str = "error"
@@ -74,7 +76,8 @@ class Tagger(SentenceModel):
         """
         skip = skips_unreadable(unreadable)
         count = len(sentences)
-        if images is not None and (not isinstance(images, Sequence) or len(images) != count):
+        is_list = isinstance(images, Sequence) and not isinstance(images, str)
+        if images is not None and not (is_list and len(images) == count):
             raise QueryError(f"images is {images!r:.80}; expected None, or one for each of the {count} sentences.")
         places = [f"sentence {row} of {count}" for row in range(count)]
         shown = [self._seen(one, place) for one, place in zip(images or [None] * count, places, strict=True)]
@@ -121,12 +124,8 @@ class Tagger(SentenceModel):
             emissions.append(found["emissions"])
         return np.concatenate(tags), np.concatenate(emissions)
 
-    def __repr__(self) -> str:
-        bundle = self.bundle
-        return (
-            f"Tagger({bundle.family} {bundle.precision}: {len(self.tags)} tags, up to {self.max_length} word pieces, "
-            f"{self.backend.name} on {self.backend.device}, {bundle.path})"
-        )
+    def _sizes(self) -> str:
+        return f"{len(self.tags)} tags, up to {self.max_length} word pieces"
 
 
 def show_entities(tagger: Tagger, data: TaggingData, count: int = 8) -> str:

@@ -13,10 +13,10 @@ from ..families.entity_batch import host_array
 from ..files.labels import Labels
 
 # One label or id, or a sequence or array of them.
-Names = str | int | Sequence[str] | Sequence[int] | NDArray[Any]
+Names = str | int | Sequence[str | int] | NDArray[Any]
 
 
-_MAX_K = 3840
+MAX_K = 3840
 
 
 def checked_k(k: Any) -> int:
@@ -25,8 +25,8 @@ def checked_k(k: Any) -> int:
     Raises:
         QueryError: another number, or none.
     """
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= _MAX_K:
-        raise QueryError(f"k is {k!r:.60}; expected a whole number from 1 to {_MAX_K:,}.")
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= MAX_K:
+        raise QueryError(f"k is {k!r:.60}; expected a whole number from 1 to {MAX_K:,}.")
     return int(k)
 
 

@@ -29,9 +29,9 @@ from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores
 from ..ranking.known_triples import HEAD, TAIL, AnswerLists, Queries
 from ..ranking.scores import CandidateScore
 from ..registry import LINK_PREDICTION
+from .answers.predictions import Predictions
 from .ids import Names, aligned_ids, checked_k, to_ids
 from .opened import Opened, reopened
-from .predictions import Predictions
 
 # Entities per run of an encoder: what it holds per token is best kept within the L2 cache (1 MiB). Of 512 to 8,192
 # tokens at d = 256, 2,048 is within 3 % of the best for either MyGO encoder from 8 to 128 tokens an entity and within
@@ -82,6 +82,11 @@ class Model(Opened):
         self._lock = threading.Lock()
 
     @property
+    def has_stand_ins(self) -> bool:
+        """See Opened."""
+        return self._stand_ins != LinkStandIns()
+
+    @property
     def entities(self) -> Labels:
         """Labels of all entities, those added later at the end."""
         return self._entities.labels
@@ -97,14 +102,15 @@ class Model(Opened):
         relations: Names,
         k: int = 10,
         *,
-        filter_known: bool = True,
+        filter_known: bool | None = None,
         candidates: Names | None = None,
     ) -> Predictions:
         """The k most likely tails of each (head, relation, ?).
 
         Args:
             k: answers per query, 1 to 3,840; cut to the number of candidates.
-            filter_known: leave out tails that the training, validation or test triples already give.
+            filter_known: leave out tails that the training, validation or test triples already give; the answer says
+                which (`Ranking.known`). None: so it is where all entities are candidates, and not where you name them.
             candidates: rank only these entities; repeated ones count once. None = all.
 
         Raises:
@@ -120,7 +126,7 @@ class Model(Opened):
         tails: Names,
         k: int = 10,
         *,
-        filter_known: bool = True,
+        filter_known: bool | None = None,
         candidates: Names | None = None,
     ) -> Predictions:
         """The k most likely heads of each (?, relation, tail); arguments as in `predict_tails`."""
@@ -280,12 +286,8 @@ class Model(Opened):
         added = {name: array[size:] for name, array in entities.encoded.items()}
         return _load_grown, (*arguments[1:], entities.labels[size:], added)
 
-    def __repr__(self) -> str:
-        bundle = self.bundle
-        return (
-            f"Model({bundle.family} {bundle.precision}: {len(self.entities):,} entities, {len(self.relations):,} "
-            f"relations, width {self.table.shape[1]}, {self.backend.name} on {self.backend.device}, {bundle.path})"
-        )
+    def _sizes(self) -> str:
+        return f"{len(self.entities):,} entities, {len(self.relations):,} relations, width {self.table.shape[1]}"
 
     def _grow(self, labels: Sequence[str], encoded: dict[str, NDArray[np.float32]]) -> None:
         before = self._entities
@@ -307,23 +309,24 @@ class Model(Opened):
     def _needs_first_graph(self) -> bool:
         return self._stand_ins.query is None
 
-    def _predict(self, queries: Queries, k: int, filter_known: bool, candidates: Names | None) -> Predictions:
+    def _predict(self, queries: Queries, k: int, filter_known: bool | None, candidates: Names | None) -> Predictions:
         entities = self._entities
         chosen = None if candidates is None else np.unique(to_ids(candidates, entities.labels))
         k = min(checked_k(k), len(entities.table) if chosen is None else len(chosen))
+        known = None
+        if filter_known or (filter_known is None and chosen is None):
+            known = self.bundle.known_triples.answers(queries)
         parts = []
         for start in range(0, len(queries), QUERY_CHUNK):
             chunk = queries[start : start + QUERY_CHUNK]
-            known = self.bundle.known_triples.answers(chunk) if filter_known else None
-            found = entities.ranking.top_k(self.query_vectors(chunk), k, known, chosen) if k else _nothing(len(chunk))
+            excluded = None if known is None else known.part(start, start + len(chunk))
+            found = (
+                entities.ranking.top_k(self.query_vectors(chunk), k, excluded, chosen) if k else _nothing(len(chunk))
+            )
             parts.append(found)
-        top = _joined(parts)
-        texts = [self._text(queries, i, entities.labels) for i in range(len(queries))]
-        return Predictions(top, entities.labels, texts, k)
-
-    def _text(self, queries: Queries, i: int, labels: Labels) -> str:
-        entity, relation = labels[int(queries.entity[i])], self.relations[int(queries.relation[i])]
-        return f"({entity}, {relation}, ?)" if queries.direction[i] == TAIL else f"(?, {relation}, {entity})"
+        if known is not None and chosen is not None:
+            known = known.among(chosen)
+        return Predictions(_joined(parts), queries, known, entities.labels, self.relations, k)
 
 
 def _load_grown(
@@ -331,11 +334,12 @@ def _load_grown(
     backend: str,
     device: str,
     threads: int | None,
+    follow_links: bool,
     labels: tuple[str, ...],
     encoded: dict[str, NDArray[np.float32]],
 ) -> Model:
     """What unpickling a model does: open the bundle again and put back the entities that were added."""
-    model: Model = reopened(Model, path, backend, device, threads)
+    model: Model = reopened(Model, path, backend, device, threads, follow_links)
     if labels:
         model._grow(labels, encoded)
     return model

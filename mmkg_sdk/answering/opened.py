@@ -36,19 +36,32 @@ class Opened:
             backend.prepare(bundle.contents.graphs[0])
 
     @classmethod
-    def load(cls, path: str | Path, backend: str = "auto", device: str = "auto", *, threads: int | None = None) -> Self:
+    def load(
+        cls,
+        path: str | Path,
+        backend: str = "auto",
+        device: str = "auto",
+        *,
+        threads: int | None = None,
+        follow_links: bool = False,
+    ) -> Self:
         """Open a bundle of this class's task; arguments and errors are those of `mmkg_sdk.load`.
 
         Raises:
             BundleError: also if the bundle is for another task.
         """
-        bundle = Bundle.open(path)
+        bundle = Bundle.open(path, follow_links=follow_links)
         if bundle.config.task != cls.task:
             raise BundleError(
                 f"{bundle.path} is for {bundle.config.task}; {cls.__name__} needs a bundle for {cls.task}. "
                 "`mmkg_sdk.load` opens any bundle."
             )
         return cls(bundle, open_backend(bundle, backend, device, threads), compiled=backend == "auto")
+
+    @property
+    def has_stand_ins(self) -> bool:
+        """Whether kernels do the work of some graph."""
+        return False
 
     def run_graph(self, graph: str, inputs: Mapping[str, AnyArray], needed: Iterable[str]) -> dict[str, NDArray[Any]]:
         """Outputs of a graph of the bundle by name: those of its signature, float ones without NaN and infinity.
@@ -101,13 +114,25 @@ class Opened:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        bundle, backend = self.bundle, self.backend
+        return (
+            f"{type(self).__name__}({bundle.family} {bundle.precision}: {self._sizes()}, {backend.name} on "
+            f"{backend.device}, {str(bundle.path)!r})"
+        )
+
+    def _sizes(self) -> str:
+        """What of it is worth a word in its repr."""
+        raise NotImplementedError
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Sessions and memory maps cannot travel to another process; the path can.
-        backend = self.backend
+        bundle, backend = self.bundle, self.backend
         name = "auto" if self.compiled else backend.name
-        return reopened, (type(self), self.bundle.path.absolute(), name, backend.device, backend.threads)
+        path = bundle.path.absolute()
+        return reopened, (type(self), path, name, backend.device, backend.threads, bundle.follow_links)
 
 
-def reopened(kind: type[Opened], path: Path, backend: str, device: str, threads: int | None) -> Any:
+def reopened(kind: type[Opened], path: Path, backend: str, device: str, threads: int | None, follow_links: bool) -> Any:
     """What unpickling does: open the bundle again, on the same kind of backend."""
-    return kind.load(path, backend, device, threads=threads)
+    return kind.load(path, backend, device, threads=threads, follow_links=follow_links)

@@ -16,7 +16,14 @@ Answerer = Model | Linker | Extractor | Tagger
 _CLASSES: dict[str, type[Answerer]] = {kind.task: kind for kind in (Model, Linker, Extractor, Tagger)}
 
 
-def load(path: str | Path, backend: str = "auto", device: str = "auto", *, threads: int | None = None) -> Answerer:
+def load(
+    path: str | Path,
+    backend: str = "auto",
+    device: str = "auto",
+    *,
+    threads: int | None = None,
+    follow_links: bool = False,
+) -> Answerer:
     """Open a bundle, verify every file, and make it ready to answer.
 
     `Model.load`, `Linker.load`, `Extractor.load` and `Tagger.load` do the same for a bundle whose task is known, and
@@ -27,7 +34,9 @@ def load(path: str | Path, backend: str = "auto", device: str = "auto", *, threa
         backend: "onnxruntime" or "torch", which run every graph; or "auto", with which compiled kernels do the work of
             graphs on the CPU where they can (backends/base.py).
         device: "cpu", "cuda", "cuda:N", or "auto".
-        threads: CPU threads of the backend; None leaves the choice to it.
+        threads: CPU threads, of kernels and backend; None takes `mmkg_sdk.kernels.default_threads()`.
+        follow_links: files of the bundle may be links to any place. Without it, links may lead to the same folder, and
+            to the blobs of a Hugging Face cache that the folder is a snapshot of.
 
     Returns:
         What the bundle's task asks for: `Model` (link prediction), `Linker` (entity linking), `Extractor` (relation
@@ -37,7 +46,7 @@ def load(path: str | Path, backend: str = "auto", device: str = "auto", *, threa
         BundleError: the bundle is missing, incomplete, changed or of another version.
         BackendError: what was asked for is not there; nothing is replaced silently.
     """
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path, follow_links=follow_links)
     opened = open_backend(bundle, backend, device, threads)
     return answerer_class(bundle)(bundle, opened, compiled=backend == "auto")
 

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend
+from ..bundle import Bundle
 from ..bundle.contents import PROBES
 from ..bundle.graph_specs import GraphSpec
-from ..errors import BundleError
-
-# Of every free axis, where its range allows it.
-_SIZE = 2
+from ..errors import BackendError, BundleError
+from ..files.tensors import tensors_in
 
 
 def probe_outputs(backend: Backend, graphs: Mapping[str, GraphSpec]) -> dict[str, NDArray[np.float32]]:
@@ -33,22 +32,40 @@ def probe_outputs(backend: Backend, graphs: Mapping[str, GraphSpec]) -> dict[str
     return found
 
 
-def probe_differences(
-    found: Mapping[str, NDArray[np.float32]], expected: Mapping[str, NDArray[np.float32]]
-) -> dict[str, float]:
-    """The largest difference of every output found, as a share of the root mean square of what is expected.
+def kept_outputs(bundle: Bundle) -> dict[str, NDArray[Any]]:
+    """What probes.safetensors holds: the outputs of all graphs, and the answers, at export.
 
     Raises:
-        BundleError: an output is not among what is expected.
+        BundleError: it is damaged, or a number is not finite.
     """
-    differences = {}
-    for name, values in found.items():
-        wanted = expected.get(name)
-        if wanted is None or wanted.shape != values.shape:
-            raise BundleError(f"{PROBES} has no {name} of shape {list(values.shape)}. Export the bundle again.")
-        scale = float(np.sqrt(np.mean(np.square(wanted, dtype=np.float64)))) or 1.0
-        differences[name] = float(np.abs(values - wanted).max()) / scale
-    return differences
+    from safetensors import SafetensorError
+
+    try:
+        kept = tensors_in(bundle.files[PROBES])
+    except SafetensorError as err:
+        raise BundleError(f"{bundle.path / PROBES} is not a valid safetensors file ({err}). Export again.") from err
+    for name, array in kept.items():
+        if array.dtype != np.float32 or not np.isfinite(array).all():
+            raise BundleError(f"{bundle.path / PROBES}: {name!r:.80} is {array.dtype}, or not finite. Export again.")
+    return kept
+
+
+def largest_difference(name: str, found: NDArray[np.float32], wanted: NDArray[Any] | None) -> float:
+    """As a share of the root mean square of what is wanted.
+
+    Raises:
+        BundleError: nothing is wanted of this name, or another shape.
+        BackendError: what was found is not finite.
+    """
+    if wanted is None or wanted.shape != found.shape:
+        shape = "nothing" if wanted is None else list(wanted.shape)
+        raise BundleError(f"{PROBES} has {shape} as {name}, the bundle gives {list(found.shape)}. Export it again.")
+    if not np.isfinite(found).all():
+        raise BackendError(f"{name} of a probe is NaN or infinity. Export the bundle again, from a sound run.")
+    if not found.size:
+        return 0.0
+    scale = float(np.sqrt(np.mean(np.square(wanted, dtype=np.float64)))) or 1.0
+    return float(np.abs(found.astype(np.float64) - wanted).max()) / scale
 
 
 def _probe(spec: GraphSpec) -> dict[str, NDArray[Any]]:
@@ -56,11 +73,10 @@ def _probe(spec: GraphSpec) -> dict[str, NDArray[Any]]:
     random = np.random.default_rng(0)
     inputs: dict[str, NDArray[Any]] = {}
     for tensor in spec.exported_inputs:
-        shape = [axis if isinstance(axis, int) else min(max(_SIZE, axis.min), axis.max) for axis in tensor.shape]
         if tensor.dtype.startswith("float"):
-            inputs[tensor.name] = random.standard_normal(shape).astype(tensor.dtype)
+            inputs[tensor.name] = random.standard_normal(tensor.probe_shape).astype(tensor.dtype)
         elif tensor.name.endswith("attention_mask"):
-            inputs[tensor.name] = np.ones(shape, tensor.dtype)
+            inputs[tensor.name] = np.ones(tensor.probe_shape, tensor.dtype)
         else:
-            inputs[tensor.name] = np.zeros(shape, tensor.dtype)
+            inputs[tensor.name] = np.zeros(tensor.probe_shape, tensor.dtype)
     return inputs

@@ -1,7 +1,7 @@
 """Extractor: a sentence and two of its spans in, the relation between them out.
 
 One query, from words to answer: markers around the spans, word pieces (the family's preparation) -> scores of all
-relations (the relation graph, with what the image graph made of the images) -> `ExtractedRelation`.
+relations (the relation graph, with what the image graph made of the images) -> `ExtractedRelation` (relations.py).
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from ..errors import QueryError
 from ..files.labels import Labels
 from ..modalities.words import Span, cut_text, find_span, trimmed
 from ..registry import RELATION_EXTRACTION
+from .answers.relations import ExtractedRelation, ExtractedRelations
 from .ids import skips_unreadable
 from .sentences import Images, SentenceModel
 
-__all__ = ["ExtractedRelation", "Extractor", "RelationMention", "show_relations"]
+__all__ = ["Extractor", "RelationMention", "show_relations"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class RelationMention:
         head, tail: words that stand in the sentence exactly once; or (start, end), the first one counted from 0 and the
             one after the last: characters of a text, words of a list. Where the sentence does not go on after them
             the model sees no end of them, as in its training.
-        images: crops of the image that goes with it (`SentenceImages`), the whole image (a Path; for models that
+        images: crops of the image that goes with it (`SentenceImages`), the whole image (a path; for models that
             take it for a crop), or None.
     """
 
@@ -41,47 +42,6 @@ class RelationMention:
     head: str | Span
     tail: str | Span
     images: Images = None
-
-
-@dataclass(frozen=True, eq=False)
-class ExtractedRelation:
-    """The relation of a mention.
-
-    Attributes:
-        head, tail: the words asked about.
-        label: the likeliest relation; of equal ones the first.
-        score: its probability by the model, the softmax over all relations. Nobody has checked how often a model that
-            says 0.9 is right.
-        probabilities: float32 [relations], in the order of `labels`.
-        labels: all relations.
-    """
-
-    sentence: str
-    head: str
-    tail: str
-    probabilities: NDArray[np.float32]
-    labels: Labels
-
-    @property
-    def label(self) -> str:
-        return self.labels[int(self.probabilities.argmax())]
-
-    @property
-    def score(self) -> float:
-        return float(self.probabilities.max())
-
-    def ranked(self, k: int | None = None) -> list[tuple[str, float]]:
-        """The k likeliest relations with their probabilities; None = all."""
-        order = np.argsort(-self.probabilities, kind="stable")[:k]
-        return [(self.labels[int(row)], float(self.probabilities[row])) for row in order]
-
-    def __repr__(self) -> str:
-        return f"({self.head}, {self.label}, {self.tail})  {self.score:.3f}"
-
-    def to_json(self) -> dict[str, Any]:
-        """The query and the answer, with the probability of every relation."""
-        asked = {"sentence": self.sentence, "head": self.head, "tail": self.tail}
-        return {**asked, "relation": self.label, "score": self.score, "relations": dict(self.ranked())}
 
 
 class Extractor(SentenceModel):
@@ -97,7 +57,7 @@ class Extractor(SentenceModel):
         """Labels of the relations; their position is their id."""
         return self.bundle.relations
 
-    def extract_relations(self, mentions: RelationMention | Sequence[RelationMention]) -> list[ExtractedRelation]:
+    def extract_relations(self, mentions: RelationMention | Sequence[RelationMention]) -> ExtractedRelations:
         """The relation of each mention, in order.
 
         Raises:
@@ -109,10 +69,15 @@ class Extractor(SentenceModel):
         logits = self.score_relations(asked).astype(np.float64)
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
-        return [
-            self._answer(mention, place, row.astype(np.float32))
-            for mention, place, row in zip(asked, _places(asked), shares, strict=True)
-        ]
+        places = _places(asked)
+        spans = [_words_and_spans(mention, place) for mention, place in zip(asked, places, strict=True)]
+        cuts = self._runtime.cut_relation_texts(self.tokenizer, spans, self._config).tolist()
+        return ExtractedRelations(
+            [
+                self._answer(mention, *found, row.astype(np.float32), cut)
+                for mention, found, row, cut in zip(asked, spans, shares, cuts, strict=True)
+            ]
+        )
 
     def score_relations(
         self, mentions: RelationMention | Sequence[RelationMention], *, unreadable: str = "error"
@@ -164,18 +129,21 @@ class Extractor(SentenceModel):
             parts.append(self.run_graph("relation_encoder", inputs, ["scores"])["scores"])
         return np.concatenate(parts)
 
-    def __repr__(self) -> str:
-        bundle = self.bundle
-        return (
-            f"Extractor({bundle.family} {bundle.precision}: {len(self.relations)} relations, up to {self.max_length} "
-            f"word pieces, {self.backend.name} on {self.backend.device}, {bundle.path})"
-        )
+    def _sizes(self) -> str:
+        return f"{len(self.relations)} relations, up to {self.max_length} word pieces"
 
-    def _answer(self, mention: RelationMention, place: str, shares: NDArray[np.float32]) -> ExtractedRelation:
-        words, *spans = _words_and_spans(mention, place)
+    def _answer(
+        self,
+        mention: RelationMention,
+        words: Sequence[str],
+        head: Span,
+        tail: Span,
+        shares: NDArray[np.float32],
+        cut: bool,
+    ) -> ExtractedRelation:
         sentence = mention.sentence if isinstance(mention.sentence, str) else " ".join(words)
-        head, tail = (" ".join(words[start:end]) for start, end in spans)
-        return ExtractedRelation(sentence, head, tail, shares, self.relations)
+        head_text, tail_text = (" ".join(words[start:end]) for start, end in (head, tail))
+        return ExtractedRelation(sentence, head_text, tail_text, shares, self.relations, cut)
 
 
 def show_relations(extractor: Extractor, data: RelationData, count: int = 8) -> str:

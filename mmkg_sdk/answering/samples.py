@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
+from .answers.predictions import Predictions
 from .entity_linking import show_answers
 from .entity_recognition import show_entities
 from .link_prediction import Model
-from .predictions import Predictions
 from .relation_extraction import show_relations
 
 RIGHT = "  <- the answer in the test split"

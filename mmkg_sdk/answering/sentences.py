@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 # What goes with a sentence: its crops, the whole image alone, or nothing.
-Images = SentenceImages | Path | None
+Images = SentenceImages | str | Path | None
 
 # Text and visual tokens in one run of a graph; bounds what its feed-forward layers hold.
 _CHUNK_TOKENS, _MAX_BATCH = 4096, 256
@@ -104,13 +104,13 @@ class SentenceModel(Opened):
         Raises:
             QueryError: it is none of the kinds that `Images` names, or a whole image that the model ignores.
         """
-        images = SentenceImages(given) if isinstance(given, Path) else SentenceImages() if given is None else given
+        images = SentenceImages(given) if given is None or isinstance(given, str | Path) else given
         crops = (images.aux, images.rcnn) if isinstance(images, SentenceImages) else (None,)
         if not all(isinstance(group, tuple | list) for group in crops) or not all(
             isinstance(path, Path) for path in (images.main or Path(), *images.aux, *images.rcnn)
         ):
             raise QueryError(
-                f"{place}: the images are {given!r:.80}; expected a Path, SentenceImages of Paths, or None."
+                f"{place}: the images are {given!r:.80}; expected a path, SentenceImages of paths, or None."
             )
         if images.main and not (images.aux or images.rcnn or self._config.whole_as_crop):
             raise QueryError(

@@ -1,41 +1,44 @@
-"""Verify a bundle: its files (hashes, shapes, labels), and that its graphs compute what they did at export."""
+"""Verify a bundle: its files (hashes, shapes, labels), and that it computes what it did at export."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..bundle.contents import PROBES
-from ..errors import BundleError
 from ..families import contract
-from ..families.entity_batch import EntityBatch
+from .asked import answers
 from .link_prediction import Model
-from .opening import load
-from .probes import probe_differences, probe_outputs
+from .opening import Answerer, answerer_class, load
+from .probes import kept_outputs, largest_difference, probe_outputs
 
 # Largest difference as a share of the root mean square; an export on another processor differs by rounding only.
-_LIMITS = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 1.5e-1}
-_ROWS = 512
+LIMITS = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 1.5e-1}
 
 
-def verify_bundle(path: Path, *, backend: str = "auto", device: str = "auto") -> dict[str, Any]:
-    """Open a bundle, which checks every file, then run each of its graphs on its probe and its own entities.
+def verify_bundle(
+    path: Path, *, backend: str = "auto", device: str = "auto", follow_links: bool = False
+) -> dict[str, Any]:
+    """Open a bundle as `load` does, which checks every file, and compare what it gives with what it gave at export.
+
+    Compared are each graph for its probe; the answers to fixed questions, by the way that a user's go; and its own
+    entities, encoded again, with its table. Where kernels answer in place of graphs, the graphs answer as well.
 
     Returns:
-        {"bundle", "files", "backend", "limit", "NAME difference"..., "passed"}; differences are relative to the
-        root mean square of what is expected.
+        {"bundle", "files", "backend", "limit", "NAME difference"..., "answers at export", "passed"}; differences are
+        relative to the root mean square of what is expected. "answers at export" is False for bundles of 0.2.0, which
+        kept none.
 
     Raises:
         BundleError: a file is not what it should be.
         BackendError: a graph does not run.
     """
-    with load(path, backend, device) as opened:
+    with load(path, backend, device, follow_links=follow_links) as opened:
         bundle = opened.bundle
-        limit = _LIMITS[bundle.precision]
-        differences = probe_differences(probe_outputs(opened.backend, bundle.graphs), _expected(bundle.path))
+        limit = LIMITS[bundle.precision]
+        kept, outputs = kept_outputs(bundle), probe_outputs(opened.backend, bundle.graphs)
+        differences = {name: largest_difference(name, found, kept.get(name)) for name, found in outputs.items()}
+        has_answers = any(name.startswith("answers.") for name in kept)
+        differences |= _answer_differences(opened, kept if has_answers else {})
         if isinstance(opened, Model):
             differences |= _encoder_differences(opened)
         return {
@@ -44,31 +47,32 @@ def verify_bundle(path: Path, *, backend: str = "auto", device: str = "auto") ->
             "backend": f"{opened.backend.name} on {opened.backend.device}",
             "limit": limit,
             **{f"{name} difference": value for name, value in differences.items()},
+            "answers at export": has_answers,
             "passed": all(value <= limit for value in differences.values()),
         }
 
 
-def _expected(folder: Path) -> dict[str, NDArray[np.float32]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return dict(load_file(folder / PROBES))
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as err:
-        raise BundleError(f"{folder / PROBES} is not a valid safetensors file ({err}). Export again.") from err
+def _answer_differences(opened: Answerer, kept: dict[str, Any]) -> dict[str, float]:
+    """How far the answers are from those at export, and from those of the graphs where kernels stand in for them."""
+    found = answers(opened)
+    differences = {name: largest_difference(name, found[name], kept.get(name)) for name in found if kept}
+    if opened.has_stand_ins:
+        by_graphs = answers(answerer_class(opened.bundle)(opened.bundle, opened.backend))
+        for name, wanted in by_graphs.items():
+            differences[f"{name} by graphs"] = largest_difference(name, found[name], wanted)
+    return differences
 
 
 def _encoder_differences(model: Model) -> dict[str, float]:
-    """How far the encoders are from the table, for some of the bundle's own entities."""
-    graphs = [graph for graph in model.bundle.graphs if graph.startswith("entity_encoder")]
-    if not graphs:
-        return {}
-    chosen = np.unique(np.linspace(0, len(model.table) - 1, min(_ROWS, len(model.table))).astype(np.int64))
+    """How far the encoders are from the table, for all of the bundle's own entities."""
     own = contract.link_runtime(model.bundle.family).bundle_entities(model.bundle)
-    assert own is not None  # who has an encoder has what it was fed
-    batch = EntityBatch(own.rows(chosen), own.token_count)
-    scale = float(np.sqrt(np.mean(np.square(model.table, dtype=np.float64)))) or 1.0
-    return {
-        graph: float(np.abs(model.encode_batch(batch, graph)["vectors"] - model.table[chosen]).max()) / scale
-        for graph in graphs
-    }
+    if own is None:
+        return {}
+    graphs = [graph for graph in model.bundle.graphs if graph.startswith("entity_encoder")]
+    differences = {}
+    for graph in (*graphs, *([None] if model.has_stand_ins else [])):
+        found = model.encode_batch(own, graph)
+        for name, wanted in model.bundle.encoded.items():
+            shown = f"{graph or 'encoder'}" if name == "vectors" else f"{graph or 'encoder'} {name}"
+            differences[shown] = largest_difference(name, found[name], wanted)
+    return differences

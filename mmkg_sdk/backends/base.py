@@ -13,6 +13,7 @@ To add a backend: a subclass of `Backend` in a file of its own, and a line in BA
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import importlib.util
 import os
@@ -20,11 +21,15 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self
+from weakref import WeakSet
 
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
 from ..errors import BackendError
+
+# Those of this process, and those that came to it by a fork.
+_LIVING: WeakSet[Backend] = WeakSet()
 
 # Name -> module here and class in it, in the order in which "auto" asks.
 BACKENDS = {"onnxruntime": ("onnxruntime", "OnnxRuntimeBackend"), "torch": ("torch", "TorchBackend")}
@@ -52,12 +57,12 @@ AnyArray = NDArray[Any] | DeviceArray
 class Backend(ABC):
     """The graphs of one bundle on one device; safe to call from several threads. Use `open_backend`.
 
-    A graph is opened when it is first prepared or run. All of them must come from the weights that lay in the bundle's
-    folder when the backend was opened, and from the process that opened it.
+    A graph is opened when it is first prepared or run, in the process that opened the backend. What it is made of is
+    what the bundle verified, whatever lies in its folder by then.
 
     Attributes:
         device: "cpu", "cuda" or "cuda:N".
-        threads: on the CPU; None leaves the number to the library.
+        threads: on the CPU; None takes `kernels.default_threads()`.
     """
 
     name: ClassVar[str]
@@ -67,9 +72,9 @@ class Backend(ABC):
         self.threads = threads
         self._bundle = bundle
         self._process = os.getpid()
-        self._weights = weights_identity(bundle)
         self._opened: dict[str, Any] | None = {}
         self._lock = threading.Lock()
+        _LIVING.add(self)
 
     @classmethod
     @abstractmethod
@@ -124,7 +129,8 @@ class Backend(ABC):
         if os.getpid() != self._process:  # threads and sessions of the parent do not exist here, and calls would hang
             raise BackendError(
                 f"this model was loaded by process {self._process} and came to process {os.getpid()} by a fork, which "
-                "its threads do not survive. Load the bundle in each process, or start them with the 'spawn' method."
+                "its threads do not survive. Load the bundle in this process, where torch gets one thread; or start "
+                "processes with the 'spawn' method."
             )
         with self._lock:
             if self._opened is None:
@@ -138,14 +144,22 @@ class Backend(ABC):
 
     @abstractmethod
     def _open(self, graph: str) -> Any:
-        """What runs a graph of the bundle; whoever reads weights calls `_check_weights` afterwards."""
-
-    def _check_weights(self, graph: str) -> None:
-        check_weights(self._bundle, self._weights, graph)
+        """What runs a graph of the bundle, made of the files that the bundle read."""
 
     def _failure(self, graph: str, inputs: Mapping[str, AnyArray], err: Exception) -> BackendError:
         shapes = {name: list(array.shape) for name, array in inputs.items()}
         return BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}")
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: never free what the parent has opened. ONNX Runtime would look for its threads, and crash."""
+    for backend in _LIVING:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(backend._opened))
+        backend._lock = threading.Lock()  # a thread that is not here may hold it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def open_backend(bundle: Bundle, backend: str = "auto", device: str = "auto", threads: int | None = None) -> Backend:
@@ -154,7 +168,7 @@ def open_backend(bundle: Bundle, backend: str = "auto", device: str = "auto", th
     Args:
         backend: "auto" or one of BACKENDS.
         device: "auto", "cpu", "cuda" or "cuda:N"; "auto" is "cuda" where the backend finds it, else "cpu".
-        threads: CPU threads; None leaves the choice to the library.
+        threads: CPU threads; None takes `kernels.default_threads()`.
 
     Raises:
         BackendError: unknown name, package not installed or not loadable, device not there.
@@ -188,28 +202,6 @@ def _first_choice(precision: str, device: str) -> type[Backend]:
         if found and found.startswith(best) and kind.has_precision(precision, found):
             return kind
     return (installed or [_backend_class(next(iter(BACKENDS)))])[0]
-
-
-def weights_identity(bundle: Bundle) -> tuple[int, ...] | None:
-    """Which weights lie in the folder of a bundle: another export puts another file there."""
-    try:
-        status = os.stat(bundle.path / "weights.safetensors")
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def check_weights(bundle: Bundle, identity: tuple[int, ...] | None, graph: str) -> None:
-    """Whether the weights in a bundle's folder are still those of `weights_identity`.
-
-    Raises:
-        BackendError: they are not, so a graph that was read since may belong to another table.
-    """
-    if weights_identity(bundle) != identity:
-        raise BackendError(
-            f"{bundle.path} was replaced since this model was loaded, so {graph} may not belong to its table. "
-            "Load the bundle again."
-        )
 
 
 def parse_device(device: str) -> tuple[str, int]:

@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
-from ..errors import BundleError
-from ..files.tensors import BFLOAT16_BITS, map_tensors
+from ..files.tensors import BFLOAT16_BITS, tensors_in
 from ..kernels import library
-from .base import check_weights, weights_identity
 
 Kernel = TypeVar("Kernel")
 Weights = dict[str, NDArray[Any]]
@@ -34,7 +32,7 @@ def kernels_absence(device: str) -> str | None:
 class CompiledGraph(Generic[Kernel]):
     """What was made of the weights of one graph. Safe to call from several threads.
 
-    Weights are read when it is first used; they must still be those that lay in the bundle's folder when this was made.
+    Weights are read when it is first used, from the file that the bundle verified.
 
     Args:
         graph: name of the graph.
@@ -46,7 +44,6 @@ class CompiledGraph(Generic[Kernel]):
         self.bundle = bundle
         self.graph = graph
         self._make = make
-        self._weights = weights_identity(bundle)
         self._lock = threading.Lock()
         self._kernel: Kernel | None = None
 
@@ -54,8 +51,7 @@ class CompiledGraph(Generic[Kernel]):
         """What `make` gave.
 
         Raises:
-            BundleError: the weights are unreadable.
-            BackendError: the folder was replaced, and what `make` raises.
+            BackendError: what `make` raises.
         """
         with self._lock:
             if self._kernel is None:
@@ -63,16 +59,9 @@ class CompiledGraph(Generic[Kernel]):
             return self._kernel
 
     def _open(self) -> Kernel:
-        from safetensors import SafetensorError
-
-        path, prefix = self.bundle.path / "weights.safetensors", f"{self.graph}."
-        try:
-            mapped = map_tensors(path, prefix)
-        except (SafetensorError, OSError, KeyError, ValueError) as err:
-            raise BundleError(f"{path} cannot be read: {err}. Fetch the bundle again.") from err
-        kernel = self._make({name.removeprefix(prefix): array for name, array in mapped.items()})
-        check_weights(self.bundle, self._weights, self.graph)
-        return kernel
+        prefix = f"{self.graph}."
+        weights = tensors_in(self.bundle.files["weights.safetensors"], prefix)
+        return self._make({name.removeprefix(prefix): array for name, array in weights.items()})
 
 
 def as_float32(array: NDArray[Any]) -> NDArray[Any]:

@@ -118,7 +118,7 @@ def rank_table(
         table: float32 [rows, width], on the host.
         device: of the backend that makes the queries. A device without kernels of its own is
             ranked for on the CPU: its queries come to the host, which are small beside the table.
-        threads: of a call; None takes every core. numpy has its own setting.
+        threads: of a call; None takes `kernels.default_threads()`. numpy has its own setting.
         storage: see Scan; numpy reads the table itself. "auto" may keep a copy of a quarter or half of the table's size
             beside it.
     """

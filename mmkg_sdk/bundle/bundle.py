@@ -5,42 +5,53 @@ docs/bundle-format.md says what lies in it, what is checked when it is opened, a
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BundleError, DataError
-from ..files.labels import SINGULAR, Labels, read_labels
+from ..files.labels import SINGULAR, Labels, parse_labels
 from ..ranking.known_triples import KnownTriples
 from ..registry import family_part
 from .config import FamilyConfig, read_config
 from .contents import SPLITS, Contents
 from .external_data import external_data
+from .files import read_verified
 from .graph_specs import GraphSpec
-from .manifest import MANIFEST, manifest_contents, open_plain_file, read_manifest
+from .manifest import MANIFEST, manifest_contents, read_manifest
+from .onnx_signature import onnx_signature
 from .tensors import read_tensors
+from .weights import check_weights
 
-_GRAPH_LIMIT = 16 << 20
-_HASH_CHUNK = 1 << 20
 # The files that a graph may point into.
 _WEIGHT_FILES = ("weights.safetensors", "table.safetensors")
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle. Use `Bundle.open`; the constructor checks nothing."""
+    """An opened bundle. Use `Bundle.open`; the constructor checks nothing.
+
+    Attributes:
+        path: the folder. Nothing is read from it any more: what was verified is what is used.
+        files: file name -> content: what was verified, or for large files a memory map of it.
+        follow_links: as it was opened.
+    """
 
     path: Path
     manifest: dict[str, Any]
     labels: dict[str, Labels]
     tensors: dict[str, dict[str, NDArray[Any]]]
+    files: Mapping[str, memoryview] = field(repr=False)
+    follow_links: bool = False
+
+    def __repr__(self) -> str:
+        return f"Bundle({self.family} {self.precision}: {self.config.task}, {str(self.path)!r})"
 
     @property
     def family(self) -> str:
@@ -99,71 +110,62 @@ class Bundle:
     def _graphs(self) -> dict[str, GraphSpec]:
         return {name: GraphSpec.from_json(name, signature) for name, signature in self.manifest["graphs"].items()}
 
+    def weight_files(self, graph: str) -> set[str]:
+        """The files that a graph reads its weights from."""
+        return {place[0] for place in _places(self.files[f"{graph}.onnx"])}
+
     @cached_property
     def known_triples(self) -> KnownTriples:
         """All triples of the data, for filtering known answers."""
         return KnownTriples(np.concatenate([self.triples[split] for split in SPLITS]))
 
     @classmethod
-    def open(cls, path: str | Path) -> Bundle:
+    def open(cls, path: str | Path, *, follow_links: bool = False) -> Bundle:
         """Open and verify a bundle.
+
+        Args:
+            follow_links: files may be links that lead out of the folder, to whatever place.
 
         Raises:
             BundleError: if anything is not as the format says; the message names the file.
         """
         folder = Path(os.path.expanduser(path))
-        manifest = read_manifest(folder)
-        for name in manifest["files"]:
-            _verify_file(folder, name, manifest["files"][name])
-        contents = manifest_contents(manifest)
-        bundle = cls(
-            folder,
-            manifest,
-            {name: _labels(folder / f"{name}.txt", count) for name, count in contents.labels.items()},
-            {name: read_tensors(folder / f"{name}.safetensors", specs) for name, specs in contents.tensors.items()},
-        )
+        manifest = read_manifest(folder, follow_links=follow_links)
+        mapped = manifest_contents(manifest).mapped_files
+        files = {
+            name: read_verified(folder / name, entry, mapped=name in mapped, follow_links=follow_links)
+            for name, entry in manifest["files"].items()
+        }
+        bundle = cls.of(folder, manifest, files, follow_links=follow_links)
         _check_triples(bundle)
+        for graph in manifest["graphs"]:
+            _check_graph(bundle, graph)
         check_bundle: Callable[[Bundle], None] = family_part(bundle.family, "runtime").check_bundle
         check_bundle(bundle)
-        for graph in manifest["graphs"]:
-            _check_locations(folder, f"{graph}.onnx", manifest["files"])
+        check_weights(bundle.path, files["weights.safetensors"], bundle.config, bundle.precision, bundle.family)
         return bundle
 
-
-def sha256_of(file: BinaryIO) -> str:
-    """SHA-256 of the rest of an open file, in hexadecimal."""
-    digest = hashlib.sha256()
-    while chunk := file.read(_HASH_CHUNK):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _verify_file(folder: Path, name: str, entry: dict[str, Any]) -> None:
-    path = folder / name
-    if not os.path.lexists(path):
-        raise BundleError(f"{path} is missing. The copy is incomplete; fetch the bundle again.")
-    with open_plain_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size != entry["bytes"]:
-            raise BundleError(
-                f"{path} has {size:,} bytes, {MANIFEST} says {entry['bytes']:,}. "
-                "The copy is incomplete or was changed; fetch the bundle again."
-            )
-        if name.endswith(".onnx") and size > _GRAPH_LIMIT:
-            raise BundleError(f"{path} has {size:,} bytes; a graph keeps its weights outside and is small.")
-        digest = sha256_of(file)
-    if digest != entry["sha256"]:
-        raise BundleError(
-            f"{path} was changed: its SHA-256 is {digest}, {MANIFEST} says {entry['sha256']}. Fetch the bundle again."
-        )
+    @classmethod
+    def of(
+        cls, folder: Path, manifest: dict[str, Any], files: Mapping[str, memoryview], *, follow_links: bool = False
+    ) -> Bundle:
+        """The bundle of files that were read; labels and tensors are checked."""
+        contents = manifest_contents(manifest)
+        labels = {name: _labels(folder / f"{name}.txt", files, count) for name, count in contents.labels.items()}
+        tensors = {
+            name: read_tensors(folder / f"{name}.safetensors", files[f"{name}.safetensors"], specs)
+            for name, specs in contents.tensors.items()
+        }
+        return cls(folder, manifest, labels, tensors, files, follow_links)
 
 
-def _check_locations(folder: Path, name: str, files: dict[str, Any]) -> None:
-    """Refuse a graph that reads anything but the weights of its own bundle."""
-    path = folder / name
+def _check_graph(bundle: Bundle, graph: str) -> None:
+    """Refuse a graph that reads anything but the weights of its own bundle, or takes and gives what is not written."""
+    path, model = bundle.path / f"{graph}.onnx", bundle.files[f"{graph}.onnx"]
     try:
-        places = [_place(entries) for entries in external_data(path.read_bytes())]
-    except (OSError, ValueError) as err:
+        places = _places(model)
+        signature = onnx_signature(model)
+    except ValueError as err:
         raise BundleError(f"{path} is not an ONNX file ({err}). Export the bundle again.") from err
     for location, offset, length in places:
         if location not in _WEIGHT_FILES:
@@ -171,11 +173,27 @@ def _check_locations(folder: Path, name: str, files: dict[str, Any]) -> None:
                 f"{path} reads its weights from {location!r:.120}; a graph of a bundle reads from "
                 f"{' and '.join(_WEIGHT_FILES)} only. Do not use this bundle."
             )
-        if offset + length > files[location]["bytes"]:
+        if location not in bundle.files or offset + length > len(bundle.files[location]):
             raise BundleError(
-                f"{path} reads {length} bytes at {offset} of {location}, which has {files[location]['bytes']:,}. "
-                "Export the bundle again."
+                f"{path} reads {length} bytes at {offset} of {location}, which ends before. Export again."
             )
+    for kind, found in signature.items():
+        expected = bundle.manifest["graphs"][graph][kind]
+        if found != expected:
+            wrong = [tensor for tensor in (*found, *expected) if (tensor in found) != (tensor in expected)]
+            raise BundleError(
+                f"{path} has {kind} {found}, {MANIFEST} says {expected}; first difference: "
+                f"{wrong[0]['name'] if wrong else 'order'}. Export again."
+            )
+
+
+def _places(model: memoryview) -> list[tuple[str, int, int]]:
+    """Location, offset and length of all weights that lie outside a graph.
+
+    Raises:
+        ValueError: it is no ONNX model.
+    """
+    return [_place(entries) for entries in external_data(model)]
 
 
 def _place(entries: list[tuple[str, str]]) -> tuple[str, int, int]:
@@ -187,10 +205,10 @@ def _place(entries: list[tuple[str, str]]) -> tuple[str, int, int]:
     return place.get("location", ""), int(numbers[0]), int(numbers[1])
 
 
-def _labels(path: Path, count: int | None) -> Labels:
+def _labels(path: Path, files: Mapping[str, memoryview], count: int | None) -> Labels:
     """Exactly so many labels; None = any number."""
     try:
-        labels = read_labels(path, SINGULAR.get(path.stem, path.stem))
+        labels = parse_labels(bytes(files[path.name]), path, SINGULAR.get(path.stem, path.stem))
     except DataError as err:
         raise BundleError(str(err)) from err
     if count is not None and len(labels) != count:

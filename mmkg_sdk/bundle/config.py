@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Self, get_type_hints
 
 from ..errors import DataError
 from ..registry import family_part
+
+# No size of a model comes near it.
+_LARGEST_SIZE = (1 << 31) - 1
+# Each takes a module even where nothing is allocated for it.
+_MOST_LAYERS = 1024
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,12 @@ class FamilyConfig:
         for field in fields(self):
             value = getattr(self, field.name)
             is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if kinds[field.name] is int and (not is_number or not isinstance(value, int) or value < 1):
-                raise DataError(f"{field.name} is {value!r}; expected a whole number of at least 1.")
-            if kinds[field.name] is float and (not is_number or not math.isfinite(value) or value < 0):
-                raise DataError(f"{field.name} is {value!r}; expected a finite number of at least 0.")
+            if kinds[field.name] is int and (type(value) is not int or not 1 <= value <= _LARGEST_SIZE):
+                raise DataError(f"{field.name} is {value!r:.80}; expected a whole number of at least 1, of 31 bits.")
+            if field.name.endswith("_layers") and value > _MOST_LAYERS:
+                raise DataError(f"{field.name} is {value}; expected at most {_MOST_LAYERS:,}.")
+            if kinds[field.name] is float and (not is_number or not 0 <= value <= sys.float_info.max):
+                raise DataError(f"{field.name} is {value!r:.80}; expected a finite number of at least 0.")
 
     @classmethod
     def of(cls, config: FamilyConfig) -> Self:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 SPLITS = ("train", "valid", "test")
 # In every bundle, whatever its family.
-PROBES = "probes.safetensors"
-COMMON_FILES = ("weights.safetensors", PROBES, "parity.json", "MODEL_CARD.md")
+WEIGHTS, PROBES = "weights.safetensors", "probes.safetensors"
+COMMON_FILES = (WEIGHTS, PROBES, "parity.json", "MODEL_CARD.md")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ class Contents:
             *self.others,
             *COMMON_FILES,
         )
+
+    @property
+    def mapped_files(self) -> set[str]:
+        """Those that stay on the disk and are read as they are needed."""
+        mapped = {name for name, specs in self.tensors.items() if any(spec.mapped for spec in specs.values())}
+        return {WEIGHTS, *(f"{name}.safetensors" for name in mapped)}
 
 
 def link_prediction_contents(

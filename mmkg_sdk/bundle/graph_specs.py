@@ -31,6 +31,11 @@ class TensorSpec:
         """The concrete shape at one end of the range."""
         return tuple(axis if isinstance(axis, int) else int(getattr(axis, which)) for axis in self.shape)
 
+    @property
+    def probe_shape(self) -> tuple[int, ...]:
+        """The shape that its graph is tried with: two of every free axis, where its range allows it."""
+        return tuple(axis if isinstance(axis, int) else min(max(2, axis.min), axis.max) for axis in self.shape)
+
 
 @dataclass(frozen=True)
 class GraphSpec:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..errors import BundleError, DataError
 from ..files.folders import kept_aside
-from ..files.strict_json import strict_json
+from ..files.strict_json import plain_json
 from ..registry import FAMILIES, family_part
 from .config import FamilyConfig, read_config
 from .contents import Contents
+from .files import open_plain_file
+from .graph_specs import GraphSpec
 
 FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
@@ -27,9 +32,13 @@ _FIELDS = {
     "files": dict,
 }
 _DTYPES = ("float32", "float16", "int64", "bool")
+# The field that holds the digest of the others; bundles of 0.2.0 have none.
+_SEAL = "seal"
+# Of an axis, and of all numbers of a tensor at the sizes that its graph is tried with.
+_LARGEST_SIZE, _MOST_NUMBERS = (1 << 31) - 1, 1 << 27
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path, *, follow_links: bool = False) -> dict[str, Any]:
     """bundle.json, with its own fields checked; no other file is touched.
 
     Raises:
@@ -46,33 +55,38 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not os.path.lexists(path):
         raise BundleError(f"{folder} has no {MANIFEST}: this is no bundle, or its export did not finish. Export again.")
-    with open_plain_file(path) as file:
+    with open_plain_file(path, follow_links=follow_links) as file:
         raw = file.read(_SIZE_LIMIT + 1)
     if len(raw) > _SIZE_LIMIT:
         raise BundleError(f"{path} is larger than {_SIZE_LIMIT >> 20} MiB; no export writes that.")
     try:
-        manifest = strict_json(raw.decode("utf-8"))
+        manifest = plain_json(raw)
     except (ValueError, RecursionError) as err:
         raise BundleError(f"{path} is not the JSON that an export writes ({err}). Fetch the bundle again.") from err
     _check(path, manifest)
+    _check_seal(path, manifest)
     assert isinstance(manifest, dict)
     return manifest
 
 
-def open_plain_file(path: Path) -> BinaryIO:
-    """Open a plain file: no link, no device, no pipe; checked on the opened file, not on the name."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except OSError as err:
+def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
+    """The manifest with the digest of all of it, so that no field can be changed without a word."""
+    return manifest | {_SEAL: _digest(manifest)}
+
+
+def _check_seal(path: Path, manifest: dict[str, Any]) -> None:
+    """Whether the manifest is as it was written."""
+    if _SEAL in manifest and manifest[_SEAL] != _digest(manifest):
         raise BundleError(
-            f"{path} cannot be opened as a plain file ({err.strerror}). A bundle holds plain files only, no links."
-        ) from err
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        os.close(descriptor)
-        what = "has several names (hard links)" if stat.S_ISREG(status.st_mode) else "is not a plain file"
-        raise BundleError(f"{path} {what}. A bundle holds plain files only; copy it with `cp -r`.")
-    return os.fdopen(descriptor, "rb")
+            f"{path} was changed after it was written: its {_SEAL} is another than that of its content. "
+            "Fetch the bundle again, or export it again with the settings that are wanted."
+        )
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    """SHA-256 of all fields but the seal, in an order and a form of their own."""
+    content = {name: value for name, value in manifest.items() if name != _SEAL}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _check(path: Path, manifest: Any) -> None:
@@ -87,6 +101,8 @@ def _check(path: Path, manifest: Any) -> None:
     for name, kind in _FIELDS.items():
         if not isinstance(manifest.get(name), kind) or isinstance(manifest.get(name), bool):
             raise BundleError(f"{path}: {name} is {manifest.get(name)!r:.80}; expected {kind.__name__}.")
+    if not isinstance(manifest.get("provenance", {}), dict):
+        raise BundleError(f"{path}: provenance is {manifest['provenance']!r:.80}; expected dict.")
     if manifest["family"] not in FAMILIES:
         raise BundleError(f"{path}: unknown family {manifest['family']!r:.80}; known: {', '.join(FAMILIES)}.")
     if manifest["precision"] not in PRECISIONS:
@@ -122,11 +138,7 @@ def _check_files(path: Path, manifest: dict[str, Any], contents: Contents) -> No
     if absent := set(contents.files) - listed:
         raise BundleError(f"{path} does not list {min(absent)}; the export did not finish. Export again.")
     for name, entry in manifest["files"].items():
-        if (
-            not isinstance(entry, dict)
-            or not isinstance(entry.get("bytes"), int)
-            or not isinstance(entry.get("sha256"), str)
-        ):
+        if not isinstance(entry, dict) or type(entry.get("bytes")) is not int or type(entry.get("sha256")) is not str:
             raise BundleError(f"{path}: the entry of {name} is {entry!r:.80}; expected sha256 and bytes.")
     if set(manifest["graphs"]) != set(contents.graphs):
         raise BundleError(f"{path}: graphs {sorted(manifest['graphs'])!r:.200} do not match the .onnx files listed.")
@@ -138,12 +150,23 @@ def _check_graph(place: str, spec: Any) -> None:
         raise BundleError(f"{place} is {spec!r:.80}; expected inputs, outputs and axes.")
     for axis, sizes in spec["axes"].items():
         whole = isinstance(sizes, list) and len(sizes) == 3 and all(type(size) is int for size in sizes)
-        if not whole or not 1 <= sizes[0] <= sizes[1] <= sizes[2]:
-            raise BundleError(f"{place}: axis {axis!r:.80} is {sizes!r:.80}; expected [min, typical, max].")
+        if not whole or not 1 <= sizes[0] <= sizes[1] <= sizes[2] <= _LARGEST_SIZE:
+            raise BundleError(
+                f"{place}: axis {axis!r:.80} is {sizes!r:.80}; expected [min, typical, max], at most {_LARGEST_SIZE:,}."
+            )
     for kind in ("inputs", "outputs"):
         tensors = spec.get(kind)
         if not isinstance(tensors, list) or not all(_is_tensor(tensor, spec["axes"]) for tensor in tensors):
             raise BundleError(f"{place}: {kind} are {tensors!r:.200}; expected a list of name, dtype and shape.")
+    graph = GraphSpec.from_json("", spec)
+    for tensor in (*graph.inputs, *graph.outputs):
+        if math.prod(tensor.probe_shape) > _MOST_NUMBERS:
+            raise BundleError(
+                f"{place}: {tensor.name!r:.80} has {math.prod(tensor.probe_shape):,} numbers for a batch of two; "
+                f"expected at most {_MOST_NUMBERS:,}."
+            )
+    if len({tensor.name for tensor in graph.inputs}) < len(graph.inputs):
+        raise BundleError(f"{place}: two inputs have one name.")
 
 
 def _is_tensor(tensor: Any, axes: dict[str, Any]) -> bool:
@@ -152,5 +175,8 @@ def _is_tensor(tensor: Any, axes: dict[str, Any]) -> bool:
         and isinstance(tensor.get("name"), str)
         and tensor.get("dtype") in _DTYPES
         and isinstance(tensor.get("shape"), list)
-        and all(size in axes if isinstance(size, str) else type(size) is int for size in tensor["shape"])
+        and all(
+            size in axes if isinstance(size, str) else type(size) is int and 0 <= size <= _LARGEST_SIZE
+            for size in tensor["shape"]
+        )
     )

@@ -10,27 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BundleError
-from ..files.tensors import map_tensors
+from ..files.tensors import tensors_in
 from .contents import Stored
 
 # Bytes looked at in one go: checking a memory map must not bring all of it into memory at once.
 _CHUNK_BYTES = 16 << 20
 
 
-def read_tensors(path: Path, specs: Mapping[str, Stored]) -> dict[str, NDArray[Any]]:
-    """The tensors of a file. Files with a spec that is `mapped` become memory maps, others are read.
+def read_tensors(path: Path, content: memoryview, specs: Mapping[str, Stored]) -> dict[str, NDArray[Any]]:
+    """The tensors of a file, as views of its content.
+
+    Args:
+        path: for messages.
 
     Raises:
         BundleError: another set of tensors, dtype or shape, a NaN or an infinity, or a damaged file.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
-    mapped = any(spec.mapped for spec in specs.values())
     try:
-        tensors: dict[str, NDArray[Any]] = map_tensors(path) if mapped else load_file(path)
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as err:
-        # The last three: a dtype that numpy does not have.
+        tensors = tensors_in(content)
+    except SafetensorError as err:
         raise BundleError(f"{path} is not a valid safetensors file ({err}). Export the bundle again.") from err
     if set(tensors) != set(specs):
         raise BundleError(f"{path} holds {sorted(tensors)!r:.200}, expected {sorted(specs)}. Export the bundle again.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,31 @@ import click
 
 from ..backends import BACKENDS
 from ..registry import FAMILIES
+from . import completion
 
 _file = click.Path(path_type=Path)
 
+
+class _Family(click.Choice):  # type: ignore[type-arg]  # generic from click 8.2 on
+    """A model family; "adamf-mat" is one spelling of "adamf_mat"."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> str:
+        found: str = super().convert(str(value).replace("-", "_"), parameter, context)
+        return found
+
+
+family_type = _Family(list(FAMILIES))
+
 bundle_argument = click.argument("bundle", type=_file)
-family_argument = click.argument("family", type=click.Choice(list(FAMILIES)))
-set_option = click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="One setting; repeatable.")
+family_argument = click.argument("family", type=family_type)
+set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    shell_complete=completion.settings,
+    help="One setting; repeatable.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 backend_option = click.option(
     "--backend", type=click.Choice(["auto", *BACKENDS]), default="auto", help="What runs the graphs."
@@ -44,18 +64,23 @@ def say(message: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """An answer for machines, on stdout."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    """An answer for machines, on stdout: valid JSON in whatever encoding that has."""
+    escaped = getattr(sys.stdout, "encoding", "utf-8").lower().replace("-", "") != "utf8"
+    click.echo(json.dumps(value, indent=1, ensure_ascii=escaped))
 
 
 def metrics_table(rows: Mapping[str, Mapping[str, float]]) -> str:
-    """One line per row: MRR and Hits in percent, mean rank as it is."""
-    width = max(len(name) for name in rows)
-    lines = [f"{'':<{width}}     MRR  Hits@1  Hits@3  Hits@10  mean rank"]
-    for name, values in rows.items():
-        percent = [100 * values[key] for key in ("mrr", "hits_at_1", "hits_at_3", "hits_at_10")]
-        lines.append(
-            f"{name:<{width}}  {percent[0]:6.2f}  {percent[1]:6.2f}  {percent[2]:6.2f}  {percent[3]:7.2f}  "
-            f"{values['mean_rank']:9.1f}"
-        )
+    """One line per row, of what the first one's task measures: shares in percent, mean rank as it is."""
+    measured = sorted(next(iter(rows.values())), key=lambda name: name == "mean_rank")  # which comes last
+    heads = [name.replace("hits_at_", "Hits@").replace("mrr", "MRR").replace("_", " ") for name in measured]
+    widths = [max(6, len(head)) for head in heads]
+
+    def line(row: str, cells: Iterable[str]) -> str:
+        padded = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        return "  ".join([f"{row:<{max(map(len, rows))}}", *padded])
+
+    lines = [line("", heads)]
+    for row, values in rows.items():
+        numbers = (f"{values[n]:.1f}" if n == "mean_rank" else f"{100 * values[n]:.2f}" for n in measured)
+        lines.append(line(row, numbers))
     return "\n".join(lines)

@@ -10,14 +10,15 @@ from typing import Any
 import click
 
 from ..errors import DataError
+from ..files.text import read_text
 
 
 def read_settings(path: Path) -> dict[str, Any]:
     """A flat table of settings from a TOML or JSON file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as err:
+    except ValueError as err:
         raise DataError(f"{path} is not a readable TOML or JSON file ({err}).") from err
     if not isinstance(values, dict) or any(isinstance(value, dict) for value in values.values()):
         raise DataError(f"{path}: expected one flat table of settings.")

@@ -7,10 +7,12 @@ import hashlib
 import http.client
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
+from ..files.atomic import shortage
 
 ATTEMPTS = 4
 TIMEOUT_S = 30.0
@@ -33,7 +35,8 @@ def download(wanted: Download, path: Path) -> None:
     one, asks for the rest with a Range header. A server that ignores it sends everything again.
 
     Raises:
-        DataError: if the file cannot be had after 4 attempts, or its content is not the expected one.
+        DataError: if the file cannot be had after 4 attempts, the disk does not take it, or its content is not the
+            expected one.
     """
     if path.is_file():
         check_content(path.read_bytes(), wanted.sha256, str(path))
@@ -92,10 +95,26 @@ def _continue(wanted: Download, part: Path) -> None:
         # file.
         resumed = response.status == 206 and _starts_at(response.headers.get("Content-Range"), have)
         limit = wanted.size + 1 - (have if resumed else 0)
-        with part.open("ab" if resumed else "wb") as file:
+        with _writing(part, limit):
+            file = part.open("ab" if resumed else "wb", buffering=0)
+        with file:
             while limit > 0 and (block := response.read(min(_BLOCK_BYTES, limit))):
-                file.write(block)
-                limit -= len(block)
+                with _writing(part, limit):
+                    limit -= len(block)
+                    while block:
+                        block = block[file.write(block) :]
+
+
+@contextlib.contextmanager
+def _writing(part: Path, needed: int) -> Iterator[None]:
+    """Tell what the disk does not take from what the network does not give; only the latter is tried again."""
+    try:
+        yield
+    except OSError as err:
+        raise DataError(
+            f"{part} could not be written ({shortage(err, part.parent, f'{needed:,}')}). What arrived is kept; make "
+            "room and run the command again, or name another cache folder."
+        ) from err
 
 
 def _starts_at(content_range: str | None, start: int) -> bool:

@@ -54,6 +54,15 @@ class KnowledgeGraph:
         return np.concatenate([self.train, self.valid, self.test])
 
 
+def no_numbers(what: str, kind: str, count: int) -> DataError:
+    """The error for what goes by ids beside names ("entity", "relation") that no list gives ids."""
+    several, listing = ("entities", "entity2id.txt") if kind == "entity" else ("relations", "relation2id.txt")
+    return DataError(
+        f"{what} goes by the ids of the {several}, but no list says which id each of the {count:,} has. Add "
+        f"{several}.txt (one name a line, in the order of the ids) or {listing} (`name id`)."
+    )
+
+
 @dataclass(frozen=True)
 class RawTokens:
     """One modality before selection: every token of every entity, repeats included, and the codebook they index.
@@ -95,8 +104,12 @@ class DataSet:
         entity_texts: entity label -> what MKGformer reads about it, in the line order of the published file, which is
             the order of its candidates. It may name entities that no triple has; empty without such a file.
         relation_texts: relation label -> what MKGformer reads about it.
-        source_ids: entity label -> what the published files call it (Freebase mid, WordNet offset), where that is
-            not the label.
+        source_ids: entity label -> what the published files call it (Freebase mid, WordNet offset, URI), where that
+            is not the label.
+        other_names: further published names (Freebase mid, Wikidata id) -> entity label. They are not written.
+        unnumbered: "entity", "relation" or both where no list gives them ids: their rows then follow the first
+            appearance in the triples, and nothing that others numbered by row belongs to them.
+        images: entity label -> image files.
     """
 
     graph: KnowledgeGraph
@@ -108,4 +121,12 @@ class DataSet:
     entity_texts: Mapping[str, str] = field(default_factory=dict)
     relation_texts: Mapping[str, str] = field(default_factory=dict)
     source_ids: Mapping[str, str] = field(default_factory=dict)
+    other_names: Mapping[str, str] = field(default_factory=dict)
+    unnumbered: tuple[str, ...] = ()
     images: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+
+    def need_numbers(self, what: str) -> None:
+        """Raise DataError unless lists number entities and relations, as `what` takes for granted."""
+        for labels in (self.graph.entities, self.graph.relations):
+            if labels.kind in self.unnumbered:
+                raise no_numbers(what, labels.kind, len(labels))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import DataError
 from ..files.labels import Labels
 from .graph import SPLITS
+from .images.paths import as_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,6 +29,9 @@ class LabelledMention:
     sentence: str
     image: Path | None
     entity: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "image", as_path(self.image))
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class LinkingData:
     test: tuple[LabelledMention, ...]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "images", tuple(map(as_path, self.images)))
         for field in ("names", "texts", "images"):
             if len(getattr(self, field)) != len(self.entities):
                 raise DataError(f"{self.name}: {len(getattr(self, field))} {field} of {len(self.entities)} entities.")
@@ -69,7 +74,7 @@ class LinkingData:
         return mentions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Mention:
     """A name in a sentence.
 
@@ -81,4 +86,9 @@ class Mention:
 
     text: str
     sentence: str
-    image: Path | Image | None = None
+    image: Path | Image | None
+
+    def __init__(self, text: str, sentence: str, image: str | Path | Image | None = None) -> None:
+        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "sentence", sentence)
+        object.__setattr__(self, "image", as_path(image))

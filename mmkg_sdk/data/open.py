@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from ..files.folders import folder_lock, new_folder
 from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION
 from ..version import __version__
 from .atlas import sentences, write_atlas
+from .atlas.edition import edition
 from .folders import DATA_SET, cache_folder
 from .graph import DataSet
 from .layouts.kinds import find_kind
@@ -151,8 +152,8 @@ def raw_dataset(
     tokens: Path | None = None,
     visual: str | None = None,
     text: str | None = None,
-) -> Iterator[tuple[DataSet, Path | None]]:
-    """The data set as it is before tokenising, and its folder `images` (None without one).
+) -> Iterator[tuple[DataSet, Mapping[str, Sequence[Path]] | None]]:
+    """The data set as it is before tokenising, and its images by entity (None without any).
 
     The files of the atlas are written to a temporary folder that goes when the block ends; of other data sets
     the folder itself is read. Arguments as for `open_dataset`.
@@ -164,8 +165,7 @@ def raw_dataset(
         else:
             folder = find_folder(source, cache=cache)
         dataset = read_dataset(folder, tokens=tokens, visual=visual, text=text)
-        images = folder / "images"
-        yield dataset, images if images.is_dir() else None
+        yield dataset, dataset.images or None
 
 
 def _tokenized_atlas(cache: Path) -> Path:
@@ -174,8 +174,10 @@ def _tokenized_atlas(cache: Path) -> Path:
     def write(folder: Path) -> None:
         with raw_dataset(ATLAS) as (dataset, images):
             write_dataset(tokenize_dataset(dataset, images=images), folder)
-            if images is not None:
-                shutil.copytree(images, folder / images.name)
+            (folder / "images").mkdir()
+            for files in dataset.images.values():
+                for path in files:
+                    shutil.copy(path, folder / "images")
 
     return _made_once(ATLAS, cache, write)
 
@@ -186,8 +188,8 @@ def _atlas_sentences(name: str, cache: Path) -> Path:
 
 
 def _made_once(name: str, cache: Path, write: Callable[[Path], None]) -> Path:
-    """The folder that this package version made in the cache; it appears when it is complete."""
-    folder = cache / f"made-by-{__version__}" / name
+    """The folder in the cache that this version made of this edition of the atlas; it appears when it is complete."""
+    folder = cache / f"made-by-{__version__}-{edition()}" / name
     if folder.is_dir():
         return folder
     # The processes of a torchrun come here together: one makes it, the others wait for it.

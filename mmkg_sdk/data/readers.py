@@ -6,16 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
-from ..files.labels import Labels
 from ..files.text import find_file
-from .feature_files import read_features
-from .graph import DataSet
+from .entity_images import find_entity_images
+from .features.files import read_features, warn_of_unread
+from .graph import DataSet, Features
 from .layouts.descriptions import read_own_texts
-from .layouts.mkgformer import find_entity_images, read_mkgformer_layout
+from .layouts.mkgformer import read_mkgformer_layout, with_published_texts
 from .layouts.mygo import ReadGraph, read_mygo_layout
 from .layouts.names import NameTable
 from .layouts.openke import read_openke_layout
-from .tokens.files import read_tokens
+from .layouts.triples import BY_ID, BY_NAME, is_mkgformer, triple_files
+from .lookalikes import warn_of_lookalikes
+from .places import Place, places_of
+from .tokens.files import codebooks_in_use, read_tokens
 
 
 def read_dataset(
@@ -31,7 +34,7 @@ def read_dataset(
 
     Args:
         folder: the folder with the triples.
-        tokens: the folder with token files and codebooks; None: the same folder.
+        tokens: the folder with token files and codebooks; None: the same folder, or one beside it (`places_of`).
         visual, text: tokenizer ("beit", "bert", ...) or token file name, needed only when several are there.
 
     Raises:
@@ -40,40 +43,48 @@ def read_dataset(
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder. Give a folder with train.txt (MyGO) or train2id.txt (OpenKE).")
-    read = _read_graph(folder)
-    token_folder = folder if tokens is None else Path(tokens)
-    if not token_folder.is_dir():
-        raise DataError(f"{token_folder} is not a folder; the token files were to be there.")
+    read = with_published_texts(_read_graph(folder), folder)
+    for labels in (read.graph.entities, read.graph.relations):
+        warn_of_lookalikes(labels, folder)
+    places = places_of(folder)
+    token_places = places if tokens is None else [Place(Path(tokens))]
+    if not token_places[0].folder.is_dir():
+        raise DataError(f"{tokens} is not a folder; the token files were to be there.")
+    codebooks = codebooks_in_use([*token_places, *places])
+
+    def features(modality: str) -> Features | None:
+        found = None if tokens is None else read_features(token_places, modality, read.entities, codebooks)
+        return found or read_features(places, modality, read.entities, codebooks)
+
     dataset = DataSet(
         graph=read.graph,
-        visual=read_tokens(token_folder, "visual", read.entities, choice=visual),
-        text=read_tokens(token_folder, "text", read.entities, choice=text),
-        visual_features=read_features(token_folder, "visual", len(read.graph.entities)),
-        text_features=read_features(token_folder, "text", len(read.graph.entities)),
+        visual=read_tokens(token_places, "visual", read.entities, choice=visual),
+        text=read_tokens(token_places, "text", read.entities, choice=text),
+        visual_features=features("visual"),
+        text_features=features("text"),
         descriptions=_descriptions(folder, read),
         entity_texts=read.entity_texts,
         relation_texts=read.relation_texts,
         source_ids=read.source_ids,
+        other_names=read.other_names,
+        unnumbered=tuple(table.labels.kind for table in (read.entities, read.relations) if not table.numbered),
     )
+    warn_of_unread((folder, token_places[0].folder), codebooks)
     images = folder / "images"
     return replace(dataset, images=find_entity_images(images, dataset)) if images.is_dir() else dataset
 
 
-_LAYOUTS = {
-    "train.txt": ("MyGO", read_mygo_layout),
-    "train2id.txt": ("OpenKE", read_openke_layout),
-    "train.tsv": ("MKGformer", read_mkgformer_layout),
-}
-
-
 def _read_graph(folder: Path) -> ReadGraph:
-    found = [name for name in _LAYOUTS if find_file(folder, name)]
+    found = triple_files(folder)
     if len(found) > 1:
         raise DataError(f"{folder} has {' and '.join(found)}, {len(found)} layouts. Keep the files of one.")
     if not found:
-        known = ", ".join(f"{name} ({layout})" for name, (layout, _) in _LAYOUTS.items())
-        raise DataError(f"{folder} has no triples; expected one of {known}.")
-    return _LAYOUTS[found[0]][1](folder)
+        raise DataError(f"{folder} has no triples; expected one of {', '.join((*BY_NAME, BY_ID))}.")
+    if found == [BY_ID]:
+        return read_openke_layout(folder)
+    if found == ["train.tsv"] and is_mkgformer(folder):
+        return read_mkgformer_layout(folder)
+    return read_mygo_layout(folder, found[0].removeprefix("train."))
 
 
 def _descriptions(folder: Path, read: ReadGraph) -> dict[str, str]:
@@ -82,13 +93,16 @@ def _descriptions(folder: Path, read: ReadGraph) -> dict[str, str]:
     return read.descriptions if path is None else read.descriptions | _read_own(path, read.entities)
 
 
-def read_descriptions(path: Path, entities: Labels) -> dict[str, str]:
-    """Label -> text from a file of lines `label TAB text`; ids may stand for all the labels.
+def read_descriptions(path: Path, dataset: DataSet) -> dict[str, str]:
+    """Label -> text from a file of lines `label TAB text`; ids may stand for all the labels, where there are any.
 
     Raises:
         DataError: if a line is malformed or names an unknown entity.
     """
-    return _read_own(path, NameTable(entities, [str(row) for row in range(len(entities))]))
+    entities = dataset.graph.entities
+    numbered = entities.kind not in dataset.unnumbered
+    ids = [[str(row) for row in range(len(entities))]] if numbered else []
+    return _read_own(path, NameTable(entities, *ids, numbered=numbered))
 
 
 def _read_own(path: Path, names: NameTable) -> dict[str, str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
+from ..files.atomic import write_atomically
 from ..files.text import find_file, read_bytes
 from .download import Download, check_content, download
 from .folders import cache_folder
@@ -242,10 +243,7 @@ def _bring(file: PublicFile, folder: Path, source: Path | None) -> bool:
             raise DataError(f"{source} has no {file.name} (nor .xz, .gz). It belongs to the data set.")
         content = read_bytes(found)
         check_content(content, file.sha256, str(found))
-        # Under another name first: a process killed here must not leave half a file.
-        part = folder / f"{file.name}.copy"
-        part.write_bytes(content)
-        part.rename(folder / file.name)
+        write_atomically(folder / file.name, content)
         return True
     if file.url is None:
         return False

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
 from ..files.labels import Labels
 from .graph import SPLITS
+from .images.paths import as_path, as_paths
 
 # BIO tags of entity recognition, in the order of the official classes; X, [CLS] and [SEP] belong to word pieces.
 TAGS = ("O", "B-MISC", "I-MISC", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class SentenceImages:
     """The images of one post: the whole one, and crops of it. Missing ones are absent."""
 
-    main: Path | None = None
-    aux: tuple[Path, ...] = ()
-    rcnn: tuple[Path, ...] = ()
+    main: Path | None
+    aux: tuple[Path, ...]
+    rcnn: tuple[Path, ...]
+
+    def __init__(
+        self, main: str | Path | None = None, aux: Sequence[str | Path] = (), rcnn: Sequence[str | Path] = ()
+    ) -> None:
+        object.__setattr__(self, "main", as_path(main))
+        object.__setattr__(self, "aux", as_paths(aux))
+        object.__setattr__(self, "rcnn", as_paths(rcnn))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..files.folders import new_folder
 from ..files.labels import Labels
 from ..files.tensors import write_tensors
 from ..files.text import write_lines
-from .feature_files import write_features
+from .features.files import write_features
 from .folders import DATA_SET
 from .graph import SPLITS, DataSet
 from .layouts.descriptions import escape

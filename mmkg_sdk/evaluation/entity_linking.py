@@ -6,6 +6,7 @@ filtering and no candidate list.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,10 +41,12 @@ class LinkingReport:
     Attributes:
         ranks: int64 [mentions], from 1.
         candidates: how many there were.
+        cut: mentions whose text is longer than what the model reads; None where nobody knows.
     """
 
     ranks: NDArray[np.int64]
     candidates: int
+    cut: int | None = None
 
     def metrics(self) -> dict[str, float]:
         """mean_rank, mrr, hits_at_1, hits_at_3, hits_at_5, hits_at_10, hits_at_20 (float64 means)."""
@@ -52,7 +55,8 @@ class LinkingReport:
 
     def to_json(self) -> dict[str, Any]:
         """The metrics and what they were counted on."""
-        return {"mentions": len(self.ranks), "candidates": self.candidates, **self.metrics()}
+        counts = {"mentions": len(self.ranks), "candidates": self.candidates}
+        return {**counts, **({} if self.cut is None else {"cut": self.cut}), **self.metrics()}
 
 
 def evaluate_run(run: Run, model: Any, split: str) -> LinkingReport:
@@ -62,11 +66,13 @@ def evaluate_run(run: Run, model: Any, split: str) -> LinkingReport:
         model: on its device; left in eval mode.
         split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training mentions.
     """
-    answers = run.tensors(f"mentions-{split}")["answers"]
-    if split == "valid" and not len(answers):
-        split, answers = "train", run.tensors("mentions-train")["answers"][:VALIDATION_STAND_IN]
+    count = None
+    if split == "valid" and not len(run.tensors("mentions-valid")["answers"]):
+        split, count = "train", VALIDATION_STAND_IN
+    mentions = run.tensors(f"mentions-{split}")
     scores = contract.linking_scoring(run.family).scorer(model, run)
-    return evaluate_linking(lambda rows: scores(split, rows), answers)
+    cut = mentions["cut"][:count] if "cut" in mentions else None  # neither older versions nor token ids tell
+    return evaluate_linking(lambda rows: scores(split, rows), mentions["answers"][:count], cut)
 
 
 def evaluate_bundle(linker: Linker, split: str, data: str | None) -> LinkingReport:
@@ -83,15 +89,17 @@ def evaluate_bundle(linker: Linker, split: str, data: str | None) -> LinkingRepo
     found = open_kind(data, LinkingData)
     answers = _answer_rows(linker, found, split)
     mentions = [Mention(one.text, one.sentence, one.image) for one in found.split(split)]
-    return evaluate_linking(lambda rows: linker.score_mentions(mentions[rows], unreadable="none"), answers)
+    cut = linker.read_texts(mentions).cut
+    return evaluate_linking(lambda rows: linker.score_mentions(mentions[rows], unreadable="none"), answers, cut)
 
 
-def evaluate_linking(scores: Scorer, answers: NDArray[np.int64]) -> LinkingReport:
+def evaluate_linking(scores: Scorer, answers: NDArray[np.int64], cut: NDArray[np.bool_] | None = None) -> LinkingReport:
     """Rank the right entity of every mention among all candidates.
 
     Args:
         scores: gives the scores of some mentions.
         answers: int64 [mentions], row of the right entity.
+        cut: bool [mentions], whose text is longer than what the model reads; a warning counts them.
 
     Raises:
         DataError: if there is no mention.
@@ -99,6 +107,12 @@ def evaluate_linking(scores: Scorer, answers: NDArray[np.int64]) -> LinkingRepor
     """
     if not len(answers):
         raise DataError("this split has no mentions, so there is nothing to evaluate. Choose another split.")
+    if cut is not None and cut.any():
+        warnings.warn(
+            f"{cut.sum():,} of {len(cut):,} mentions have longer sentences than the model reads (text_length); what is "
+            "behind is not read, as in the published evaluation.",
+            stacklevel=3,
+        )
     ranks, candidates = np.empty(len(answers), np.int64), 0
     for start in range(0, len(answers), MENTION_CHUNK):
         rows = slice(start, min(start + MENTION_CHUNK, len(answers)))
@@ -106,7 +120,7 @@ def evaluate_linking(scores: Scorer, answers: NDArray[np.int64]) -> LinkingRepor
         candidates = block.shape[1]
         nothing = AnswerLists(np.zeros(len(block) + 1, np.int64), np.empty(0, np.int64))
         ranks[rows] = filtered_ranks(block, answers[rows], nothing, _PROTOCOL).published.astype(np.int64)
-    return LinkingReport(ranks, candidates)
+    return LinkingReport(ranks, candidates, None if cut is None else int(cut.sum()))
 
 
 def _answer_rows(linker: Linker, data: LinkingData, split: str) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ was found there is taken as it is, X, [CLS], [SEP] and PAD, too: see `tag_chunks
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..answering.entities import tag_chunks
+from ..answering.answers.entities import tag_chunks
 from ..answering.entity_recognition import Tagger
 from ..data.open import open_kind
 from ..data.sentences import TaggingData
 from ..errors import DataError
 from ..families import contract
 from ..files.labels import Labels
+from ..modalities.words import count_cut
 from ..run import Run
 from .reports import VALIDATION_STAND_IN
 
@@ -83,6 +85,12 @@ def evaluate_bundle(tagger: Tagger, split: str, data: str | None) -> EntityRepor
     sentences = found.split(split)
     images = [tagger.seen_images(one.images) for one in sentences]
     pieces, tags = tagger.tag_words([one.words for one in sentences], images, unreadable="none")
+    if cut := count_cut(pieces.words, pieces.attention_mask, [one.words for one in sentences]):
+        warnings.warn(
+            f"{found.name}: {cut:,} of {len(sentences):,} sentences have more word pieces than the model reads "
+            f"({tagger.max_length - 2}); entities behind are not measured, as in the published evaluation.",
+            stacklevel=2,
+        )
     right = contract.sentence_runtime(tagger.bundle.family).tag_labels(pieces, [one.tags for one in sentences])
     return entity_report(tags, right, tagger.tags)
 

@@ -1,7 +1,12 @@
-"""Relation extraction: accuracy, and micro-averages over all relations but the negative class (MKGformer spec, 7)."""
+"""Relation extraction: accuracy, and micro-averages over all relations but the negative class (MKGformer spec, 7).
+
+A sentence whose head or tail begins behind what the model reads has no answer, and counts as answered wrongly: so
+models of any length are measured on the same sentences. The authors' program ends with an error there.
+"""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +24,9 @@ from ..run import Run
 from .reports import VALIDATION_STAND_IN
 
 SELECTED = "micro_f1"
+NO_ANSWER = -2  # -1 stands for "no negative class"
+
+_NOBODY = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class RelationReport:
     """What was found in the sentences of a split, and what is right.
 
     Attributes:
-        found, right: int64 [sentences], rows of the relations.
+        found, right: int64 [sentences], rows of the relations; NO_ANSWER in `found` for what the model cannot read.
         relations: the classes. The first of NEGATIVE_CLASSES among them means that there is no relation.
     """
 
@@ -42,7 +50,7 @@ class RelationReport:
         negative = next((self.relations.find(name) for name in NEGATIVE_CLASSES if name in self.relations), -1)
         hits = self.found == self.right
         related = int((hits & (self.right != negative)).sum())
-        precision = related / max(1, int((self.found != negative).sum()))
+        precision = related / max(1, int(((self.found != negative) & (self.found != NO_ANSWER)).sum()))
         recall = related / max(1, int((self.right != negative).sum()))
         f1 = 2 * precision * recall / (precision + recall) if related else 0.0
         return {
@@ -54,7 +62,8 @@ class RelationReport:
 
     def to_json(self) -> dict[str, Any]:
         """The metrics and what they were counted on."""
-        return {"sentences": len(self.right), "relations": len(self.relations), **self.metrics()}
+        counts = {"sentences": len(self.right), "unread": int((self.found == NO_ANSWER).sum())}
+        return {**counts, "relations": len(self.relations), **self.metrics()}
 
 
 def evaluate_run(run: Run, model: Any, split: str) -> RelationReport:
@@ -64,11 +73,12 @@ def evaluate_run(run: Run, model: Any, split: str) -> RelationReport:
         model: on its device; left in eval mode.
         split: "train", "valid" or "test"; an empty validation split is replaced by 1,000 training sentences.
     """
-    right = run.tensors(f"sentences-{split}")["labels"]
-    if split == "valid" and not len(right):
+    sentences = run.tensors(f"sentences-{split}")
+    right, unread = sentences["labels"], sentences.get("unread", _NOBODY)  # which runs of older versions lack
+    if split == "valid" and not len(right) + len(unread):
         split, right = "train", run.tensors("sentences-train")["labels"][:VALIDATION_STAND_IN]
     scores = contract.sentence_scoring(run.family).relation_scores(model, run, split, len(right))
-    return relation_report(scores, right, run.labels["relations"])
+    return relation_report(scores, right, run.labels["relations"], unread)
 
 
 def evaluate_bundle(extractor: Extractor, split: str, data: str | None) -> RelationReport:
@@ -89,17 +99,38 @@ def evaluate_bundle(extractor: Extractor, split: str, data: str | None) -> Relat
             f"{found.name}: relation {min(unknown)!r:.120} is not in {extractor.bundle.path}. Pass the data set that "
             "the model was trained on."
         )
-    mentions = [RelationMention(one.words, one.head, one.tail, extractor.seen_images(one.images)) for one in sentences]
     right = np.array([relations.find(one.relation) for one in sentences], np.int64)
-    return relation_report(extractor.score_relations(mentions, unreadable="none"), right, relations)
+    queries = [(one.words, one.head, one.tail) for one in sentences]
+    runtime, config = contract.sentence_runtime(extractor.bundle.family), extractor.bundle.config
+    read = runtime.spans_read(extractor.tokenizer, queries, config)
+    mentions = [
+        RelationMention(one.words, one.head, one.tail, extractor.seen_images(one.images))
+        for one, is_read in zip(sentences, read, strict=True)
+        if is_read
+    ]
+    scores = extractor.score_relations(mentions, unreadable="none")
+    return relation_report(scores, right[read], relations, right[~read])
 
 
-def relation_report(scores: NDArray[Any], right: NDArray[np.int64], relations: Labels) -> RelationReport:
+def relation_report(
+    scores: NDArray[Any], right: NDArray[np.int64], relations: Labels, unread: NDArray[np.int64] = _NOBODY
+) -> RelationReport:
     """The best-scored relations (of equal ones the first) against the right ones.
+
+    Args:
+        unread: int64 [m], the right relations of sentences that the model cannot read; a warning counts them.
 
     Raises:
         DataError: if there is no sentence.
     """
-    if not len(right):
+    count = len(right) + len(unread)
+    if not count:
         raise DataError("this split has no sentences, so there is nothing to evaluate. Choose another split.")
-    return RelationReport(scores.argmax(axis=1), right, relations)
+    if len(unread):
+        warnings.warn(
+            f"{len(unread):,} of {count:,} sentences count as answered wrongly: their head or tail begins behind what "
+            "the model reads (max_length).",
+            stacklevel=3,
+        )
+    found = np.concatenate([scores.argmax(axis=1), np.full(len(unread), NO_ANSWER)])
+    return RelationReport(found, np.concatenate([right, unread]), relations)

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..answering.opening import load
+from ..backends import use_torch_threads
 from ..backends.torch import torch_device
 from ..bundle import MANIFEST
 from ..errors import DataError
 from ..families import contract
+from ..families.built import built_model
 from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from ..run import Run
 from . import entity_linking, entity_recognition, link_prediction, relation_extraction
@@ -85,11 +87,10 @@ def _evaluate_bundle(
 
 def _evaluate_run(path: Path, split: str, device: str, answer_pictured: bool) -> Report:
     run = Run.open(path)
-    model = contract.model_part(run.family).build(run.config, run.inputs)
-    model.load_state_dict(run.weights())
-    model.to(torch_device(device))
-    task = contract.config_part(run.family).Config.from_json(run.config).task
+    config = contract.config_part(run.family).Config.from_json(run.config)
+    model, task = built_model(run, config).to(torch_device(device)), config.task
     options = _options(path, run.family, task, answer_pictured)
+    use_torch_threads()
     report: Report = EVALUATIONS[task].evaluate_run(run, model, split, **options)
     return report
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # types alone, so that answering loads nothing that training 
 
     from ..bundle.config import FamilyConfig
     from ..bundle.graph_specs import GraphSpec
+    from ..data.inspection.coverage import Coverage
     from ..data.open import AnyData
     from ..ranking.exact import RankingProtocol
     from ..ranking.scores import CandidateScore
@@ -168,8 +169,19 @@ class InputsPart(Protocol):
         """Labels, arrays and files."""
         ...
 
+    def coverage(self, dataset: AnyData) -> list[Coverage]:
+        """What it finds of images and texts in a data set that fits the family."""
+        ...
+
     def initial_weights(self, dataset: AnyData, config: Any) -> Mapping[str, NDArray[Any]]:
         """Weights that do not come from chance, by parameter name."""
+        ...
+
+    def missing_modalities(self, dataset: AnyData, data: RunData, state: dict[str, Tensor]) -> dict[str, str]:
+        """What a data set lacks of what a checkpoint was trained with, by "image" or "text", and where it comes from.
+
+        `data` is what `run_data` made of it. Raises ExportError: the data set has it, but contradicts the checkpoint.
+        """
         ...
 
     def stored_data(self, fields: Mapping[str, NDArray[Any]], path: Path, config: Any) -> RunData:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -55,24 +55,20 @@ def set_dtype(module: nn.Module, dtype: torch.dtype) -> None:
 def load_weights(
     skeleton: Callable[[], dict[str, nn.Module]],
     weights: dict[str, Tensor],
-    expected: Mapping[str, tuple[int, ...]],
 ) -> dict[str, nn.Module]:
     """The modules of a bundle with its weights, named GRAPH.WEIGHT; without "complete", which adds none.
 
     Args:
-        skeleton: makes the modules with any weights.
-        expected: shapes of the weights that decide how much memory that takes; compared before taking it.
+        skeleton: makes the modules with any weights, or none (torch's meta device).
+        weights: become those of the modules.
 
     Raises:
         RuntimeError: if a weight is missing, unknown or misshapen.
     """
-    for name, shape in expected.items():
-        found = tuple(weights[name].shape) if name in weights else "nothing"
-        if found != shape:
-            raise RuntimeError(f"{name} has shape {found}, the configuration says {shape}")
     modules = skeleton()
     modules.pop("complete", None)
     for graph, module in modules.items():
         prefix = f"{graph}."
-        module.load_state_dict({n.removeprefix(prefix): w for n, w in weights.items() if n.startswith(prefix)})
+        own = {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+        module.load_state_dict(own, assign=True)
     return modules

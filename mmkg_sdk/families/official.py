@@ -1,4 +1,4 @@
-"""What reading an official checkpoint is in every family: tensor-only loading, finite values, names and shapes."""
+"""What reading an official checkpoint is in every family: finite values, names, shapes and kinds of numbers."""
 
 from __future__ import annotations
 
@@ -15,56 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def load_content(path: Path) -> Any:
-    """What torch saved in a file. Loading is tensor-only: a file that carries code is refused, never run.
+def finite_tensors(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+    """The content as tensors by name: weights in float32, whole numbers as they are.
 
     Raises:
-        ExportError: the file is missing, damaged, or holds Python objects.
-    """
-    import torch
-
-    if not path.is_file():
-        raise ExportError(f"{path}: no such file. Pass the checkpoint file that the authors' training wrote.")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as err:  # torch raises a different type for each way a file can be broken
-        raise ExportError(
-            f"{path}: not a tensor-only torch checkpoint ({f'{type(err).__name__}: {err}'.splitlines()[0]}). "
-            "The file is damaged, or it holds Python objects, which are never loaded."
-        ) from err
-
-
-class ForeignObject:
-    """Stands for every class that a checkpoint names and torch does not know. It takes anything and does nothing."""
-
-    def __init__(self, *_: object) -> None: ...
-
-    def __setstate__(self, _: object) -> None: ...
-
-
-def load_lightning(path: Path) -> Any:
-    """`load_content` for files that hold objects of other packages beside the weights, as Lightning's do.
-
-    None of these packages is imported and nothing that the file names is called: inert objects take their place.
-
-    Raises:
-        ExportError: the file is missing or damaged.
-    """
-    from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
-
-    try:
-        names = get_unsafe_globals_in_checkpoint(path)
-    except Exception:  # no such file, damaged, or older than torch's zip format: load_content says which
-        names = []
-    with safe_globals([(ForeignObject, name) for name in names]):
-        return load_content(path)
-
-
-def finite_tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
-    """The content as float32 tensors by name.
-
-    Raises:
-        ExportError: something is no tensor, or holds NaN or infinity.
+        ExportError: something is no ordinary tensor, claims more values than the file holds, or holds NaN or infinity.
     """
     import torch
 
@@ -72,10 +27,33 @@ def finite_tensors(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
     for name, tensor in content.items():
         if not isinstance(tensor, torch.Tensor):
             raise ExportError(f"{path}: {name} is {type(tensor).__name__}, expected a tensor.")
-        if not torch.isfinite(tensor).all():
+        if odd := _odd_kind(tensor):
+            raise ExportError(f"{path}: {name} is {odd}; expected an ordinary tensor. Save the model in float32.")
+        # Before anything is computed: a view may show one stored value any number of times.
+        claimed, stored = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
+        if claimed > stored:
+            raise ExportError(f"{path}: {name} claims {claimed:,} bytes, of which the file holds {stored:,}.")
+        weights = tensor.detach().float().contiguous() if tensor.is_floating_point() else tensor
+        if not torch.isfinite(weights).all():
             raise ExportError(f"{path}: {name} holds NaN or infinite values; this training has diverged.")
-        state[str(name)] = tensor.float().contiguous()
+        state[name] = weights
     return state
+
+
+def _odd_kind(tensor: Tensor) -> str | None:
+    """What is not ordinary about a tensor, in words."""
+    import torch
+
+    if tensor.is_quantized:
+        return "quantised"
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        return f"{'nested' if tensor.is_nested else 'sparse'} ({tensor.layout})"
+    if tensor.device.type != "cpu":
+        return f"on the device {tensor.device.type}, without values"
+    usual = {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16}
+    if tensor.dtype not in usual | {torch.int8, torch.uint8, torch.bool}:
+        return str(tensor.dtype)
+    return None
 
 
 def tensor_shape(state: Mapping[str, Tensor], name: str, rank: int, family: str) -> tuple[int, ...]:
@@ -91,10 +69,10 @@ def tensor_shape(state: Mapping[str, Tensor], name: str, rank: int, family: str)
 
 
 def compare_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Compare names and shapes with those of a model; names the first differences.
+    """Compare names, shapes and kinds of numbers with those of a model; names the first differences.
 
     Raises:
-        ExportError: if a tensor is missing, unknown or has another shape.
+        ExportError: if a tensor is missing, unknown, has another shape, or holds whole numbers for weights.
     """
     wanted = {name: list(tensor.shape) for name, tensor in expected.items()}
     problems = [f"{name} is missing (expected {shape})" for name, shape in wanted.items() if name not in state]
@@ -103,6 +81,11 @@ def compare_state(state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
         f"{name} has shape {list(state[name].shape)}, expected {shape}"
         for name, shape in wanted.items()
         if name in state and list(state[name].shape) != shape
+    ]
+    problems += [
+        f"{name} holds {state[name].dtype}, expected {tensor.dtype}"
+        for name, tensor in expected.items()
+        if name in state and state[name].is_floating_point() != tensor.is_floating_point()
     ]
     if problems:
         more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""

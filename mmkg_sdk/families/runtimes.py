@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # types alone, so that answering loads nothing more
     from ..bundle.contents import Contents
     from ..data.mentions import Mention
     from ..data.sentences import SentenceImages
+    from ..modalities.text import ClipTexts
     from ..modalities.words import Span
     from ..ranking.known_triples import Queries
     from .entity_batch import EntityBatch
@@ -29,6 +30,10 @@ class Runtime(Protocol):
 
     def contents(self, config: Any) -> Contents:
         """What the bundle of a configuration holds."""
+        ...
+
+    def weight_shapes(self, config: Any) -> dict[str, tuple[int, ...]]:
+        """The shapes of those weights that tell the sizes of a model; what they leave open, probes must tell."""
         ...
 
     def check_bundle(self, bundle: Bundle) -> None:
@@ -86,6 +91,10 @@ class LinkRuntime(Runtime, Protocol):
         """
         ...
 
+    def new_entities(self, bundle: Bundle) -> EntityBatch | None:
+        """A few entities to try the encoder with, one without image and one without text; None where there is none."""
+        ...
+
     def bundle_entities(self, bundle: Bundle) -> EntityBatch | None:
         """The inputs of the bundle's own entities; None where no graph made its table."""
         ...
@@ -117,10 +126,8 @@ class LinkingRuntime(Runtime, Protocol):
         """Raises BundleError, or QueryError where the bundle has none."""
         ...
 
-    def read_texts(
-        self, config: Any, tokenizer: Tokenizer, mentions: Sequence[Mention]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """input_ids and attention_mask, int64 [n, text_length]."""
+    def read_texts(self, config: Any, tokenizer: Tokenizer, mentions: Sequence[Mention]) -> ClipTexts:
+        """input_ids and attention_mask, int64 [n, text_length], and which texts were cut, bool [n]."""
         ...
 
     def read_images(
@@ -171,10 +178,26 @@ class SentenceRuntime(Runtime, Protocol):
         """The arguments of `encode_images`. Raises DataError: an image cannot be read."""
         ...
 
+    def spans_read(
+        self, tokenizer: Tokenizer, sentences: Sequence[tuple[Sequence[str], Span, Span]], config: Any
+    ) -> NDArray[np.bool_]:
+        """Whether head and tail of each sentence begin within what the model reads, bool [n]."""
+        ...
+
     def relation_texts(
         self, tokenizer: Tokenizer, sentences: Sequence[tuple[Sequence[str], Span, Span]], config: Any
     ) -> SentenceTexts:
         """Sentences with markers around head and tail. Raises QueryError."""
+        ...
+
+    def cut_relation_texts(
+        self, tokenizer: Tokenizer, sentences: Sequence[tuple[Sequence[str], Span, Span]], config: Any
+    ) -> NDArray[np.bool_]:
+        """Which of them go on behind what `relation_texts` reads, bool [n]."""
+        ...
+
+    def noise_texts(self, config: Any) -> dict[str, NDArray[np.int64]]:
+        """Token inputs of random sentences of unequal length, to try a model with."""
         ...
 
     def marker_positions(self, input_ids: NDArray[np.int64], config: Any) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import MmkgError
-from .atomic import sync_folder
+from .atomic import shortage, sync_folder
 from .locks import LockedError, locked_file
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
@@ -58,7 +58,7 @@ def new_folder(target: Path, kind: FolderKind, *, overwrite: bool = False) -> It
     """
     target = _resolved(target)
     with folder_lock(target, kind):
-        placed = False
+        placed, written = False, 0
         try:
             new, old = _sibling(target, "new"), _sibling(target, "old")
             _clean(target, new, old)
@@ -71,10 +71,13 @@ def new_folder(target: Path, kind: FolderKind, *, overwrite: bool = False) -> It
                 _put_in_place(new, target, old)
                 placed = True
                 sync_folder(target.parent)
+            except OSError:
+                written = _size(new)
+                raise
             finally:
                 _clean(target, new, old)
         except OSError as err:
-            raise _failure(target, kind, err, placed) from err
+            raise _failure(target, kind, err, placed, written) from err
 
 
 @contextmanager
@@ -100,7 +103,7 @@ def folder_lock(target: Path, kind: FolderKind, *, wait: bool = False) -> Iterat
             found = f"{target} is in use by process {err.owner}"
             raise kind.error(f"{found}; wait for it, or pass another folder.") from err
         except OSError as err:
-            raise _failure(target, kind, err, placed=False) from err
+            raise _failure(target, kind, err, placed=False, written=0) from err
         yield
 
 
@@ -185,12 +188,13 @@ def _sync(folder: Path) -> None:
         sync_folder(Path(parent))
 
 
-def _failure(target: Path, kind: FolderKind, err: OSError, placed: bool) -> MmkgError:
-    reason = str(err.strerror or err)
-    if err.filename is not None and not str(err.filename).startswith(str(target.parent)):
-        reason += f": {os.fsdecode(err.filename)}"
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*"))
+
+
+def _failure(target: Path, kind: FolderKind, err: OSError, placed: bool, written: int) -> MmkgError:
     place = next(parent for parent in target.parents if os.path.isdir(parent))
-    found = f"{reason}, {shutil.disk_usage(place).free / 2**20:,.0f} MiB free"
+    found = shortage(err, place, f"more than {written:,}")
     if placed:
         return kind.error(
             f"{target} is the new {kind.name}, but the system did not confirm that its name is on the disk ({found}). "

@@ -6,6 +6,9 @@ Format: header length (8 bytes, little endian), JSON header with dtype, shape an
 from __future__ import annotations
 
 import json
+import math
+import mmap
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +16,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..errors import DataError
+from .atomic import shortage
+from .strict_json import strict_json
 
 # Little-endian on the disk, whatever the machine.
 _DTYPES = {
@@ -29,14 +36,31 @@ _DTYPES = {
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 # numpy has no bfloat16: read are the bits, which are the upper half of a float32's. Nothing else here has this dtype.
 BFLOAT16_BITS = np.dtype("<u2")
+# Of the safetensors package.
+_HEADER_LIMIT = 100_000_000
+_MOST_AXES = 32
 
 
 def scratch_array(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """An array of zeros in a file without a name, which the system may write out; it goes with the array."""
+    """An array of zeros in a file without a name, which the system may write out; it goes with the array.
+
+    Raises:
+        DataError: the folder for temporary files has no room for it.
+    """
     if 0 in shape:
         return np.zeros(shape, dtype)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, dtype, "w+", shape=shape)
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):  # a hole that the disk cannot fill later would end the process (SIGBUS)
+                os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, dtype, "w+", shape=shape)
+    except OSError as err:
+        place = Path(tempfile.gettempdir())
+        raise DataError(
+            f"{place} does not take a temporary file ({shortage(err, place, f'{size:,}')}). Make room, or set TMPDIR "
+            "to another folder."
+        ) from err
 
 
 def write_tensors(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -60,30 +84,66 @@ def write_tensors(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
         file.write(flat.view(np.uint8).data)
 
 
+def map_file(file: BinaryIO) -> memoryview:
+    """The content of an open file as a read-only memory map, which stays when the file is closed or replaced."""
+    size = os.fstat(file.fileno()).st_size
+    return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b"")
+
+
 def map_tensors(path: Path, prefix: str = "") -> dict[str, NDArray[Any]]:
-    """The tensors of a file whose names begin so, as read-only memory maps, sorted by name.
+    """`tensors_in` a file, as read-only memory maps.
+
+    Raises:
+        SafetensorError: the file is not of this format.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return tensors_in(map_file(file), prefix)
+
+
+def tensors_in(data: memoryview, prefix: str = "") -> dict[str, NDArray[Any]]:
+    """The tensors of a file's content whose names begin so, as views of it, sorted by name.
 
     Those in bfloat16 are uint16 (BFLOAT16_BITS).
 
     Raises:
-        SafetensorError: the file is not of this format.
-        KeyError: a dtype that numpy does not have.
-        OSError: the file cannot be read.
+        SafetensorError: the content is not of this format, or a dtype is none that numpy has.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError
 
-    with safe_open(path, framework="np"):  # checks the header: offsets, sizes, nothing between or behind
-        pass
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+    try:
+        start, header = _header(data)
+        return {name: _view(data, start, header[name]) for name in sorted(header) if name.startswith(prefix)}
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as err:
+        raise SafetensorError(f"{type(err).__name__}: {str(err)[:200]}") from err
+
+
+def _header(data: memoryview) -> tuple[int, dict[str, Any]]:
+    """Where the numbers begin, and the entry of each tensor; they lie one behind the other and fill the file."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(len(data) - 8, _HEADER_LIMIT):
+        raise ValueError(f"a header of {length:,} bytes in a file of {len(data):,}")
+    header = strict_json(bytes(data[8 : 8 + length]).decode())
+    if not isinstance(header, dict):
+        raise ValueError("the header is no object")
     header.pop("__metadata__", None)
-    return {name: _mapped(path, 8 + length, header[name]) for name in sorted(header) if name.startswith(prefix)}
+    end = 0
+    for begin, stop, name in sorted((*header[name]["data_offsets"], name) for name in header):
+        shape = header[name]["shape"]
+        if len(shape) > _MOST_AXES or not all(type(size) is int and 0 <= size < 1 << 63 for size in (begin, *shape)):
+            raise ValueError(f"{name!r:.80} has shape {shape!r:.80} at {begin!r:.80}")
+        if begin != end or stop - begin != math.prod(shape) * _dtype(header[name]["dtype"]).itemsize:
+            raise ValueError(f"the bytes of {name!r:.80} are not those of its shape, or not behind those before it")
+        end = stop
+    if 8 + length + end != len(data):
+        raise ValueError(f"{len(data):,} bytes, of which the header describes {8 + length + end:,}")
+    return 8 + length, header
 
 
-def _mapped(path: Path, start: int, entry: Mapping[str, Any]) -> NDArray[Any]:
-    kind, shape = entry["dtype"], tuple(entry["shape"])
-    dtype = BFLOAT16_BITS if kind == "BF16" else np.dtype(_DTYPES[kind])
-    if 0 in shape:
-        return np.zeros(shape, dtype)
-    return np.memmap(path, dtype, "r", offset=start + entry["data_offsets"][0], shape=shape)
+def _dtype(name: str) -> np.dtype[Any]:
+    return BFLOAT16_BITS if name == "BF16" else np.dtype(_DTYPES[name])
+
+
+def _view(data: memoryview, start: int, entry: Mapping[str, Any]) -> NDArray[Any]:
+    begin, end = entry["data_offsets"]
+    return np.frombuffer(data[start + begin : start + end], _dtype(entry["dtype"])).reshape(entry["shape"])

@@ -5,25 +5,32 @@ from __future__ import annotations
 import contextlib
 import gzip
 import lzma
+import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from ..errors import DataError
+from .regular import open_regular, read_whole
 
 SUFFIXES = ("", ".xz", ".gz")
-# A compressed file of a few kilobytes can expand without end; no published text file comes near this.
-MAX_BYTES = 4 * 1024**3
 _PLAIN_INTEGER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 def find_file(folder: Path, name: str) -> Path | None:
-    """The file `name`, `name.xz` or `name.gz` in a folder (the plain one first), or None."""
+    """The file `name`, `name.xz` or `name.gz` in a folder (the plain one first), or None.
+
+    Raises:
+        DataError: what has that name is no file: a folder, a pipe, a link to nothing.
+    """
     for suffix in SUFFIXES:
         path = folder / (name + suffix)
         if path.is_file():
             return path
+        if os.path.lexists(path):
+            raise DataError(f"{path} is no regular file, though data of that name are read. Replace or rename it.")
     return None
 
 
@@ -38,11 +45,13 @@ def need_file(folder: Path, name: str) -> Path:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file, uncompressed if its name ends in .xz or .gz."""
-    content = _read_first(path, MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise DataError(f"{path} holds more than {MAX_BYTES:,} bytes; no data set file is that large.")
-    return content
+    """The content of a file, uncompressed if its name ends in .xz or .gz.
+
+    Raises:
+        DataError: it is no regular file, cannot be read, or holds more than `most_bytes`.
+    """
+    with _unpacked(path) as file:
+        return read_whole(file, path)
 
 
 def read_text(path: Path) -> str:
@@ -51,7 +60,11 @@ def read_text(path: Path) -> str:
     Raises:
         DataError: naming the line of the first byte that is not UTF-8.
     """
-    content = read_bytes(path)
+    return text_of(read_bytes(path), path)
+
+
+def text_of(content: bytes, path: Path) -> str:
+    """Like `read_text`, of the content of a file; the path is for messages."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as err:
@@ -116,20 +129,18 @@ def read_start(path: Path) -> str:
     Raises:
         DataError: if the file cannot be opened or unpacked.
     """
-    return _read_first(path, 64).decode("utf-8", "replace").removeprefix("\ufeff")
+    with _unpacked(path) as file:
+        return file.read(64).decode("utf-8", "replace").removeprefix("\ufeff")
 
 
-def _read_first(path: Path, count: int) -> bytes:
-    """At most `count` bytes from the start of a file, uncompressed."""
+@contextlib.contextmanager
+def _unpacked(path: Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, uncompressed; whatever goes wrong in the block with them is a DataError."""
+    unpackers: dict[str, Callable[[BinaryIO], Any]] = {".xz": lzma.open, ".gz": gzip.open}
+    unpack = unpackers.get(path.suffix, contextlib.nullcontext)
     try:
-        if path.suffix == ".xz":
-            with lzma.open(path) as file:
-                return file.read(count)
-        if path.suffix == ".gz":
-            with gzip.open(path) as file:
-                return file.read(count)
-        with path.open("rb") as file:
-            return file.read(count)
+        with open_regular(path) as packed, unpack(packed) as file:
+            yield file
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as err:
         raise DataError(f"{path} cannot be read: {err}. The copy may be incomplete; fetch it again.") from err
 

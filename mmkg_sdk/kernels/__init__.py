@@ -5,8 +5,14 @@ encoding of entities from token tables (TokenTableEncoder), the two halves of a 
 Ranking: bound first, settle exactly. The score of a query and a row has one definition, to the bit: 16 partial sums and
 a fixed tree (include/mmkg.h). A first pass goes over tiles of rows and queries in whatever order and precision is fast,
 and has a proven error bound; only rows that it cannot rule out get their canonical score. So the answer depends on
-nothing but the input: not on threads, tiles or instruction sets, and no answer is merely probable. Where the processor
-has products of 8 bits or bfloat16, the first pass of top-k reads a copy of the table in them (`Scan(storage=...)`).
+nothing but query vectors and table: not on threads, tiles or processors, and no answer is merely probable. Where the
+processor has products of 8 bits or bfloat16, the first pass of top-k reads a copy of the table in them
+(`Scan(storage=...)`).
+
+The other kernels add up multiply-adds, in one order whatever the threads and the instruction set. Every processor that
+rounds a multiply-add once gives the same bits: x86-64 with AVX2 or AVX-512, and ARM64. The plain code for x86-64
+("portable") rounds it twice, since it may not count on the instruction: its vectors differ by rounding, so near-equal
+candidates may change places.
 
 Without a compiler at install time there is no library: `table_ranking.TableRanking` answers in numpy, and the backend
 runs the graphs.
@@ -18,6 +24,7 @@ from .interaction import LateInteraction
 from .library import instruction_sets, library
 from .query_context import QueryContext
 from .scan import Scan, TopKReport
+from .threads import default_threads
 from .token_table import TokenTableEncoder
 from .tucker import TuckerCore
 
@@ -28,6 +35,7 @@ __all__ = [
     "TokenTableEncoder",
     "TopKReport",
     "TuckerCore",
+    "default_threads",
     "instruction_sets",
     "library",
 ]

@@ -66,8 +66,8 @@ class LateInteraction:
     """The graph `interaction` in float32 sums, fused: no tensor has an entry for each position of each pair.
 
     The scores of a pair depend on nothing but its pieces, to the bit: not on the other mentions and candidates, nor on
-    threads; AVX2 and AVX-512 agree. Safe to call from several threads; a forked child may go on using it. The weights
-    are copied, so the arrays may go.
+    threads; as to processors see `mmkg_sdk.kernels`. Safe to call from several threads; a forked child may go on using
+    it. The weights are copied, so the arrays may go.
 
     Args:
         weights: of the graph by name (without the graph's), float32.
@@ -76,7 +76,7 @@ class LateInteraction:
         logits: how TGLU's logits are multiplied: "float32", or "int16", in a third less time: queries and keys without
             their means, rounded to 16 bits. That changes text scores by about 3e-6 of their root mean square, where
             half precision pieces change them by 2e-4. None takes "int16" for such pieces, else "float32".
-        threads: of a call; None takes every core that this process may run on.
+        threads: of a call; None takes `default_threads()`.
         instruction_set: one of `instruction_sets()`; None takes the best. avx512 stands for avx2,
             avx512_bf16 for avx512_vnni.
 

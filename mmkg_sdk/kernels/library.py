@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError
 from ..ranking.exact import nan_score
+from .threads import MAX_THREADS, default_threads
 
 _FILE = Path(__file__).with_name({"win32": "mmkg.dll", "darwin": "libmmkg.dylib"}.get(sys.platform, "libmmkg.so"))
 _ABI_VERSION = 2
 _OK, _NAN = 0, 2
-_MAX_THREADS = 1024
 
 _pointer, _int32, _int64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 # Name -> what it gives and takes; the headers in include/ say what it means.
@@ -157,9 +156,9 @@ def pool(threads: int | None) -> ctypes.c_void_p:
     """One pool per number of threads, for every table of this process; it sleeps when idle and is never closed.
 
     Args:
-        threads: None takes every core that this process may run on.
+        threads: None takes `default_threads()`.
     """
-    return _pool(min(threads or _usable_cores(), _MAX_THREADS))
+    return _pool(min(threads or default_threads(), MAX_THREADS))
 
 
 @cache
@@ -167,10 +166,6 @@ def _pool(threads: int) -> ctypes.c_void_p:
     handle = ctypes.c_void_p()
     check(loaded_library().mmkg_pool_open(threads, ctypes.byref(handle)))
     return handle
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _names(loaded: ctypes.CDLL) -> list[str]:

@@ -47,14 +47,14 @@ class _Weights(ctypes.Structure):
 class QueryContext:
     """The graph `query_encoder` up to its Tucker core, in float32, fused over blocks of queries.
 
-    What a query gives depends on nothing but that query, to the bit: not on the batch or threads, and AVX2 and
-    AVX-512 agree. Safe to call from several threads; a forked child may go on using it. The weights are copied, so the
-    arrays may go.
+    What a query gives depends on nothing but that query, to the bit: not on the batch or threads; as to processors see
+    `mmkg_sdk.kernels`. Safe to call from several threads; a forked child may go on using it. The weights are copied, so
+    the arrays may go.
 
     Args:
         weights: of the graph by name (without the graph's and without the core's), float32.
         heads: of the attention.
-        threads: of a call; None takes every core that this process may run on.
+        threads: of a call; None takes `default_threads()`.
         instruction_set: one of `instruction_sets()`; None takes the best. avx512_bf16 stands for avx512.
 
     Raises:

@@ -63,7 +63,7 @@ class Scan:
     Args:
         table: float32 [rows, width]; read where it is if C-contiguous and aligned, so it must not change.
         score: InnerProduct or ComplexDistance.
-        threads: of a call; None takes every core that this process may run on.
+        threads: of a call; None takes `default_threads()`.
         instruction_set: one of `instruction_sets()`; None takes the best.
         storage: what the first pass reads; answers are the same. "float32": the table itself. "bfloat16": a copy of
             half its size, about twice as fast. "int8": a copy of a quarter of its size, faster still; each row is

@@ -48,14 +48,14 @@ class _Weights(ctypes.Structure):
 class TokenTableEncoder:
     """The graph `entity_encoder_token_table` in float32, fused over blocks of entities.
 
-    The vector of an entity depends on nothing but its inputs, to the bit: not on the batch, threads or padding, and
-    AVX2 and AVX-512 agree. Safe to call from several threads; a forked child may go on using it. The weights are
-    copied, so the arrays may go.
+    The vector of an entity depends on nothing but its inputs, to the bit: not on the batch, threads or padding; as to
+    processors see `mmkg_sdk.kernels`. Safe to call from several threads; a forked child may go on using it. The weights
+    are copied, so the arrays may go.
 
     Args:
         weights: of the graph by name (without the graph's), float32.
         visual_rows: rows of the visual codebook, which come first in the tables.
-        threads: of a call; None takes every core that this process may run on.
+        threads: of a call; None takes `default_threads()`.
         instruction_set: one of `instruction_sets()`; None takes the best. What extends avx512 stands for it.
         storage: how values of tokens are kept: "float32", or "bfloat16", half the memory, each rounded by up to 2^-9 of
             itself. That changes the vectors, by about 1e-3 of their root mean square.

@@ -24,8 +24,8 @@ class TuckerCore:
                 + sum over i of relation[b, i] * relation_weight[i, o] + shift[o]
 
     Weights are used as the float32 numbers that they are, and everything else is float32. A row of the answer depends
-    on that row of the arguments alone, to the bit: not on batch or threads, and AVX2 and AVX-512 agree. Safe to call
-    from several threads; a forked child may go on using it.
+    on that row of the arguments alone, to the bit: not on batch or threads; as to processors see `mmkg_sdk.kernels`.
+    Safe to call from several threads; a forked child may go on using it.
 
     Args:
         core: float32, float16, or bfloat16 as uint16 bits; [width, width, width] or, as a bundle has it,
@@ -33,7 +33,7 @@ class TuckerCore:
             not change; a memory map is as fast as memory.
         relation_weight: [width, width] as (in, out), of the core's dtype, finite.
         shift: float32 [width], finite.
-        threads: of a call; None takes every core that this process may run on.
+        threads: of a call; None takes `default_threads()`.
         instruction_set: one of `instruction_sets()`; None takes the best. avx512_bf16 stands for avx512.
 
     Raises:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, missing_package
+from ..files.regular import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,8 +50,8 @@ def clip_pixels(image: Path | Image | None, size: int, *, squash: bool = False) 
 
     Returns:
         float32 [3, size, size]. Zeros for None, and with a UserWarning that names the file for what cannot be read:
-        missing, damaged, larger than Pillow's limit against decompression bombs (179 million pixels), or, with
-        `squash`, of other than three channels.
+        missing, damaged, no regular file, larger than Pillow's limit against decompression bombs (179 million pixels)
+        or than `most_bytes`, or, with `squash`, of other than three channels.
 
     Raises:
         BackendError: if Pillow is missing.
@@ -100,12 +101,12 @@ def _read(image: Path | Image, size: int, squash: bool) -> NDArray[np.uint8]:
     try:
         from PIL import Image as images
     except ImportError as err:
-        raise missing_package("pillow", "train", "reading images") from err
+        raise missing_package("pillow", "text", "reading images") from err
     try:
         if isinstance(image, images.Image):
             colours = _squashed(image, images) if squash else image.convert("RGB")
         else:
-            with images.open(image) as opened:
+            with open_regular(image) as file, images.open(file) as opened:
                 colours = _squashed(opened, images) if squash else opened.convert("RGB")
         return np.ascontiguousarray(np.asarray(_centre(colours, size, images)).transpose(2, 0, 1))
     except Exception as err:  # Pillow's decoders raise many types for damaged files

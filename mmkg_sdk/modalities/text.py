@@ -15,14 +15,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, QueryError, missing_package
-from ..files.strict_json import read_json_object
-from ..files.text import read_lines
+from ..files.strict_json import parse_json_object
+from ..files.text import read_bytes, read_lines, text_of
 from .tokenizer_rules import (
     BERT_TOKENS,
     BLANKS,
@@ -43,6 +43,21 @@ if TYPE_CHECKING:
 CLIP_VOCABULARY = 49408
 MAX_FILE_BYTES = 64 * 1024**2
 
+
+class ClipTexts(NamedTuple):
+    """Texts as a CLIP text tower reads them.
+
+    Attributes:
+        input_ids: int64 [texts, length].
+        attention_mask: int64 [texts, length], 1 = token, 0 = padding.
+        cut: bool [texts], whether the text goes on behind what is read.
+    """
+
+    input_ids: NDArray[np.int64]
+    attention_mask: NDArray[np.int64]
+    cut: NDArray[np.bool_]
+
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # An encoding takes some kilobytes in the Rust package; so many exist at once.
 _BLOCK_TEXTS = 1024
@@ -55,10 +70,17 @@ def read_tokenizer(path: Path) -> Tokenizer:
         DataError: if the file is missing, too large, damaged, or holds rules of another kind.
         BackendError: if the package tokenizers is missing.
     """
-    tokenizers = _package()
     if path.is_file() and path.stat().st_size > MAX_FILE_BYTES:
         raise DataError(f"{path} has {path.stat().st_size:,} bytes; a tokenizer has at most {MAX_FILE_BYTES:,}.")
-    content = read_json_object(path)
+    return parse_tokenizer(read_bytes(path), path)
+
+
+def parse_tokenizer(file: bytes, path: Path) -> Tokenizer:
+    """Like `read_tokenizer`, of the content of a file; the path is for messages."""
+    tokenizers = _package()
+    if len(file) > MAX_FILE_BYTES:
+        raise DataError(f"{path} has {len(file):,} bytes; a tokenizer has at most {MAX_FILE_BYTES:,}.")
+    content = parse_json_object(text_of(file, path), path)
     check_rules(content, path)
     try:
         tokenizer: Tokenizer = tokenizers.Tokenizer.from_str(json.dumps(content))
@@ -69,7 +91,7 @@ def read_tokenizer(path: Path) -> Tokenizer:
         raise DataError(f"{path}: the ids of its {size:,} tokens are not 0 to {size - 1:,}; the file was altered.")
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return tokenizer
+    return _of_plain_text(tokenizer)
 
 
 def bert_tokenizer(vocabulary: Sequence[str], added: Sequence[str] = ()) -> Tokenizer:
@@ -77,7 +99,7 @@ def bert_tokenizer(vocabulary: Sequence[str], added: Sequence[str] = ()) -> Toke
 
     Args:
         vocabulary: word pieces in the order of their ids, BERT_TOKENS among them (the lines of vocab.txt).
-        added: further tokens, found in a text as they stand; their ids follow the vocabulary's.
+        added: further special tokens; their ids follow the vocabulary's.
 
     Raises:
         DataError: if a token lacks or stands there twice.
@@ -94,7 +116,7 @@ def bert_tokenizer(vocabulary: Sequence[str], added: Sequence[str] = ()) -> Toke
     )
     tokenizer.decoder = tokenizers.decoders.WordPiece(prefix="##")
     tokenizer.add_special_tokens([*BERT_TOKENS, *added])
-    return tokenizer
+    return _of_plain_text(tokenizer)
 
 
 def word_piece_tokenizer(vocabulary: Sequence[str]) -> Tokenizer:
@@ -127,7 +149,7 @@ def clip_tokenizer(vocabulary: Sequence[str], merges: Sequence[tuple[str, str]])
     )
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
     tokenizer.add_special_tokens([*CLIP_TOKENS])
-    return tokenizer
+    return _of_plain_text(tokenizer)
 
 
 def clip_merges(path: Path, size: int = CLIP_VOCABULARY) -> list[tuple[str, str]]:
@@ -219,7 +241,7 @@ def learn_clip_tokenizer(texts: Sequence[str], size: int) -> Tokenizer:
 def piece_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """The ids of every text, uncut and without tokens around them; none for a text without a word.
 
-    Special tokens that stand in a text, such as [SEP] for BERT, are found there.
+    A text that spells a special token, such as [SEP] or <|endoftext|>, is a text like any other.
 
     Raises:
         QueryError: if an item is no text, or holds half of a surrogate pair.
@@ -245,14 +267,11 @@ def token_ids(tokenizer: Tokenizer, tokens: Sequence[str]) -> list[int]:
     return [row for row in ids.values() if row is not None]
 
 
-def encode_clip(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def encode_clip(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> ClipTexts:
     """Texts for a CLIP text tower: start, tokens, end, and end tokens as padding.
 
     Args:
         length: tokens per text, start and end included; a longer text is cut in front of the end token.
-
-    Returns:
-        input_ids and attention_mask (1 = token, 0 = padding), int64 [texts, length].
 
     Raises:
         QueryError: if an item is no text, holds half of a surrogate pair, or the length is below 2.
@@ -263,11 +282,13 @@ def encode_clip(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> tupl
     start, end = token_ids(tokenizer, CLIP_TOKENS)
     input_ids = np.full((len(texts), length), end, dtype=np.int64)
     attention_mask = np.zeros((len(texts), length), dtype=np.int64)
-    for row, pieces in enumerate(piece_ids(tokenizer, texts)):
+    rows = piece_ids(tokenizer, texts)
+    for row, pieces in enumerate(rows):
         tokens = [start, *pieces[: length - 2], end]
         input_ids[row, : len(tokens)] = tokens
         attention_mask[row, : len(tokens)] = 1
-    return input_ids, attention_mask
+    cut = np.array([len(pieces) > length - 2 for pieces in rows], np.bool_)
+    return ClipTexts(input_ids, attention_mask, cut)
 
 
 def _package() -> Any:
@@ -276,6 +297,15 @@ def _package() -> Any:
     except ImportError as err:
         raise missing_package("tokenizers", "text", "tokenizing text") from err
     return tokenizers
+
+
+def _of_plain_text(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer itself, for which nothing that stands in a text is a special token.
+
+    Nobody who writes "<|endoftext|>" means the end of the text. No file holds this setting.
+    """
+    tokenizer.encode_special_tokens = True
+    return tokenizer
 
 
 def _byte_pair_tokenizer(ids: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> Tokenizer:

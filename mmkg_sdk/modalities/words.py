@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import QueryError
 
@@ -68,6 +71,18 @@ def trimmed(text: str, start: int, end: int) -> Span:
     part = text[start:end]
     start += len(part) - len(part.lstrip())
     return start, start + len(part.strip())
+
+
+def count_cut(word_at: NDArray[np.int64], mask: NDArray[np.int64], sentences: Iterable[Sequence[str]]) -> int:
+    """How many sentences have words that begin behind their last word piece.
+
+    Args:
+        word_at: int64 [sentences, pieces], the word that begins at each piece, or -1.
+        mask: int64 [sentences, pieces], 1 on pieces; a sentence of fewer was not cut.
+    """
+    last = word_at.max(axis=1, initial=-1)
+    counts = np.fromiter(map(len, sentences), np.int64, len(last))
+    return int((mask.all(axis=1) & (last < counts - 1)).sum())
 
 
 def _peeled(text: str, start: int, end: int) -> Iterator[Span]:

@@ -73,6 +73,12 @@ class AnswerLists:
         offsets = self.offsets[start : stop + 1]
         return AnswerLists(offsets - offsets[0], self.ids[offsets[0] : offsets[-1]])
 
+    def among(self, candidates: NDArray[np.int64]) -> AnswerLists:
+        """The answers that are among some candidates."""
+        inside = np.isin(self.ids, candidates)
+        kept = np.concatenate([[0], np.cumsum(inside)])
+        return AnswerLists(kept[self.offsets], self.ids[inside])
+
 
 class KnownTriples:
     """An index from query to known answers, in both directions.

@@ -129,7 +129,7 @@ class _Training:
                 self._epoch()
         except KeyboardInterrupt:
             if self.group.is_first:
-                print(f"\nInterrupted. {self.run.folder} can be resumed.", file=sys.stderr)
+                print(f"\nTo go on: mmkg-sdk train --resume {self.run.folder}", file=sys.stderr)
             raise
         finally:
             self.line.close()
@@ -300,13 +300,17 @@ class _Training:
         return time.monotonic() - self.started
 
     def _stop(self) -> int:
-        """Why the training ends here, as an index of _STOPS; _GO_ON if it does not."""
+        """Why the training ends here, as an index of _STOPS; _GO_ON if it does not.
+
+        By the clock of the last epoch's end: the same answer before its validation, which the last epoch must have, and
+        after it.
+        """
         at = self.position
         if at.epoch >= self.settings.epochs:
             return _STOPS.index("epochs")
         if self.settings.patience and at.stale >= self.settings.patience:
             return _STOPS.index("patience")
-        if self.settings.max_minutes and self._seconds() >= 60 * self.settings.max_minutes:
+        if self.settings.max_minutes and at.seconds >= 60 * self.settings.max_minutes:
             return _STOPS.index("time")
         return _GO_ON
 

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from ..files.atomic import write_atomically
+from ..files.atomic import append_line, write_atomically
 
 
 def append_metrics(path: Path, row: dict[str, Any]) -> None:
-    """Add one line. It goes to the system in one write, so a kill leaves a whole line or none."""
-    line = json.dumps(row, allow_nan=False) + "\n"
-    with open(path, "ab", buffering=0) as file:
-        file.write(line.encode("utf-8"))
+    """Add one line; a kill or a full disk leaves a whole line or none.
+
+    Raises:
+        DataError: the disk does not take it.
+    """
+    append_line(path, json.dumps(row, allow_nan=False).encode("utf-8"))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..backends import use_torch_threads
+
 
 def seed_everything(seed: int) -> None:
     """Seed torch (all devices), Python and numpy; call it before building a model."""
@@ -40,8 +42,7 @@ def repeatable(threads: int | None, device: torch.device) -> Iterator[None]:
     mode_before = torch.get_deterministic_debug_mode()
     memory: Any = torch.utils.deterministic
     fill_before = memory.fill_uninitialized_memory
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_torch_threads(threads)
     if device.type == "cpu":
         torch.set_deterministic_debug_mode("warn")
         memory.fill_uninitialized_memory = False  # a debugging aid that costs a pass over memory

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ..backends.torch import torch_device
+from ..bundle import sha256_of
+from ..data.inspection.coverage import absence_remarks, need_modalities
+from ..data.inspection.remarks import remarks
 from ..data.modalities import drop_modalities
 from ..data.open import open_data
 from ..errors import DataError, ExportError
 from ..evaluation.subjects import EVALUATIONS
 from ..families import contract
 from ..files.folders import folder_lock
+from ..registry import family_name
 from ..run import RUN, Run, RunData
+from .listing import check_names
 from .settings import TrainingSettings
 
 
@@ -27,17 +33,19 @@ def start_training(
     settings: Mapping[str, Any],
     preset: str | None = None,
     drop_modality: Mapping[str, float] | None = None,
+    require: Sequence[str] = (),
     start: str | Path | None = None,
     device: str = "auto",
     overwrite: bool = False,
 ) -> tuple[Run, Any]:
-    """Create a run from a data set and train it.
+    """Create a run from a data set and train it. A modality that the data lack altogether is said in a warning.
 
     Args:
         data: "atlas", a fetched name, or a data set folder.
         settings: names of the family's configuration and of TrainingSettings; they win over the preset.
         device: "cpu", "cuda", "cuda:N", or "auto".
         drop_modality: "image" or "text" -> share of the entities that lose it, chosen by the seed; an experiment.
+        require: "image", "text" or both: refuse to train where the data have none at all.
         preset: a name of the family's presets; None takes the one named like the data set, if there is one.
         start: a run whose weights the training begins with, as MKGformer's second stage begins with those of its first.
 
@@ -45,27 +53,34 @@ def start_training(
         The run and the TrainingResult.
 
     Raises:
-        DataError: unknown preset or setting, a data set that cannot be read, or weights of another model or other data,
-            or another process trains or writes the run.
+        DataError: unknown preset or setting, a data set that cannot be read or lacks what is required, or weights of
+            another model or other data, or another process trains or writes the run.
     """
     from .distributed import process_group
 
     if start is not None and Path(start).resolve() == Path(out).resolve():
         raise DataError(f"{out} is to begin with its own weights and would replace them. Name another folder to write.")
-    parts = contract.config_part(family)
-    chosen = {**_preset(parts.PRESETS, preset, data), **settings}
+    family = family_name(family)
+    preset, chosen = _preset(family, preset, data)
+    check_names(family, settings)
+    chosen |= settings
     training_names = {field.name for field in fields(TrainingSettings)}
     training = TrainingSettings.from_json({n: v for n, v in chosen.items() if n in training_names})
     dropped = dict(drop_modality or {})
-    dataset = open_data(data)
-    if dropped:
-        dataset = drop_modalities(dataset, dropped, training.seed)
+    opened = open_data(data)
     inputs = contract.inputs_part(family)
+    dataset = drop_modalities(opened, dropped, training.seed) if dropped else opened
     config = inputs.config_for(dataset, {n: v for n, v in chosen.items() if n not in training_names})
+    _check_decided(settings, {**config.to_json(), **training.to_json()}, data)
+    coverage = inputs.coverage(opened)
+    need_modalities(coverage, require)
     device = torch_device(device)
     # Locked before it is there: of two trainings with one folder, one goes from its first file to its last weight.
     with process_group(device) as group, folder_lock(Path(out), RUN) if group.is_first else nullcontext():
         if group.is_first:  # under torchrun every process comes here, and all work on the same folder
+            # What is worth knowing of the data before time goes into them.
+            for remark in [*absence_remarks(coverage, opened), *remarks(opened)]:
+                warnings.warn(remark, stacklevel=2)
             contents = inputs.run_data(dataset, config)
             if start is not None:
                 _check_start(Run.open(start), family, config.to_json(), contents)
@@ -75,12 +90,7 @@ def start_training(
                 config=config.to_json(),
                 data=contents,
                 settings=training.to_json(),
-                source={
-                    "data": data,
-                    "preset": preset,
-                    "drop_modality": dropped,
-                    "start": None if start is None else Path(start).name,
-                },
+                source={"data": data, "preset": preset, "drop_modality": dropped, **_started(start)},
                 overwrite=overwrite,
             )
         group.barrier()
@@ -90,17 +100,36 @@ def start_training(
 
 
 def resume_training(folder: str | Path, *, device: str = "auto") -> tuple[Run, Any]:
-    """Go on with an interrupted run, exactly where it stopped.
+    """Go on with an interrupted run, exactly where it stopped; from the start if that was before its first state.
 
     Raises:
-        DataError: the run was imported, or was killed before its first state was written.
+        DataError: the run was imported, or it has no state yet and its data, which are then read again, have changed.
     """
     run = Run.open(folder)
     if run.settings is None:
         raise DataError(f"{folder} was imported from a checkpoint; there is no training to resume.")
-    if not (run.folder / "resume.pt").is_file():
-        raise DataError(f"{folder} has no resume.pt: it was killed before training began. Train anew with --overwrite.")
-    return run, _train(run, TrainingSettings.from_json(run.settings), torch_device(device), {})
+    settings = TrainingSettings.from_json(run.settings)
+    given = {} if (run.folder / "resume.pt").is_file() else _given_again(run, settings.seed)
+    return run, _train(run, settings, torch_device(device), given)
+
+
+def _given_again(run: Run, seed: int) -> Mapping[str, Any]:
+    """The initial weights of a run that holds no state yet."""
+    source = run.source
+    if source.get("start") is not None:
+        raise DataError(
+            f"{run.folder} was killed before its first state was written. It began with the weights of "
+            f"{source['start']}, and does not know where they are: give its command again, with --overwrite."
+        )
+    dataset = drop_modalities(open_data(source["data"]), source["drop_modality"], seed)
+    inputs = contract.inputs_part(run.family)
+    config = contract.config_part(run.family).Config.from_json(run.config)
+    if inputs.run_data(dataset, config).labels != run.labels:
+        raise DataError(
+            f"{run.folder} was killed before its first state was written, and {source['data']} has other labels since. "
+            "Train anew, with --overwrite."
+        )
+    return inputs.initial_weights(dataset, config)
 
 
 def _train(run: Run, settings: TrainingSettings, device: str, given: Mapping[str, Any]) -> Any:
@@ -128,6 +157,14 @@ def _train(run: Run, settings: TrainingSettings, device: str, given: Mapping[str
     )
 
 
+def _started(start: str | Path | None) -> dict[str, str | None]:
+    """What a training began with: the name of a run, and the hash of its weights, which may be trained on since."""
+    if start is None:
+        return {"start": None}
+    with Run.open(start).weights_path.open("rb") as file:
+        return {"start": Path(start).name, "start_sha256": sha256_of(file)}
+
+
 def _check_start(start: Run, family: str, config: dict[str, Any], data: RunData) -> None:
     """Whether the weights of another run fit: the same family, names and shapes, labels and tokenizer.
 
@@ -153,9 +190,28 @@ def _check_start(start: Run, family: str, config: dict[str, Any], data: RunData)
         raise DataError(f"{start.folder} does not fit these settings: {err}") from err
 
 
-def _preset(presets: Mapping[str, dict[str, Any]], name: str | None, data: str) -> dict[str, Any]:
+def _preset(family: str, name: str | None, data: str) -> tuple[str | None, dict[str, Any]]:
+    """The preset that was asked for, or the one named like the data set; its name, and a copy of its settings."""
+    presets = contract.config_part(family).PRESETS
     if name is None:
-        return presets.get(data, {})
+        if data not in presets:
+            warnings.warn(
+                f"{family} has no preset named {data!r}, so every setting that you did not pass takes its default. "
+                f"Presets: {', '.join(presets)}.",
+                stacklevel=3,
+            )
+            return None, {}
+        name = data
     if name not in presets:
         raise DataError(f"unknown preset {name!r}; expected one of {', '.join(presets)}.")
-    return presets[name]
+    return name, dict(presets[name])
+
+
+def _check_decided(settings: Mapping[str, Any], used: Mapping[str, Any], data: str) -> None:
+    """Whether every setting that was passed is the one that is used: the data decide some, and pretrained weights."""
+    for name, value in settings.items():
+        if used[name] != value:
+            raise DataError(
+                f"setting {name} is {value!r}, but the data ({data}) or the pretrained weights decide it: it is "
+                f"{used[name]!r}. Leave it out."
+            )

@@ -35,7 +35,7 @@ class TrainingSettings:
         patience: stop after so many validations in a row without a better result; 0 = never.
         seed: of torch, Python and numpy.
         precision: "fp32", "bf16", or "fp16" (CUDA only, with loss scaling). Weights and Adam stay float32.
-        threads: of torch on the CPU; None = torch's choice.
+        threads: of torch on the CPU; None = at most `kernels.default_threads()`.
         max_minutes: stop after the epoch that exceeds this wall-clock time, validations included; "one-cycle"
             and "linear" then reach 0 at that time. None = no limit.
     """

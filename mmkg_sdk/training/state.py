@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import DataError
-from ..files.atomic import atomic_file
+from ..files.atomic import write_atomically
 from .settings import TrainingSettings
 
 FORMAT_VERSION = 2
@@ -37,10 +37,13 @@ class Position:
 
 
 def save_state(path: Path, settings: TrainingSettings, position: Position, parts: dict[str, Any]) -> None:
-    """Replace resume.pt atomically; `parts` are the states of objective, optimizers and scaler."""
+    """Replace resume.pt atomically; `parts` are the states of objective, optimizers and scaler.
+
+    Raises:
+        DataError: the disk does not take it.
+    """
     head = {"format_version": FORMAT_VERSION, "settings": settings.to_json(), "position": asdict(position)}
-    with atomic_file(path) as file:
-        torch.save(head | parts, file)
+    write_atomically(path, lambda file: torch.save(head | parts, file))
 
 
 def load_state(path: Path, settings: TrainingSettings) -> tuple[Position, dict[str, Any]]:

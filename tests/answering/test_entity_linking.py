@@ -21,7 +21,7 @@ from mmkg_sdk import Linker, Mention
 from mmkg_sdk.answering.entity_linking import show_answers
 from mmkg_sdk.bench.sweep.measure import query_latencies_ms
 from mmkg_sdk.bench.sweep.questions import questions
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 from mmkg_sdk.data.layouts.linking import write_linking
 from mmkg_sdk.data.mentions import LinkingData
 from mmkg_sdk.errors import BackendError, DataError, QueryError
@@ -76,11 +76,12 @@ def test_a_picture_changes_the_scores_and_the_way_it_comes_does_not(linker: Link
     from PIL import Image
 
     path = picture(tmp_path / "flag.png", 8)
-    plain, shown, opened = linker.score_mentions(
-        [GEORGIA, Mention("Georgia", GEORGIA.sentence, path), Mention("Georgia", GEORGIA.sentence, Image.open(path))]
+    ways = (path, str(path), Image.open(path))
+    plain, shown, *others = linker.score_mentions(
+        [GEORGIA, *(Mention("Georgia", GEORGIA.sentence, image) for image in ways)]
     )
     assert not np.allclose(plain, shown)
-    np.testing.assert_allclose(shown, opened, rtol=1e-6)
+    np.testing.assert_allclose(others, [shown, shown], rtol=1e-6)
     np.testing.assert_allclose(linker.score_mentions(GEORGIA)[0], plain, rtol=1e-5, atol=1e-5)
 
 
@@ -131,8 +132,8 @@ class Foreign:
             [Mention("Georgia", "\ud83d wine")],
             r"mention 0 of 1: sentence holds '\\ud83d' at 0, half of a surrogate pair",
         ),
-        ([Mention("Georgia", "", "flag.png")], "image is 'flag.png'; expected a Path"),  # type: ignore[arg-type]
-        ([Mention("Georgia", "", Foreign())], "image is <.*Foreign.*; expected a Path"),  # type: ignore[arg-type]
+        ([Mention("Georgia", "", b"flag.png")], "image is b'flag.png'; expected a path"),  # type: ignore[arg-type]
+        ([Mention("Georgia", "", Foreign())], "image is <.*Foreign.*; expected a path"),  # type: ignore[arg-type]
     ],
 )
 def test_what_is_no_mention_is_refused_with_its_place(given: Any, message: str, linker: Linker) -> None:
@@ -247,7 +248,8 @@ def test_the_command_answers_for_people_and_machines(small_bundle: Path, tmp_pat
     result = CliRunner().invoke(cli, command, catch_exceptions=False)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == "'Georgia' in 'Old wine.'"
-    assert len(result.stdout.splitlines()) == 3
+    assert len(result.stdout.splitlines()) == 4
+    assert "the end of the sentence was not read" in result.stdout.splitlines()[-1]  # the model reads twelve tokens
     image = str(picture(tmp_path / "flag.png", 1))
     result = CliRunner().invoke(cli, [*command, "--image", image, "--explain", "--json"], catch_exceptions=False)
     answers = json.loads(result.stdout)["answers"]
@@ -266,6 +268,14 @@ def test_linking_needs_neither_torch_nor_transformers(small_bundle: Path) -> Non
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "'mention': 'Georgia'" in done.stdout
+
+
+@pytest.mark.parametrize("spelled", ["<|endoftext|>", "<|startoftext|>"])
+def test_a_mention_that_spells_a_special_token_is_read_to_its_end(spelled: str, linker: Linker) -> None:
+    ids, mask, _ = linker.read_texts([Mention("Georgia", f"a {spelled} b"), Mention("Georgia", "a b")])
+    first, end = (int(ids[0, place]) for place in (0, mask[0].sum() - 1))
+    assert [int(row.tolist().index(end)) for row in ids] == [int(row.sum()) - 1 for row in mask], "one end, behind all"
+    assert (ids == first).sum(axis=1).tolist() == [1, 1]
 
 
 def test_no_warning_comes_of_an_ordinary_question(linker: Linker) -> None:

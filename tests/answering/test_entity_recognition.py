@@ -99,7 +99,7 @@ def test_a_long_sentence_is_cut_and_says_so(tagger: Tagger) -> None:
 
 
 def test_nothing_to_tag_is_answered_with_nothing(tagger: Tagger) -> None:
-    assert tagger.tag([]) == []
+    assert len(tagger.tag([])) == 0
     for empty in ("", " \n\t", "\0", []):
         (found,) = tagger.tag([empty])
         assert list(found) == []
@@ -118,9 +118,9 @@ def test_nothing_to_tag_is_answered_with_nothing(tagger: Tagger) -> None:
         (["a\ud800b"], None, "half of a surrogate pair"),
         ("a film", [], "one for each of the 1 sentences"),
         ("a film", Path("x.png"), "one for each of the 1 sentences"),
-        ("a film", ["x.png"], "images are 'x.png'"),
-        ("a film", [SentenceImages(aux=("x",))], "expected a Path"),
-        ("a film", [SentenceImages(rcnn=None)], "expected a Path"),
+        ("a film", "x.png", "one for each of the 1 sentences"),
+        ("a film", [SentenceImages(aux="x")], "expected a path"),
+        ("a film", [SentenceImages(rcnn=None)], "expected a path"),
     ],
 )
 def test_what_is_no_sentence_is_told_so(sentences: Any, images: Any, message: str, tagger: Tagger) -> None:

@@ -121,22 +121,45 @@ def test_a_k_of_numpy_is_taken(fast: Model) -> None:
     st.integers(0, 6),
     st.integers(1, 45),
     st.lists(st.integers(0, 39), max_size=50),
-    st.booleans(),
+    st.sampled_from([True, False, None]),
 )
 def test_candidates_may_be_unsorted_repeated_few_or_none(
-    fast: Model, head: int, relation: int, k: int, candidates: list[int], known: bool
+    fast: Model, head: int, relation: int, k: int, candidates: list[int], known: bool | None
 ) -> None:
     (found,) = fast.predict_tails(head, relation, k, filter_known=known, candidates=candidates)
-    assert found.ids.tolist() == expected_tails(fast, head, relation, k, candidates, known)
+    # None: candidates that are named are what the caller wants ranked.
+    assert found.ids.tolist() == expected_tails(fast, head, relation, k, candidates, bool(known))
     assert len(found.labels) == len(found.ids) == len(found.scores)
 
 
-def test_when_every_candidate_is_known_the_answer_is_empty(fast: Model) -> None:
+def test_the_known_answers_that_were_left_out_are_said(fast: Model) -> None:
+    triples = np.concatenate(list(fast.bundle.triples.values()))
+    heads, relations = triples[:, 0], triples[:, 1]
+    for i, ranking in enumerate(fast.predict_tails(heads, relations, k=2)):
+        tails = np.unique(triples[(heads == heads[i]) & (relations == relations[i])][:, 2])
+        assert ranking.known == tuple(fast.entities[tail] for tail in tails.tolist())
+        assert not set(ranking.known) & set(ranking.labels)
+    for everything in (
+        fast.predict_tails(heads, relations, filter_known=False),
+        fast.predict_tails(heads, relations, candidates=list(range(40))),
+    ):
+        assert all(ranking.known == () for ranking in everything)
+
+
+def test_when_every_candidate_is_known_the_answer_says_so(fast: Model) -> None:
     head, relation, tail = fast.bundle.triples["train"][0].tolist()
-    found = fast.predict_tails([head, head], [relation, relation], candidates=[tail])
+    other = next(
+        i for i in range(40) if [head, relation, i] not in np.concatenate([*fast.bundle.triples.values()]).tolist()
+    )
+    found = fast.predict_tails([head, head], [relation, relation], candidates=[tail], filter_known=True)
     assert [len(ranking) for ranking in found] == [0, 0]
-    assert len(fast.predict_tails(head, relation, candidates=[tail], filter_known=False)[0]) == 1
-    assert "no candidate left" in repr(found)
+    assert repr(found[0]).splitlines()[1:] == [
+        "  (no candidate left)",
+        f"  (1 known answer left out: {fast.entities[tail]})",
+    ]
+    (some,) = fast.predict_tails(head, relation, candidates=[other, tail], filter_known=True)
+    assert (some.labels, some.known) == ((fast.entities[other],), (fast.entities[tail],))
+    assert len(fast.predict_tails(head, relation, candidates=[tail])[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -342,3 +365,4 @@ def test_entities_may_be_added_while_others_ask(own: Model) -> None:
 
 def test_a_query_has_words_in_its_repr(fast: Model) -> None:
     assert "mygo fp32: 40 entities, 7 relations, width 32, onnxruntime on cpu" in repr(fast)
+    assert "\n" not in repr(fast)

@@ -1,4 +1,4 @@
-"""An attacker who fixes the manifest: sizes and digests in bundle.json are those of the files again."""
+"""An attacker who fixes the manifest: sizes and digests are those of the files again, and the seal fits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from mmkg_sdk.bundle.manifest import sealed
 
 
 def reseal(folder: Path) -> None:
@@ -21,4 +23,4 @@ def reseal(folder: Path) -> None:
 def change_manifest(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     manifest = json.loads((folder / "bundle.json").read_text())
     change(manifest)
-    (folder / "bundle.json").write_text(json.dumps(manifest))
+    (folder / "bundle.json").write_text(json.dumps(sealed(manifest)))

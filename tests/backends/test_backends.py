@@ -217,14 +217,11 @@ def test_a_replaced_bundle_does_not_mix_with_a_loaded_one(model: Model, tmp_path
     folder.rename(tmp_path / "old")
     (tmp_path / "new").rename(folder)
     np.testing.assert_array_equal(loaded.score_tails(np.arange(40), 0), expected)
-    if model.backend.name == "torch":  # everything was read when it was loaded
-        np.testing.assert_array_equal(
-            loaded.encode_entities(visual_tokens=[[1]], text_tokens=[[3]]),
-            model.encode_entities(visual_tokens=[[1]], text_tokens=[[3]]),
-        )
-    else:
-        with pytest.raises(BackendError, match="was replaced since this model was loaded"):
-            loaded.encode_entities(visual_tokens=[[1]], text_tokens=[[3]])
+    (folder / "weights.safetensors").write_bytes(b"of another model")
+    np.testing.assert_array_equal(
+        loaded.encode_entities(visual_tokens=[[1]], text_tokens=[[3]]),
+        model.encode_entities(visual_tokens=[[1]], text_tokens=[[3]]),
+    )
 
 
 def test_a_loaded_model_outlives_its_folder(model: Model, tmp_path: Path) -> None:
@@ -272,7 +269,10 @@ def test_weights_that_do_not_fit_are_refused_by_torch(change: str, golden_bundle
     if change == "garbage":
         (folder / "weights.safetensors").write_bytes(b"\xff" * 300_000)
     reseal(folder)
-    with pytest.raises(BundleError, match=r"weights\.safetensors(, which has| does not fit)"):
+    with pytest.raises(
+        BundleError,
+        match=r"weights\.safetensors(, which ends| does not fit|: query_enc| is not a valid)",
+    ):
         mmkg_sdk.load(folder, "torch", "cpu")
 
 

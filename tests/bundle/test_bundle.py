@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mmkg_sdk.bundle import Bundle, read_manifest
 from mmkg_sdk.bundle.external_data import external_data
 from mmkg_sdk.bundle.manifest import manifest_contents
+from mmkg_sdk.bundle.onnx_signature import onnx_signature
 from mmkg_sdk.families.mygo.runtime import contents
 from mmkg_sdk.ranking.known_triples import TAIL, Queries
 from tests.families.mygo.cases import golden_case
@@ -35,6 +36,10 @@ def test_a_bundle_holds_what_its_model_was_made_of(golden_bundle: Path) -> None:
     np.testing.assert_array_equal(bundle.inputs["visual_tokens"], case.inputs["visual_token_index"])
     np.testing.assert_array_equal(bundle.inputs["text_mask"], case.inputs["text_mask"])
     assert bundle.table.flags.c_contiguous
+
+
+def test_a_bundle_is_a_line_in_its_repr(golden_bundle: Path) -> None:
+    assert repr(Bundle.open(golden_bundle)) == f"Bundle(mygo fp32: link-prediction, {str(golden_bundle)!r})"
 
 
 def test_all_splits_are_known_triples(golden_bundle: Path) -> None:
@@ -82,14 +87,15 @@ def test_graphs_point_to_their_weights_as_the_onnx_package_reads_them(golden_bun
             for tensor in model.graph.initializer
             if tensor.external_data
         ]
-        assert sorted(external_data(path.read_bytes())) == sorted(expected)
+        assert sorted(external_data(memoryview(path.read_bytes()))) == sorted(expected)
         assert expected
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused_as_no_message(data: bytes) -> None:
-    with contextlib.suppress(ValueError):
-        list(external_data(data))
+    for read in (external_data, onnx_signature):
+        with contextlib.suppress(ValueError):
+            list(read(memoryview(data)))
 
 
 @given(st.data())
@@ -98,8 +104,9 @@ def test_a_graph_with_any_byte_changed_is_read_or_refused(data: st.DataObject) -
     place = data.draw(st.integers(0, len(good) - 1))
     bad = bytearray(good)
     bad[place] = data.draw(st.integers(0, 255))
-    with contextlib.suppress(ValueError):
-        list(external_data(bytes(bad)))
+    for read in (external_data, onnx_signature):
+        with contextlib.suppress(ValueError):
+            list(read(memoryview(bad)))
 
 
 def _graph() -> bytes:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from mmkg_sdk.cli.commands.data import data
 from mmkg_sdk.data import read_dataset, tokenize_dataset, write_dataset
 from mmkg_sdk.errors import DataError
+from tests.cli.running import mmkg
 from tests.data.folders import own_linking, own_relations, small_dataset, small_mygo, write_files
 from tests.places import REAL_DATA
 
@@ -54,15 +55,22 @@ def test_inspect_describes_mentions_and_sentences(tmp_path):
     text = call("inspect", folder, "--images", tmp_path).stdout
     assert "kind                      relation-extraction" in text
     assert "\nlabel_counts\n           1  none\n           1  /per/loc/lives_in\n           0  class 0\n" in text
-    assert "sentences_with_image      0.5" in text
+    assert "sentences_with_image      1" in text
 
 
 def test_warnings_go_to_stderr_and_the_answer_stays_json(tmp_path):
+    folder = small_mygo(tmp_path, train_txt="head\trelation\ttail\n0\t0\t1\n")
+    done = mmkg("data", "inspect", folder, "--json")
+    assert json.loads(done.stdout)["train"] == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"Warning: {folder / 'train.txt'}:1: 'head relation tail' is taken for names of columns")
+
+
+def test_inspect_says_what_is_odd(tmp_path):
     folder = small_mygo(tmp_path, train_txt="0\t0\t1\n0\t0\t1\n")
-    result = call("inspect", folder, "--json")
-    assert json.loads(result.stdout)["train"] == 2
-    assert "Warning: " in result.stderr
-    assert "1 of 2 lines repeat" in result.stderr
+    remark = "train: 1 of 2 triples repeat an earlier one; they are kept."
+    assert json.loads(call("inspect", folder, "--json").stdout)["remarks"][0] == remark
+    assert f"\nremarks\n  {remark}\n" in call("inspect", folder).stdout
 
 
 def test_an_error_of_the_library_is_left_to_the_main_group(tmp_path):
@@ -79,14 +87,14 @@ def test_tokenize_writes_a_data_set_that_reads_again(tmp_path):
     images.new("RGB", (4, 4), "red").save(folder / "images" / "A.png")
     (folder / "images" / "B.png").write_text("no image")
 
-    result = call("tokenize", folder, "--out", tmp_path / "out", "--texts", texts, "--json")
+    with pytest.warns(UserWarning, match=r"B\.png of 'B' is left out"):
+        result = call("tokenize", folder, "--out", tmp_path / "out", "--texts", texts, "--json")
 
     assert result.exit_code == 0, result.exception
     answer = json.loads(result.stdout)
     assert answer["folder"] == str(tmp_path / "out")
     assert answer["text"]["entities"] == 2
     assert answer["visual"]["entities"] == 1
-    assert "B.png of 'B' is left out" in result.stderr
     dataset = read_dataset(tmp_path / "out")
     assert dataset.descriptions["B"] == "blue stone"
     assert set(dataset.visual.lists) == {"A"}

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from mmkg_sdk.kernels import instruction_sets
 
 from .running import mmkg
+
+
+def test_env_says_how_many_threads_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    lines = mmkg("env").stdout.splitlines()
+    assert "threads: 3" in lines
+    assert "threads_reason: OMP_NUM_THREADS is 3" in lines
 
 
 def test_env_prints_json() -> None:

@@ -30,11 +30,15 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 def test_extract_prints_the_relations_of_the_library(bundle: Callable[[str], Path]) -> None:
     asked = ("extract", bundle("mre"), "--sentence", SENTENCE, "--head", "actor", "--tail", "germany")
-    answer = json.loads(mmkg(*asked, "--json").stdout)
+    answer = json.loads(mmkg(*asked, "-k", "2", "--json").stdout)
     with mmkg_sdk.load(bundle("mre"), device="cpu") as extractor:
         (expected,) = extractor.extract_relations(RelationMention(SENTENCE, "actor", "germany"))
-    assert (answer["relation"], answer["head"], answer["tail"]) == (expected.label, "actor", "germany")
-    assert answer["relations"] == pytest.approx(dict(expected.ranked()))
+        ids = [extractor.relations.find(label) for label, _ in expected.ranked(2)]
+    assert (answer["sentence"], answer["head"], answer["tail"]) == (SENTENCE, "actor", "germany")
+    assert [row["id"] for row in answer["answers"]] == ids
+    assert [row["label"] for row in answer["answers"]] == [label for label, _ in expected.ranked(2)]
+    assert [row["score"] for row in answer["answers"]] == pytest.approx([score for _, score in expected.ranked(2)])
+    assert "Invalid value for '-k'" in mmkg(*asked, "-k", "0", code=2).stderr
     lines = mmkg(*asked, "-k", "2").stdout.splitlines()
     assert lines[0] == "(actor, ?, germany)"
     assert lines[1].startswith(f"  1. {expected.label}  0.")

@@ -92,6 +92,19 @@ def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server, tmp_path):
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
+def test_a_full_disk_is_told_from_a_broken_network_and_what_arrived_is_kept(server, tmp_path):
+    room = pytest.importorskip("tests.faults.room", reason="this system has no limits of files")
+    lacks = (
+        r"file\.part could not be written \(File too large; [\d,]+ bytes needed, [\d,]+ free\)\. What arrived is kept"
+    )
+    with room.files_of_at_most(200_000), pytest.raises(DataError, match=lacks):
+        download(wanted(server), tmp_path / "file")
+    assert server.asked == [None], "nothing is fetched again"
+    download(wanted(server), tmp_path / "file")
+    assert server.asked == [None, "bytes=200000-"]
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
 def test_a_server_without_ranges_sends_everything_again(server, tmp_path):
     server.ranges = False
     server.cut_after = [100_000]

@@ -38,6 +38,13 @@ def test_ranks_are_those_of_a_stable_sort_however_they_are_chunked(chunk: int, m
     assert report.to_json() == {"mentions": 50, "candidates": 40, **report.metrics()}
 
 
+def test_mentions_whose_text_is_cut_are_counted() -> None:
+    scores, cut = np.zeros((3, 9), np.float32), np.array([True, False, True])
+    with pytest.warns(UserWarning, match=r"2 of 3 mentions have longer sentences than the model reads \(text_length\)"):
+        report = evaluate_linking(scores.__getitem__, np.array([0, 4, 8]), cut)
+    assert report.to_json() == {"mentions": 3, "candidates": 9, "cut": 2, **report.metrics()}
+
+
 def test_all_equal_scores_rank_by_row() -> None:
     report = evaluate_linking(np.zeros((3, 9), np.float32).__getitem__, np.array([0, 4, 8]))
     assert report.ranks.tolist() == [1, 5, 9]

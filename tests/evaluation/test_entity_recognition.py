@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkg_sdk.answering.entities import tag_chunks
+from mmkg_sdk.answering.answers.entities import tag_chunks
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation.entity_recognition import entity_report
 from mmkg_sdk.families.mkgformer.texts.preparation import TAG_CLASSES

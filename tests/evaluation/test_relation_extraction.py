@@ -40,6 +40,22 @@ def test_without_a_negative_class_all_averages_are_the_accuracy() -> None:
     assert set(metrics.values()) == {0.75}
 
 
+def test_a_sentence_that_cannot_be_read_counts_as_answered_wrongly() -> None:
+    relations = Labels(["none", "a", "b"], kind="relation")
+    scores, right, unread = np.eye(3)[[0, 1, 1]], np.array([0, 1, 2]), np.array([1, 0])
+    with pytest.warns(UserWarning, match=r"2 of 5 sentences count as answered wrongly: their head or tail begins"):
+        found = relation_report(scores, right, relations, unread)
+    # Right: none and a. Related and found: 2, of which right 1; related: a, b and the a that cannot be read.
+    assert found.metrics() == pytest.approx(
+        {"accuracy": 2 / 5, "micro_precision": 1 / 2, "micro_recall": 1 / 3, "micro_f1": 2 / 5}
+    )
+    assert (found.to_json()["sentences"], found.to_json()["unread"]) == (5, 2)
+    without = relation_report(np.eye(2), np.array([0, 1]), Labels(["a", "b"], kind="relation"), np.array([1]))
+    assert without.metrics() == pytest.approx(
+        {"accuracy": 2 / 3, "micro_precision": 1.0, "micro_recall": 2 / 3, "micro_f1": 0.8}
+    )
+
+
 def test_averages_are_those_of_scikit_learn() -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(0)

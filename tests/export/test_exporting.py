@@ -63,7 +63,7 @@ def test_a_loss_of_precision_fails_with_a_table_and_writes_nothing(run: Run, tmp
     assert table[0].split() == ["graph", "difference", "limit", "measure"]
     failed = [line for line in table if "FAIL" in line]
     assert any("largest score error / rms" in line for line in failed)
-    assert any("another top 10" in line for line in failed)
+    assert any("another top 10 beyond the tolerance" in line for line in failed)
     assert any(line.startswith("entity_encoder ") and " ok " in line for line in table)
     assert sorted(os.listdir(tmp_path)) == ["bundle", "run"]
     assert os.listdir(tmp_path / "bundle") == []

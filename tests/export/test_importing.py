@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -14,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmkg_sdk import ExportError, MmkgError
+from mmkg_sdk import DataError, ExportError, MmkgError
 from mmkg_sdk.export import import_checkpoint
 from mmkg_sdk.run import Run
+from tests.data.folders import write_files
 from tests.places import GOLDEN
 
 
@@ -61,7 +63,8 @@ def change_config(case: Path, **options: Any) -> None:
 def test_the_good_case_is_imported(case: Path) -> None:
     run = do_import(case)
     assert run.config["score_function"] == "inner"
-    assert run.source == {"checkpoint": "checkpoint.pt", "data": "case"}
+    digest = hashlib.sha256((case / "checkpoint.pt").read_bytes()).hexdigest()
+    assert run.source == {"checkpoint": "checkpoint.pt", "sha256": digest, "data": "case", "inputs": "inputs.npz"}
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -83,14 +86,14 @@ def test_code_in_a_checkpoint_is_refused_and_does_not_run(case: Path) -> None:
 )
 def test_a_file_that_is_no_checkpoint_is_named(case: Path, data: bytes) -> None:
     (case / "checkpoint.pt").write_bytes(data[:600])
-    refused(case, r"checkpoint.pt: (not a tensor-only torch checkpoint|expected a dict)")
+    refused(case, r"checkpoint.pt(: not a tensor-only torch checkpoint|: expected a dict| is empty| is cut off)")
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_checkpoint_is_named(case: Path, kept: float) -> None:
     data = (case / "checkpoint.pt").read_bytes()
     (case / "checkpoint.pt").write_bytes(data[: int(len(data) * kept)])
-    refused(case, "not a tensor-only torch checkpoint")
+    refused(case, "checkpoint.pt is cut off or damaged")
 
 
 def test_a_missing_checkpoint_is_named(case: Path) -> None:
@@ -100,7 +103,7 @@ def test_a_missing_checkpoint_is_named(case: Path) -> None:
 
 def test_a_checkpoint_of_something_else_is_named(case: Path) -> None:
     torch.save({"state": 1}, case / "checkpoint.pt")
-    refused(case, r"expected a dict with 'model_state_dict', found \['state'\]")
+    refused(case, r"holds no tensors")
     torch.save({"model_state_dict": {"linear.weight": torch.zeros(2, 2)}}, case / "checkpoint.pt")
     refused(case, "not a checkpoint of MyGO: tensor visual_token_embedding.weight is missing")
     torch.save({"model_state_dict": {"linear.weight": "text"}}, case / "checkpoint.pt")
@@ -237,3 +240,15 @@ def test_what_no_tensor_tells_must_be_given(case: Path, ours: str, theirs: str) 
     del options[theirs]
     (case / "config.json").write_text(json.dumps(options))
     refused(case, f"--set {ours}=")
+
+
+def test_a_checkpoint_is_not_given_to_names_without_ids(case: Path, tmp_path: Path) -> None:
+    data = {f"{split}.txt": "c\tr\tb\nb\ts\ta\n" for split in ("train", "valid", "test")}
+    folder = write_files(tmp_path / "case" / "set", data)
+    refused(
+        case, r"checkpoint.pt \(row number = id\) goes by the ids of the entities", DataError, inputs=None, data=folder
+    )
+    write_files(folder, {"entities.txt": "a\nb\nc\n"})
+    refused(case, r"goes by the ids of the relations, .* Add relations.txt", DataError, inputs=None, data=folder)
+    write_files(folder, {"relations.dict": "0\tr\n1\ts\n"})
+    refused(case, r"the checkpoint has .* entities and .* relations, the data set", inputs=None, data=folder)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from mmkg_sdk.errors import DataError
-from mmkg_sdk.files.atomic import atomic_file, write_atomically
+from mmkg_sdk.files.atomic import write_atomically
 from mmkg_sdk.files.labels import Labels, read_labels, write_labels
 
 
@@ -30,9 +31,11 @@ def test_an_error_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def write_half_of(path: Path) -> None:
-    with atomic_file(path) as file:
+    def write(file: BinaryIO) -> None:
         file.write(b"half of the n")
         raise KeyboardInterrupt
+
+    write_atomically(path, write)
 
 
 def test_labels_with_any_character_but_a_line_break_survive(tmp_path: Path) -> None:

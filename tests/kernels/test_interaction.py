@@ -159,21 +159,6 @@ def test_a_pair_depends_on_nothing_else_to_the_bit(instruction_set: str, logits:
                 np.testing.assert_array_equal(interaction.scores(asked, known), expected[:, row : row + 1, first:last])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_instruction_sets_agree_to_the_bit_if_they_multiply_and_add_in_one_step(dtype: str, logits: Logits) -> None:
-    for sizes in SIZES[3:9]:
-        weights, mentions, entities, _ = made(7, 4, 30, sizes)
-        known = {name: piece.astype(dtype) for name, piece in entities.items()}
-        found = {
-            name: LateInteraction(weights, sizes.entity, dtype, logits, 1, name).scores(mentions, known)
-            for name in SETS
-        }
-        for name, units in found.items():
-            close(units, found["portable"].astype(np.float64), logits)
-            if name != "portable":
-                np.testing.assert_array_equal(units.view(np.int32), found["avx2"].view(np.int32))
-
-
 def test_logits_far_apart_leave_one_position(instruction_set: str) -> None:
     weights, mentions, entities, sizes = made(8)
     mentions["mention_keys"] *= np.float32(800)

@@ -98,18 +98,6 @@ def test_no_question_gives_no_numbers(instruction_set: str) -> None:
         assert found.shape == (0, 6)
 
 
-def test_instruction_sets_agree_to_the_bit_if_they_multiply_and_add_in_one_step() -> None:
-    rng = np.random.default_rng(5)
-    for width, heads, hidden in ((6, 3, 5), (33, 3, 300), (64, 2, 600), (130, 2, 40)):
-        weights, table = random_weights(rng, width, hidden, 2), random_table(rng, width)
-        questions = random_questions(rng, 45, ENTITIES)
-        found = {name: np.stack(QueryContext(weights, heads, 2, name).encode(table, **questions)) for name in SETS}
-        for name, vectors in found.items():
-            np.testing.assert_allclose(vectors, found["portable"], rtol=0, atol=2 * TOLERANCE)
-            if name != "portable":
-                np.testing.assert_array_equal(vectors.view(np.int32), found["avx2"].view(np.int32))
-
-
 def test_what_a_question_gives_depends_on_nothing_but_the_question(instruction_set: str) -> None:
     rng = np.random.default_rng(6)
     weights, table = random_weights(rng, 40, 300, 2), random_table(rng, 40)

@@ -110,17 +110,6 @@ def test_a_row_depends_on_nothing_but_itself(instruction_set: str) -> None:
                 )
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_instruction_sets_agree_to_the_bit_if_they_multiply_and_add_in_one_step(precision: str) -> None:
-    rng = np.random.default_rng(3)
-    for width in (5, 32, 90):
-        core = Core(rng, width, precision)
-        pair = vectors(rng, 30, width)
-        found = [core.open(2, name).apply(*pair) for name in SETS if name != "portable"]
-        for other in found[1:]:
-            np.testing.assert_array_equal(other.view(np.int32), found[0].view(np.int32))
-
-
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_every_number_of_two_bytes_counts_as_what_it_is(precision: str, instruction_set: str) -> None:
     width = 41

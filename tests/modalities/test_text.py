@@ -37,12 +37,14 @@ HOSTILE = [
     "שלום עולם مرحبا \u202eabc\u202c",
     "a\u0301\u0301\u0301 Å \ufb01 \u1e9b\u0323",
     "\ufeff\ufffd\ufffe\U0010ffff",
-    "<|startoftext|> x <|endoftext|> [CLS][SEP][PAD][UNK] ##a </w> a</w>",
+    "##a </w> a</w>",
 ]
+# What the tokenizers of transformers take for special tokens and ours for what it is, a text.
+SPELLED = ("<|startoftext|>", "<|endoftext|>", "[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]", "<s>", "</s>")
 # Characters that every Unicode version since 8 classes alike; a word-final capital sigma is documented to differ.
 PLAIN = "abzABZ019 .,;!?'\"-_()[]#@/\\\t\n\réÉßøİıσςжЖאעกあア猫한豈—…“№€\U0001f600"
 INVISIBLE = "\x00\x1f\x7f\xa0\xad\u0301\u0327\u200b\u200d\u2028\u3000\ufe0f\ufeff\ufffd"
-FAMILIAR = st.sampled_from([*PLAIN, *INVISIBLE, "[MASK]", "[SEP]", "[UNK]", "[PAD]"])
+FAMILIAR = st.sampled_from([*PLAIN, *INVISIBLE])
 
 
 def need_data() -> None:
@@ -120,10 +122,23 @@ def test_bert_splits_real_texts_like_the_slow_tokenizer(bert_vocabulary, tmp_pat
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(FAMILIAR | st.sampled_from(["<s>", "</s>"]), max_size=30).map("".join))
+@given(st.lists(FAMILIAR, max_size=30).map("".join))
 def test_bert_splits_any_text_like_the_slow_tokenizer(small_slow_bert, sentence):
     ours = text.piece_ids(text.bert_tokenizer(SMALL, ("<s>", "</s>")), [sentence])[0]
     assert ours == small_slow_bert.encode(sentence, add_special_tokens=False)
+
+
+@pytest.mark.parametrize("spelled", SPELLED)
+def test_a_text_that_spells_a_special_token_is_a_text(spelled, clip, learned_clip, bert_vocabulary, tmp_path):
+    bert = text.bert_tokenizer(bert_vocabulary, ("<s>", "</s>"))
+    for tokenizer, special in ((clip, text.CLIP_TOKENS), (learned_clip, text.CLIP_TOKENS), (bert, SPELLED[2:])):
+        (tmp_path / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
+        for one in (tokenizer, text.read_tokenizer(tmp_path / "tokenizer.json")):
+            pieces = [one.id_to_token(piece) for piece in text.piece_ids(one, [f"a {spelled} b {spelled.upper()}"])[0]]
+            assert not {*special} & {*pieces}
+            assert len(pieces) > 6
+    ids, mask, _ = text.encode_clip(clip, [f"a {spelled} b"], 40)
+    assert [int(i) for i in np.flatnonzero(ids[0] >= 49406)][:2] == [0, mask.sum() - 1], "it ends where the text ends"
 
 
 def test_bert_file_is_the_one_that_transformers_writes():
@@ -132,6 +147,8 @@ def test_bert_file_is_the_one_that_transformers_writes():
     ours = text.bert_tokenizer(SMALL)
     assert json.loads(ours.to_str()) == json.loads(theirs.backend_tokenizer.to_str())
     for sentence in (*TEXTS, *HOSTILE):
+        if any(token in sentence for token in SPELLED):
+            continue
         assert text.piece_ids(ours, [sentence])[0] == theirs.encode(sentence, add_special_tokens=False)
 
 
@@ -141,7 +158,7 @@ def test_clip_file_is_the_one_that_transformers_writes(clip, their_clip):
 
 def test_clip_gives_the_published_ids(clip):
     # From the documentation of CLIP: "a photo of a cat".
-    ids, mask = text.encode_clip(clip, ["a photo of a cat"], 8)
+    ids, mask, _ = text.encode_clip(clip, ["a photo of a cat"], 8)
     assert ids.tolist() == [[49406, 320, 1125, 539, 320, 2368, 49407, 49407]]
     assert mask.tolist() == [[1, 1, 1, 1, 1, 1, 1, 0]]
 
@@ -150,7 +167,7 @@ def test_clip_gives_the_published_ids(clip):
 def test_clip_encodes_real_and_hostile_texts_like_transformers(clip, their_clip, length):
     texts = [*real_texts(), *HOSTILE, *TEXTS]
     theirs = their_clip(texts, padding="max_length", truncation=True, max_length=length)
-    ids, mask = text.encode_clip(clip, texts, length)
+    ids, mask, _ = text.encode_clip(clip, texts, length)
     assert ids.dtype == mask.dtype == np.int64
     np.testing.assert_array_equal(ids, theirs["input_ids"])
     np.testing.assert_array_equal(mask, theirs["attention_mask"])
@@ -161,13 +178,13 @@ def test_clip_encodes_real_and_hostile_texts_like_transformers(clip, their_clip,
 @given(sentence=st.text(max_size=40), length=st.integers(2, 50))
 def test_clip_encodes_any_text_like_transformers(clip, their_clip, sentence, length):
     theirs = their_clip([sentence], padding="max_length", truncation=True, max_length=length)
-    ids, mask = text.encode_clip(clip, [sentence], length)
+    ids, mask, _ = text.encode_clip(clip, [sentence], length)
     assert ids.tolist() == theirs["input_ids"]
     assert mask.tolist() == theirs["attention_mask"]
 
 
 def test_no_texts_are_no_rows(learned_clip):
-    ids, mask = text.encode_clip(learned_clip, [], 40)
+    ids, mask, _ = text.encode_clip(learned_clip, [], 40)
     assert ids.shape == mask.shape == (0, 40)
 
 
@@ -177,7 +194,7 @@ def test_any_string_is_encoded_or_refused(learned_clip, sentence, length):
     size = learned_clip.get_vocab_size()
     halves = any("\ud800" <= char <= "\udfff" for char in sentence)
     try:
-        ids, mask = text.encode_clip(learned_clip, [sentence], length)
+        ids, mask, _ = text.encode_clip(learned_clip, [sentence], length)
         pieces = text.piece_ids(text.bert_tokenizer(SMALL), [sentence])[0]
     except QueryError:
         assert halves
@@ -205,12 +222,11 @@ def test_the_wrong_kind_of_tokenizer_is_refused():
         text.encode_clip(text.bert_tokenizer(SMALL), ["a"], 40)
 
 
-def test_added_tokens_follow_the_vocabulary_and_stand_as_written():
+def test_added_tokens_follow_the_vocabulary_and_no_text_is_one():
     tokenizer = text.bert_tokenizer(SMALL, ("<s>", "</s>"))
     first = len(SMALL)
     assert text.token_ids(tokenizer, ["<s>", "</s>"]) == [first, first + 1]
-    a, b = SMALL.index("a"), SMALL.index("b")
-    assert text.piece_ids(tokenizer, ["<s>a</s> b <S>"])[0][:4] == [first, a, first + 1, b]
+    assert not {first, first + 1} & {*text.piece_ids(tokenizer, ["<s>a</s> b <S>"])[0]}, "what a text spells is a text"
 
 
 @pytest.mark.parametrize(
@@ -295,7 +311,7 @@ def altered(change) -> str:
         (altered(lambda file: file.update(model={"type": "BPE", "dropout": 0.5})), "dropout of the model is 0.5"),
         (altered(lambda file: file["model"]["vocab"].update(hello=10**6)), "are not 0 to"),
         (altered(lambda file: file["model"]["vocab"].update(hello=-1)), "no tokenizer"),
-        (altered(lambda file: file["model"]["vocab"].update({"\ud800": 1})), "no tokenizer"),
+        (altered(lambda file: file["model"]["vocab"].update({"\ud800": 1})), "half of a surrogate pair"),
         (altered(lambda file: file["model"].update(vocab=7)), "among its vocabulary"),
         (altered(lambda file: file["added_tokens"].pop()), r"no \[MASK\] among its added tokens"),
         (

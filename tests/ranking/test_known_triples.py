@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 
 # Small ids meet often; the large ones are the largest that fit one number with the relation and the direction.
 ENTITIES = st.one_of(st.integers(0, 4), st.sampled_from([2**31, 2**32 - 1]))
@@ -35,6 +35,15 @@ def test_answers_are_those_of_a_dictionary_of_sets(
     for i, query in enumerate(asked):
         assert found.ids[found.offsets[i] : found.offsets[i + 1]].tolist() == sorted(expected.get(query, set()))
     assert found.rows().tolist() == [i for i, query in enumerate(asked) for _ in expected.get(query, set())]
+
+
+@given(st.lists(st.sets(st.integers(0, 9)), max_size=5), st.sets(st.integers(0, 12)))
+def test_answers_among_candidates_are_a_cut_of_sets(answers: list[set[int]], candidates: set[int]) -> None:
+    offsets = np.cumsum([0, *map(len, answers)])
+    given = AnswerLists(offsets, np.array([i for one in answers for i in sorted(one)], np.int64))
+    found = given.among(np.array(sorted(candidates), np.int64))
+    expected = [sorted(one & candidates) for one in answers]
+    assert [found.part(i, i + 1).ids.tolist() for i in range(len(answers))] == expected
 
 
 def test_no_triples_and_no_queries_are_fine() -> None:

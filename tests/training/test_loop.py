@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmkg_sdk.errors import BackendError, DataError, MmkgError
 from mmkg_sdk.training import train
-from mmkg_sdk.training.metrics import read_metrics
+from mmkg_sdk.training.metrics import append_metrics, read_metrics
 from tests.training.tiny import SETTINGS, Objective, new_objective, new_run, validation, without_times
 
 
@@ -165,7 +165,7 @@ def test_ctrl_c_leaves_a_run_that_resumes_to_the_same_end(tmp_path: Path, capsys
     stopped.__class__ = Interrupted
     with pytest.raises(KeyboardInterrupt):
         train(stopped, run, SETTINGS, validation(stopped))
-    assert "can be resumed" in capsys.readouterr().err
+    assert f"To go on: mmkg-sdk train --resume {run.folder}" in capsys.readouterr().err
     resumed = new_objective()
     train(resumed, run, SETTINGS, validation(resumed))
     assert same(run.weights(), straight_run.weights())
@@ -230,6 +230,24 @@ def test_time_budget_ends_the_training_with_a_rate_near_zero_and_a_validation(tm
     assert result.best_epoch == result.epochs == len(rows)
     assert max(row["learning_rate"] for row in rows) > 0.04
     assert rows[-1]["learning_rate"] < 0.002
+
+
+def test_a_time_that_ends_while_the_epoch_is_written_down_still_gets_its_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(path: Path, row: dict[str, object]) -> None:
+        time.sleep(0.1)
+        append_metrics(path, row)
+
+    monkeypatch.setattr("mmkg_sdk.training.loop.append_metrics", slowly)
+    objective, run = new_objective(), new_run(tmp_path / "run")
+    result = train(
+        objective,
+        run,
+        replace(SETTINGS, epochs=10_000, max_minutes=0.3 / 60, validate_every=10_000),
+        validation(objective),
+    )
+    assert (result.stopped_by, result.best_epoch) == ("time", result.epochs)
 
 
 def test_bf16_trains_on_the_cpu_and_keeps_float32_weights(tmp_path: Path) -> None:

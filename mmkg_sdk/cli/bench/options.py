@@ -11,7 +11,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 device_option = click.option("--device", default="cpu", help="Where it runs: cpu, cuda or cuda:N.")
 threads_option = click.option(
-    "--threads", type=click.IntRange(1, 1024), help="CPU threads of each contender. Default: all cores."
+    "--threads", type=click.IntRange(1, 1024), help="CPU threads of each contender. Default: as `mmkg-sdk env` says."
 )
 plot_option = click.option(
     "--no-plot", is_flag=True, help="Draw no image and no page (.png and .html); they need matplotlib and plotly."

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from ..completion import data_sets
+from ..options import print_json
 
 # More of them go on a line each.
 _MOST_ON_A_LINE = 9
@@ -46,7 +46,7 @@ def data() -> None:
 
 
 @data.command("fetch")
-@click.argument("name")
+@click.argument("name", shell_complete=data_sets)
 @click.option(
     "--from",
     "source",
@@ -59,13 +59,12 @@ def fetch_command(name: str, source: Path | None, cache: Path | None, as_json: b
     """Bring the public data set NAME (db15k, mkg-w, mkg-y) into the cache; hashes are checked."""
     from ...data.registry import fetch
 
-    with _talk_on_stderr():
-        folder = fetch(name, cache=cache, source=source)
+    folder = fetch(name, cache=cache, source=source)
     _answer({"name": name, "folder": str(folder)}, str(folder), as_json)
 
 
 @data.command("inspect")
-@click.argument("source")
+@click.argument("source", shell_complete=data_sets)
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
@@ -79,16 +78,15 @@ def inspect_command(source: str, as_json: bool, **reading: Any) -> None:
     Names: atlas, atlas-mentions, atlas-relations, atlas-tags, and what was fetched. A knowledge graph, mentions of
     entities, sentences with relations and sentences with tags are told apart by the files of the folder.
     """
+    from ...data.inspection.summary import summarize
     from ...data.open import open_data
-    from ...data.summary import summarize
 
-    with _talk_on_stderr():
-        summary = summarize(open_data(source, **reading))
+    summary = summarize(open_data(source, **reading))
     _answer(summary, _table(summary), as_json)
 
 
 @data.command("tokenize")
-@click.argument("source")
+@click.argument("source", shell_complete=data_sets)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the tokenized data set.")
 @click.option(
     "--text-model",
@@ -125,15 +123,15 @@ def tokenize_command(
     **reading: Any,
 ) -> None:
     """Turn descriptions and images of the data set SOURCE into tokens and write it to a new folder."""
+    from ...data.inspection.summary import summarize
     from ...data.open import raw_dataset
     from ...data.readers import read_descriptions
-    from ...data.summary import summarize
     from ...data.tokens.tokenize import tokenize_dataset
     from ...data.write import write_dataset
 
-    with _talk_on_stderr(), raw_dataset(source, **reading) as (dataset, own_images):
+    with raw_dataset(source, **reading) as (dataset, own_images):
         if texts is not None:
-            found = read_descriptions(texts, dataset.graph.entities)
+            found = read_descriptions(texts, dataset)
             dataset = dataclasses.replace(dataset, descriptions=found)
         tokenized = tokenize_dataset(
             dataset, images=images or own_images, text_model=text_model, image_model=image_model
@@ -143,21 +141,11 @@ def tokenize_command(
     _answer(summary, _table(summary), as_json)
 
 
-@contextmanager
-def _talk_on_stderr() -> Iterator[None]:
-    """Warnings of the library as plain lines on stderr, without file names of the source."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            yield
-        finally:
-            for warning in caught:
-                if issubclass(warning.category, UserWarning):
-                    click.echo(f"Warning: {warning.message}", err=True)
-
-
 def _answer(values: dict[str, Any], text: str, as_json: bool) -> None:
-    click.echo(json.dumps(values, ensure_ascii=False) if as_json else text)
+    if as_json:
+        print_json(values)
+    else:
+        click.echo(text)
 
 
 def _table(summary: dict[str, Any]) -> str:
@@ -166,6 +154,8 @@ def _table(summary: dict[str, Any]) -> str:
         if isinstance(value, dict) and len(value) > _MOST_ON_A_LINE:
             lines.append(key)
             lines.extend(f"{_number(item):>12}  {inner}" for inner, item in value.items())
+        elif isinstance(value, list):
+            lines.extend([key, *(f"  {sentence}" for sentence in value)] if value else [])
         else:
             lines.append(f"{key:<25} {_shown(value)}")
     return "\n".join(lines)

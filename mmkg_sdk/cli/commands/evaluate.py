@@ -7,13 +7,19 @@ from typing import Any
 
 import click
 
+from ..completion import data_sets
 from ..options import backend_option, device_option, json_option, metrics_table, print_json
+from ..threads import threads_option
 
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="test", help="Which triples to rank.")
-@click.option("--data", help="With a bundle that holds no labelled data: the data set to evaluate on.")
+@click.option(
+    "--data",
+    shell_complete=data_sets,
+    help="With a bundle that holds no labelled data: the data set to evaluate on.",
+)
 @click.option(
     "--answer-pictured",
     is_flag=True,
@@ -24,6 +30,7 @@ from ..options import backend_option, device_option, json_option, metrics_table,
 @click.option("--by-relation", is_flag=True, help="Every relation apart.")
 @backend_option
 @device_option
+@threads_option
 @json_option
 def evaluate(
     path: Path,

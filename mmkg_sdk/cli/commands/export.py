@@ -7,12 +7,14 @@ from pathlib import Path
 import click
 
 from ..options import json_option, overwrite_option, print_json, say
+from ..threads import threads_option
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle folder to write.")
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", help="Of the weights.")
+@threads_option
 @overwrite_option
 @json_option
 def export(run: Path, out: Path, precision: str, overwrite: bool, as_json: bool) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from ..asking import count_option
 from ..options import backend_option, bundle_argument, device_option, image_options, json_option, print_json
+from ..threads import threads_option
 
 
 @click.command()
@@ -15,9 +17,10 @@ from ..options import backend_option, bundle_argument, device_option, image_opti
 @click.option("--head", required=True, help="Words that stand in it once: the first thing.")
 @click.option("--tail", required=True, help="Words that stand in it once: the second thing.")
 @image_options
-@click.option("-k", "count", type=int, default=3, help="How many relations to show.")
+@count_option(3)
 @backend_option
 @device_option
+@threads_option
 @json_option
 def extract(
     bundle: Path,
@@ -36,14 +39,14 @@ def extract(
     from ...answering.relation_extraction import Extractor, RelationMention
     from ...data.sentences import SentenceImages
 
-    if count < 1:
-        raise click.UsageError(f"-k is {count}; expected at least 1.")
     with Extractor.load(bundle, backend, device) as extractor:
         mention = RelationMention(sentence, head, tail, SentenceImages(image, aux, rcnn))
         (found,) = extractor.extract_relations(mention)
     if as_json:
-        print_json(found.to_json())
+        print_json(found.to_json(count))
         return
     click.echo(f"({found.head}, ?, {found.tail})")
     for rank, (label, score) in enumerate(found.ranked(count), start=1):
         click.echo(f"  {rank}. {label}  {score:.4f}")
+    for note in found.notes():
+        click.echo(f"  ({note})")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from ..asking import candidate_options, candidates_of, count_option
 from ..options import backend_option, bundle_argument, device_option, json_option, print_json
+from ..threads import threads_option
 
 
 @click.command()
@@ -14,10 +16,12 @@ from ..options import backend_option, bundle_argument, device_option, json_optio
 @click.option("--mention", required=True, help="The name, as the sentence has it.")
 @click.option("--sentence", default="", help="Where it stands.")
 @click.option("--image", type=click.Path(path_type=Path), help="The image that goes with the sentence.")
-@click.option("-k", "count", type=int, default=5, help="How many answers.")
+@count_option(5)
+@candidate_options
 @click.option("--explain", is_flag=True, help="Also what text, image and both together say.")
 @backend_option
 @device_option
+@threads_option
 @json_option
 def link(
     bundle: Path,
@@ -25,6 +29,8 @@ def link(
     sentence: str,
     image: Path | None,
     count: int,
+    candidates: tuple[str, ...],
+    candidates_file: Path | None,
     explain: bool,
     backend: str,
     device: str,
@@ -35,8 +41,9 @@ def link(
     from ...data.mentions import Mention
 
     with Linker.load(bundle, backend, device) as linker:
-        found = linker.link_mentions(Mention(mention, sentence, image), count, explain=explain)
-        if as_json:
-            print_json(found[0].to_json())
-        else:
-            click.echo(repr(found))
+        chosen = candidates_of(candidates, candidates_file, linker.entities)
+        (found,) = linker.link_mentions(Mention(mention, sentence, image), count, candidates=chosen, explain=explain)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        click.echo(repr(found))

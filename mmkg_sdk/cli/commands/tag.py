@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..options import backend_option, bundle_argument, device_option, image_options, json_option, print_json
+from ..threads import threads_option
 
 
 @click.command()
@@ -15,6 +16,7 @@ from ..options import backend_option, bundle_argument, device_option, image_opti
 @image_options
 @backend_option
 @device_option
+@threads_option
 @json_option
 def tag(
     bundle: Path,

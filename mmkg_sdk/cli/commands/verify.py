@@ -8,15 +8,17 @@ import click
 
 from ...errors import BundleError
 from ..options import backend_option, bundle_argument, device_option, json_option, print_json
+from ..threads import threads_option
 
 
 @click.command()
 @bundle_argument
 @backend_option
 @device_option
+@threads_option
 @json_option
 def verify(bundle: Path, backend: str, device: str, as_json: bool) -> None:
-    """Check every file of a bundle, and that its graphs reproduce its own table."""
+    """Check every file of a bundle, and that it answers as it did at export."""
     from ...answering.verification import verify_bundle
 
     report = verify_bundle(bundle, backend=backend, device=device)
@@ -26,4 +28,4 @@ def verify(bundle: Path, backend: str, device: str, as_json: bool) -> None:
         for name, value in report.items():
             click.echo(f"{name}: {value}")
     if not report["passed"]:
-        raise BundleError(f"{bundle}: the graphs do not reproduce the table; see the differences above.")
+        raise BundleError(f"{bundle} does not answer as it did at export; see the differences above.")

@@ -88,7 +88,10 @@ def candidates() -> tuple[Candidate, ...]:
 @cache
 def mentions() -> tuple[Mention, ...]:
     """All mentions, in an order of chance; none stands twice."""
-    found = [*_written(), *_of_countries(), *_of_capitals(), *_of_currencies(), *_of_languages(), *_of_continents()]
+    made = [*_written(), *_of_countries(), *_of_capitals(), *_of_currencies(), *_of_languages(), *_of_continents()]
+    # Where the page and a template say the same, the page stays; else the flag would decide what the words already do.
+    plain = {(one.text, one.sentence, one.entity) for one in _written() if one.flag is None}
+    found = [one for one in made if one.flag is None or (one.text, one.sentence, one.entity) not in plain]
     return tuple(ordered(dict.fromkeys(found), "mentions"))
 
 
@@ -104,7 +107,8 @@ def _kind(label: str) -> str:
     if label in kinds["capitals"]:
         return f"Capital in {country_of(label).continent}."
     relation, word = ("currency", "Money") if label in kinds["currencies"] else ("language", "Language")
-    return f"{word} of {', '.join(country.name for country in _users(relation)[label][:3])}."
+    users = [f"{country.name} with {spoken(country.capital)}" for country in _users(relation)[label][:3]]
+    return f"{word} of {', '.join(users)}."
 
 
 @cache
@@ -168,7 +172,7 @@ def _of_currencies() -> Iterator[Mention]:
             others = [other for other in country.currency if other != label]
             yield from _made("currency", spoken(label), label, country, [], 1)
             if short != spoken(label) and short not in map(short_currency, others):
-                yield from _made("currency", short, label, country, [], 2)
+                yield from _made("currency", short, label, country, [], 3)
         namesakes = [other for other in _users("currency") if other != label and short_currency(other) == short]
         if namesakes and len(users) == 1 and _flag(users[0].name):
             sentence = fill(pick(_templates("picture_currency"), label), {"currency": short}).text

@@ -19,6 +19,7 @@ from .graph import RELATIONS
 from .wording import (
     Sentence,
     Span,
+    common_words,
     country_of,
     fill,
     has_own_name,
@@ -31,8 +32,8 @@ from .wording import (
 )
 
 NONE = "none"
-SENTENCES = 370  # for each relation
-UNRELATED = 370  # sentences for `none` besides those whose words also state facts
+SENTENCES = 700  # for each relation
+UNRELATED = 900  # sentences for `none` besides those whose words also state facts
 # Which of the two is the capital of the one country or of the other is disputed: no sentence says it or denies it.
 _DISPUTED = ("Jerusalem", "Ramallah")
 # States with land far away, some of it with borders that the atlas leaves out: no sentence says whom they do not touch.
@@ -112,7 +113,7 @@ def _stated() -> Iterator[Relation]:
             labels = _label_slots(template, country, {relation: tail}, key)
             if labels is None:
                 continue
-            sentence = fill(template, _spell(labels, key))
+            sentence = fill(template, common_words(template, *key) | _spell(labels, key))
             split = split_of("fact", relation, country.name, tail)
             yield _marked(sentence, labels, "country", relation, relation, split)
             apart = [pair for pair in permutations(labels, 2) if _apart(pair, labels)]
@@ -123,7 +124,7 @@ def _stated() -> Iterator[Relation]:
 def _label_slots(template: str, country: Country, labels: Labels, key: tuple[object, ...]) -> Labels | None:
     """Labels for all slots; the second country and what is said about it are unrelated to the rest."""
     labels = {"country": country.name} | labels
-    wanted = slots(template)
+    wanted = _label_names(template)
     for slot in wanted:
         if slot not in labels and not slot.startswith("other"):
             options = [tail for tail in values(country, slot) if _may_say(slot, tail)]
@@ -143,6 +144,12 @@ def _label_slots(template: str, country: Country, labels: Labels, key: tuple[obj
         if complete and all(a != b and not related(a, b) for a in labels.values() for b in second.values()):
             return labels | second
     return None
+
+
+def _label_names(template: str) -> list[str]:
+    """The slots that stand for entities, not for common words."""
+    common = common_words(template)
+    return [slot for slot in slots(template) if slot not in common]
 
 
 def _may_say(relation: str, tail: str) -> bool:
@@ -179,12 +186,13 @@ def _unrelated() -> Iterator[Relation]:
     pools = _pools()
     for turn in range(UNRELATED):
         template = templates[turn % len(templates)]
+        wanted = _label_names(template)
         labels: Labels = {}
         attempt = 0
         while not labels or not _strangers(labels):
-            labels = {slot: pick(pools[slot.removeprefix("other_")], turn, slot, attempt) for slot in slots(template)}
+            labels = {slot: pick(pools[slot.removeprefix("other_")], turn, slot, attempt) for slot in wanted}
             attempt += 1
-        sentence = fill(template, _spell(labels, (turn,)))
+        sentence = fill(template, common_words(template, turn) | _spell(labels, (turn,)))
         pair = pick(list(permutations(labels, 2)), "pair", turn)
         yield _marked(sentence, labels, *_heading(pair), NONE, split_of("none", sentence.text))
 

@@ -1,6 +1,7 @@
 """How the entities of the atlas are called in running text, and sentences made from templates.
 
-A template has slots in braces; the same slot stands once. names.json holds the names, templates.json the templates.
+A template has slots in braces; the same slot stands once. names.json holds the names, words.json common words by kind,
+templates.json the templates.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from .chance import pick
 from .facts import Country, countries
 
 Span = tuple[int, int]
 # Slots whose names take "the" where the language wants it: "the Netherlands", but "the Solomon Islands team".
-_WITH_ARTICLE = ("country", "other", "neighbour", "other_neighbour", "org", "org2")
+_WITH_ARTICLE = ("country", "other", "neighbour", "other_neighbour", "river_country", "org", "org2")
 # Capitals that share the name of their country, so that no sentence tells which of the two it means by name.
 _CITY = " (city)"
+# Where "a" becomes "an"; "a Ugandan", "a European" and "a university" begin with a consonant.
+_VOWEL = re.compile(r"(?!uni|eu|ug|uk|ur)[aeiou]")
 _WORD = re.compile(r"\w+(?:['-]\w+)*|[^\w\s]")
 
 
@@ -93,6 +97,8 @@ def fill(template: str, names: Mapping[str, str]) -> Sentence:
         text += template[end : slot.start()]
         if slot[1] in _WITH_ARTICLE and name in articles:
             text += "the " if text else "The "
+        elif text.endswith((" a ", "A ")) and _VOWEL.match(name.lower()):
+            text = text[:-1] + "n "
         spans[slot[1]] = (len(text), len(text) + len(name))
         text, end = text + name, slot.end()
     return Sentence(text + template[end:], spans)
@@ -101,6 +107,17 @@ def fill(template: str, names: Mapping[str, str]) -> Sentence:
 def slots(template: str) -> tuple[str, ...]:
     """The slots of a template, from left to right."""
     return tuple(re.findall(r"\{(\w+)\}", template))
+
+
+def common_words(template: str, *key: object) -> dict[str, str]:
+    """A word of words.json for every slot that stands for one of a kind; "thing2" is another "thing"."""
+    pools = read_json("words.json")
+    found: dict[str, str] = {}
+    for slot in slots(template):
+        kind = slot.removesuffix("2")
+        if kind in pools:
+            found[slot] = pick([word for word in pools[kind] if word not in found.values()], slot, *key)
+    return found
 
 
 def split_words(sentence: Sentence) -> tuple[list[str], dict[str, Span]]:

@@ -7,6 +7,7 @@ Files known here (each also as .xz or .gz):
 * `entity2text.tsv`: id, name, Freebase mid, description (4 columns), or id, QID, name, source, description
   (5).
 * `ent_links.txt`: DBpedia URI, tab, Wikidata URI: names for data sets that know their entities by QID only.
+* `rel_links.txt`: a name on each line, in the order of the relations; for relations called by Wikidata properties.
 * `*entity2text-new.txt`: name of the triples, tab, `readable name -- description` (the second half may be
   missing).
 * `entity2text.txt`, `entity2textlong.txt`, `relation2text.txt`: name of the triples, tab, text.
@@ -15,24 +16,36 @@ Files known here (each also as .xz or .gz):
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import DataError
+from ...files.listing import list_files
 from ...files.text import SUFFIXES, find_file, parse_integer, read_columns, read_lines
-from .names import last_part
+from ..graph import no_numbers
+from .names import best_spelling, distinct, last_part, rows_by_name
 
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
 _PLAIN = {short: char for char, short in _ESCAPES.items()}
 
 
 @dataclass(frozen=True)
-class EntityTexts:
-    """Readable names and descriptions, each a mapping from row or name to text."""
+class NamedTexts:
+    """Readable names and descriptions by what the files call the entities."""
 
-    names: Mapping[int | str, str]
-    descriptions: Mapping[int | str, str]
+    names: dict[str, str]
+    descriptions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class EntityTexts:
+    """Readable names and descriptions by row, and rows by further published names."""
+
+    names: Mapping[int, str]
+    descriptions: Mapping[int, str]
+    other_names: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_optional_texts(folder: Path, name: str) -> dict[str, str]:
@@ -64,14 +77,53 @@ def unescape(field: str) -> str:
     return re.sub(r"\\[ntr\\]", lambda match: _PLAIN[match[0]], field)
 
 
-def read_entity_table(path: Path, raw_names: list[str] | None, num_entities: int) -> EntityTexts:
+def read_entity_texts(
+    folder: Path, keys: Sequence[str], listed: Sequence[str] | None, *, numbered: bool = True
+) -> EntityTexts:
+    """Names and descriptions by row from the files beside the triples; what stands in a table wins over the others.
+
+    Args:
+        keys: what the triples call the entities, in row order.
+        listed: what the list of ids calls them; None without one.
+        numbered: whether their row numbers are ids.
+
+    Raises:
+        DataError: if a file is malformed, with file and line; or a table of ids is there, and they have none.
+    """
+    raw = keys if listed is None else listed
+    named = read_named_texts(folder)
+    known = best_spelling(rows_by_name(raw, keys, [last_part(name) for name in raw]), named.descriptions | named.names)
+    if named.names and not any(name in known for name in named.names):
+        warn_unused(folder / "*entity2text-new.txt", f"it names none of the entities, which are called like {raw[0]!r}")
+    found = [
+        EntityTexts(
+            {known[name]: text for name, text in named.names.items() if name in known},
+            {known[name]: text for name, text in named.descriptions.items() if name in known},
+        )
+    ]
+    if links := find_file(folder, "ent_links.txt"):
+        found.append(read_entity_links(links, raw))
+    if table := find_file(folder, "entity2text.tsv"):
+        if not numbered:
+            raise no_numbers(str(table), "entity", len(keys))
+        found.append(read_entity_table(table, listed, len(keys)))
+    descriptions = {row: text for texts in found for row, text in texts.descriptions.items()}
+    return EntityTexts(
+        {row: name for texts in found for row, name in texts.names.items()},
+        dict(sorted(descriptions.items())),
+        {name: row for texts in found for name, row in texts.other_names.items()},
+    )
+
+
+def read_entity_table(path: Path, raw_names: Sequence[str] | None, num_entities: int) -> EntityTexts:
     """Names and descriptions by row from `entity2text.tsv`.
 
     The names of the 4-column file are taken only when there is no `entity2id.txt` (`raw_names` None): its
     URIs name the entities already. The QIDs of the 5-column file are compared with those of `entity2id.txt`.
     """
-    names: dict[int | str, str] = {}
-    descriptions: dict[int | str, str] = {}
+    names: dict[int, str] = {}
+    descriptions: dict[int, str] = {}
+    others: dict[str, int] = {}
     for number, line in enumerate(read_lines(path), 1):
         fields = line.split("\t")
         if len(fields) not in (4, 5):
@@ -90,24 +142,73 @@ def read_entity_table(path: Path, raw_names: list[str] | None, num_entities: int
             names[row] = fields[1]
         if fields[-1]:
             descriptions[row] = fields[-1]
-    return EntityTexts(names, descriptions)
+        published = fields[1] if len(fields) == 5 else fields[2]
+        if published:
+            others[published] = row
+    return EntityTexts(names, descriptions, others)
 
 
-def read_entity_links(path: Path, raw_names: list[str]) -> EntityTexts:
-    """Names by row from `ent_links.txt`: the DBpedia name of every Wikidata URI in `raw_names`."""
-    by_qid = {last_part(fields[1]): last_part(fields[0]) for _, fields in read_columns(path, 2)}
-    qids = (last_part(name) for name in raw_names)
-    return EntityTexts({row: by_qid[qid] for row, qid in enumerate(qids) if qid in by_qid}, {})
+def read_entity_links(path: Path, raw_names: Sequence[str]) -> EntityTexts:
+    """Names by row from `ent_links.txt`: the DBpedia name of every Wikidata URI in `raw_names`, or the other way round.
+
+    Entities that are called by their DBpedia name keep it; their Wikidata id is a further name.
+    """
+    links = [(last_part(fields[0]), last_part(fields[1])) for _, fields in read_columns(path, 2)]
+    rows = {last_part(name): row for row, name in enumerate(raw_names)}
+    names = {rows[wikidata]: dbpedia for dbpedia, wikidata in links if wikidata in rows}
+    others = {dbpedia: rows[wikidata] for dbpedia, wikidata in links if wikidata in rows}
+    others |= {wikidata: rows[dbpedia] for dbpedia, wikidata in links if dbpedia in rows}
+    if links and not others:
+        warn_unused(path, f"it links none of the entities, which are called like {raw_names[0]!r}")
+    return EntityTexts(names, {}, others)
 
 
-def read_named_texts(folder: Path) -> EntityTexts:
-    """Names and descriptions by triple name from `*entity2text-new.txt` or `entity2text.txt`."""
-    names: dict[int | str, str] = {}
-    descriptions: dict[int | str, str] = {}
-    found = sorted(path for suffix in SUFFIXES for path in folder.glob(f"*entity2text-new.txt{suffix}"))
-    path = found[0] if found else find_file(folder, "entity2text.txt")
+def linked_relation_labels(folder: Path, raw: Sequence[str], labels: list[str], *, numbered: bool) -> list[str]:
+    """The names of `rel_links.txt` for relations called by Wikidata properties; the labels as they are without it.
+
+    Args:
+        raw: what the files call the relations, in row order.
+        numbered: whether a list gives that order.
+
+    Raises:
+        DataError: it names another number of relations.
+    """
+    path = find_file(folder, "rel_links.txt")
     if path is None:
-        return EntityTexts(names, descriptions)
+        return labels
+    properties = [last_part(name) for name in raw]
+    strange = next((name for name in properties if not re.fullmatch(r"P[0-9]+", name)), None)
+    if strange is not None or not numbered:
+        properties_only = f"it is for relations called by Wikidata properties (P31), and here is {strange!r}"
+        reason = properties_only if strange is not None else "no list numbers the relations"
+        warn_unused(path, reason)
+        return labels
+    readable = read_lines(path)
+    if len(readable) != len(raw):
+        raise DataError(f"{path} names {len(readable)} relations, but there are {len(raw)}.")
+    return distinct(readable, properties)
+
+
+def warn_unused(path: Path, reason: str) -> None:
+    """Say that a file beside the triples is left out."""
+    warnings.warn(f"{path} is not used: {reason}.", stacklevel=3)
+
+
+def read_named_texts(folder: Path) -> NamedTexts:
+    """Names and descriptions by triple name from `*entity2text-new.txt`, else from the texts of MKGformer.
+
+    Raises:
+        DataError: there are several files of names.
+    """
+    names: dict[str, str] = {}
+    descriptions: dict[str, str] = {}
+    endings = tuple(f"entity2text-new.txt{suffix}" for suffix in SUFFIXES)
+    found = [path for path in list_files(folder) if path.name.endswith(endings)]
+    if len(found) > 1:
+        raise DataError(f"{folder} has {', '.join(path.name for path in found)}. Keep one.")
+    path = found[0] if found else find_entity_texts(folder)
+    if path is None:
+        return NamedTexts(names, descriptions)
     for _, (name, text) in read_columns(path, 2):
         if not found:
             descriptions[name] = text
@@ -117,7 +218,7 @@ def read_named_texts(folder: Path) -> EntityTexts:
             names[name] = readable.strip()
         if description.strip():
             descriptions[name] = description.strip()
-    return EntityTexts(names, descriptions)
+    return NamedTexts(names, descriptions)
 
 
 def read_published_texts(path: Path) -> dict[str, str]:

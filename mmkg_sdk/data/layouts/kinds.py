@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import DataError
+from ...files.listing import list_files, list_folders
 from ...files.text import find_file
 from ...registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from .linking import linking_layouts
 from .mnre import split_files
+from .triples import triple_files
 
 _FILES = {
-    LINK_PREDICTION: "train.txt, train2id.txt or train.tsv",
+    LINK_PREDICTION: "train.txt, .tsv, .csv or .del with one triple a line, or train2id.txt",
     ENTITY_LINKING: "entities.tsv, kb_entity.json, *-MEL.json or WikiDiverse.json",
     RELATION_EXTRACTION: "relations-train.jsonl or *train.txt with one dict per line",
     ENTITY_RECOGNITION: "tags-train.jsonl or *train.txt with IMGID: lines",
@@ -47,8 +49,7 @@ def find_kind(folder: Path) -> str:
 
 def _graph_files(folder: Path, sentences: set[Path]) -> list[str]:
     """Files of triples; a train.txt of sentences is none."""
-    found = (find_file(folder, name) for name in ("train.txt", "train2id.txt", "train.tsv"))
-    return [path.name for path in found if path is not None and path not in sentences]
+    return [name for name in triple_files(folder) if find_file(folder, name) not in sentences]
 
 
 def _named(folder: Path, name: str) -> list[str]:
@@ -56,6 +57,6 @@ def _named(folder: Path, name: str) -> list[str]:
 
 
 def _listing(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir())
+    names = [path.name for path in (*list_folders(folder), *list_files(folder))]
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more if names else "no file"

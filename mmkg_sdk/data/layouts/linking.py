@@ -22,11 +22,13 @@ from ...files.labels import Labels
 from ...files.text import find_file, need_file, read_columns, write_lines
 from ..folders import DATA_SET
 from ..graph import SPLITS
+from ..lookalikes import warn_of_lookalikes
 from ..mentions import LabelledMention, LinkingData
 from .descriptions import escape, unescape
+from .images.own import copy_images, own_image
 from .melbench import has_melbench_layout, read_melbench_layout
 from .mimic import read_mimic_layout
-from .own_images import copy_images, own_image
+from .triples import triple_files
 
 _ENTITY_COLUMNS = ["label", "name", "text", "image"]
 _MENTION_COLUMNS = ["mention", "sentence", "entity", "image"]
@@ -49,6 +51,12 @@ def read_linking(folder: Path, images: Path | None = None) -> LinkingData:
     if images is not None and not Path(images).is_dir():
         raise DataError(f"{images} is not a folder; the images were to be there.")
     image_folder = None if images is None else Path(images)
+    data = _read_layout(folder, image_folder)
+    warn_of_lookalikes(data.entities, folder)
+    return data
+
+
+def _read_layout(folder: Path, image_folder: Path | None) -> LinkingData:
     layouts = linking_layouts(folder)
     if len(layouts) > 1:
         raise DataError(f"{folder} has {' and '.join(layouts)}, {len(layouts)} layouts. Keep the files of one.")
@@ -65,8 +73,13 @@ def read_linking(folder: Path, images: Path | None = None) -> LinkingData:
 
 
 def linking_layouts(folder: Path) -> list[str]:
-    """The file by which each layout of entity linking that is in the folder is known."""
+    """The file by which each layout of entity linking that is in the folder is known.
+
+    An `entities.tsv` beside triples and without mentions is a list of the triples' entities.
+    """
     found = [name for name in ("entities.tsv", "kb_entity.json") if find_file(folder, name)]
+    if triple_files(folder) and not find_file(folder, "mentions-train.tsv"):
+        found = [name for name in found if name != "entities.tsv"]
     return found + (["a sample list"] if has_melbench_layout(folder) else [])
 
 

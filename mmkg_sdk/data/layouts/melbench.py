@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
+from ...files.listing import list_files
 from ...files.strict_json import need_text, need_texts, read_json_list, read_json_object
 from ...files.text import SUFFIXES, find_file, need_file
 from ..graph import SPLITS
 from ..mentions import LabelledMention, LinkingData
-from .mimic import list_mention_images, mention_image, readable_labels
+from .images.named import NamedImages, warn_of_missing
+from .mimic import mention_image, named_mention_images, readable_labels
 
 _DIVERSE = "WikiDiverse.json"
 _SPLIT_NAMES = {"train": "train", "dev": "valid", "val": "valid", "valid": "valid", "test": "test"}
@@ -57,12 +59,13 @@ def read_melbench_layout(folder: Path, images: Path | None) -> LinkingData:
         listed = listed["WikiDiverse"]
     splits = _read_splits(listed, samples, path)
     rows = {qid: row for row, qid in enumerate(names)}
-    mention_images = list_mention_images(folder, images)
+    mention_images = named_mention_images(images or folder)
     mentions = {
         split: _mentions([samples[key] for key in keys], rows, mention_images) for split, keys in splits.items()
     }
     if not mentions["train"]:
         raise DataError(f"{path}: no training sample of it is in {folder}; training needs some.")
+    warn_of_missing([mention_images])
     return LinkingData(
         folder.resolve().name,
         readable_labels(list(names.values()), list(names)),
@@ -137,7 +140,7 @@ def _read_diverse(path: Path) -> _Read:
 
 def _sample_files(folder: Path) -> list[Path]:
     endings = tuple(f"-MEL.json{suffix}" for suffix in SUFFIXES)
-    return sorted(path for path in folder.iterdir() if path.name.endswith(endings) and path.is_file())
+    return [path for path in list_files(folder) if path.name.endswith(endings)]
 
 
 def _read_texts(path: Path) -> dict[str, str]:
@@ -195,9 +198,7 @@ def _without_overlap(splits: Mapping[str, list[str]], path: Path) -> dict[str, l
     return kept
 
 
-def _mentions(
-    samples: Sequence[_Sample], rows: Mapping[str, int], images: Mapping[str, Path]
-) -> tuple[LabelledMention, ...]:
+def _mentions(samples: Sequence[_Sample], rows: Mapping[str, int], images: NamedImages) -> tuple[LabelledMention, ...]:
     found = []
     for sample in samples:
         image = mention_image(images, sample.image)

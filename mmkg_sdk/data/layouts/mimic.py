@@ -7,7 +7,8 @@
 
 Names are URL-decoded. The image of an entity is the first of its list, that of a mention is `imgPath` cut at the
 first dot with `.jpg`; they lie in the folders `kb_image` and `mention_image` (`mention_images` in one published
-archive). An image that is not there is no image. Other keys are not read.
+archive) or deeper, and may have another suffix. An image that is not there is no image; a warning counts them. Other
+keys are not read.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from urllib.parse import unquote
 
 from ...errors import DataError
 from ...files.labels import Labels
+from ...files.listing import list_files, walk_files
 from ...files.strict_json import need_text, need_texts, read_json_list, read_json_object
 from ...files.text import SUFFIXES, need_file
 from ..mentions import LabelledMention, LinkingData
+from .images.named import NamedImages, warn_of_missing
 from .names import distinct
 
 _ENTITY_FOLDERS = ("kb_image", "kb_images")
@@ -42,20 +45,22 @@ def read_mimic_layout(folder: Path, images: Path | None) -> LinkingData:
     items = _read_entities(path)
     rows = _read_rows(need_file(folder, "qid2id.json"), len(items))
     names = [unquote(need_text(item, "entity_name", f"{path}: id {row}")) for row, item in enumerate(items)]
-    entity_images = list_images(folder, images, _ENTITY_FOLDERS)
-    mention_images = list_mention_images(folder, images)
+    entity_images = named_images(images or folder, _ENTITY_FOLDERS)
+    first_images = tuple(entity_images.find(_first_image(item, f"{path}: id {row}")) for row, item in enumerate(items))
+    mention_images = named_mention_images(images or folder)
     splits = {
         split: _read_mentions(_split_file(folder, official), rows, mention_images)
         for split, official in (("train", "train"), ("valid", "dev"), ("test", "test"))
     }
     if not splits["train"]:
         raise DataError(f"{_split_file(folder, 'train')} has no mention with an entity; training needs some.")
+    warn_of_missing((entity_images, mention_images))
     return LinkingData(
         folder.resolve().name,
         readable_labels(names, _sources(rows, len(items))),
         tuple(names),
         tuple(_optional_text(item, "attr", f"{path}: id {row}") for row, item in enumerate(items)),
-        tuple(entity_images.get(_first_image(item, f"{path}: id {row}")) for row, item in enumerate(items)),
+        first_images,
         **splits,
     )
 
@@ -66,26 +71,23 @@ def readable_labels(names: Sequence[str], sources: Sequence[str]) -> Labels:
     return Labels(distinct(lines, sources), kind="entity")
 
 
-def list_mention_images(folder: Path, images: Path | None) -> dict[str, Path]:
-    """File name -> image of the folder of mention images."""
-    return list_images(folder, images, _MENTION_FOLDERS)
+def named_mention_images(folder: Path) -> NamedImages:
+    """The images of mentions in the folder that holds their folder."""
+    return named_images(folder, _MENTION_FOLDERS)
 
 
-def list_images(folder: Path, images: Path | None, choices: tuple[str, ...]) -> dict[str, Path]:
-    """File name -> path of the first sub-folder that is there; empty if there is none.
-
-    Names that stand in data files are looked up here and never joined to a path, so none can leave the folder.
-    """
-    for name in choices:
-        found = (images or folder) / name
-        if found.is_dir():
-            return {path.name: path for path in found.iterdir() if path.is_file()}
-    return {}
+def named_images(folder: Path, choices: tuple[str, ...]) -> NamedImages:
+    """The images of the first sub-folder that is there."""
+    place = next((folder / name for name in choices if (folder / name).is_dir()), None)
+    if place is None:
+        return NamedImages(folder, lacks=f"a folder {' or '.join(choices)}")
+    return NamedImages(place, walk_files(place))
 
 
-def mention_image(images: Mapping[str, Path], name: str) -> Path | None:
-    """The image of a mention by MIMIC's rule: the file name up to its first dot, then `.jpg`."""
-    return images.get(name.rsplit("/", 1)[-1].split(".", 1)[0] + ".jpg")
+def mention_image(images: NamedImages, name: str) -> Path | None:
+    """The image of a mention by MIMIC's rule, the file name up to its first dot, then `.jpg`; else the file itself."""
+    stem = name.rsplit("/", 1)[-1].split(".", 1)[0]
+    return images.find(f"{stem}.jpg" if stem else "", name)
 
 
 def _read_entities(path: Path) -> list[dict[str, Any]]:
@@ -122,14 +124,14 @@ def _sources(rows: Mapping[str, int], count: int) -> list[str]:
 
 def _split_file(folder: Path, split: str) -> Path:
     endings = tuple(f"_{split}.json{suffix}" for suffix in SUFFIXES)
-    found = sorted(path for path in folder.iterdir() if path.name.endswith(endings) and path.is_file())
+    found = [path for path in list_files(folder) if path.name.endswith(endings)]
     if len(found) != 1:
         listed = ", ".join(path.name for path in found) or "none"
         raise DataError(f"{folder}: expected one file *_{split}.json (or .xz, .gz), found {listed}.")
     return found[0]
 
 
-def _read_mentions(path: Path, rows: Mapping[str, int], images: Mapping[str, Path]) -> tuple[LabelledMention, ...]:
+def _read_mentions(path: Path, rows: Mapping[str, int], images: NamedImages) -> tuple[LabelledMention, ...]:
     mentions = []
     items = read_json_list(path)
     for number, item in enumerate(items):
@@ -156,4 +158,4 @@ def _optional_text(item: dict[str, Any], key: str, place: str) -> str:
 
 def _first_image(item: dict[str, Any], place: str) -> str:
     listed = need_texts(item, "image_list", place) if item.get("image_list") is not None else ()
-    return listed[0].rsplit("/", 1)[-1] if listed else ""
+    return listed[0] if listed else ""

@@ -12,8 +12,6 @@ Triples with an id that has no text are left out with a warning, as the authors 
 from __future__ import annotations
 
 import random
-import re
-import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,15 +25,21 @@ from ...errors import DataError
 from ...files.labels import Labels
 from ...files.text import at_place, find_file, need_file, read_columns, read_lines
 from ..graph import SPLITS, DataSet, Features, KnowledgeGraph
-from ..image_files import SUFFIXES
 from ..sentences import SentenceImages
-from .descriptions import find_entity_texts, read_named_texts, read_published_texts
+from .descriptions import (
+    EntityTexts,
+    find_entity_texts,
+    linked_relation_labels,
+    read_entity_texts,
+    read_named_texts,
+    read_published_texts,
+    warn_unused,
+)
 from .mygo import ReadGraph
-from .names import NameTable, distinct
+from .names import WORDNET, NameTable, distinct
 from .triples import need_training, to_triples
 
 _FILES = {"train": "train.tsv", "valid": "dev.tsv", "test": "test.tsv"}
-_WORDNET = re.compile(r"[0-9]{8}", re.ASCII)
 _MOST_IMAGES = 7
 
 
@@ -50,14 +54,16 @@ def read_mkgformer_layout(folder: Path) -> ReadGraph:
     if not texts:
         raise DataError(f"{path} lists no entity.")
     ids = list(texts)
-    entities = Labels(distinct(_readable(folder, texts), ids), kind="entity")
+    beside = read_entity_texts(folder, ids, ids, numbered=False)
+    entities = Labels(distinct(_readable(folder, texts, beside), ids), kind="entity")
     relation_path = need_file(folder, "relations.txt")
     with at_place(str(relation_path)):
-        relations = Labels(read_lines(relation_path), kind="relation")
+        published = Labels(read_lines(relation_path), kind="relation")
+    relations = Labels(linked_relation_labels(folder, published, list(published), numbered=True), kind="relation")
     known = read_published_texts(need_file(folder, "relation2text.txt"))
-    relation_texts = {name: known[name] for name in relations if name in known}
+    relation_texts = {label: known[name] for label, name in zip(relations, published, strict=True) if name in known}
     rows = {name: row for row, name in enumerate(ids)}
-    relation_rows = {name: row for row, name in enumerate(relations) if name in known}
+    relation_rows = {name: row for row, name in enumerate(published) if name in known}
     triples = {split: _read_split(need_file(folder, name), rows, relation_rows) for split, name in _FILES.items()}
     need_training(triples["train"], need_file(folder, _FILES["train"]))
     graph = KnowledgeGraph(folder.resolve().name, entities, relations, **triples)
@@ -67,42 +73,54 @@ def read_mkgformer_layout(folder: Path) -> ReadGraph:
     return ReadGraph(
         graph,
         NameTable(entities, ids, decimal),
+        NameTable(relations, published),
         {label: text for label, text in by_label.items() if text},
         by_label,
         relation_texts,
         source_ids,
+        {name: entities[row] for name, row in beside.other_names.items()},
     )
 
 
-def with_published_texts(
-    read: ReadGraph, folder: Path, ids: Sequence[str], names: Mapping[int | str, str]
-) -> ReadGraph:
+def with_published_texts(read: ReadGraph, folder: Path) -> ReadGraph:
     """The graph of another layout with the texts of MKGformer that lie beside it.
 
-    Args:
-        ids: what the files call the entities of the graph, in row order.
-        names: readable names by id; entities of the text file that the graph lacks get one, too.
+    Entities of the text file that the graph lacks are kept, under a readable name where one is there. A file that
+    names nothing of the graph is left out with a warning.
 
     Raises:
         DataError: if a file is malformed, with file and line.
     """
-    path, relation_path = find_entity_texts(folder), find_file(folder, "relation2text.txt")
-    texts = read_published_texts(path) if path else {}
-    labels = dict(zip(ids, read.graph.entities, strict=True))
-    strangers = [name for name in texts if name not in labels]
+    entity_texts, relation_texts = read.entity_texts, read.relation_texts
+    source_ids = read.source_ids
+    if not entity_texts and (path := find_entity_texts(folder)):
+        texts = read_published_texts(path)
+        labels = {name: read.graph.entities[row] for name, row in read.entities.known_rows(texts).items()}
+        if labels:
+            strangers = _stranger_labels(read, folder, [name for name in texts if name not in labels])
+            labels |= strangers
+            entity_texts = {labels[name]: text for name, text in texts.items()}
+            source_ids = source_ids | {label: name for name, label in strangers.items() if label != name}
+        elif texts:
+            warn_unused(path, f"it names none of the entities, the first is {next(iter(texts))[:80]!r}")
+    if not relation_texts and (path := find_file(folder, "relation2text.txt")):
+        texts = read_published_texts(path)
+        rows = read.relations.known_rows(texts)
+        relation_texts = {read.graph.relations[row]: texts[name] for name, row in rows.items()}
+        if texts and not rows:
+            warn_unused(path, f"it names none of the relations, the first is {next(iter(texts))[:80]!r}")
+    return replace(read, entity_texts=entity_texts, relation_texts=relation_texts, source_ids=source_ids)
+
+
+def _stranger_labels(read: ReadGraph, folder: Path, strangers: Sequence[str]) -> dict[str, str]:
+    """Labels of entities that the text file names and the graph lacks, by what the file calls them."""
+    names = read_named_texts(folder).names
     readable = [names.get(name, name) for name in strangers]
     counts = Counter([*readable, *read.graph.entities])
-    labels |= {
+    return {
         name: label if counts[label] == 1 else f"{label} ({name})"
         for name, label in zip(strangers, readable, strict=True)
     }
-    relation_texts = read_published_texts(relation_path) if relation_path else {}
-    return replace(
-        read,
-        entity_texts={labels[name]: text for name, text in texts.items()},
-        relation_texts={name: text for name, text in relation_texts.items() if name in read.graph.relations},
-        source_ids=read.source_ids | {labels[name]: name for name in strangers if labels[name] != name},
-    )
 
 
 def in_text_order(dataset: DataSet) -> DataSet:
@@ -133,38 +151,10 @@ def in_text_order(dataset: DataSet) -> DataSet:
     return replace(
         dataset,
         graph=KnowledgeGraph(graph.name, entities, graph.relations, **splits),
+        unnumbered=tuple(kind for kind in dataset.unnumbered if kind != entities.kind),
         visual_features=_reordered(dataset.visual_features, rows, len(entities)),
         text_features=_reordered(dataset.text_features, rows, len(entities)),
     )
-
-
-def find_entity_images(folder: Path, dataset: DataSet) -> dict[str, list[Path]]:
-    """Entity label -> its image files by name, from a folder with one folder or one image per entity.
-
-    They are called by the entity's label or by its published id: `n` and the digits of a WordNet offset, `m.xyz` for
-    `/m/xyz`. Entities without one are left out, and so are images of others.
-    """
-    found: dict[str, list[Path]] = {}
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; expected one with images of entities.")
-    # Some file systems decompose accents in names. A folder wins over an image of its name.
-    entries = sorted(folder.iterdir(), key=lambda path: path.is_dir())
-    places = {unicodedata.normalize("NFC", p.name if p.is_dir() else p.stem): p for p in entries}
-    for label in dataset.graph.entities:
-        published = image_folder_name(dataset.source_ids.get(label, label))
-        place = places.get(published) or places.get(unicodedata.normalize("NFC", label))
-        files = [] if place is None else sorted(place.iterdir()) if place.is_dir() else [place]
-        images = [path for path in files if path.suffix.lower() in SUFFIXES and path.is_file()]
-        if images:
-            found[label] = images
-    return found
-
-
-def image_folder_name(source_id: str) -> str:
-    """The name of an entity's image folder in the published archives."""
-    if _WORDNET.fullmatch(source_id):
-        return f"n{source_id}"
-    return "m." + source_id.removeprefix("/m/") if source_id.startswith("/m/") else source_id
 
 
 def choose_images(images: Sequence[Path]) -> SentenceImages:
@@ -177,13 +167,13 @@ def choose_images(images: Sequence[Path]) -> SentenceImages:
     return SentenceImages(next(iter(chosen), None), tuple(chosen[1:4]), tuple(chosen[4:_MOST_IMAGES]))
 
 
-def _readable(folder: Path, texts: Mapping[str, str]) -> list[str]:
+def _readable(folder: Path, texts: Mapping[str, str], beside: EntityTexts) -> list[str]:
     """A name for every entity, on one line; its id where there is none."""
-    names = dict(read_named_texts(folder).names)
+    names = dict(zip(texts, (beside.names.get(row, "") for row in range(len(texts))), strict=True))
     short = find_file(folder, "entity2text.txt")
-    if not names and find_file(folder, "entity2textlong.txt") and short:
+    if not beside.names and find_file(folder, "entity2textlong.txt") and short:
         names.update(read_published_texts(short))
-    elif not names and all(_WORDNET.fullmatch(name) for name in texts):
+    elif not beside.names and all(WORDNET.fullmatch(name) for name in texts):
         names.update((name, text.partition(", ")[0]) for name, text in texts.items())
     return [" ".join(names.get(name, "").split()) or name for name in texts]
 
@@ -196,7 +186,7 @@ def _read_split(path: Path, entities: Mapping[str, int], relations: Mapping[str,
         if head in entities and relation in relations and tail in entities:
             rows.append((entities[head], relations[relation], entities[tail]))
     _warn_of_lost(count - len(rows), count, str(path))
-    return to_triples(rows, path)
+    return to_triples(rows)
 
 
 def _warn_of_lost(lost: int, total: int, place: str) -> None:

@@ -1,36 +1,47 @@
 """The public layouts of the two sentence tasks, MNRE for relations and Twitter-2017 for tags.
 
-MNRE: `*train.txt`, `*val.txt`, `*test.txt` with one Python dict literal per line: `token` (words), `h` and `t` (each
-`{'name': ..., 'pos': [start, end]}`), `img_id`, `relation`. A file `*rel2id.json` (`{relation: id}`) gives the class
-order.
+MNRE: `*train.txt`, `*val.txt`, `*test.txt` with one JSON object or one Python dict literal per line: `token` (words),
+`h` and `t` (each `{'name': ..., 'pos': [start, end]}`), `img_id`, `relation`. Other keys are not read. A file
+`*rel2id.json` (`{relation: id}`) gives the class order.
 
 Twitter-2017: `train.txt`, `valid.txt`, `test.txt`; each sentence is a line `IMGID:<id>`, lines `word TAB tag`, and an
 empty line. OTHER in a tag stands for MISC.
 
-The files may lie in a sub-folder `txt`. See `post_images` for the images.
+The files may end in .tsv, too. They may lie in a sub-folder `txt`. See `images.posts` for the images.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ...errors import DataError
 from ...files.labels import Labels
-from ...files.strict_json import read_json_object
+from ...files.listing import list_files
+from ...files.strict_json import NotStrict, need_text, need_texts, read_json_object, strict_json
 from ...files.text import SUFFIXES, at_place, read_lines, read_start
 from ..graph import SPLITS
 from ..sentences import TAGS, RelationSentence, TaggedSentence
-from .post_images import PostImages, find_post_images
+from .images.named import warn_of_missing
+from .images.posts import PostImages, find_post_images, warn_of_unused
 
 _ENDINGS = {"train": ("train",), "valid": ("valid", "val", "dev"), "test": ("test",)}
-_STARTS = {"relations": ("{'", '{"'), "tags": ("IMGID:",)}
+_STARTS = {
+    # A list of objects, and words with tags but without IMGID, count, too: they are no triples, and the reader says
+    # what they lack.
+    "relations": re.compile(r"""\s*\[?\s*\{\s*['"]"""),
+    "tags": re.compile(r"\s*(IMGID:|\S+(\t| +(\S+ +)*)(O|[BI]-\w+)\r?(\n|$))"),
+}
+_SHOWN_STARTS = {"relations": "{", "tags": "IMGID:"}
 # A literal of the data has a few hundred characters and three levels; Python's parser is kept from more.
 _MAX_LITERAL, _MAX_DEPTH = 100_000, 8
 _STRING = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+_PLAIN = re.compile(r"(?:[\[\]{}(),: 0-9]|None|True|False)*")
+
+_Sentence = TypeVar("_Sentence", RelationSentence, TaggedSentence)
 
 
 def split_files(folder: Path, kind: str) -> dict[str, Path]:
@@ -43,9 +54,9 @@ def split_files(folder: Path, kind: str) -> dict[str, Path]:
         DataError: if several files fit one split.
     """
     found: dict[str, Path] = {}
-    for path in sorted(_texts(folder).iterdir()):
-        match = re.fullmatch(r"(.*?)(train|valid|val|dev|test)\.txt(\.xz|\.gz)?", path.name)
-        if match is None or not path.is_file() or not read_start(path).startswith(_STARTS[kind]):
+    for path in list_files(_texts(folder)):
+        match = re.fullmatch(r"(.*?)(train|valid|val|dev|test)\.(?:txt|tsv)(\.xz|\.gz)?", path.name)
+        if match is None or not _STARTS[kind].match(read_start(path)):
             continue
         split = next(split for split, endings in _ENDINGS.items() if match[2] in endings)
         # x.txt beside x.txt.xz is one file in two forms; the plain one sorts and counts first.
@@ -62,9 +73,7 @@ def read_mnre_layout(folder: Path, image_folder: Path) -> tuple[dict[str, tuple[
         DataError: if a file is missing or malformed, with file and line.
     """
     paths = _need_splits(folder, "relations", "relations-train.jsonl (own layout) or *train.txt (MNRE)")
-    images = {split: find_post_images(image_folder, _texts(folder), split) for split in SPLITS}
-    sentences = {split: tuple(_read_literals(path, images[split])) for split, path in paths.items()}
-    return sentences, _read_classes(folder)
+    return _read_splits(paths, folder, image_folder, _read_relations), _read_classes(folder)
 
 
 def read_twitter_layout(folder: Path, image_folder: Path) -> dict[str, tuple[TaggedSentence, ...]]:
@@ -74,8 +83,20 @@ def read_twitter_layout(folder: Path, image_folder: Path) -> dict[str, tuple[Tag
         DataError: if a file is missing or malformed, with file and line.
     """
     paths = _need_splits(folder, "tags", "tags-train.jsonl (own layout) or train.txt that starts with IMGID:")
-    images = {split: find_post_images(image_folder, _texts(folder), split) for split in SPLITS}
-    return {split: tuple(_read_tags(path, images[split])) for split, path in paths.items()}
+    return _read_splits(paths, folder, image_folder, _read_tags)
+
+
+def _read_splits(
+    paths: Mapping[str, Path],
+    folder: Path,
+    image_folder: Path,
+    read: Callable[[Path, PostImages], Iterator[_Sentence]],
+) -> dict[str, tuple[_Sentence, ...]]:
+    images = {split: find_post_images(image_folder, _texts(folder), split) for split in paths}
+    sentences = {split: tuple(read(path, images[split])) for split, path in paths.items()}
+    warn_of_unused(image_folder, _texts(folder))
+    warn_of_missing(lookup for found in images.values() for lookup in found.lookups)
+    return sentences
 
 
 def _texts(folder: Path) -> Path:
@@ -90,61 +111,74 @@ def _need_splits(folder: Path, kind: str, expected: str) -> dict[str, Path]:
         if split not in found:
             names = " or ".join(f"*{ending}.txt" for ending in _ENDINGS[split])
             beside = ", ".join(path.name for path in found.values())
-            raise DataError(f"{folder} has no {names} that starts with {_STARTS[kind][0]!r} beside {beside}.")
+            raise DataError(f"{folder} has no {names} that starts with {_SHOWN_STARTS[kind]!r} beside {beside}.")
     return {split: found[split] for split in SPLITS}
 
 
-def _read_literals(path: Path, images: PostImages) -> Iterator[RelationSentence]:
+def _read_relations(path: Path, images: PostImages) -> Iterator[RelationSentence]:
     for number, line in enumerate(read_lines(path), 1):
-        item = _parse_literal(line, f"{path}:{number}")
-        try:
-            words, relation, image = item["token"], item["relation"], item["img_id"]
-            spans = [item[key]["pos"] for key in ("h", "t")]
-        except (KeyError, TypeError) as err:
-            raise DataError(
-                f"{path}:{number}: expected token, h and t with pos, img_id and relation; no {err} in {line[:80]!r}."
-            ) from err
-        texts = [*words, relation, image] if isinstance(words, list) else [None]
-        if not all(isinstance(text, str) for text in texts):
-            raise DataError(
-                f"{path}:{number}: token must be a list of words, relation and img_id texts: {line[:80]!r}."
-            )
-        for span in spans:
-            if not isinstance(span, list | tuple) or [type(index) for index in span] != [int, int]:
-                raise DataError(f"{path}:{number}: pos is {str(span)[:80]}; expected [start, end], two word indices.")
-        head, tail = ((span[0], span[1]) for span in spans)
-        with at_place(f"{path}:{number}"):
-            sentence = RelationSentence(tuple(words), head, tail, relation, images.of_line(number - 1, image))
+        place = f"{path}:{number}"
+        item = _parse_line(line, place)
+        words, relation = need_texts(item, "token", place), need_text(item, "relation", place)
+        image = need_text(item, "img_id", place)
+        head, tail = (_span(item, key, place) for key in ("h", "t"))
+        with at_place(place):
+            sentence = RelationSentence(words, head, tail, relation, images.of_line(number - 1, image))
         yield sentence
 
 
-def _parse_literal(line: str, place: str) -> dict[str, Any]:
-    """The dict that a line spells, read as a literal and never as code.
+def _span(item: Mapping[str, Any], key: str, place: str) -> tuple[int, int]:
+    part = item.get(key)
+    position = part.get("pos") if isinstance(part, dict) else None
+    if not isinstance(position, list | tuple) or [type(index) for index in position] != [int, int]:
+        raise DataError(
+            f"{place}: {key!r} is {ascii(part)[:80]}; expected {{'name': ..., 'pos': [start, end]}}, two word indices."
+        )
+    return position[0], position[1]
+
+
+def _parse_line(line: str, place: str) -> dict[str, Any]:
+    """The object that a line spells, as JSON where it is JSON, else as a Python literal.
+
+    An escape stands for other texts in the two: `\\/` is a slash in JSON, and `\\ud83c\\udf89` one character.
+    """
+    try:
+        item = strict_json(line)
+    except NotStrict as err:
+        raise DataError(f"{place}: {err}.") from err
+    except (ValueError, RecursionError):
+        item = _parse_literal(line)
+    if not isinstance(item, dict) or not all(isinstance(key, str) for key in item):
+        raise DataError(
+            f"{place}: expected one JSON object or Python dict of texts, lists and whole numbers: {line[:80]!r}."
+        )
+    return item
+
+
+def _parse_literal(line: str) -> Any:
+    """What a line spells as a Python literal, which is never run as code; None if it is none.
 
     ast.literal_eval evaluates nothing, but a line of nested brackets or signs can exhaust the stack of Python's
-    parser. So what stands outside of strings must be brackets, commas, colons, digits and blanks, a few levels deep.
+    parser. So what stands outside of strings must be brackets, commas, colons, digits, blanks and the three words, a
+    few levels deep.
     """
-    problem = DataError(f"{place}: expected one Python dict of texts, lists and whole numbers: {line[:80]!r}.")
     outside = _STRING.sub("", line) if len(line) <= _MAX_LITERAL else "?"
     depth = highest = 0
     for char in outside:
         depth += (char in "[{(") - (char in ")}]")
         highest = max(highest, depth)
-    if not re.fullmatch(r"[\[\]{}(),: 0-9]*", outside) or highest > _MAX_DEPTH:
-        raise problem
+    if not _PLAIN.fullmatch(outside) or highest > _MAX_DEPTH:
+        return None
     try:
-        item = ast.literal_eval(line)
-    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as err:
-        raise problem from err
-    if not isinstance(item, dict):
-        raise problem
-    return item
+        return ast.literal_eval(line)
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        return None
 
 
 def _read_classes(folder: Path) -> Labels | None:
     places = dict.fromkeys((_texts(folder), folder))
     endings = tuple(f"rel2id.json{suffix}" for suffix in SUFFIXES)
-    found = [path for place in places for path in sorted(place.iterdir()) if path.name.endswith(endings)]
+    found = [path for place in places for path in list_files(place) if path.name.endswith(endings)]
     if not found:
         return None
     if len(found) > 1:
@@ -171,7 +205,10 @@ def _read_tags(path: Path, images: PostImages) -> Iterator[TaggedSentence]:
             if not tab or not word.strip() or "\t" in tag:
                 raise DataError(f"{path}:{number}: expected word, tab, tag; found {line[:80]!r}.")
             if image is None:
-                raise DataError(f"{path}:{number}: a sentence without its line IMGID:<id> before it.")
+                raise DataError(
+                    f"{path}:{number}: a sentence without its line IMGID:<id> before it; any id will do "
+                    "where there is no image."
+                )
             tag = tag.replace("OTHER", "MISC")
             if tag not in TAGS:
                 raise DataError(f"{path}:{number}: unknown tag {tag[:80]!r}; expected one of {', '.join(TAGS)}.")

@@ -4,54 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 
 from ...errors import DataError
 from ...files.labels import Labels
-from ...files.text import parse_integer, read_lines
+from ..graph import no_numbers
 
 _URI = re.compile(r"<?(https?://[^<>]*)>?")
-
-
-def read_name_ids(path: Path, *, counted: bool) -> list[str]:
-    """Names in id order from lines `name id`, split at the last tab or space.
-
-    Args:
-        counted: whether the first line is the number of names (OpenKE) or already a name (MyGO).
-
-    Raises:
-        DataError: on a wrong count, or when the ids are not 0, 1, 2, ... each once.
-    """
-    lines = read_lines(path)
-    first = 1 if counted else 0
-    if counted:
-        check_count_line(lines, path)
-    names: list[str | None] = [None] * (len(lines) - first)
-    seen: dict[str, int] = {}
-    for number, line in enumerate(lines[first:], first + 1):
-        fields = re.split(r"[\t ]", line[::-1], maxsplit=1)
-        if len(fields) != 2 or not fields[1]:
-            raise DataError(f"{path}:{number}: expected `name id`, found {line[:80]!r}.")
-        position = parse_integer(fields[0][::-1], path, number, "the id")
-        if position >= len(names):
-            raise DataError(f"{path}:{number}: id {position} of {len(names)} names; ids run from 0 without a gap.")
-        if names[position] is not None:
-            raise DataError(f"{path}:{number}: id {position} was given before, to {names[position]!r}.")
-        name = fields[1][::-1]
-        if seen.setdefault(name, number) != number:
-            raise DataError(f"{path}:{number}: {name!r} was given an id before, on line {seen[name]}.")
-        names[position] = name
-    return [name for name in names if name is not None]
-
-
-def check_count_line(lines: Sequence[str], path: Path) -> None:
-    """Raise DataError unless the first line is the number of lines after it."""
-    if not lines:
-        raise DataError(f"{path} is empty; expected a first line with the number of lines that follow.")
-    count = parse_integer(lines[0].strip(), path, 1, "the count line")
-    if count != len(lines) - 1:
-        raise DataError(f"{path}:1: the count line says {count}, but {len(lines) - 1} lines follow.")
+WORDNET = re.compile(r"[0-9]{8}", re.ASCII)
 
 
 def last_part(name: str) -> str:
@@ -95,41 +55,59 @@ def _tail(parts: Sequence[str], depth: int) -> str:
     return "".join(parts[-(2 * depth - 1) :])
 
 
+def rows_by_name(*lists: Sequence[str]) -> list[dict[str, int]]:
+    """Each list of names as row by name; without those that give two rows one name."""
+    tables = [{name: row for row, name in enumerate(names)} for names in lists]
+    return [rows for rows, names in zip(tables, lists, strict=True) if len(rows) == len(names)]
+
+
+def best_spelling(spellings: Sequence[Mapping[str, int]], names: Collection[str]) -> Mapping[str, int]:
+    """The spelling of a file: the first that knows every name, else the one that knows most of them.
+
+    A decimal name can be a title and an id at once, so the spelling is settled for the file, not per name.
+    """
+    return max(spellings, key=lambda spelling: sum(name in spelling for name in names))
+
+
 class NameTable:
     """Every spelling of the entities (or relations) of one data set, and the label of each row.
 
     Attributes:
         labels: what the SDK shows; row number = id.
-        spellings: name lists in row order, in the order in which a file is compared with them.
+        spellings: rows by name, in the order in which a file is compared with them. A list that gives two rows one
+            name is left out.
+        numbered: whether row numbers mean anything outside of the triples; see `DataSet.unnumbered`.
     """
 
-    def __init__(self, labels: Labels, *spellings: Sequence[str]) -> None:
+    def __init__(self, labels: Labels, *spellings: Sequence[str], numbered: bool = True) -> None:
         self.labels = labels
-        lists = [list(names) for names in (*spellings, labels)]
-        self.spellings: list[dict[str, int]] = [{name: row for row, name in enumerate(names)} for names in lists]
+        self.numbered = numbered
+        self.spellings = rows_by_name(*spellings, labels)
 
-    def rows_of(self, names: Mapping[str, object] | Sequence[str], source: str) -> list[int]:
+    def known_rows(self, names: Collection[str]) -> dict[str, int]:
+        """Rows of those names of a file that its spelling knows; the file may name more than the data set has."""
+        best = best_spelling(self.spellings, names)
+        return {name: best[name] for name in names if name in best}
+
+    def rows_of(self, names: Collection[str], source: str) -> list[int]:
         """Rows of the names in a file that uses one spelling throughout.
-
-        A decimal name can be a title and an id at once, so the spelling is settled for the file, not per
-        name: the first list that knows every name.
 
         Raises:
             DataError: naming the first name that the best fitting spelling does not know.
         """
-        best: dict[str, int] = {}
-        best_known = -1
-        for spelling in self.spellings:
-            known = sum(name in spelling for name in names)
-            if known > best_known:
-                best, best_known = spelling, known
-            if known == len(names):
-                break
+        best = best_spelling(self.spellings, names)
         for number, name in enumerate(names, 1):
             if name not in best:
+                if not self.numbered and is_id(name, len(self.labels)):
+                    raise no_numbers(source, self.labels.kind, len(self.labels))
                 near = self.labels.near(name)
                 raise DataError(
                     f"{source}: {self.labels.kind} {name[:80]!r} (name {number} of {len(names)}) is not in "
                     "the data set" + (f"; near: {', '.join(repr(label) for label in near)}." if near else ".")
                 )
         return [best[name] for name in names]
+
+
+def is_id(name: str, count: int) -> bool:
+    """Whether a name is one of the ids 0 to count - 1, in decimal digits."""
+    return re.fullmatch(r"0|[1-9][0-9]{0,9}", name) is not None and int(name) < count

@@ -17,10 +17,10 @@ from ...errors import DataError
 from ...files.labels import Labels
 from ...files.text import need_file, parse_integer, read_lines
 from ..graph import SPLITS, KnowledgeGraph
-from .descriptions import read_named_texts
-from .mkgformer import with_published_texts
+from .descriptions import linked_relation_labels, read_entity_texts
+from .id_lists import check_count_line, read_name_ids
 from .mygo import ReadGraph
-from .names import NameTable, check_count_line, distinct, read_name_ids
+from .names import NameTable, distinct
 from .triples import need_training, to_triples
 
 
@@ -31,24 +31,24 @@ def read_openke_layout(folder: Path) -> ReadGraph:
         DataError: if a file is missing or malformed, with file and line.
     """
     raw_names = read_name_ids(need_file(folder, "entity2id.txt"), counted=True)
-    relations = Labels(read_name_ids(need_file(folder, "relation2id.txt"), counted=True), kind="relation")
-    texts = read_named_texts(folder)
-    readable = [texts.names.get(name, name) for name in raw_names]
+    raw_relations = read_name_ids(need_file(folder, "relation2id.txt"), counted=True)
+    relations = Labels(linked_relation_labels(folder, raw_relations, raw_relations, numbered=True), kind="relation")
+    texts = read_entity_texts(folder, raw_names, raw_names)
+    readable = [texts.names.get(row, name) for row, name in enumerate(raw_names)]
     entities = Labels(distinct(readable, raw_names), kind="entity")
     triples = {
         split: _read_split(need_file(folder, f"{split}2id.txt"), len(entities), len(relations)) for split in SPLITS
     }
     need_training(triples["train"], need_file(folder, "train2id.txt"))
-    graph = KnowledgeGraph(folder.resolve().name, entities, relations, **triples)
-    descriptions = {
-        label: texts.descriptions[name]
-        for label, name in zip(entities, raw_names, strict=True)
-        if name in texts.descriptions
-    }
     ids = [str(row) for row in range(len(entities))]
-    source_ids = {label: name for label, name in zip(entities, raw_names, strict=True) if label != name}
-    read = ReadGraph(graph, NameTable(entities, raw_names, ids), descriptions, source_ids=source_ids)
-    return with_published_texts(read, folder, raw_names, texts.names)
+    return ReadGraph(
+        KnowledgeGraph(folder.resolve().name, entities, relations, **triples),
+        NameTable(entities, raw_names, ids),
+        NameTable(relations, raw_relations),
+        {entities[row]: text for row, text in texts.descriptions.items()},
+        source_ids={label: name for label, name in zip(entities, raw_names, strict=True) if label != name},
+        other_names={name: entities[row] for name, row in texts.other_names.items()},
+    )
 
 
 def _read_split(path: Path, num_entities: int, num_relations: int) -> NDArray[np.int64]:
@@ -71,4 +71,4 @@ def _read_split(path: Path, num_entities: int, num_relations: int) -> NDArray[np
                 f"and {num_relations} relations. Columns are head tail relation."
             )
         rows.append((head, relation, tail))
-    return to_triples(rows, path)
+    return to_triples(rows)

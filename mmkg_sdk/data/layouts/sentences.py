@@ -25,9 +25,10 @@ from ...files.strict_json import need_text, need_texts, read_json_lines
 from ...files.text import at_place, find_file, need_file, read_lines, write_lines
 from ..folders import DATA_SET
 from ..graph import SPLITS
+from ..lookalikes import warn_of_lookalikes
 from ..sentences import RelationData, RelationSentence, SentenceImages, TaggedSentence, TaggingData
+from .images.own import copy_images, own_image
 from .mnre import read_mnre_layout, read_twitter_layout
-from .own_images import copy_images, own_image
 
 _RELATION_KEYS = ("words", "head", "tail", "relation")
 _TAG_KEYS = ("words", "tags")
@@ -64,6 +65,7 @@ def read_relations(folder: Path, images: Path | None = None) -> RelationData:
                     f"{folder}: line {number} of the {split} split: relation {sentence.relation[:80]!r} is none of the "
                     f"{len(classes)} classes; near: {near}."
                 )
+    warn_of_lookalikes(classes, folder)
     return RelationData(folder.resolve().name, classes, **sentences)
 
 

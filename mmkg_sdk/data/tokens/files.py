@@ -11,7 +11,7 @@ codebook is a tensor saved by torch (`visual.pth`). Our own, written by `write_d
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ...files.strict_json import read_json_object
 from ...files.text import SUFFIXES, find_file, need_file
+from ..features.matrices import check_matrix, read_matrix, read_safetensors
 from ..graph import RawTokens
 from ..layouts.names import NameTable
-from ..matrix_files import check_matrix, read_safetensors, read_torch_matrix
+from ..places import Place
 
 MODALITIES = ("visual", "text")
 FORMAT_VERSION = 1
@@ -78,11 +79,24 @@ class _Candidate:
     codebook: Path | None
 
 
-def read_tokens(folder: Path, modality: str, names: NameTable, *, choice: str | None = None) -> RawTokens | None:
-    """The tokens of one modality, or None if the folder has none.
+LOOKED_FOR = {
+    modality: ", ".join(
+        dict.fromkeys(
+            [f"{modality}-tokens.json"]
+            + [f"*{suffix}" for one in _OFFICIAL if one.modality == modality for suffix in one.token_suffixes]
+        )
+    )
+    for modality in MODALITIES
+}
+
+
+def read_tokens(
+    places: Sequence[Place], modality: str, names: NameTable, *, choice: str | None = None
+) -> RawTokens | None:
+    """The tokens of one modality, or None if there are none.
 
     Args:
-        folder: where token files and codebooks lie.
+        places: where token files and codebooks lie.
         modality: "visual" or "text".
         names: spellings of the entities; the lists come back under their labels.
         choice: tokenizer ("beit", "vqgan", "bert", "roberta", "llama") or file name, when there are several.
@@ -91,40 +105,49 @@ def read_tokens(folder: Path, modality: str, names: NameTable, *, choice: str | 
         DataError: if several token files fit, the codebook is missing, a file is malformed or an entity
             unknown.
     """
-    candidates = _find_candidates(folder, modality)
+    where = " and ".join(str(place.folder) for place in places)
+    candidates = [found for place in places for found in _find_candidates(place, modality)]
     if choice is not None:
         candidates = [found for found in candidates if choice in (found.tokenizer, found.tokens.name)]
         if not candidates:
-            raise DataError(f"{folder} has no {modality} tokens {choice!r}. Name a tokenizer or a file that is there.")
+            raise DataError(f"{where} has no {modality} tokens {choice!r}. Name a tokenizer or a file that is there.")
     if not candidates:
-        _refuse_archives(folder, modality)
+        for place in places:
+            _refuse_archives(place, modality)
         return None
     if len(candidates) > 1:
         listed = ", ".join(f"{found.tokens.name} ({found.tokenizer})" for found in candidates)
-        raise DataError(f"{folder} has several {modality} token files: {listed}. Choose one: {modality}=NAME.")
+        raise DataError(f"{where} has several {modality} token files: {listed}. Choose one: {modality}=NAME.")
     candidate = candidates[0]
+    folder = candidate.tokens.parent
     lists = _read_lists(candidate.tokens, names)
     if candidate.official is None:
         return _own_tokens(folder, modality, lists)
     official = candidate.official
     if candidate.codebook is None:
         raise DataError(f"{candidate.tokens} needs its codebook {official.codebooks[0]} in {folder}; there is none.")
-    codebook = read_torch_matrix(candidate.codebook, "codebook")
+    codebook = read_matrix(candidate.codebook, "codebook")
     return RawTokens(lists, codebook, official.vocabulary_size, official.pad_id, official.tokenizer)
 
 
-def _find_candidates(folder: Path, modality: str) -> list[_Candidate]:
+def codebooks_in_use(places: Sequence[Place]) -> set[Path]:
+    """The codebooks of every tokenizer that has a token file."""
+    candidates = [found for place in places for modality in MODALITIES for found in _find_candidates(place, modality)]
+    return {found.codebook for found in candidates if found.codebook is not None}
+
+
+def _find_candidates(place: Place, modality: str) -> list[_Candidate]:
     found: list[_Candidate] = []
+    folder, files = place.folder, place.files()
     own = find_file(folder, f"{modality}-tokens.json")
-    if own is not None:
+    if own is not None and own in files:
         found.append(_Candidate(own, "own", None, None))
-    files = sorted(path for path in folder.iterdir() if path.is_file())
     for official in _OFFICIAL:
         if official.modality != modality:
             continue
         codebook = next((folder / name for name in official.codebooks if (folder / name).is_file()), None)
         for suffix in official.token_suffixes:
-            paths = [path for path in files if any(path.name.endswith(suffix + packed) for packed in SUFFIXES)]
+            paths = [path for path in files if _spelled(path).endswith(tuple(suffix + packed for packed in SUFFIXES))]
             # The shared name counts for a tokenizer whose codebook is there, and for BERT when none is.
             if suffix == _TEXT and codebook is None and (official.tokenizer != "bert" or _text_codebooks(folder)):
                 continue
@@ -132,13 +155,18 @@ def _find_candidates(folder: Path, modality: str) -> list[_Candidate]:
     return found
 
 
+def _spelled(path: Path) -> str:
+    """The name of a file as MyGO would write it; others write `X_visual.json` and `visual.json`."""
+    return "-" + path.name.casefold().replace("_", "-")
+
+
 def _text_codebooks(folder: Path) -> bool:
     return any((folder / name).is_file() for entry in _OFFICIAL if entry.modality == "text" for name in entry.codebooks)
 
 
-def _refuse_archives(folder: Path, modality: str) -> None:
+def _refuse_archives(place: Place, modality: str) -> None:
     """The published visual tokens come zipped; a zip left as it is must not read as `no such modality`."""
-    for path in sorted(folder.glob("*.zip")):
+    for path in (path for path in place.files() if path.suffix == ".zip"):
         for official in _OFFICIAL:
             stems = tuple(suffix.removesuffix(".json") for suffix in official.token_suffixes)
             if official.modality == modality and re.sub(r"(\.json)?\.zip$", "", path.name).endswith(stems):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...backends import use_torch_threads
 from ...errors import DataError, missing_package
 from ..graph import RawTokens
-from ..image_files import UnreadableImage, readable_images
+from ..images.files import UnreadableImage, readable_images
 from .learned_patches import learn_image_tokens
 
 LEARNED = "learned"
@@ -37,7 +38,9 @@ _VQ_MODELS = {
 }
 
 
-def tokenize_images(images: Mapping[str, list[Path]], model: str = LEARNED) -> tuple[RawTokens, list[UnreadableImage]]:
+def tokenize_images(
+    images: Mapping[str, Sequence[Path]], model: str = LEARNED
+) -> tuple[RawTokens, list[UnreadableImage]]:
     """All tokens of all images of every entity, and the images that could not be read.
 
     Args:
@@ -69,6 +72,7 @@ def tokenize_images(images: Mapping[str, list[Path]], model: str = LEARNED) -> t
 def _model_tokens(images: Any, model: str) -> tuple[dict[str, list[int]], NDArray[np.float32]]:
     import torch
 
+    use_torch_threads()
     network, kind, side = _load(model)
     mean, deviation = np.array(kind.mean, np.float32), np.array(kind.deviation, np.float32)
     lists: dict[str, list[int]] = {}

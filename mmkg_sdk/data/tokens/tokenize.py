@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...errors import DataError
+from ..entity_images import find_entity_images
 from ..graph import DataSet
-from ..image_files import find_images
 from .images import LEARNED, tokenize_images
 from .text import tokenize_texts
 
@@ -17,7 +17,7 @@ from .text import tokenize_texts
 def tokenize_dataset(
     dataset: DataSet,
     *,
-    images: Path | Mapping[str, list[Path]] | None,
+    images: Path | Mapping[str, Sequence[Path]] | None,
     text_model: str = LEARNED,
     image_model: str = LEARNED,
 ) -> DataSet:
@@ -25,7 +25,7 @@ def tokenize_dataset(
 
     Args:
         dataset: its descriptions are tokenized; without any, its text tokens stay as they are.
-        images: a folder (see `find_images`), or entity label -> image files; None: the visual tokens stay as
+        images: a folder (see `find_entity_images`), or entity label -> image files; None: the visual tokens stay as
             they are.
         text_model: see `tokenize_texts`.
         image_model: see `tokenize_images`.
@@ -42,7 +42,12 @@ def tokenize_dataset(
     if dataset.descriptions:
         text = tokenize_texts(dataset.descriptions, text_model)
     if images is not None:
-        files = images if isinstance(images, Mapping) else find_images(Path(images), dataset.graph.entities)
+        files = images if isinstance(images, Mapping) else find_entity_images(Path(images), dataset)
+        if not files:
+            raise DataError(
+                f"{images} has no image of any of the {len(dataset.graph.entities)} entities. Name files <label>.png, "
+                "by a published name or by <id>.png."
+            )
         visual, unreadable = tokenize_images(files, image_model)
         for image in unreadable:
             warnings.warn(f"{image.path} of {image.entity!r} is left out: {image.reason}", stacklevel=2)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExportError
-from ..official import compare_state, finite_tensors, load_content, renamed_settings, tensor_shape
+from ..checkpoint_file import read_state
+from ..official import compare_state, finite_tensors, renamed_settings, tensor_shape
 from .config import AdaMFConfig
 
 if TYPE_CHECKING:
@@ -27,12 +28,10 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         ExportError: if the file is missing, no checkpoint, of another family, or holds NaN or infinity.
     """
-    content = load_content(path)
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise ExportError(f"{path}: expected a dict of tensors by name, found {type(content).__name__}.")
-    if any(name.startswith(_PREFIX) for name in content):
-        content = {name.removeprefix(_PREFIX): content[name] for name in content if name.startswith(_PREFIX)}
-    return finite_tensors(content, path)
+    state = read_state(path)
+    if any(name.startswith(_PREFIX) for name in state):
+        state = {name.removeprefix(_PREFIX): state[name] for name in state if name.startswith(_PREFIX)}
+    return finite_tensors(state, path)
 
 
 def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> AdaMFConfig:

@@ -16,12 +16,21 @@ from ...registry import LINK_PREDICTION
 class AdaMFConfig(FamilyConfig):
     """Sizes and margin, which the tensors of a checkpoint tell, and the settings of the training, which they do not.
 
-    `embedding_dim` counts complex coordinates: an entity has twice as many numbers, a relation as many.
-    `epsilon` widens the range of the initial values, and with it the scale of the phases. `adversarial_weight` is
-    `mu` in the authors' scripts; 0, as in all of them, leaves the generators out.
-
-    `missing_modalities` is what an entity without image or text gets: "zeros", a vector of zeros that is projected and
-    takes part in the fusion like any other (official), or "mask", no share in the fusion at all.
+    Attributes:
+        num_entities, num_relations: of the graph.
+        visual_feature_width, text_feature_width: numbers in the features of an image, of a text.
+        embedding_dim: complex coordinates: an entity has twice as many numbers, a relation as many.
+        margin: of the loss, and what a score is at the most.
+        epsilon: widens the range of the initial values, and with it the scale of the phases. Fixed in a training, where
+            `epsilon` is that of the optimizer.
+        num_negatives: wrong triples for each right one.
+        adversarial_temperature: how much the loss looks at the hardest negatives.
+        adversarial_weight: of the loss against made images and texts, `mu` in the authors' scripts; 0, as in all of
+            them, leaves the generators out.
+        noise_dim: random numbers that a generator begins with.
+        generator_learning_rate: of the generators.
+        missing_modalities: what an entity without image or text gets: "zeros", a vector of zeros that is projected and
+            takes part in the fusion like any other (official), or "mask", no share in the fusion at all.
     """
 
     num_entities: int

@@ -61,15 +61,10 @@ def load_modules(config: AdaMFConfig, precision: str, weights: dict[str, Tensor]
     Raises:
         RuntimeError: if a weight is missing, unknown or misshapen.
     """
-    width = 2 * config.embedding_dim
-    expected = {
-        "entity_encoder.visual.multiplied_weight": (config.visual_feature_width, width),
-        "entity_encoder.text.multiplied_weight": (config.text_feature_width, width),
-        "query_encoder.rotations": (config.num_relations, width),
-    }
-    # No graph weight depends on the number of entities.
-    skeleton = AdaMF(replace(config, num_entities=1), {name: torch.zeros(1, dtype=torch.bool) for name in INPUT_NAMES})
-    return load_weights(lambda: graph_modules(skeleton, DTYPES[precision]), weights, expected)
+    # No graph weight depends on the number of entities or the generators.
+    skeleton = replace(config, num_entities=1, noise_dim=1)
+    none = {name: torch.zeros(1, dtype=torch.bool) for name in INPUT_NAMES}
+    return load_weights(lambda: graph_modules(AdaMF(skeleton, none), DTYPES[precision]), weights)
 
 
 def graph_specs(config: AdaMFConfig) -> dict[str, GraphSpec]:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.graph import DataSet
-from ...data.modalities import modality_features
+from ...data.inspection.coverage import Coverage, feature_coverage
+from ...data.modalities import MODALITIES, modality_features
 from ...data.open import AnyData
 from ...run import RunData
 from ..link_prediction import check_graph_sizes, knowledge_graph, link_prediction_data, numbered_graph
@@ -20,6 +21,11 @@ from .config import AdaMFConfig
 def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> AdaMFConfig:
     """The configuration: sizes from the data, the rest from settings."""
     return AdaMFConfig.from_json({**settings, **data_sizes(knowledge_graph(dataset, "adamf_mat"))})
+
+
+def coverage(dataset: AnyData) -> list[Coverage]:
+    """What it finds of images and texts in a data set."""
+    return feature_coverage(knowledge_graph(dataset, "adamf_mat"))
 
 
 def run_data(dataset: AnyData, config: AdaMFConfig) -> RunData:
@@ -53,6 +59,20 @@ def data_sizes(dataset: DataSet) -> dict[str, int]:
         "num_relations": len(dataset.graph.relations),
         "visual_feature_width": modality_features(dataset, "visual").vectors.shape[1],
         "text_feature_width": modality_features(dataset, "text").vectors.shape[1],
+    }
+
+
+def missing_modalities(dataset: AnyData, data: RunData, state: Mapping[str, Any]) -> dict[str, str]:
+    """What a data set lacks of what a checkpoint was trained with, by "image" or "text", and where it comes from.
+
+    The features themselves are in the checkpoint, where training changed them. Only with missing_modalities "mask" it
+    matters which entities of the data have any.
+    """
+    return {
+        name: f"{data.name} has no {modality} features or tokens, so every entity would be masked. Pass their folder "
+        "as --tokens DIR (tokens=...), or leave missing_modalities=mask out: the authors mask nothing."
+        for name, modality in MODALITIES.items()
+        if data.tensors["inputs"][f"{modality}_mask"].all()
     }
 
 

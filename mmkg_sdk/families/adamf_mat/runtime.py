@@ -22,8 +22,10 @@ __all__ = [
     "contents",
     "encoder_graph",
     "entity_batch",
+    "new_entities",
     "query_batches",
     "stand_ins",
+    "weight_shapes",
 ]
 
 SHOWS_IMAGES = False
@@ -52,8 +54,24 @@ def contents(config: AdaMFConfig) -> Contents:
     )
 
 
+def weight_shapes(config: AdaMFConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of those weights that tell the sizes of the model."""
+    return {
+        "entity_encoder.visual.multiplied_weight": (config.visual_feature_width, config.table_width),
+        "entity_encoder.text.multiplied_weight": (config.text_feature_width, config.table_width),
+        "query_encoder.rotations": (config.num_relations, config.table_width),
+    }
+
+
 def check_bundle(bundle: Bundle) -> None:
     """Shapes and dtypes tell everything."""
+
+
+def new_entities(bundle: Bundle) -> EntityBatch:
+    """The features of one entity, whole, without image, and without text."""
+    visual, text = (np.repeat(bundle.inputs[f"{kind}_features"][:1], 3, axis=0) for kind in ("visual", "text"))
+    no_image, no_text = np.array([False, True, False]), np.array([False, False, True])
+    return entity_batch(bundle, visual_features=visual, text_features=text, visual_mask=no_image, text_mask=no_text)
 
 
 def bundle_entities(bundle: Bundle) -> EntityBatch:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ExportError
-from ..official import compare_state, finite_tensors, load_lightning, tensor_shape
-from .config import NO_TOKENIZER, MimicConfig, clip_sizes
+from ..checkpoint_file import read_state
+from ..official import compare_state, finite_tensors, tensor_shape
+from .config import LEARNED, NO_TOKENIZER, MimicConfig, clip_sizes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,12 +33,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         ExportError: if the file is missing, no checkpoint, of another family, or holds NaN or infinity.
     """
-    content = load_lightning(path)
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
-        found = sorted(map(str, content))[:5] if isinstance(content, dict) else type(content).__name__
-        raise ExportError(f"{path}: expected a dict with 'state_dict', found {found}.")
-    state = content["state_dict"]
-    return finite_tensors({name: state[name] for name in state if not str(name).endswith(_COUNTED)}, path)
+    state = read_state(path)
+    return finite_tensors({name: state[name] for name in state if not name.endswith(_COUNTED)}, path)
 
 
 def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MimicConfig:
@@ -47,7 +44,8 @@ def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MimicCo
     no tokenizer.
 
     Raises:
-        ExportError: if a tensor that tells a size is missing or has another rank, or a head count cannot be known.
+        ExportError: if a tensor that tells a size is missing or has another rank, a head count cannot be known, or the
+            tokenizer is to be learned.
     """
 
     def shape(name: str, rank: int = 2) -> tuple[int, ...]:
@@ -81,6 +79,8 @@ def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MimicCo
         "image_unit_dim": shape("matcher.vdlu.dual_ent2men.cls_fc.weight")[0],
         "cross_modal_unit_dim": shape("matcher.cmfu.text_fc.weight")[0],
     }
+    if settings.get("tokenizer") == LEARNED:
+        raise ExportError("a tokenizer learned from data gives other ids than the checkpoint's. Name that of its CLIP.")
     for name, (width, published_width, heads) in _PUBLISHED_HEADS.items():
         if name not in settings:
             if sizes[width] != published_width:

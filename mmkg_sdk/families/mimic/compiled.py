@@ -54,7 +54,6 @@ class CompiledInteraction:
             candidates: int64 [candidates], ids; None = all entities.
 
         Raises:
-            BundleError: the weights are unreadable or do not fit.
-            BackendError: the folder was replaced, or a score is not finite.
+            BackendError: the weights do not fit, or a score is not finite.
         """
         return self._graph.kernel().scores(mentions, self.bundle.encoded, candidates)

@@ -22,19 +22,29 @@ LEARNED, NO_TOKENIZER = "learned", "none"
 class MimicConfig(FamilyConfig):
     """Every size that builds the model; the defaults are those of CLIP ViT-B/32 and the published units.
 
-    `text_width` is at once the width of the text tower and of CLIP's joint space (`dt` in the authors' scripts).
-    Both modalities reach the units as they come: text as `text_width` numbers, images as `image_feature_dim` (`dv`).
-    The units' own widths are `text_unit_dim` (TGLU), `image_unit_dim` (VDLU) and `cross_modal_unit_dim` (CMFU).
+    Both modalities reach the units as they come: text as `text_width` numbers, images as `image_feature_dim`.
 
-    Texts are padded and cut to `text_length` tokens, in training and afterwards: the text unit looks at the padding
-    too, so another length gives other scores.
-
-    `pretrained_clip` is the CLIP that training begins with: a folder that transformers wrote or a name on the Hugging
-    Face hub; empty for random weights. It decides all sizes of CLIP. `tokenizer` is a tokenizer.json, a list of merges
-    such as bpe_simple_vocab_16e6.txt.gz, or again a folder or a name; "learned" learns at most `vocabulary_size` tokens
-    from the training data, and "none" is for checkpoints whose inputs are token ids.
-
-    A bundle keeps what is known of its entities in `entity_dtype`; export sets it to that of the precision asked for.
+    Attributes:
+        vocabulary_size: tokens that the text tower knows.
+        text_length: tokens to which texts are padded and cut, in training and afterwards: the text unit looks at the
+            padding too, so another length gives other scores.
+        text_positions: tokens that the text tower has room for.
+        text_width: of the text tower and of CLIP's joint space (`dt` in the authors' scripts).
+        text_feedforward_dim, image_feedforward_dim: width inside the feed-forward layers of each tower.
+        num_text_layers, num_image_layers: of each tower.
+        num_text_heads, num_image_heads: attention heads of each tower.
+        image_size: side of the images, in pixels.
+        patch_size: side of the patches that the image tower sees, in pixels.
+        image_width: of the image tower.
+        image_feature_dim: width in which images reach the units (`dv` in the authors' scripts).
+        text_unit_dim, image_unit_dim, cross_modal_unit_dim: widths of the units: TGLU, VDLU and CMFU.
+        pretrained_clip: the CLIP that training begins with: a folder that transformers wrote or a name on the Hugging
+            Face hub; empty for random weights. It decides all sizes of CLIP.
+        tokenizer: a tokenizer.json, a list of merges such as bpe_simple_vocab_16e6.txt.gz, or again a folder or a name;
+            "learned" learns at most `vocabulary_size` tokens from the training data, and "none" is for checkpoints
+            whose inputs are token ids.
+        entity_dtype: in which a bundle keeps what is known of its entities; export sets it to that of the precision
+            asked for.
     """
 
     vocabulary_size: int = 49408
@@ -175,8 +185,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "text_unit_dim": 32,
         "image_unit_dim": 32,
         "cross_modal_unit_dim": 32,
-        "batch_size": 32,
-        "learning_rate": 1.5e-3,
+        # Wrong answers are those of the batch's other mentions: in a large one there are namesakes among them.
+        "batch_size": 96,
+        "learning_rate": 3e-3,
         "optimizer": "adamw",
         "epochs": 14,
         "schedule": "one-cycle",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.graph import SPLITS
+from ...data.inspection.coverage import Coverage, raw_coverage
 from ...data.mentions import LinkingData
 from ...data.open import AnyData, kind_of
 from ...errors import DataError, ExportError
@@ -52,11 +55,17 @@ def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> MimicConfig:
     return MimicConfig.from_json(chosen)
 
 
+def coverage(dataset: AnyData) -> list[Coverage]:
+    """What it finds of images and texts in a data set."""
+    return raw_coverage(dataset)
+
+
 def run_data(dataset: AnyData, config: MimicConfig) -> RunData:
     """What a run holds of a data set, by NAME.safetensors:
 
-    * entities, mentions-train, mentions-valid, mentions-test: input_ids and attention_mask int64 [n, text_length];
-      image_rows int64 [n], rows of the images or -1; of mentions also answers int64 [n], rows of the entities.
+    * entities, mentions-train, mentions-valid, mentions-test: input_ids and attention_mask int64 [n, text_length]; cut
+      bool [n], whether the text is longer, which a warning counts; image_rows int64 [n], rows of the images or -1; of
+      mentions also answers int64 [n], rows of the entities.
     * images: pixels uint8 [images, 3, image_size, image_size], resized and cut.
 
     An image that cannot be read is none, with a warning, as in the authors' code.
@@ -68,16 +77,23 @@ def run_data(dataset: AnyData, config: MimicConfig) -> RunData:
     shown = [*data.images, *(one.image for split in SPLITS for one in data.split(split))]
     pixels, rows = _read_images(shown, config.image_size)
 
-    def side(texts: list[str], images: Iterable[Path | None]) -> dict[str, NDArray[np.int64]]:
-        input_ids, attention_mask = encode_clip(tokenizer, texts, config.text_length)
+    def side(texts: list[str], images: Iterable[Path | None]) -> dict[str, NDArray[Any]]:
         image_rows = np.array([rows.get(image, _NO_IMAGE) for image in images], np.int64)
-        return {"input_ids": input_ids, "attention_mask": attention_mask, "image_rows": image_rows}
+        return {**encode_clip(tokenizer, texts, config.text_length)._asdict(), "image_rows": image_rows}
 
     tensors: dict[str, dict[str, NDArray[Any]]] = {"entities": side(texts, data.images), "images": {"pixels": pixels}}
     for split in SPLITS:
         answers = np.array([one.entity for one in data.split(split)], np.int64)
         images = [one.image for one in data.split(split)]
         tensors[f"mentions-{split}"] = {**side(mentions[split], images), "answers": answers}
+    cut = {name: int(arrays["cut"].sum()) for name, arrays in tensors.items() if "cut" in arrays}
+    if any(cut.values()):
+        found = ", ".join(f"{count:,} of {len(tensors[name]['cut']):,} {name}" for name, count in cut.items() if count)
+        warnings.warn(
+            f"{data.name}: {found} have more text than the {config.text_length} tokens that the model reads "
+            "(text_length); what is behind is not read, as with the authors.",
+            stacklevel=2,
+        )
     return RunData(data.name, {"entities": data.entities}, tensors, {TOKENIZER: tokenizer.to_str().encode()})
 
 
@@ -88,6 +104,16 @@ def initial_weights(dataset: AnyData, config: MimicConfig) -> dict[str, Any]:
     from .model import pretrained_clip
 
     return pretrained_clip(config.pretrained_clip)[1]
+
+
+def missing_modalities(dataset: AnyData, data: RunData, state: Mapping[str, Any]) -> dict[str, str]:
+    """What a data set lacks of what a checkpoint was trained with, by "image" or "text", and where it comes from."""
+    if len(data.tensors["images"]["pixels"]):
+        return {}
+    return {
+        "image": f"{data.name} has none that can be read, of an entity or of a mention. They are published apart from "
+        "the texts: put them into the folder of the data set, or pass theirs as --images DIR (images=...)."
+    }
 
 
 def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MimicConfig) -> RunData:
@@ -131,10 +157,19 @@ def check_data(data: RunData, config: MimicConfig) -> None:
     """Whether the data fit a configuration.
 
     Raises:
-        ExportError: token ids or rows out of range, an empty text, or unequally many arrays of a side.
+        ExportError: token ids or rows out of range, an empty text, unequally many arrays of a side, or a tokenizer with
+            another number of tokens than the checkpoint.
     """
+    if TOKENIZER in data.files:
+        size = len(json.loads(data.files[TOKENIZER])["model"]["vocab"])
+        if size != config.vocabulary_size:
+            raise ExportError(
+                f"tokenizer {config.tokenizer!r} has {size:,} tokens, the checkpoint {config.vocabulary_size:,}; they "
+                "do not belong together. Pass --set tokenizer=... with that of its CLIP."
+            )
     entities, images = len(data.labels["entities"]), len(data.tensors["images"]["pixels"])
-    limits = {"input_ids": config.vocabulary_size, "attention_mask": 2, "image_rows": images, "answers": entities}
+    limits = {"input_ids": config.vocabulary_size, "attention_mask": 2, "cut": 2, "image_rows": images}
+    limits["answers"] = entities
     for name, side in data.tensors.items():
         if name == "images":
             continue

@@ -12,7 +12,7 @@ from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored
 from ...errors import BundleError, DataError, QueryError
 from ...modalities.images import clip_colours, normalised, read_colours
-from ...modalities.text import read_tokenizer
+from ...modalities.text import ClipTexts, parse_tokenizer
 from ..runtimes import InteractionStandIn
 from .compiled import compiled_interaction
 from .config import NO_TOKENIZER, MimicConfig
@@ -39,6 +39,24 @@ def contents(config: MimicConfig) -> Contents:
         graphs=("text_encoder", "image_encoder", "mention_side", "entity_side", "interaction"),
         others=() if config.tokenizer == NO_TOKENIZER else (TOKENIZER,),
     )
+
+
+def weight_shapes(config: MimicConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of those weights that tell the sizes of the model."""
+    hidden = "layers.{}.hidden.multiplied_weight"
+    text, image = hidden.format(config.num_text_layers - 1), hidden.format(config.num_image_layers - 1)
+    return {
+        "text_encoder.multiplied_tokens": (config.vocabulary_size, config.text_width),
+        f"text_encoder.{text}": (config.text_width, config.text_feedforward_dim),
+        "text_encoder.positions": (config.text_length, config.text_width),
+        "image_encoder.patches.multiplied_weight": (3 * config.patch_size**2, config.image_width),
+        "image_encoder.positions": (config.num_image_tokens - 1, config.image_width),
+        f"image_encoder.{image}": (config.image_width, config.image_feedforward_dim),
+        "image_encoder.tokens.multiplied_weight": (config.image_width, config.image_feature_dim),
+        "mention_side.keys.bias": (config.text_unit_dim,),
+        "mention_side.dual_key.patches.bias": (config.image_unit_dim,),
+        "mention_side.fused.image.bias": (config.cross_modal_unit_dim,),
+    }
 
 
 def check_bundle(bundle: Bundle) -> None:
@@ -71,7 +89,7 @@ def open_tokenizer(bundle: Bundle) -> Tokenizer:
         )
     path = bundle.path / TOKENIZER
     try:
-        tokenizer = read_tokenizer(path)
+        tokenizer = parse_tokenizer(bytes(bundle.files[TOKENIZER]), path)
         check_tokenizer(tokenizer, MimicConfig.of(bundle.config), str(path))
     except DataError as err:
         raise BundleError(f"{err} Export the bundle again.") from err
@@ -83,10 +101,8 @@ def stand_in(bundle: Bundle, device: str, threads: int | None) -> InteractionSta
     return compiled_interaction(bundle, device, threads)
 
 
-def read_texts(
-    config: MimicConfig, tokenizer: Tokenizer, mentions: Sequence[Mention]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """input_ids and attention_mask, int64 [n, text_length]; a sentence is cut where the model's text ends."""
+def read_texts(config: MimicConfig, tokenizer: Tokenizer, mentions: Sequence[Mention]) -> ClipTexts:
+    """The texts of mentions, of text_length tokens; a sentence is cut where the model's text ends."""
     texts = [joined(mention.text, mention.sentence) for mention in mentions]
     return encode_clip(tokenizer, texts, config.text_length)
 

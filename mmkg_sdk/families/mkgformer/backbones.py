@@ -20,7 +20,8 @@ _NOT_IN_BACKBONES = re.compile(r"fusion_dense|(aux|rcnn)_position|position_ids")
 def pretrained_weights(config: MKGformerConfig) -> dict[str, NDArray[Any]]:
     """The weights of the backbones that a configuration names, by parameter name; nothing if it names none.
 
-    Rows of added tokens in the word table are drawn from a seed of their own, the same on every call.
+    Rows of added tokens in the word table are drawn from a seed of their own, the same on every call, whatever the seed
+    of the training.
 
     Raises:
         BackendError, DataError: as `initialise_from_backbones`; also if only one of the two is named.
@@ -32,7 +33,7 @@ def pretrained_weights(config: MKGformerConfig) -> dict[str, NDArray[Any]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build_model(config)
-    names = initialise_from_backbones(model, text=config.pretrained_text, vision=config.pretrained_vision)
+        names = initialise_from_backbones(model, text=config.pretrained_text, vision=config.pretrained_vision)
     prefix = next(f"{name}." for name, module in model.named_modules() if module is model.encoder)
     state = model.state_dict()
     return {prefix + name: state[prefix + name].numpy() for name in names}
@@ -53,7 +54,7 @@ def initialise_from_backbones(
 
     Raises:
         BackendError: transformers is not installed.
-        DataError: a model cannot be read, or has other sizes than the configuration.
+        DataError: a model cannot be read, lacks weights, or has other sizes than the configuration.
     """
     try:
         from transformers import BertModel, CLIPVisionModel
@@ -63,12 +64,18 @@ def initialise_from_backbones(
     found: dict[str, Tensor] = {}
     for kind, source, tower in ((BertModel, text, "text_"), (CLIPVisionModel, vision, "vision_")):
         try:
-            backbone = kind.from_pretrained(source).state_dict()
+            backbone, told = kind.from_pretrained(source, output_loading_info=True)
         except Exception as err:  # transformers raises a different type for each way a download can fail
             raise DataError(
                 f"{source}: not a {kind.__name__} ({f'{err}'.splitlines()[0]}). Pass a name or a folder of one."
             ) from err
-        found |= {_our_name(name.removeprefix("vision_model."), tower): tensor for name, tensor in backbone.items()}
+        if absent := [name for name in sorted(told["missing_keys"]) if not name.startswith("pooler.")]:  # is not used
+            raise DataError(
+                f"{source} has no weights of {', '.join(absent[:3])} ({len(absent):,} tensors), which would come from "
+                f"chance. Pass a whole {kind.__name__}."
+            )
+        state = backbone.state_dict()
+        found |= {_our_name(name.removeprefix("vision_model."), tower): tensor for name, tensor in state.items()}
     words = "text_embeddings.word_embeddings.weight"
     rows = model.config.base_vocabulary_size
     expected = {name: tensor for name, tensor in own.items() if not _NOT_IN_BACKBONES.search(name)}

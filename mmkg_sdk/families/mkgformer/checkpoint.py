@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ExportError
 from ...registry import ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
-from ..official import compare_state, finite_tensors, load_lightning, renamed_settings, tensor_shape
-from .config import NO_TOKENIZER, NUM_MARKERS, MKGformerConfig
+from ..checkpoint_file import read_state
+from ..official import compare_state, finite_tensors, renamed_settings, tensor_shape
+from .config import LEARNED, NO_TOKENIZER, NUM_MARKERS, MKGformerConfig
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,13 +40,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         ExportError: if the file is missing, no checkpoint, of another family, or holds NaN or infinity.
     """
-    content = load_lightning(path)
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise ExportError(f"{path}: expected a dict of tensors by name, found {type(content).__name__}.")
-    state = finite_tensors(content, path)
-    state |= {name: tensor.long() for name, tensor in state.items() if name.endswith(_COUNTED)}
+    state = finite_tensors(read_state(path), path)
     return _untied(state, path) if _task(state) == LINK_PREDICTION else state
 
 
@@ -76,7 +71,8 @@ def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MKGform
     Link prediction needs `num_entities` or `num_relations`: both lie behind the word pieces in one table.
 
     Raises:
-        ExportError: if a tensor that tells a size is missing or has another rank, or a size cannot be known.
+        ExportError: if a tensor that tells a size is missing or has another rank, a size cannot be known, or the
+            tokenizer is to be learned.
     """
     task = _task(state)
     prefix = _ENCODER[task]
@@ -114,6 +110,8 @@ def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MKGform
         sizes |= {"num_labels": shape("classifier.weight")[0], "base_vocabulary_size": rows - NUM_MARKERS}
     else:
         sizes |= {"num_labels": shape("crf.transitions")[0], "base_vocabulary_size": rows}
+    if settings.get("tokenizer") == LEARNED:
+        raise ExportError("a tokenizer learned from data gives other ids than the checkpoint's. Name that of its BERT.")
     if "num_heads" not in settings:
         if width != _PUBLISHED_WIDTH:
             raise ExportError(
@@ -185,5 +183,9 @@ def official_settings(options: Mapping[str, Any]) -> dict[str, Any]:
         settings["stage"] = 1 if options["pretrain"] else 2
     if "bce" in options:
         settings["loss"] = "bce" if options["bce"] else "cross-entropy"
-    # A group of 0 images is an absent one.
-    return {name: None if value == 0 and name.startswith("num_") else value for name, value in settings.items()}
+    for group in ("aux", "rcnn"):
+        count, size = f"num_{group}_images", f"{group}_image_size"
+        if any(name in settings and not settings[name] for name in (count, size)):  # 0 or null: the group is absent
+            settings[count] = None
+            settings.pop(size, None)
+    return settings

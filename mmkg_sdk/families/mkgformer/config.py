@@ -41,26 +41,32 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
 class MKGformerConfig(FamilyConfig):
     """Every size that builds the model, what its inputs look like, and the settings of its objective.
 
-    Both towers have `num_layers` layers of `num_heads` heads and width `hidden_dim`; from `fusion_start_layer` on,
-    counted from 0, they see each other.
-
     Attributes:
+        task: what the model does; the data decide it.
         base_vocabulary_size: word pieces before a task adds its tokens.
         mask_token_id: of [MASK]; read by link prediction only.
         num_entities, num_relations: link prediction only, None elsewhere: each is a token of its own.
         num_labels: relations of relation extraction, tags (padding included) of entity recognition; None elsewhere.
+        hidden_dim: width of both towers.
+        num_layers, num_heads: layers of each tower, and attention heads of each layer.
+        text_feedforward_dim, vision_feedforward_dim: width inside the feed-forward layers of each tower.
+        num_positions: word pieces that the text tower has room for.
+        num_token_types: kinds of word pieces that the text tower tells apart.
         max_length: word pieces after truncation. A row's outputs depend on how far it is padded (spec, quirk 3):
             relation extraction and entity recognition always pad to this, link prediction to the longest of a batch.
+        image_size, aux_image_size, rcnn_image_size: side of the whole image and of the images of each group, in pixels.
+        patch_size: side of the patches that the vision tower sees, in pixels.
         num_aux_images, num_rcnn_images: images per group; None = the group is absent.
+        fusion_start_layer: from this layer on, counted from 0, the towers see each other.
         mask_prefix: hide padded text from the vision tower too. Not what the authors did; changes the outputs.
         dropout, attention_dropout: of the text tower; the former before the tagger's classifier, too.
         stage: of link prediction. 1 trains the word table alone to tell entities from descriptions, 2 everything.
         loss: of link prediction, over all entities.
         label_smoothing: of "cross-entropy".
         crf_learning_rate: highest rate of the tagger's classifier and CRF.
-        tokenizer: a vocab.txt (also .xz or .gz), a tokenizer.json, or a folder with one of them; "learned" learns at
-            most `learned_vocabulary_size` word pieces from the training texts, and "none" is for checkpoints whose
-            inputs are token ids.
+        tokenizer: a vocab.txt (also .xz or .gz), a tokenizer.json, or a folder with one of them; "learned" learns one
+            from the training texts, and "none" is for checkpoints whose inputs are token ids.
+        learned_vocabulary_size: word pieces that are learned at the most.
         pretrained_text, pretrained_vision: the BERT and the CLIP that training begins with: folders that transformers
             wrote or names on the Hugging Face hub; empty for random weights.
         state_dtype: in which a link prediction bundle keeps its image states; export sets it to that of the precision
@@ -267,18 +273,19 @@ _ATLAS: dict[str, Any] = {
     "batch_size": 128,
 }
 
-# The sentences of the atlas need less: two layers, the upper one fused.
+# The sentences of the atlas need less: two layers, the upper one fused, and one group of images, for a flag has no
+# parts to look at.
 _SENTENCES: dict[str, Any] = {
     **_TINY,
-    "hidden_dim": 48,
     "num_layers": 2,
     "text_feedforward_dim": 96,
     "vision_feedforward_dim": 96,
     "fusion_start_layer": 1,
-    "learned_vocabulary_size": 1500,
-    "max_length": 40,
+    "learned_vocabulary_size": 2500,
+    "max_length": 32,
+    "num_aux_images": None,
     "whole_as_crop": True,
-    "learning_rate": 3e-3,
+    "learning_rate": 2e-3,
     "batch_size": 32,
     "validate_every": 2,
 }
@@ -336,6 +343,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "weight_decay": 0.3,
         "epochs": 20,
     },
-    "atlas-relations": {**_SENTENCES, "task": RELATION_EXTRACTION, "epochs": 6},
-    "atlas-tags": {**_SENTENCES, "task": ENTITY_RECOGNITION, "crf_learning_rate": 1e-2, "epochs": 8},
+    "atlas-relations": {**_SENTENCES, "task": RELATION_EXTRACTION, "max_length": 40, "epochs": 8},
+    "atlas-tags": {
+        **_SENTENCES,
+        "task": ENTITY_RECOGNITION,
+        "crf_learning_rate": 1e-2,
+        "learned_vocabulary_size": 4000,
+        "epochs": 5,
+    },
 }

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ExportError
-from ..official import compare_state, finite_tensors, load_content, renamed_settings, tensor_shape
+from ..checkpoint_file import read_state
+from ..official import compare_state, finite_tensors, renamed_settings, tensor_shape
 from .config import MyGOConfig
 
 if TYPE_CHECKING:
@@ -33,11 +33,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         ExportError: if the file is missing, no checkpoint, of another family, or holds NaN or infinity.
     """
-    content = load_content(path)
-    if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
-        found = sorted(map(str, content))[:5] if isinstance(content, dict) else type(content).__name__
-        raise ExportError(f"{path}: expected a dict with 'model_state_dict', found {found}.")
-    return finite_tensors(_used(content["model_state_dict"]), path)
+    return finite_tensors(_used(read_state(path)), path)
 
 
 def config_from_checkpoint(state: dict[str, Tensor], **settings: Any) -> MyGOConfig:

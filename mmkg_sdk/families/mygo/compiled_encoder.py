@@ -50,7 +50,6 @@ class CompiledEncoder:
         """ "vectors" float32 [len(batch), width].
 
         Raises:
-            BundleError: the weights are unreadable or do not fit.
-            BackendError: the folder was replaced, or a vector is not finite.
+            BackendError: the weights do not fit, or a vector is not finite.
         """
         return {"vectors": self._graph.kernel().encode(**batch.arrays)}

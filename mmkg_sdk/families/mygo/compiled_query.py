@@ -55,8 +55,7 @@ class CompiledQuery:
             table: float32 [entities, width], those added later included.
 
         Raises:
-            BundleError: the weights are unreadable or do not fit.
-            BackendError: the folder was replaced, or a vector is not finite.
+            BackendError: the weights do not fit, or a vector is not finite.
         """
         kernels = self._graph.kernel()
         vectors, relation = kernels.context.encode(table, queries.entity, queries.relation, queries.direction)

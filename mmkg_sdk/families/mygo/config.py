@@ -16,8 +16,29 @@ from ...registry import LINK_PREDICTION
 class MyGOConfig(FamilyConfig):
     """Everything that cannot be read from the tensors of a checkpoint, and the sizes that can.
 
-    Dropout rates are probabilities. `contrastive_weight` is the paper's lambda (`mu` in the authors' scripts);
-    0 leaves the contrastive loss out.
+    Dropout rates are probabilities. Those of the Tucker product are fixed in the authors' code.
+
+    Attributes:
+        num_entities, num_relations: of the graph.
+        visual_codebook_rows, text_codebook_rows: tokens that there are.
+        visual_codebook_width, text_codebook_width: numbers that each token stands for.
+        num_visual_tokens, num_text_tokens: tokens of each entity, the most frequent ones.
+        embedding_dim: width of entities, relations and queries.
+        feedforward_dim: width inside the feed-forward layers of the transformers.
+        num_heads: attention heads of the transformers.
+        num_entity_layers: layers of the transformer that encodes entities.
+        num_decoder_layers: layers of the transformer that encodes queries.
+        score_function: "tucker": a Tucker product of relation and query, then an inner product; "inner": the inner
+            product alone.
+        structure_dropout: on the learned vectors of entities and relations.
+        visual_dropout, text_dropout: on the tokens of each kind.
+        dropout: in the transformers.
+        tucker_input_dropout, tucker_matrix_dropout, tucker_output_dropout: on the query that enters the Tucker product,
+            the matrix of its relation, and what comes out.
+        label_smoothing: share of the target that is spread over all entities.
+        contrastive_weight: of the contrastive loss, the paper's lambda (`mu` in the authors' scripts); 0 leaves it out.
+        contrastive_temperature: of the contrastive loss.
+        contrastive_samples: entities that are contrasted in a step.
     """
 
     num_entities: int
@@ -38,7 +59,6 @@ class MyGOConfig(FamilyConfig):
     visual_dropout: float = 0.3
     text_dropout: float = 0.1
     dropout: float = 0.01
-    # Rates on the Tucker input, on the relation's d x d matrix and on the output; fixed in the authors' code.
     tucker_input_dropout: float = 0.3
     tucker_matrix_dropout: float = 0.4
     tucker_output_dropout: float = 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.graph import DataSet, RawTokens
+from ...data.inspection.coverage import Coverage, token_coverage
+from ...data.modalities import MODALITIES
 from ...data.open import AnyData
 from ...data.tokens.inputs import select_tokens
 from ...errors import ExportError
@@ -22,6 +25,11 @@ from .config import MyGOConfig
 def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> MyGOConfig:
     """The configuration: sizes from the data, the rest from settings."""
     return MyGOConfig.from_json({**settings, **data_sizes(knowledge_graph(dataset, "mygo"))})
+
+
+def coverage(dataset: AnyData) -> list[Coverage]:
+    """What it finds of images and texts in a data set."""
+    return token_coverage(knowledge_graph(dataset, "mygo"))
 
 
 def run_data(dataset: AnyData, config: MyGOConfig) -> RunData:
@@ -62,6 +70,52 @@ def data_sizes(dataset: DataSet) -> dict[str, int]:
         "text_codebook_rows": text[0],
         "text_codebook_width": text[1],
     }
+
+
+def missing_modalities(dataset: AnyData, data: RunData, state: Mapping[str, Any]) -> dict[str, str]:
+    """What a data set lacks of what a checkpoint was trained with, by "image" or "text", and where it comes from.
+
+    A codebook of one row stands for a modality that training did not have, see `initial_weights`.
+
+    Raises:
+        ExportError: tokens stand for rows of another codebook than the checkpoint's.
+    """
+    dataset = knowledge_graph(dataset, "mygo")
+    mask = data.tensors["inputs"]["visual_mask"]
+    if short := int((mask.any(axis=1) & ~mask.all(axis=1)).sum()):
+        warnings.warn(
+            f"{short:,} of {len(mask):,} entities have some visual tokens, but fewer than num_visual_tokens = "
+            f"{mask.shape[1]}. The authors' program stops at such an entity, so the checkpoint was trained with other "
+            "tokens or another number of them.",
+            stacklevel=3,
+        )
+    lacking = {}
+    for name, modality in MODALITIES.items():
+        raw = dataset.visual if modality == "visual" else dataset.text
+        trained = state[f"{modality}_token_embedding.weight"].numpy()
+        if raw is not None and any(raw.lists.values()):
+            _check_codebook(raw, trained, modality)
+        elif len(trained) > 1:
+            lacking[name] = (
+                f"{dataset.graph.name} has no {modality} tokens. Pass the folder with the authors' token files and "
+                "codebooks as --tokens DIR (tokens=...); or make tokens with the tokenizer of that codebook: "
+                "mmkg-sdk data tokenize DATA --out DIR --text-model ... --image-model ..."
+            )
+    return lacking
+
+
+def _check_codebook(raw: RawTokens, trained: NDArray[np.float32], modality: str) -> None:
+    """The codebook of the tokens is that of the checkpoint, where training left it as it was; a half one is as good."""
+    if raw.codebook.shape != trained.shape:
+        found = f"has {list(raw.codebook.shape)} numbers, the checkpoint's {list(trained.shape)}"
+    elif not (same := np.isclose(raw.codebook, trained, rtol=1e-2, atol=1e-4)).all():
+        found = f"has another row {np.flatnonzero(~same.all(axis=1))[0]} than the checkpoint's"
+    else:
+        return
+    raise ExportError(
+        f"the codebook of the {modality} tokens ({raw.tokenizer}) {found}, so they stand for other things. Pass the "
+        "token files and the codebook that it was trained with as --tokens DIR (tokens=...)."
+    )
 
 
 def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MyGOConfig) -> RunData:

@@ -5,9 +5,9 @@ Who exports the authors' model as it is gets this graph. It is traced from the b
 
 from __future__ import annotations
 
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ...backends.torch import torch_weights
 from ...bundle import Bundle
 from ...bundle.graph_specs import GraphSpec
 from .config import MyGOConfig
@@ -33,7 +33,7 @@ class PlainEncoder(nn.Module):
 def read_plain_encoder(bundle: Bundle) -> tuple[PlainEncoder, GraphSpec]:
     """The module, and the signature that it has in common with the graph "entity_encoder"."""
     config = MyGOConfig.of(bundle.config)
-    modules = load_modules(config, bundle.precision, load_file(bundle.path / "weights.safetensors"))
+    modules = load_modules(config, bundle.precision, torch_weights(bundle))
     encoder = modules["entity_encoder"]
     assert isinstance(encoder, EntityEncoder)
     return PlainEncoder(encoder), graph_specs(config)["entity_encoder"]

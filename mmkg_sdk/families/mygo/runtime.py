@@ -26,8 +26,10 @@ __all__ = [
     "encoder_graph",
     "entity_batch",
     "most_tokens",
+    "new_entities",
     "query_batches",
     "stand_ins",
+    "weight_shapes",
 ]
 
 SHOWS_IMAGES = False
@@ -53,6 +55,21 @@ def contents(config: MyGOConfig) -> Contents:
     )
 
 
+def weight_shapes(config: MyGOConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of those weights that tell the sizes of the model."""
+    width, hidden = config.embedding_dim, config.feedforward_dim
+    last = "layers.{}.rest.hidden.multiplied_weight"
+    shapes: dict[str, tuple[int, ...]] = {
+        "entity_encoder.multiplied_table": (config.visual_codebook_rows + config.text_codebook_rows, width),
+        f"entity_encoder.{last.format(config.num_entity_layers - 1)}": (width, hidden),
+        f"query_encoder.{last.format(config.num_decoder_layers - 1)}": (width, hidden),
+        "query_encoder.relations": (config.num_relations, width),
+    }
+    if config.num_entity_layers == 1:
+        shapes[f"{TOKEN_TABLE_GRAPH}.pooled_logits"] = (1, config.num_heads)
+    return shapes
+
+
 def check_bundle(bundle: Bundle) -> None:
     """What shapes and dtypes do not tell: masks as wide as their tokens, tokens within the codebooks.
 
@@ -70,6 +87,11 @@ def check_bundle(bundle: Bundle) -> None:
             )
         if tokens.min() < 0 or tokens.max() >= _codebook_rows(bundle, modality):
             raise BundleError(f"{path}: {modality}_tokens holds a row that the codebook does not have. Export again.")
+
+
+def new_entities(bundle: Bundle) -> EntityBatch:
+    """One entity with a token of each kind, one without image, and one without text."""
+    return entity_batch(bundle, visual_tokens=[[0], [], [0]], text_tokens=[[0], [0], []])
 
 
 def bundle_entities(bundle: Bundle) -> EntityBatch:

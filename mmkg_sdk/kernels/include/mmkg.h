@@ -12,6 +12,11 @@
  *                           re = query.re - row.re; im = query.im - row.im; lane += sqrt(fma(re, re, im * im)), each
  *                           operation rounded once; score = (margin - tree) + 0.
  *
+ * Vectors that the other headers make (queries, entities), and the scores of mmkg_link.h, are sums of multiply-adds in
+ * one order each. Every processor that rounds a multiply-add once gives the same bits: code for AVX2 and AVX-512, and
+ * MMKG_PORTABLE on ARM64. MMKG_PORTABLE for any x86-64, which may have no such instruction, rounds it twice and differs
+ * by rounding.
+ *
  * Higher is better. Equal scores are ordered by ascending id. Arrays are C-contiguous, numbers aligned as their
  * type needs; nothing wider is asked for. All functions may be called from several threads at once with the same
  * handles, except that closing one must come last.

@@ -17,9 +17,8 @@
  *   norm(x)  = (x - mean) / sqrt(variance + norm_epsilon) * weight + bias
  *
  * A text token t is row visual_rows + t. Every sum has one order, whatever the batch, the place in it and the threads,
- * and a masked token leaves no trace: the vector of an entity depends on that entity alone, to the bit. AVX2 and
- * AVX-512 give the same bits; the portable code, which may have no fused multiply-add, differs by rounding (below 1e-5
- * of the root mean square).
+ * and a masked token leaves no trace: the vector of an entity depends on that entity alone, to the bit. As to
+ * processors see mmkg.h; the rounding is below 1e-5 of the root mean square.
  */
 #ifndef MMKG_ENCODER_H
 #define MMKG_ENCODER_H

@@ -19,7 +19,7 @@
  *
  * The logits of one mention and a few entities at a time exist, in the first cache; nothing of the size
  * mentions x entities x L x L does. The scores of a pair depend on that pair alone, to the bit: not on the other
- * mentions and entities, nor on threads.
+ * mentions and entities, nor on threads. As to processors see mmkg.h.
  *
  * Logits in int16 (MMKG_LOGITS_INT16): queries of each entity and keys of each mention lose the mean of their
  * positions, are rounded to 16 bits with a unit for each query and for the keys of each mention, so that no sum of

@@ -18,7 +18,7 @@
  *   norm(x)           = (x - mean) / sqrt(variance + norm_epsilon) * weight + bias
  *
  * Every sum has one order, whatever the batch, the place in it and the threads: what a question gives depends on that
- * question alone, to the bit. AVX2 and AVX-512 give the same bits; the portable code differs by rounding.
+ * question alone, to the bit. As to processors see mmkg.h.
  */
 #ifndef MMKG_QUERY_H
 #define MMKG_QUERY_H

@@ -7,8 +7,7 @@
  *
  * Weights are float32, bfloat16 or float16, each used as the float32 number that it is; vectors and sums are float32.
  * Every sum has one order, whatever the batch, the place in it and the threads: a row of `out` depends on its context
- * and relation alone, to the bit. AVX2 and AVX-512 give the same bits; the portable code, which may have no fused
- * multiply-add, differs by rounding.
+ * and relation alone, to the bit. As to processors see mmkg.h.
  */
 #ifndef MMKG_TUCKER_H
 #define MMKG_TUCKER_H

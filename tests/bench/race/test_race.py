@@ -22,7 +22,7 @@ from mmkg_sdk.bench.race.shown import colour, draw_race, race_page, race_plots
 from mmkg_sdk.bench.race.table import race_table
 from mmkg_sdk.bench.race.tucker import TUCKER_WAYS, TuckerPoint, tucker_errors, tucker_inputs, tucker_weights
 from mmkg_sdk.bench.report.page import write_page
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import library
 from mmkg_sdk.ranking.scores import ComplexDistance, InnerProduct

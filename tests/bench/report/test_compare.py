@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from mmkg_sdk import DataError
 from mmkg_sdk.bench import BenchReport, Row, compare_reports, read_report
 from mmkg_sdk.bench.machine.ceilings import Ceilings, Rate
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 
 CONDITIONS = {
     "date": "2026-01-01",

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from mmkg_sdk.cli.bench.study import study
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 from tests.places import ROOT
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from mmkg_sdk.bench.studies.linking import _export
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 from mmkg_sdk.families.mimic.config import MimicConfig
 from tests.families.mimic.small import TINY, world
 

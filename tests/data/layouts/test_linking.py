@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmkg_sdk.data import read_linking, write_linking
@@ -70,6 +70,7 @@ def linking_data(draw):
 
 
 @given(linking_data())
+@settings(deadline=None)  # it waits for the disk
 def test_reading_what_was_written_gives_the_same_data(data):
     with tempfile.TemporaryDirectory() as temporary:
         write_linking(data, Path(temporary) / "name")
@@ -262,7 +263,12 @@ MALFORMED_MIMIC = {
         {"Tiny_dev": [mention(answer=5)]},
         r"Tiny_dev.json: item 0 .*: 'answer' is '5'; expected a text",
     ),
-    "surrogate": ({"Tiny_dev": [mention(sentence="\ud800")]}, r"item 0 .*: 'sentence' holds half a surrogate pair"),
+    "surrogate": ({"Tiny_dev": [mention(sentence="\ud800")]}, r"item 0 .*: 'sentence' holds half of a surrogate pair"),
+    "surrogate in a QID": ({"qid2id": {"Q\ud83c": 0}}, r"qid2id.json: key 'Q\\ud83c' holds half of a surrogate pair"),
+    "surrogate in a picture's name": (
+        {"kb_entity": [{**KB[1], "image_list": ["\udf89.jpg"]}, KB[0], KB[2]]},
+        r"id 0: 'image_list' holds half of a surrogate pair",
+    ),
     "only nil": ({"Tiny_train": [mention(answer="nil")]}, r"Tiny_train.json has no mention with an entity"),
     "two test lists": ({"Other_test": []}, r"expected one file \*_test.json .*found Other_test.json, Tiny_test.json"),
 }
@@ -338,6 +344,15 @@ MALFORMED_MEL = {
         r"'mentions' is '1'; expected a text",
     ),
     "name a number": ({"qid2ne": {"Q1": 4}}, r"qid2ne.json: 'Q1' is '4'; expected a text"),
+    "surrogate in a QID": ({"qid2ne": {"Q\ud83c": "x"}}, r"qid2ne.json: key 'Q\\ud83c' holds half of a surrogate pair"),
+    "surrogate in a sample id": (
+        {"Tiny_MEL": {"\ud83c": {}}},
+        r"Tiny-MEL.json: key '\\ud83c' holds half of a surrogate",
+    ),
+    "surrogate in a mention": (
+        {"Tiny_MEL": {"s1": {**SAMPLES["s1"], "mentions": ["Ada", "\ud83c"]}}},
+        r"sample 's1': 'mentions' holds half of a surrogate pair",
+    ),
     "unknown split": ({"splits": {"train": [], "tset": []}}, r"splits.json: split 'tset'"),
     "split twice": ({"splits": {"train": [], "dev": [], "val": []}}, r"splits.json: split 'val'"),
     "no test": ({"splits": {"train": []}}, r"splits.json has the splits train; expected train, test"),

@@ -15,7 +15,7 @@ import pytest
 
 from mmkg_sdk.data import read_dataset, write_dataset
 from mmkg_sdk.data.graph import Features
-from mmkg_sdk.data.layouts.mkgformer import choose_images, find_entity_images, in_text_order
+from mmkg_sdk.data.layouts.mkgformer import choose_images, in_text_order
 from mmkg_sdk.data.sentences import SentenceImages
 from mmkg_sdk.errors import DataError
 from tests.places import GOLDEN, REAL_DATA
@@ -196,25 +196,6 @@ def test_what_was_read_survives_our_own_layout(tmp_path):
         dataset = read_dataset(make(tmp_path / "in" / make.__name__))
         write_dataset(dataset, tmp_path / "out" / make.__name__)
         assert same_dataset(read_dataset(tmp_path / "out" / make.__name__), dataset)
-
-
-def test_pictures_of_an_entity_lie_in_a_folder_of_its_published_name(tmp_path):
-    changes = {
-        "entity2text.txt": "/m/a\tAda\n00000002\tBo\nplain\tCy\n/m/d\tDee\n",
-        "train.tsv": "/m/a\t/r/x\tplain\n",
-        "test.tsv": "",
-    }
-    dataset = read_dataset(small_mkgformer(tmp_path / "set", changes))
-    images = tmp_path / "images"
-    for folder in ("m.a", "n00000002", "plain", "m.q"):
-        write_files(images / folder, {"2.png": b"", "10.jpg": b"", "notes.txt": b""})
-    found = find_entity_images(images, dataset)
-    assert {label: [path.name for path in paths] for label, paths in found.items()} == {
-        "/m/a": ["10.jpg", "2.png"], "00000002": ["10.jpg", "2.png"], "plain": ["10.jpg", "2.png"],
-    }  # fmt: skip
-    assert found["/m/a"][0].parent.name == "m.a"
-    with pytest.raises(DataError, match="is not a folder"):
-        find_entity_images(tmp_path / "absent", dataset)
 
 
 def test_one_picture_is_whole_three_are_middling_and_three_small():

@@ -13,10 +13,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmkg_sdk.data import read_relations, read_tagging, write_relations, write_tagging
+from mmkg_sdk.data import open_data, read_relations, read_tagging, write_relations, write_tagging
 from mmkg_sdk.data.sentences import (
     TAGS,
     RelationData,
@@ -96,6 +96,7 @@ def tagged_sentences(draw):
 
 
 @given(st.data())
+@settings(deadline=None)  # it waits for the disk
 def test_reading_what_was_written_gives_the_same_data(data):
     def splits(sentences):
         return [tuple(data.draw(st.lists(sentences, min_size=least, max_size=3))) for least in (1, 0, 0)]
@@ -144,7 +145,7 @@ MALFORMED_RELATIONS = {
     "no words": (relation_line(words=[]), r"train.jsonl:1: no words"),
     "words a text": (relation_line(words="a b"), r"train.jsonl:1: 'words' is 'a b'; expected a list of texts"),
     "word a number": (relation_line(words=["a", 1]), r"train.jsonl:1: 'words' is '1'; expected a text"),
-    "surrogate": (relation_line(words=["a", "\ud800"]), r"train.jsonl:1: 'words' holds half a surrogate pair"),
+    "surrogate": (relation_line(words=["a", "\ud800"]), r"train.jsonl:1: 'words' holds half of a surrogate pair"),
     "no relation": (relation_line(relation=None), r"train.jsonl:1: 'relation' is missing"),
     "unknown relation": (
         relation_line(relation="nonne"),
@@ -228,32 +229,109 @@ def test_the_texts_may_lie_in_a_folder_of_their_own(tmp_path):
     assert len(read_tagging(tmp_path / "tags").train) == 2
 
 
+def mnre_item(words, head, tail, relation):
+    spans = {key: {"name": words[span[0]], "pos": list(span)} for key, span in (("h", head), ("t", tail))}
+    return {"token": words, **spans, "img_id": "", "relation": relation}
+
+
+MNRE_ITEMS = [
+    mnre_item(["Ada", "visits", "Oslo", "🎉"], (0, 1), (2, 3), "/per/loc/place_of_residence"),
+    mnre_item(["C:\\temp", "of", "Bo's"], (0, 1), (2, 3), "None"),
+]
+MNRE_SPELLINGS = {
+    "Python": repr,
+    "JSON": lambda item: json.dumps(item, ensure_ascii=False),
+    "JSON with escapes": json.dumps,
+    "JSON with escaped slashes": lambda item: json.dumps(item).replace("/", "\\/"),
+    "JSON with null": lambda item: json.dumps(item | {"doc": None, "sure": True}),
+    "Python with None": lambda item: repr(item | {"doc": None, "sure": True}),
+    "JSON with blanks": lambda item: " " + json.dumps(item).replace("{", "{ "),
+}
+
+
+@pytest.mark.parametrize("spelling", MNRE_SPELLINGS)
+def test_a_line_of_mnre_means_the_same_in_every_spelling(tmp_path, spelling):
+    content = "".join(MNRE_SPELLINGS[spelling](item) + "\n" for item in MNRE_ITEMS)
+    folder = write_files(tmp_path, {f"ours_{split}.txt": content for split in ("train", "val", "test")})
+    data = open_data(folder)
+    assert list(data.relations) == ["None", "/per/loc/place_of_residence"]
+    assert data.test == data.valid == data.train == (
+        RelationSentence(("Ada", "visits", "Oslo", "🎉"), (0, 1), (2, 3), "/per/loc/place_of_residence"),
+        RelationSentence(("C:\\temp", "of", "Bo's"), (0, 1), (2, 3), "None"),
+    )  # fmt: skip
+
+
+def mnre_json(**changes):
+    return json.dumps(MNRE_ITEMS[0] | changes) + "\n"
+
+
+MALFORMED_MNRE_JSON = {
+    "relation null": (mnre_json(relation=None), r"train.txt:1: 'relation' is null; expected a text"),
+    "relation None": (repr(MNRE_ITEMS[0] | {"relation": None}), r"train.txt:1: 'relation' is null; expected a text"),
+    "image null": (mnre_json(img_id=None), r"train.txt:1: 'img_id' is null; expected a text"),
+    "words null": (mnre_json(token=None), r"train.txt:1: 'token' is null; expected a list of texts"),
+    "head null": (mnre_json(h=None), r"train.txt:1: 'h' is None; expected"),
+    "key twice": (mnre_json()[:-2] + ', "relation": "None"}', r"train.txt:1: key 'relation' stands there twice"),
+    "NaN": (mnre_json(sure=float("nan")), r"train.txt:1: NaN is not JSON"),
+    "half a pair": (
+        mnre_json() + mnre_json(token=["a", "\ud83c", "c"]),
+        r"train.txt:2: 'token' holds half of a surrogate",
+    ),
+    "half a pair in the relation": (mnre_json(relation="\udf89"), r"train.txt:1: 'relation' holds half of a surrogate"),
+    "half a pair in a key": (mnre_json(**{"\ud83c": 1}), r"train.txt:1: key '\\ud83c' holds half of a surrogate"),
+    "half a pair in Python": (
+        repr(MNRE_ITEMS[0]).replace("🎉", "\\ud83c\\udf89"),
+        r"train.txt:1: 'token' holds half of a surrogate",
+    ),
+    "keys of several types": (
+        mnre_json() + "{1: 2, 'token': ['a']}",
+        r"train.txt:2: expected one JSON object or Python dict",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MALFORMED_MNRE_JSON)
+def test_a_malformed_line_of_json_is_named(tmp_path, case):
+    content, message = MALFORMED_MNRE_JSON[case]
+    files = {"ours_train.txt": content, "ours_val.txt": mnre_json(), "ours_test.txt": mnre_json()}
+    with pytest.raises(DataError, match=message):
+        open_data(write_files(tmp_path, files))
+
+
+def test_half_a_pair_in_the_list_of_classes_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"rel2id.json: key '\\ud83c' holds half of a surrogate pair"):
+        read_relations(small_mnre(tmp_path, {"rel2id.json": '{"None": 0, "\\ud83c": 1}'}))
+
+
 MALFORMED_MNRE = {
-    "code": ("{'token': __import__('os').abort()}", r"train.txt:1: expected one Python dict"),
-    "comprehension": ("{'token': [x for x in 'ab']}", r"train.txt:1: expected one Python dict"),
-    "names in brackets": ("{'a': (yield)}", r"train.txt:1: expected one Python dict"),
-    "cut off": ("{'token': ['a', 'b'", r"train.txt:1: expected one Python dict"),
-    "quote open": ("{'token': ['a, 'b'], 'h': 1}", r"train.txt:1: expected one Python dict"),
-    "a list": ("{'a'}", r"train.txt:1: expected one Python dict"),
-    "deep": ("{'a': " + "[" * 10_000 + "]" * 10_000 + "}", r"train.txt:1: expected one Python dict"),
-    "signs": ("{'a': " + "-" * 5_000 + "1}", r"train.txt:1: expected one Python dict"),
-    "long": ("{'a': '" + "x" * 200_000 + "'}", r"train.txt:1: expected one Python dict"),
-    "digits": ("{'a': " + "9" * 5_000 + "}", r"train.txt:1: expected one Python dict"),
-    "bytes": ("{'token': [b'a']}", r"train.txt:1: expected one Python dict"),
-    "unhashable": ("{'a': {['b']: 1}}", r"train.txt:1: expected one Python dict"),
-    "no head": ("{'token': ['a'], 'img_id': 'x', 'relation': 'None'}", r"train.txt:1: expected token, h .* no 'h'"),
+    "code": ("{'token': __import__('os').abort()}", r"train.txt:1: expected one JSON object or Python dict"),
+    "comprehension": ("{'token': [x for x in 'ab']}", r"train.txt:1: expected one JSON object or Python dict"),
+    "names in brackets": ("{'a': (yield)}", r"train.txt:1: expected one JSON object or Python dict"),
+    "cut off": ("{'token': ['a', 'b'", r"train.txt:1: expected one JSON object or Python dict"),
+    "quote open": ("{'token': ['a, 'b'], 'h': 1}", r"train.txt:1: expected one JSON object or Python dict"),
+    "a list": ("{'a'}", r"train.txt:1: expected one JSON object or Python dict"),
+    "deep": ("{'a': " + "[" * 10_000 + "]" * 10_000 + "}", r"train.txt:1: expected one JSON object or Python dict"),
+    "signs": ("{'a': " + "-" * 5_000 + "1}", r"train.txt:1: expected one JSON object or Python dict"),
+    "long": ("{'a': '" + "x" * 200_000 + "'}", r"train.txt:1: expected one JSON object or Python dict"),
+    "digits": ("{'a': " + "9" * 5_000 + "}", r"train.txt:1: expected one JSON object or Python dict"),
+    "bytes": ("{'token': [b'a']}", r"train.txt:1: expected one JSON object or Python dict"),
+    "unhashable": ("{'a': {['b']: 1}}", r"train.txt:1: expected one JSON object or Python dict"),
+    "no head": ("{'token': ['a'], 'img_id': 'x', 'relation': 'None'}", r"train.txt:1: 'h' is None; expected"),
     "head a text": (
         mnre_line("p", "None").replace("{'name': 'Ada', 'pos': [0, 1]}", "'Ada'"),
-        r"train.txt:1: expected",
+        r"train.txt:1: 'h' is 'Ada'; expected",
     ),
     "span outside": (mnre_line("p", "None").replace("[2, 4]", "[2, 5]"), r"train.txt:1: tail span is 2 to 5"),
-    "span of one": (mnre_line("p", "None").replace("[2, 4]", "[2]"), r"train.txt:1: pos is \[2\]; expected"),
+    "span of one": (mnre_line("p", "None").replace("[2, 4]", "[2]"), r"train.txt:1: 't' is {.*'pos': \[2\]}; expected"),
     "words a text": (
         mnre_line("p", "None").replace("['Ada', 'and', ", "'x', 'y': ["),
-        r"train.txt:1: token must be a list",
+        r"train.txt:1: 'token' is 'x'; expected a list of texts",
     ),
-    "second line": (mnre_line("p", "None") + "nothing", r"train.txt:2: expected one Python dict"),
-    "blank line": (mnre_line("p", "None") + "\n" + mnre_line("p", "None"), r"train.txt:2: expected one Python dict"),
+    "second line": (mnre_line("p", "None") + "nothing", r"train.txt:2: expected one JSON object or Python dict"),
+    "blank line": (
+        mnre_line("p", "None") + "\n" + mnre_line("p", "None"),
+        r"train.txt:2: expected one JSON object or Python dict",
+    ),
     "not UTF-8": (b"{'token': ['\xff']}", r"train.txt:1: byte 0xff is not UTF-8"),
 }
 
@@ -395,7 +473,7 @@ def test_a_dictionary_of_another_shape_is_an_error(tmp_path, content, message):
 def test_pictures_that_cannot_be_told_apart_are_an_error(tmp_path):
     folder = add_pictures(small_mnre(tmp_path / "two files"))
     write_files(folder / "img_org" / "more", {"p1.jpg": b""})
-    with pytest.raises(DataError, match=r"img_org has two files p1.jpg"):
+    with pytest.raises(DataError, match=r"img_org has several files for 'p1.jpg': more/p1.jpg and train/p1.jpg"):
         read_relations(folder)
     folder = add_pictures(small_mnre(tmp_path / "two folders"))
     (folder / "aux_images").mkdir()

@@ -42,6 +42,10 @@ def with_tokens(folder, files, codebooks=()):
         ("S-textual-roberta.json", "textual_roberta.pth", "text", ("roberta", 30522, 14999)),
         ("S-textual-llama.json", "textual-llama.pth", "text", ("llama", 30522, 14999)),
         ("S-textual.json", "textual_roberta.pth", "text", ("roberta", 30522, 14999)),
+        ("S_visual.json", "visual.pth", "visual", ("beit", 8192, 8191)),
+        ("visual.json", "visual.pth", "visual", ("beit", 8192, 8191)),
+        ("S_visual_vqgan.json", "visual_vqgan.pth", "visual", ("vqgan", 1024, 1023)),
+        ("textual.json", "textual.pth", "text", ("bert", 30522, 14999)),
     ],
 )
 def test_official_files_bring_their_constants(tmp_path, file, codebook, modality, expected):
@@ -158,7 +162,7 @@ class Dangerous:
         ({"weight": 1}, "holds a dict"),
         (Dangerous(), "cannot be loaded as a plain tensor"),
         (torch.zeros(3), "codebook is float32 \\[3\\]"),
-        (torch.zeros((3, 2), dtype=torch.int64), "holds torch.int64"),
+        (torch.zeros((3, 2), dtype=torch.int64), "codebook is int64"),
         (torch.full((3, 2), float("nan")), "not finite"),
     ],
     ids=["dict", "code", "one axis", "integers", "nan"],

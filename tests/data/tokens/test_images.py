@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkg_sdk.data.image_files import find_images, read_image
+from mmkg_sdk.data.images.files import read_image
 from mmkg_sdk.data.tokens.images import tokenize_images
 from mmkg_sdk.errors import DataError
-from mmkg_sdk.files.labels import Labels
 
 images = pytest.importorskip("PIL.Image", reason="images need pillow")
 pytest.importorskip("sklearn", reason="learned patches need scikit-learn")
@@ -114,30 +113,6 @@ def test_no_readable_image_at_all_is_an_error(tmp_path):
         tokenize_images({"a": [tmp_path / "a.png"]})
     with pytest.raises(DataError, match="no image to tokenize"):
         tokenize_images({"a": []})
-
-
-def test_images_are_found_by_label_by_id_and_in_folders(tmp_path):
-    labels = Labels(["Oslo", "Åse", "AC/DC", "7"])
-    for name in ("Oslo.JPG", "A\u030ase.png", "2.png", "3.gif", "7.png", "readme.txt"):
-        (tmp_path / name).write_bytes(b"")
-    for name in ("Oslo/b.png", "Oslo/a.jpg"):
-        picture(tmp_path / name, "red")
-    (tmp_path / "Elsewhere.png").write_bytes(b"")
-    with pytest.warns(UserWarning, match=r"1 images belong to no entity.*Elsewhere"):
-        found = find_images(tmp_path, labels)
-    assert {label: [path.name for path in paths] for label, paths in found.items()} == {
-        "Oslo": ["a.jpg", "b.png", "Oslo.JPG"],
-        "Åse": ["A\u030ase.png"],
-        "AC/DC": ["2.png"],
-        "7": ["3.gif", "7.png"],
-    }
-
-
-def test_a_folder_without_images_of_the_entities_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="no image of any"):
-        find_images(tmp_path, Labels(["Oslo"]))
-    with pytest.raises(DataError, match="not a folder"):
-        find_images(tmp_path / "absent", Labels(["Oslo"]))
 
 
 def save_model(kind, folder):

@@ -73,7 +73,7 @@ def test_the_names_of_the_periodic_saving_are_understood(state: dict[str, torch.
 
 
 def test_a_checkpoint_of_mygo_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="model_state_dict is dict, expected a tensor"):
+    with pytest.raises(ExportError, match="holds no tensors"):
         read_checkpoint(saved({"model_state_dict": {}, "optimizer": {}}, tmp_path))
     with pytest.raises(ExportError, match=r"tensor ent_embeddings\.weight is missing"):
         config_from_checkpoint({"ent_embeddings": torch.zeros(4, 1, 8)})
@@ -88,7 +88,7 @@ class Trap:
 def test_a_file_that_carries_code_is_refused_and_not_run(
     content: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ExportError, match="not a tensor-only torch checkpoint"):
+    with pytest.raises(ExportError, match=r"(is|found) print"):
         read_checkpoint(saved(content, tmp_path))
     assert capsys.readouterr().out == ""
 
@@ -104,7 +104,7 @@ def test_a_missing_and_a_cut_file_are_refused(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "absent")
     cut = tmp_path / "cut"
     cut.write_bytes((FOLDER / "db15k_like" / "checkpoint.pt").read_bytes()[:5000])
-    with pytest.raises(ExportError, match="not a tensor-only torch checkpoint"):
+    with pytest.raises(ExportError, match="is cut off or damaged: it has 5,000 bytes"):
         read_checkpoint(cut)
 
 

@@ -19,7 +19,6 @@ from mmkg_sdk.families.mimic.checkpoint import (
     read_checkpoint,
 )
 from mmkg_sdk.families.mimic.model import Mimic
-from mmkg_sdk.families.official import ForeignObject
 from tests.families.mimic.cases import CASES, FOLDER, golden
 
 TOKENS = "encoder.clip.text_model.embeddings.token_embedding.weight"
@@ -156,9 +155,9 @@ def test_foreign_objects_beside_the_weights_are_neither_imported_nor_called(
 def test_a_foreign_object_in_the_place_of_a_tensor_is_refused(
     state: dict[str, torch.Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ExportError, match=f"{TOKENS} is {ForeignObject.__name__}, expected a tensor"):
+    with pytest.raises(ExportError, match=f"{TOKENS} is print, expected a tensor"):
         read_checkpoint(saved({"state_dict": state | {TOKENS: Trap()}}, tmp_path))
-    with pytest.raises(ExportError, match="expected a dict with 'state_dict', found ForeignObject"):
+    with pytest.raises(ExportError, match="expected a dict of tensors by name, found print"):
         read_checkpoint(saved(Trap(), tmp_path))
     assert capsys.readouterr().out == ""
 
@@ -177,7 +176,7 @@ def test_what_reaches_for_the_system_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [torch.zeros(3), {"model_state_dict": {}}, {"state_dict": [torch.zeros(3)]}])
 def test_what_is_no_lightning_file_is_refused(content: Any, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="expected a dict with 'state_dict'"):
+    with pytest.raises(ExportError, match=r"(expected a dict of|holds no) tensors"):
         read_checkpoint(saved(content, tmp_path))
 
 
@@ -186,7 +185,7 @@ def test_a_missing_and_a_cut_file_are_refused(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "absent")
     cut = tmp_path / "cut"
     cut.write_bytes((FOLDER / "base" / "checkpoint.pt").read_bytes()[:5000])
-    with pytest.raises(ExportError, match="not a tensor-only torch checkpoint"):
+    with pytest.raises(ExportError, match="is cut off or damaged: it has 5,000 bytes"):
         read_checkpoint(cut)
 
 
@@ -216,12 +215,10 @@ def test_a_file_of_another_family_or_a_misshapen_one_is_refused(
         config_from_checkpoint(state, **UNTOLD)
 
 
-def test_a_checkpoint_of_mygo_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_of_mygo_is_refused() -> None:
     mygo = FOLDER.parent / "mygo" / "db15k_like" / "checkpoint.pt"
-    with pytest.raises(ExportError, match="expected a dict with 'state_dict'"):
-        read_checkpoint(mygo)
     with pytest.raises(ExportError, match="not a checkpoint of MIMIC"):
-        config_from_checkpoint({"ent_embeddings": torch.zeros(4, 1, 8)})
+        config_from_checkpoint(read_checkpoint(mygo))
 
 
 def test_missing_unknown_and_misshapen_tensors_are_named(state: dict[str, torch.Tensor]) -> None:

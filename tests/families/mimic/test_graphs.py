@@ -282,8 +282,8 @@ def test_modules_come_back_from_their_weights(case: Case, precision: str) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"num_text_layers": 10**9}, r"text_encoder\.layers\.999999999\.hidden\.multiplied_weight has shape nothing"),
-        ({"vocabulary_size": 10**9}, r"text_encoder\.multiplied_tokens has shape \(110, 32\)"),
+        ({"num_text_layers": 30}, r"Missing key.*layers\.29\."),
+        ({"vocabulary_size": 10**9}, r"size mismatch for multiplied_tokens: .*\[110, 32\]"),
         ({"num_text_layers": 1}, "Unexpected key"),
         ({"image_unit_dim": 29}, "size mismatch for"),
     ],

@@ -53,7 +53,17 @@ def test_names_and_texts_are_joined_padded_and_cut(small_world: LinkingData, sma
     count = len(expected)
     assert entities["input_ids"][0].tolist() == [*expected, *[end] * (12 - count)]
     assert entities["attention_mask"][0].tolist() == [1] * count + [0] * (12 - count)
+    assert entities["cut"].tolist()[0] == (len(pieces) > 12)
     assert small_run.tensors("mentions-test")["answers"].tolist() == [1, 0, 3]
+
+
+def test_texts_that_are_cut_are_counted_once_for_all_splits(small_world: LinkingData) -> None:
+    long = replace(small_world.test[0], sentence="Georgia grows peaches. " * 9)
+    data = replace(small_world, test=(long, *small_world.test[1:]))
+    with pytest.warns(UserWarning, match=r"1 of 3 mentions-test have more text than the 30 tokens") as told:
+        made = run_data(data, replace(CONFIG, text_length=30, text_positions=30))
+    assert len(told) == 1
+    assert made.tensors["mentions-test"]["cut"].tolist() == [True, False, False]
 
 
 def test_pictures_are_stored_once_as_bytes_and_read_as_clip_sees_them(small_world: LinkingData, small_run: Run) -> None:
@@ -151,7 +161,7 @@ def test_many_pictures_are_a_memory_map(small_world: LinkingData, tmp_path: Path
     monkeypatch.setattr("mmkg_sdk.run._MAPPED_BYTES", 0)
     run = Run.open(random_run(tmp_path / "run", small_world).folder)
     pixels = run.tensors("images")["pixels"]
-    assert isinstance(pixels, np.memmap)
+    assert not pixels.flags.writeable  # a view of a read-only map
     assert StoredPixels(pixels)[np.array([1])].shape == (1, 3, 8, 8)
     objective_of(run, Mimic(CONFIG))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.families.mimic.config import MimicConfig
@@ -163,6 +164,11 @@ def test_what_is_no_usable_clip_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a CLIP model"):
         pretrained_clip(tmp_path / "absent")
     clip = Mimic(TINY).encoder.clip
+    clip.save_pretrained(tmp_path)
+    kept = {n: t for n, t in load_file(tmp_path / "model.safetensors").items() if not n.startswith("vision_model.")}
+    save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DataError, match=r"has no weights of vision_model\..* would come from chance"):
+        pretrained_clip(tmp_path)
     clip.config.vision_config.hidden_act = "gelu"
     clip.save_pretrained(tmp_path)
     with pytest.raises(DataError, match="vision tower has activation 'gelu'"):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from mmkg_sdk.errors import ExportError
+from mmkg_sdk.export import import_checkpoint
 from mmkg_sdk.families.mkgformer.checkpoint import (
     UNTOLD_SETTINGS,
     check_state,
@@ -19,6 +22,7 @@ from mmkg_sdk.families.mkgformer.checkpoint import (
     read_checkpoint,
 )
 from mmkg_sdk.families.mkgformer.model import build_model
+from mmkg_sdk.families.mkgformer.sentences.scoring import relation_scores
 from tests.families.mkgformer.cases import CASES, FOLDER, close, golden
 
 WORDS = "model.unimo.text_embeddings.word_embeddings.weight"
@@ -121,6 +125,28 @@ def test_settings_of_the_authors_are_renamed() -> None:
     assert UNTOLD_SETTINGS == {}
 
 
+@pytest.mark.parametrize("absent", [{"num_aux_images": 0, "aux_image_size": 0}, {"aux_image_size": None}])
+def test_a_checkpoint_without_an_image_group_is_imported(absent: dict[str, Any], tmp_path: Path) -> None:
+    case = golden("mre_small")
+    (tmp_path / "config.json").write_text(json.dumps(case.options | absent))
+    fields = {name: array for name, array in case.inputs.items() if name != "aux_values"}
+    np.savez(tmp_path / "inputs.npz", **fields)
+    run = import_checkpoint(
+        "mkgformer",
+        case.folder / "checkpoint.pt",
+        tmp_path / "run",
+        inputs=tmp_path / "inputs.npz",
+        config=tmp_path / "config.json",
+        settings={"max_length": fields["input_ids"].shape[1]},
+    )
+    assert (run.config["num_aux_images"], run.config["num_rcnn_images"]) == (None, 12)
+    # By the formula of the spec: the class token, and the patches of the group that is there.
+    model = case.model(num_aux_images=None)
+    expected = model(case.texts, case.images._replace(main=None, aux=None)).detach().numpy()
+    count = len(case.inputs["labels"])
+    np.testing.assert_array_equal(relation_scores(model, run, "test", count), expected)
+
+
 def test_entities_and_relations_are_told_apart_by_one_setting(state: dict[str, torch.Tensor]) -> None:
     rest = {"num_heads": 4, "aux_image_size": 16, "rcnn_image_size": 8}
     for known in ({"num_entities": 31}, {"num_relations": 7}):
@@ -188,9 +214,9 @@ def test_foreign_objects_beside_the_weights_do_no_harm_and_are_not_called(
 
 
 def test_an_object_in_the_place_of_a_tensor_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ExportError, match=r"crf\.x is ForeignObject, expected a tensor"):
+    with pytest.raises(ExportError, match=r"crf\.x is print, expected a tensor"):
         read_checkpoint(saved({"crf.x": Trap()}, tmp_path))
-    with pytest.raises(ExportError, match="expected a dict of tensors by name, found ForeignObject"):
+    with pytest.raises(ExportError, match="expected a dict of tensors by name, found print"):
         read_checkpoint(saved(Trap(), tmp_path))
     assert capsys.readouterr().out == ""
 
@@ -206,7 +232,7 @@ def test_a_missing_and_a_cut_file_are_refused(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "absent")
     cut = tmp_path / "cut"
     cut.write_bytes((FOLDER / "mre_small" / "checkpoint.pt").read_bytes()[:5000])
-    with pytest.raises(ExportError, match="not a tensor-only torch checkpoint"):
+    with pytest.raises(ExportError, match="is cut off or damaged: it has 5,000 bytes"):
         read_checkpoint(cut)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import fields, replace
@@ -13,7 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from mmkg_sdk.cli.main import cli
+from mmkg_sdk.cli.group import cli
 from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.modalities import drop_modalities
 from mmkg_sdk.data.open import open_dataset
@@ -102,6 +103,7 @@ def test_stage_2_begins_where_stage_1_ended(folder: Path, stage_1: Run, tmp_path
     for name, tensor in run.weights().items():
         torch.testing.assert_close(tensor, stage_1.weights()[name], rtol=0, atol=1e-6)
     assert run.source["start"] == "stage-1"
+    assert run.source["start_sha256"] == hashlib.sha256(stage_1.weights_path.read_bytes()).hexdigest()
     assert train(folder, tmp_path / "alone", epochs=1).source["start"] is None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.families.mkgformer.backbones import initialise_from_backbones
@@ -250,3 +251,20 @@ def test_backbones_of_other_sizes_and_absent_ones_are_refused(backbones: tuple[s
         initialise_from_backbones(deeper, text=text, vision=vision)
     with pytest.raises(DataError, match="not a CLIPVisionModel"):
         initialise_from_backbones(golden("mre_small").model(), text=text, vision=str(tmp_path / "absent"))
+
+
+def without(folder: str, part: str) -> None:
+    """Take the weights with this part in their names out of a folder that transformers wrote."""
+    path = f"{folder}/model.safetensors"
+    save_file({n: t for n, t in load_file(path).items() if part not in n}, path, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_weights_that_a_backbone_lacks_do_not_come_from_chance(lacking: int, backbones: tuple[str, str]) -> None:
+    text, vision = backbones
+    model = build_model(golden("mre_small").model().config)
+    without(text, "pooler")  # no task uses it, and a BERT that was saved under a head has none
+    initialise_from_backbones(model, text=text, vision=vision)
+    without(backbones[lacking], ("layer.1.output", "layers.2.mlp")[lacking])
+    with pytest.raises(DataError, match=r"has no weights of .*(layer\.1|mlp).* would come from chance"):
+        initialise_from_backbones(model, text=text, vision=vision)

@@ -20,14 +20,15 @@ from mmkg_sdk.families.mkgformer.texts.preparation import (
     description_query,
     link_query,
     link_texts,
-    marked_text,
+    marked_pieces,
     pad_rows,
     relation_inputs,
+    spans_read,
     special_tokens,
     tag_labels,
     tagging_inputs,
 )
-from mmkg_sdk.modalities.text import bert_tokenizer, learn_bert_vocabulary
+from mmkg_sdk.modalities.text import bert_tokenizer, learn_bert_vocabulary, token_ids
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples
 from tests.places import ROOT
 
@@ -129,10 +130,10 @@ def test_relation_sentences_are_those_of_the_authors():
     expected = golden_json("mre_expected.json")
     classes = golden_json("mre_rel2id.json")
     items = [ast.literal_eval(line) for line in (GOLDEN / "mre_train.txt").read_text().splitlines()]
-    texts = [marked_text(item["token"], item["h"]["pos"], item["t"]["pos"]) for item in items]
+    sentences = [(item["token"], item["h"]["pos"], item["t"]["pos"]) for item in items]
     tokenizer = bert_tokenizer(VOCABULARY, MARKERS)
     assert {marker: tokenizer.token_to_id(marker) for marker in MARKERS} == expected["marker_ids"]
-    inputs = relation_inputs(tokenizer, texts, expected["max_seq"])
+    inputs = relation_inputs(tokenizer, sentences, expected["max_seq"])
     found = [
         {
             "input_ids": inputs.input_ids[row].tolist(),
@@ -234,10 +235,8 @@ def test_texts_that_leave_no_query_are_refused():
         link_query(link_texts(tokenizer, ["film"], ["film " * 30], 9), 0, 0, HEAD)
     with pytest.raises(QueryError, match=r"has 0 \[MASK\]"):
         link_query(link_texts(tokenizer, ["film"], ["film " * 5], 10), 0, 0, TAIL)
-    with pytest.raises(QueryError, match=r"has 2 \[MASK\] in its"):
-        link_query(link_texts(tokenizer, ["a [MASK] film"], ["from"], 24), 0, 0, HEAD)
-    with pytest.raises(QueryError, match=r"description of entity 0 has 2 \[MASK\]"):
-        description_query(link_texts(tokenizer, ["a [MASK] film"], ["from"], 24), 0)
+    with pytest.raises(QueryError, match=r"description of entity 0 has 0 \[MASK\] .* a larger max_length"):
+        description_query(link_texts(tokenizer, ["film"], ["from"], 4), 0)
     with pytest.raises(QueryError, match="text 1 of 2 holds"):
         link_texts(tokenizer, ["film", "\udc00"], ["from"], 24)
 
@@ -263,30 +262,64 @@ def test_rows_are_padded_to_the_longest_to_a_multiple_or_to_a_length():
 
 def test_real_relation_sentences_are_those_of_the_slow_tokenizer(bert_vocabulary, slow):
     items = [ast.literal_eval(line) for line in unpack("MNRE/mnre_test.txt.xz").splitlines()[::5]]
-    texts = [marked_text(item["token"], item["h"]["pos"], item["t"]["pos"]) for item in items]
-    inputs = relation_inputs(bert_tokenizer(bert_vocabulary, MARKERS), texts, 80)
-    theirs = slow(texts, padding="max_length", truncation=True, max_length=80)
+    sentences = [(item["token"], item["h"]["pos"], item["t"]["pos"]) for item in items]
+    inputs = relation_inputs(bert_tokenizer(bert_vocabulary, MARKERS), sentences, 80)
+    theirs = slow(
+        [marked_text(*sentence) for sentence in sentences], padding="max_length", truncation=True, max_length=80
+    )
     assert not inputs.token_type_ids.any()
     for name in ("input_ids", "attention_mask"):
         np.testing.assert_array_equal(getattr(inputs, name), theirs[name])
 
 
+def marked_text(words, head, tail):
+    """A sentence with its markers as one string, as spec 7 writes it."""
+    places = [*zip((*head, *tail), MARKERS, strict=True)]
+    return " ".join(item for row, word in enumerate(words) for item in (*(m for at, m in places if at == row), word))
+
+
 def test_markers_stand_in_front_of_words_and_none_after_the_last():
-    assert marked_text(["a", "b", "c"], (0, 1), (1, 3)) == "<s> a </s> <o> b c"
+    tokenizer = bert_tokenizer(VOCABULARY, MARKERS)
+    sentences = [(["film", "band", "from"], (0, 1), (1, 3)), (["film", "band", "from"], (2, 3), (0, 2))]
     # At one place the markers of the head come first, even the opening one in front of the tail's closing one.
-    assert marked_text(["a", "b", "c"], (2, 3), (0, 2)) == "<o> a b <s> </o> c"
+    for pieces, expected in zip(
+        marked_pieces(tokenizer, sentences), ["<s> film </s> <o> band from", "<o> film band <s> </o> from"], strict=True
+    ):
+        assert [tokenizer.id_to_token(piece) for piece in pieces] == expected.split()
 
 
-def test_a_sentence_that_loses_or_repeats_a_marker_is_refused():
+def test_a_sentence_whose_span_begins_behind_the_cut_is_told_by_its_number():
     tokenizer = bert_tokenizer(VOCABULARY, MARKERS)
     words = ["film"] * 30
-    fine = marked_text(words[:3], (0, 1), (1, 2))
-    with pytest.raises(QueryError, match="sentence 1 of 2 has the marker <o> 0 times in its first 22 pieces"):
-        relation_inputs(tokenizer, [fine, marked_text(words, (0, 1), (28, 29))], 24)
-    with pytest.raises(QueryError, match="has the marker <s> 2 times"):
-        relation_inputs(tokenizer, [marked_text(["<s>", "film"], (0, 1), (1, 2))], 24)
+    sentences = [(words[:3], (0, 1), (1, 2)), (words, (0, 1), (28, 29)), (words, (25, 26), (0, 1))]
+    assert spans_read(tokenizer, sentences, 24).tolist() == [True, False, False]
+    assert spans_read(tokenizer, sentences, 36).all()
+    # 22 pieces are read: the markers <s> and </s>, 19 words and <o>.
+    assert spans_read(tokenizer, [(words, (0, 1), (19, 20)), (words, (0, 1), (20, 21))], 24).tolist() == [True, False]
+    for row, name in ((1, "tail"), (2, "head")):
+        message = f"sentence 0 of 1: its {name} begins behind the first 22 word pieces, .* Shorten the sentence"
+        with pytest.raises(QueryError, match=message):
+            relation_inputs(tokenizer, [sentences[row]], 24)
     with pytest.raises(DataError, match="no token <s>"):
-        relation_inputs(bert_tokenizer(VOCABULARY), [fine], 24)
+        relation_inputs(bert_tokenizer(VOCABULARY), [sentences[0]], 24)
+
+
+@pytest.mark.parametrize("word", [*MARKERS, "[SEP]", "[MASK]", "[CLS]", "[PAD]"])
+def test_a_word_that_spells_a_special_token_is_a_word(word):
+    tokenizer = bert_tokenizer(VOCABULARY, MARKERS)
+    special = {tokenizer.token_to_id(token) for token in (*MARKERS, "[SEP]", "[MASK]", "[CLS]", "[PAD]")}
+    inputs = relation_inputs(tokenizer, [([word, "film", word], (0, 1), (1, 3))], 24)
+    plain = relation_inputs(tokenizer, [(["film", "film", "film"], (0, 1), (1, 3))], 24)
+    for one in (inputs, plain):
+        found = [int(token) for token in one.input_ids[0][one.attention_mask[0] == 1]]
+        assert [token for token in found if token in special] == [CLS, *token_ids(tokenizer, MARKERS[:3]), SEP]
+    tagged = tagging_inputs(bert_tokenizer(VOCABULARY), [[word, "film"]], 18)
+    assert tagged.input_ids[0, 1] not in (CLS, SEP, MASK, 0)
+    texts = link_texts(bert_tokenizer(VOCABULARY), [f"a {word} film"], [word], 48)
+    for direction in (HEAD, TAIL):
+        tokens = link_query(texts, 0, 0, direction)
+        assert (tokens.count(MASK), tokens.count(CLS), tokens.count(SEP), tokens.count(0)) == (1, 1, 3, 0)
+    assert description_query(texts, 0).count(MASK) == 1
 
 
 def test_real_tagged_sentences_are_split_word_by_word(bert_vocabulary, slow):

@@ -84,6 +84,10 @@ def entity_batch(bundle: Bundle, **modalities: Any) -> EntityBatch:
     raise QueryError(f"the entities of {bundle.family} are part of its vocabulary; a new one needs training.")
 
 
+def new_entities(bundle: Bundle) -> None:
+    """There is no encoder; see `entity_batch`."""
+
+
 def bundle_entities(bundle: Bundle) -> None:
     """No graph makes the table: it is the model's word table."""
 

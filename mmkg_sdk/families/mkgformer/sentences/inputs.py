@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ....data.open import AnyData, kind_of
 from ....data.sentences import RelationData, TaggingData
 from ....errors import DataError, ExportError, QueryError
 from ....files.labels import Labels
+from ....modalities.words import count_cut
 from ....registry import ENTITY_RECOGNITION, RELATION_EXTRACTION
 from ....run import RunData
 from ...official import stored_rows
@@ -21,7 +23,7 @@ from ..config import NO_TOKENIZER, MKGformerConfig
 from ..images import NO_IMAGES, groups, stored_images
 from ..texts.preparation import MARKERS, TAG_CLASSES, tag_labels
 from ..texts.tokenizer import TOKENIZER, make_tokenizer, tokenizer_sizes
-from .runtime import MARKER_TOKENS, relation_texts, seen_images, tagging_texts
+from .runtime import MARKER_TOKENS, relation_texts, seen_images, spans_read, tagging_texts
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -54,11 +56,13 @@ def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:
 
     * sentences-train, sentences-valid, sentences-test: input_ids, attention_mask, token_type_ids int64
       [n, max_length]; image_rows int64 [n], rows of the images or -1; labels int64, relations [n] or classes of word
-      pieces [n, max_length].
+      pieces [n, max_length]. Sentences whose head or tail begins behind `max_length` are left out, with a warning for
+      those of training; `unread` int64 [m] are their labels, for evaluation.
     * images: the crops as `stored_images` gives them. The whole image is not kept: the model does not look at it.
 
     Raises:
-        DataError: a sentence does not fit in `max_length`, or the data are of another kind.
+        DataError: a text holds half of a surrogate pair, every training sentence would be left out, or the data are of
+            another kind.
     """
     data = _sentence_data(dataset)
     tokenizer = make_tokenizer(config, _training_texts(data), _added(config.task))
@@ -68,10 +72,9 @@ def run_data(dataset: AnyData, config: MKGformerConfig) -> RunData:
     for split in SPLITS:
         count = len(data.split(split))
         try:
-            texts = _encoded(data, split, tokenizer, config)
+            tensors[f"sentences-{split}"] = _encoded(data, split, rows[:count], tokenizer, config)
         except QueryError as err:
-            raise DataError(f"{data.name}, {split} split: {err} Or set a larger max_length.") from err
-        tensors[f"sentences-{split}"] = texts | {"image_rows": rows[:count]}
+            raise DataError(f"{data.name}, {split} split: {err}") from err
         rows = rows[count:]
     labels = {"relations": data.relations} if isinstance(data, RelationData) else {"tags": tag_names(config)}
     return RunData(data.name, labels, tensors, {TOKENIZER: tokenizer.to_str().encode()})
@@ -157,17 +160,42 @@ def tag_names(config: MKGformerConfig) -> Labels:
     return Labels(TAG_CLASSES if known else (f"class {row}" for row in range(config.num_labels)), kind="tag")
 
 
-def _encoded(data: RelationData | TaggingData, split: str, tokenizer: Tokenizer, config: MKGformerConfig) -> Arrays:
-    """The arrays of a split's texts and labels."""
-    if isinstance(data, RelationData):
-        queries = [(one.words, one.head, one.tail) for one in data.split(split)]
-        texts = relation_texts(tokenizer, queries, config)
-        relations = [data.relations.find(one.relation) for one in data.split(split)]
-        return {**{name: getattr(texts, name) for name in _TEXT}, "labels": np.array(relations, np.int64)}
-    sentences = data.split(split)
-    pieces = tagging_texts(tokenizer, [one.words for one in sentences], config)
-    labels = tag_labels(pieces, [one.tags for one in sentences])
-    return {**{name: getattr(pieces, name) for name in _TEXT}, "labels": labels}
+def _encoded(
+    data: RelationData | TaggingData,
+    split: str,
+    image_rows: NDArray[np.int64],
+    tokenizer: Tokenizer,
+    config: MKGformerConfig,
+) -> Arrays:
+    """The arrays of a split."""
+    if isinstance(data, TaggingData):
+        sentences = [one.words for one in data.split(split)]
+        pieces = tagging_texts(tokenizer, sentences, config)
+        if cut := count_cut(pieces.words, pieces.attention_mask, sentences):
+            warnings.warn(
+                f"{data.name}: {cut:,} of {len(sentences):,} sentences of the {split} split have more than the "
+                f"{config.max_length - 2} word pieces that the model reads; the words behind are neither learned nor "
+                "measured, as in the published evaluation.",
+                stacklevel=4,
+            )
+        labels = tag_labels(pieces, [one.tags for one in data.split(split)])
+        return {**{name: getattr(pieces, name) for name in _TEXT}, "labels": labels, "image_rows": image_rows}
+    queries = [(one.words, one.head, one.tail) for one in data.split(split)]
+    read = spans_read(tokenizer, queries, config)
+    texts = relation_texts(tokenizer, [query for query, kept in zip(queries, read, strict=True) if kept], config)
+    labels = np.array([data.relations.find(one.relation) for one in data.split(split)], np.int64)
+    if split == "train" and not read.all():
+        first = " ".join(queries[int(np.argmin(read))][0])
+        found = (
+            f"{data.name}: {(~read).sum():,} of {len(read):,} training sentences are left out: their head or tail "
+            f"begins behind the {config.max_length - 2} word pieces that the model reads; the first is {first!r:.80}. "
+            "Set a larger max_length to read them."
+        )
+        if not read.any():
+            raise DataError(found)
+        warnings.warn(found, stacklevel=4)
+    arrays = {**{name: getattr(texts, name) for name in _TEXT}, "labels": labels[read], "image_rows": image_rows[read]}
+    return {**arrays, "unread": labels[~read]}
 
 
 def _sentence_data(dataset: AnyData) -> RelationData | TaggingData:

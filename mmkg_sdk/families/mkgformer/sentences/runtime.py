@@ -15,11 +15,12 @@ from ....bundle.contents import Contents
 from ....data.sentences import SentenceImages
 from ....errors import BundleError, DataError, QueryError
 from ....modalities.images import clip_colours, normalised, read_colours
-from ....modalities.text import read_tokenizer, token_ids
+from ....modalities.text import parse_tokenizer, token_ids
 from ....modalities.tokenizer_rules import BERT_TOKENS
 from ....registry import RELATION_EXTRACTION
 from ..config import NO_TOKENIZER, MKGformerConfig
-from ..texts.preparation import MARKERS, SentenceInputs, TagInputs, marked_text, relation_inputs, tagging_inputs
+from ..texts import preparation
+from ..texts.preparation import MARKERS, MarkedSentence, SentenceInputs, TagInputs
 from ..texts.tokenizer import TOKENIZER
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def open_tokenizer(bundle: Bundle) -> Tokenizer:
         )
     path = bundle.path / TOKENIZER
     try:
-        tokenizer = read_tokenizer(path)
+        tokenizer = parse_tokenizer(bytes(bundle.files[TOKENIZER]), path)
         token_ids(tokenizer, BERT_TOKENS)
         markers = token_ids(tokenizer, MARKERS) if config.task == RELATION_EXTRACTION else []
         expected = [config.base_vocabulary_size + row for row in range(len(markers))]
@@ -79,18 +80,40 @@ def open_tokenizer(bundle: Bundle) -> Tokenizer:
     return tokenizer
 
 
+def spans_read(tokenizer: Tokenizer, sentences: Sequence[MarkedSentence], config: MKGformerConfig) -> NDArray[np.bool_]:
+    """Whether head and tail of each sentence begin within what the model reads, bool [sentences]."""
+    return preparation.spans_read(tokenizer, sentences, config.max_length)
+
+
 def relation_texts(
-    tokenizer: Tokenizer,
-    queries: Sequence[tuple[Sequence[str], tuple[int, int], tuple[int, int]]],
-    config: MKGformerConfig,
+    tokenizer: Tokenizer, sentences: Sequence[MarkedSentence], config: MKGformerConfig
 ) -> SentenceInputs:
     """Sentences (words, head, tail) as the relation graph reads them; head and tail are spans of words."""
-    return relation_inputs(tokenizer, [marked_text(*query) for query in queries], config.max_length)
+    return preparation.relation_inputs(tokenizer, sentences, config.max_length)
+
+
+def cut_relation_texts(
+    tokenizer: Tokenizer, sentences: Sequence[MarkedSentence], config: MKGformerConfig
+) -> NDArray[np.bool_]:
+    """Which of them go on behind what `relation_texts` reads, bool [n]: those that fill one word piece more."""
+    texts = preparation.relation_inputs(tokenizer, sentences, config.max_length + 1)
+    return texts.attention_mask[:, -1].astype(np.bool_)
 
 
 def tagging_texts(tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], config: MKGformerConfig) -> TagInputs:
     """Sentences, given as words, as the tag graph reads them."""
-    return tagging_inputs(tokenizer, sentences, config.max_length)
+    return preparation.tagging_inputs(tokenizer, sentences, config.max_length)
+
+
+def noise_texts(config: MKGformerConfig) -> dict[str, NDArray[np.int64]]:
+    """Two sentences of random word pieces, the second half as long, with the markers of relation extraction."""
+    random, shape = np.random.default_rng(0), (2, config.max_length)
+    ids = random.integers(0, config.base_vocabulary_size, shape)
+    mask = np.ones(shape, np.int64)
+    mask[1, max(len(MARKERS), config.max_length // 2) :] = 0
+    if config.task == RELATION_EXTRACTION:
+        ids[:, : len(MARKERS)] = config.base_vocabulary_size + np.arange(len(MARKERS))
+    return {"input_ids": ids * mask, "attention_mask": mask, "token_type_ids": np.zeros(shape, np.int64)}
 
 
 def marker_positions(input_ids: NDArray[np.int64], config: MKGformerConfig) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ are tokens that the tokenizer does not know; their ids follow its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ TAG_CLASSES = ("PAD", *TAGS, "X", "[CLS]", "[SEP]")
 _TAG_IDS = {name: row for row, name in enumerate(TAG_CLASSES)}
 _LINE_FEED = r"\n"
 _Array = NDArray[np.int64]
+# Words, and the spans [start, end) of head and tail among them.
+MarkedSentence = tuple[Sequence[str], tuple[int, int], tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -112,13 +114,14 @@ def link_texts(
     cleaned = [text.replace(_LINE_FEED, " ").replace("\\", "") for text in entity_texts]
     entities = tuple(tuple(pieces[:max_length]) for pieces in piece_ids(tokenizer, cleaned))
     relations = tuple(tuple(pieces[:max_length]) for pieces in piece_ids(tokenizer, relation_texts))
-    opening, closing = piece_ids(tokenizer, ["The description of [MASK] is that", "."])
+    before, behind, closing = piece_ids(tokenizer, ["The description of", "is that", "."])
+    opening = (*before, special_tokens(tokenizer).mask, *behind)
     size = tokenizer.get_vocab_size()
     return LinkTexts(
         special_tokens(tokenizer),
         entities,
         relations,
-        tuple(opening),
+        opening,
         tuple(closing),
         size,
         size + len(entities),
@@ -137,7 +140,7 @@ def link_query(texts: LinkTexts, entity: int, relation: int, direction: int) -> 
     takes the entity's place in a HEAD query.
 
     Raises:
-        QueryError: if a text holds a special token, or is so long that the query lacks a part.
+        QueryError: if a text is so long that the query lacks a part.
     """
     special = texts.special
     pieces, words = texts.entities[entity], texts.relations[relation]
@@ -165,7 +168,7 @@ def description_query(texts: LinkTexts, entity: int) -> list[int]:
     The first unknown piece becomes the token of entity 0, as it does with the authors.
 
     Raises:
-        QueryError: if the text holds [MASK], or max_length leaves no room for it.
+        QueryError: if max_length leaves no room for [MASK].
     """
     special = texts.special
     pieces = [*texts.opening, *texts.entities[entity], *texts.closing][: texts.max_length - 2]
@@ -194,37 +197,57 @@ def pad_rows(
     return input_ids, attention_mask
 
 
-def marked_text(words: Sequence[str], head: tuple[int, int], tail: tuple[int, int]) -> str:
-    """A sentence with markers around its two spans [start, end) of words.
+def marked_pieces(tokenizer: Tokenizer, sentences: Sequence[MarkedSentence]) -> list[list[int]]:
+    """The word pieces of sentences with markers around their two spans, uncut.
 
     A span that ends with the sentence has no closing marker, as with the authors.
+
+    Raises:
+        QueryError: if a word is no text or holds half of a surrogate pair.
+        DataError: if the tokenizer has no MARKERS.
     """
-    places = tuple(zip((*head, *tail), MARKERS, strict=True))
-    return " ".join(
-        item for row, word in enumerate(words) for item in (*(mark for at, mark in places if at == row), word)
-    )
+    markers = token_ids(tokenizer, MARKERS)
+    pieces_of = _word_pieces(tokenizer, [words for words, _, _ in sentences])
+    rows = []
+    for words, head, tail in sentences:
+        places = tuple(zip((*head, *tail), markers, strict=True))
+        row: list[int] = []
+        for index, word in enumerate(words):
+            row += [marker for at, marker in places if at == index]
+            row += pieces_of[word]
+        rows.append(row)
+    return rows
 
 
-def relation_inputs(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> SentenceInputs:
+def spans_read(tokenizer: Tokenizer, sentences: Sequence[MarkedSentence], max_length: int) -> NDArray[np.bool_]:
+    """Whether both spans of each sentence begin within the pieces that a model of this length reads, bool [sentences].
+
+    Raises as `marked_pieces`.
+    """
+    openings = set(token_ids(tokenizer, MARKERS)[::2])
+    read = (openings <= {*row[: max(max_length - 2, 0)]} for row in marked_pieces(tokenizer, sentences))
+    return np.fromiter(read, np.bool_, len(sentences))
+
+
+def relation_inputs(tokenizer: Tokenizer, sentences: Sequence[MarkedSentence], max_length: int) -> SentenceInputs:
     """Marked sentences, cut and padded to `max_length` tokens.
 
     Args:
         tokenizer: BERT's with MARKERS added.
-        texts: from `marked_text`.
 
     Raises:
-        QueryError: if the beginning of a span is cut off or stands there twice, or a text is none.
+        QueryError: if a span begins behind what is read, or a word is no text.
         DataError: if the tokenizer is another.
     """
-    opening = dict(zip(MARKERS, token_ids(tokenizer, MARKERS), strict=True))
-    rows = piece_ids(tokenizer, texts)
+    limit = max(max_length - 2, 0)
+    head, _, tail, _ = token_ids(tokenizer, MARKERS)
+    rows = [row[:limit] for row in marked_pieces(tokenizer, sentences)]
     for number, pieces in enumerate(rows):
-        del pieces[max(max_length - 2, 0) :]
-        for marker in ("<s>", "<o>"):
-            if (count := pieces.count(opening[marker])) != 1:
+        for name, marker in (("head", head), ("tail", tail)):
+            if marker not in pieces:
                 raise QueryError(
-                    f"sentence {number} of {len(rows)} has the marker {marker} {count} times in its first "
-                    f"{max_length - 2} pieces; expected once. Shorten the sentence, or leave out words like it."
+                    f"sentence {number} of {len(rows)}: its {name} begins behind the first {limit} word pieces, which "
+                    "is all that the model reads. Shorten the sentence in front of it."
                 )
     return SentenceInputs(*_enclosed(tokenizer, rows, max_length))
 
@@ -236,8 +259,7 @@ def tagging_inputs(tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], max
         QueryError: if a word is no text or holds half of a surrogate pair.
         DataError: if the tokenizer is not BERT's.
     """
-    distinct = list(dict.fromkeys(word for words in sentences for word in words))
-    pieces_of = dict(zip(distinct, piece_ids(tokenizer, distinct), strict=True))
+    pieces_of = _word_pieces(tokenizer, sentences)
     limit = max(max_length - 2, 0)
     rows: list[list[int]] = []
     begins = np.full((len(sentences), max_length), -1, dtype=np.int64)
@@ -268,6 +290,12 @@ def tag_labels(inputs: TagInputs, tags: Sequence[Sequence[str]]) -> NDArray[np.i
     return labels.astype(np.int64)
 
 
+def _word_pieces(tokenizer: Tokenizer, sentences: Iterable[Sequence[str]]) -> dict[str, list[int]]:
+    """The pieces of every word that occurs. BERT's pieces never reach over a blank, so words may be read one by one."""
+    distinct = list(dict.fromkeys(word for words in sentences for word in words))
+    return dict(zip(distinct, piece_ids(tokenizer, distinct), strict=True))
+
+
 def _enclosed(tokenizer: Tokenizer, rows: Sequence[Sequence[int]], max_length: int) -> tuple[_Array, _Array, _Array]:
     """The three fields of SentenceInputs."""
     if max_length < 2:
@@ -289,7 +317,7 @@ def _cut_pair(first: Sequence[int], second: Sequence[int], room: int) -> tuple[S
 def _with_one_mask(tokens: list[int], special: SpecialTokens, place: str) -> list[int]:
     if (count := tokens.count(special.mask)) != 1:
         raise QueryError(
-            f"{place} has {count} [MASK] in its {len(tokens)} tokens; expected one. A text must not hold [MASK], nor "
-            "be so long that the query's own is cut off."
+            f"{place} has {count} [MASK] in its {len(tokens)} tokens; expected one. Its texts are so long that it is "
+            "cut off; shorten them, or set a larger max_length."
         )
     return tokens

@@ -1,5 +1,4 @@
-// Encoders in plain C++. A multiply-add rounds twice here: std::fma is a library call where the build may not use the
-// instruction.
+// Encoders in plain C++: what any processor runs. The bits are those of the other code where simd/multiply_add.h says so.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -7,6 +6,7 @@
 #include "layers/make_encoder_set.h"
 #include "simd/bfloat.h"
 #include "simd/half.h"
+#include "simd/multiply_add.h"
 
 namespace mmkg {
 namespace {
@@ -62,7 +62,7 @@ struct EncoderPortable {
         return each([&](int i) { return a.lane[i] * b.lane[i]; });
     }
     static Float fma(const Float &a, const Float &b, const Float &c) {
-        return each([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
+        return each([&](int i) { return multiply_add(a.lane[i], b.lane[i], c.lane[i]); });
     }
     static Float max(const Float &a, const Float &b) {
         return each([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });

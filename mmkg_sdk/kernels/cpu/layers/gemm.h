@@ -56,7 +56,8 @@ void product_tile(const Product &p, int64_t row, int64_t column) {
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; ++v) {
             const Float found = Simd::add(sum[r][v], Simd::load(start + r * p.start_stride + v * Simd::width));
-            Simd::store(out + r * p.out_stride + v * Simd::width, p.rectify ? Simd::max(found, Simd::zero()) : found);
+            // max(0, NaN) is NaN in this order.
+            Simd::store(out + r * p.out_stride + v * Simd::width, p.rectify ? Simd::max(Simd::zero(), found) : found);
         }
     }
 }

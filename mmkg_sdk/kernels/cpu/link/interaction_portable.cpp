@@ -1,9 +1,10 @@
-// The late interaction in plain C++; as to multiply-adds see layers/encoder_portable.cpp.
+// The late interaction in plain C++; as to its bits see layers/encoder_portable.cpp.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
 #include "link/make_interaction_set.h"
+#include "simd/multiply_add.h"
 
 namespace mmkg {
 namespace {
@@ -95,7 +96,7 @@ struct EightPortable {
         return each([&](int i) { return a.lane[i] / b.lane[i]; });
     }
     static Float fma(const Float &a, const Float &b, const Float &c) {
-        return each([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
+        return each([&](int i) { return multiply_add(a.lane[i], b.lane[i], c.lane[i]); });
     }
     static Float sqrt(const Float &a) {
         return each([&](int i) { return std::sqrt(a.lane[i]); });

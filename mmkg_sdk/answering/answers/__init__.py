@@ -1,0 +1,1 @@
+"""What every class that answers gives back."""

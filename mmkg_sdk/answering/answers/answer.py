@@ -1,0 +1,166 @@
+"""Answers: what every class that answers gives back: one answer per query, as text, JSON and tables."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import missing_package
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+# Queries that are shown of many.
+_SHOWN = 5
+# The note on a sentence that is longer than what a model reads.
+CUT = "the end of the sentence was not read: it is longer than the model's texts"
+# The columns of ranked candidates.
+RANKED: dict[str, type] = {"rank": int, "id": int, "label": str, "score": float}
+# Names of each Python type in pandas and in pyarrow.
+_DTYPES = {int: ("int64", "int64"), float: ("float64", "float64"), str: ("str", "string")}
+
+
+class Answer(ABC):
+    """The answer of one query."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """The query and its answer, as plain values."""
+
+    @abstractmethod
+    def _rows(self) -> list[tuple[Any, ...]]:
+        """Its rows of a table, without the first column."""
+
+    def notes(self) -> list[str]:
+        """What else is to be said wherever it is shown."""
+        return []
+
+    def _noted(self) -> list[str]:
+        """The notes as lines of a text."""
+        return [f"  ({note})" for note in self.notes()]
+
+
+class RankedAnswer(Answer):
+    """Candidates, best first; `Ranking` and `Link` have these fields among their own."""
+
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    labels: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[tuple[str, float]]:
+        return zip(self.labels, self.scores.tolist(), strict=True)
+
+    def _lines(self) -> list[str]:
+        """One line per answer."""
+        width = max((len(label) for label in self.labels), default=0)
+        return [f"  {rank:>2}. {label:<{width}}  {score:9.4f}" for rank, (label, score) in enumerate(self, start=1)]
+
+    def _ranked(self) -> list[tuple[int, int, str, float]]:
+        """Rank, id, label and score of each answer."""
+        answers = zip(self.ids.tolist(), self.labels, self.scores.tolist(), strict=True)
+        return [(rank, *answer) for rank, answer in enumerate(answers, start=1)]
+
+    def _ranked_json(self) -> list[dict[str, Any]]:
+        return [{"id": number, "label": label, "score": score} for _, number, label, score in self._ranked()]
+
+
+AnyAnswer = TypeVar("AnyAnswer", bound=Answer, covariant=True)
+
+
+class Answers(Sequence[AnyAnswer]):
+    """One answer per query, in the order of the queries.
+
+    Attributes:
+        columns: of the tables: name -> type.
+        queries: what several queries are called.
+    """
+
+    columns: ClassVar[dict[str, type]]
+    queries: ClassVar[str] = "queries"
+
+    def __init__(self, answers: Sequence[AnyAnswer]) -> None:
+        self._answers = tuple(answers)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def _answer(self, position: int) -> AnyAnswer:
+        return self._answers[position]
+
+    @overload
+    def __getitem__(self, position: int) -> AnyAnswer: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[AnyAnswer]: ...
+    def __getitem__(self, position: int | slice) -> AnyAnswer | list[AnyAnswer]:
+        if isinstance(position, slice):
+            return [self._answer(i) for i in range(len(self))[position]]
+        return self._answer(range(len(self))[position])
+
+    def __repr__(self) -> str:
+        return "\n".join([*map(repr, self[:_SHOWN]), *self._unshown()])
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Every query with its answer."""
+        return [answer.to_json() for answer in self]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A table of one row per answer; `number` is the place of its query, from 0.
+
+        Raises:
+            BackendError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as err:
+            raise missing_package("pandas", "tables", "to_pandas()") from err
+        return pandas.DataFrame(
+            {name: pandas.Series(values, dtype=_DTYPES[kind][0]) for name, kind, values in self._table()}
+        )
+
+    def to_arrow(self) -> pyarrow.Table:
+        """The table of `to_pandas` in Arrow's form.
+
+        Raises:
+            BackendError: pyarrow is not installed.
+        """
+        try:
+            import pyarrow
+        except ModuleNotFoundError as err:
+            raise missing_package("pyarrow", "tables", "to_arrow()") from err
+        return pyarrow.table({name: pyarrow.array(values, _DTYPES[kind][1]) for name, kind, values in self._table()})
+
+    def _repr_html_(self) -> str:
+        """The first queries as a table, for notebooks."""
+        columns = ("number", *self._columns())
+        lines = ["<table>", _html_row("th", columns)]
+        for number, answer in enumerate(self[:_SHOWN]):
+            lines += [_html_row("td", (number, *row)) for row in answer._rows()]
+            for note in answer.notes():
+                lines.append(f'<tr><td>{number}</td><td colspan="{len(columns) - 1}">{escape(note)}</td></tr>')
+        return "\n".join([*lines, "</table>", *(f"<p>{line}</p>" for line in self._unshown())])
+
+    def _columns(self) -> dict[str, type]:
+        return self.columns
+
+    def _table(self) -> list[tuple[str, type, list[Any]]]:
+        """Name, type and values of every column."""
+        rows = [(number, *row) for number, answer in enumerate(self) for row in answer._rows()]
+        kinds = {"number": int, **self._columns()}
+        return [(name, kind, [row[i] for row in rows]) for i, (name, kind) in enumerate(kinds.items())]
+
+    def _unshown(self) -> list[str]:
+        return [f"... {len(self) - _SHOWN:,} more {self.queries}"] if len(self) > _SHOWN else []
+
+
+def _html_row(cell: str, values: Sequence[Any]) -> str:
+    shown = (f"{value:.4f}" if isinstance(value, float) else escape(str(value)) for value in values)
+    return "<tr>" + "".join(f"<{cell}>{text}</{cell}>" for text in shown) + "</tr>"

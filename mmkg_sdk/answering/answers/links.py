@@ -1,0 +1,80 @@
+"""Links: what `Linker.link_mentions` answers, in labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...data.mentions import Mention
+from .answer import CUT, RANKED, Answers, RankedAnswer
+
+
+@dataclass(frozen=True, eq=False)
+class Link(RankedAnswer):
+    """The entities that a mention may mean, best first. Scores: higher is better; not comparable between mentions.
+
+    Attributes:
+        ids: int64 [answers]; scores: float32 [answers]; labels: one per answer.
+        units: what each unit of the model says, by its name: float32 [answers]; the score is their mean. None unless
+            it was asked for.
+        cut: whether the sentence goes on behind what the model reads.
+    """
+
+    mention: Mention
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    labels: tuple[str, ...]
+    units: dict[str, NDArray[np.float32]] | None = None
+    cut: bool = False
+
+    def __repr__(self) -> str:
+        lines = self._lines()
+        for name, scores in (self.units or {}).items():
+            lines = [f"{line}  {name} {score:8.4f}" for line, score in zip(lines, scores.tolist(), strict=True)]
+        sentence = self.mention.sentence if len(self.mention.sentence) <= 100 else f"{self.mention.sentence[:100]}..."
+        return "\n".join([f"{self.mention.text!r} in {sentence!r}", *lines, *self._noted()])
+
+    def to_json(self) -> dict[str, Any]:
+        """The mention and its answers, best first."""
+        answers = self._ranked_json()
+        if self.units is not None:
+            for row, answer in enumerate(answers):
+                answer["units"] = {name: float(scores[row]) for name, scores in self.units.items()}
+        asked = {"mention": self.mention.text, "sentence": self.mention.sentence, "cut": self.cut}
+        return {**asked, "answers": answers}
+
+    def _rows(self) -> list[tuple[Any, ...]]:
+        units = (
+            zip(*(scores.tolist() for scores in self.units.values()), strict=True) if self.units else [()] * len(self)
+        )
+        asked = (self.mention.text, self.mention.sentence)
+        return [(*asked, *answer, *said) for answer, said in zip(self._ranked(), units, strict=True)]
+
+    def notes(self) -> list[str]:
+        """Whether there is no candidate, and whether the sentence was cut, in words."""
+        return [*(() if self.labels else ("no candidate",)), *((CUT,) if self.cut else ())]
+
+
+class Links(Answers[Link]):
+    """One Link per mention, in the order of the mentions.
+
+    In tables the units' scores, where they were asked for, have columns of their own: `text_score` and so on.
+
+    Attributes:
+        k: answers per mention, after it was cut to the number of candidates.
+    """
+
+    columns: ClassVar[dict[str, type]] = {"mention": str, "sentence": str, **RANKED}
+    queries = "mentions"
+
+    def __init__(self, links: Sequence[Link], k: int) -> None:
+        super().__init__(links)
+        self.k = k
+
+    def _columns(self) -> dict[str, type]:
+        units = (self[0].units or {}) if len(self) else {}
+        return {**self.columns, **{f"{name}_score": float for name in units}}

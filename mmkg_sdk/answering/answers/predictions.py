@@ -1,0 +1,111 @@
+"""Predictions: what `Model` answers, in labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...files.labels import Labels
+from ...ranking.exact import TopK
+from ...ranking.known_triples import TAIL, AnswerLists, Queries
+from .answer import RANKED, Answers, RankedAnswer
+
+# Known answers that are named where they are many.
+_NAMED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking(RankedAnswer):
+    """The answers of one query, best first. Scores: higher is better; not comparable between queries or models.
+
+    Attributes:
+        head, relation, tail: what was given; None is what is asked for.
+        ids: int64 [answers]; scores: float32 [answers]; labels: one per answer.
+        known: answers that the data already give, which were left out for that; by ascending id.
+    """
+
+    head: str | None
+    relation: str
+    tail: str | None
+    ids: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    labels: tuple[str, ...]
+    known: tuple[str, ...] = ()
+
+    @property
+    def direction(self) -> Literal["head", "tail"]:
+        """Which side is asked for."""
+        return "tail" if self.tail is None else "head"
+
+    @property
+    def query(self) -> str:
+        """In words, for example "(Norway, capital, ?)"."""
+        return f"({self.head or '?'}, {self.relation}, {self.tail or '?'})"
+
+    def __repr__(self) -> str:
+        return "\n".join([self.query, *self._lines(), *self._noted()])
+
+    def to_json(self) -> dict[str, Any]:
+        """The query, the known answers that were left out, and the answers, best first."""
+        asked = {"query": self.query, "head": self.head, "relation": self.relation, "tail": self.tail}
+        return {**asked, "direction": self.direction, "known": list(self.known), "answers": self._ranked_json()}
+
+    def _rows(self) -> list[tuple[Any, ...]]:
+        query, relation, direction = self.query, self.relation, self.direction
+        return [
+            (query, self.head or label, relation, self.tail or label, direction, rank, number, label, score)
+            for rank, number, label, score in self._ranked()
+        ]
+
+    def notes(self) -> list[str]:
+        """Whether nothing is left, and which known answers were left out, in words."""
+        count = len(self.known)
+        named = ", ".join(self.known[:_NAMED]) + (", ..." if count > _NAMED else "")
+        left_out = [f"{count:,} known answer{'s' if count > 1 else ''} left out: {named}"] if count else []
+        return [*(() if self.labels else ("no candidate left",)), *left_out]
+
+
+class Predictions(Answers[Ranking]):
+    """One Ranking per query, in the order of the queries.
+
+    In tables `head`, `relation` and `tail` are the triple with the answer in it, and `direction` says which side it is.
+
+    Attributes:
+        k: answers per query, after it was cut to the number of candidates; a query whose known answers leave
+            fewer candidates has fewer.
+    """
+
+    columns: ClassVar[dict[str, type]] = {
+        **dict.fromkeys(("query", "head", "relation", "tail", "direction"), str),
+        **RANKED,
+    }
+
+    def __init__(
+        self, top: TopK, queries: Queries, known: AnswerLists | None, entities: Labels, relations: Labels, k: int
+    ) -> None:
+        self.k = k
+        self._top, self._queries, self._known = top, queries, known
+        self._entities, self._relations = entities, relations
+
+    def __len__(self) -> int:
+        return len(self._queries)
+
+    def _answer(self, position: int) -> Ranking:
+        # Labels are looked up when they are asked for.
+        given = self._entities[int(self._queries.entity[position])]
+        is_tail = self._queries.direction[position] == TAIL
+        part = slice(int(self._top.offsets[position]), int(self._top.offsets[position + 1]))
+        ids = self._top.ids[part]
+        known = () if self._known is None else self._known.part(position, position + 1).ids.tolist()
+        return Ranking(
+            given if is_tail else None,
+            self._relations[int(self._queries.relation[position])],
+            None if is_tail else given,
+            ids,
+            self._top.scores[part],
+            tuple(self._entities[i] for i in ids.tolist()),
+            tuple(self._entities[i] for i in known),
+        )

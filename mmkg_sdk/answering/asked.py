@@ -1,0 +1,83 @@
+"""Fixed questions to any bundle, and what it answers by the way that its user's questions go, kernels included.
+
+Export keeps the answers beside the probes; verification asks again. Probes try every graph alone, with noise. Questions
+try what stands around them as well: the table, what entities were made of, and the numbers of the configuration.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..families import contract
+from ..ranking.known_triples import HEAD, TAIL, Queries
+from .entity_linking import Linker
+from .entity_recognition import Tagger
+from .link_prediction import Model
+from .relation_extraction import Extractor
+
+Answers = dict[str, NDArray[np.float32]]
+
+# Queries of link prediction, and those of them that are scored against every entity.
+_QUERIES, _SCORED = 64, 4
+_MENTIONS = 2
+
+
+def answers(opened: Model | Linker | Extractor | Tagger) -> Answers:
+    """What a bundle answers: names -> numbers, one row per question; they begin with "answers."."""
+    found = _ANSWERS[type(opened)](opened)
+    return {f"answers.{name}": np.asarray(array, np.float32) for name, array in found.items()}
+
+
+def _link_prediction(model: Model) -> dict[str, NDArray[Any]]:
+    """Queries of evenly spaced entities in both directions, and new entities."""
+    count = min(_QUERIES, 2 * len(model.bundle.entities))
+    entity = np.linspace(0, len(model.bundle.entities) - 1, count).astype(np.int64)
+    turn = np.arange(count)
+    queries = Queries(entity, turn // 2 % len(model.relations), np.where(turn % 2 == 0, TAIL, HEAD))
+    scored = queries[slice(0, _SCORED)]
+    found: dict[str, NDArray[Any]]
+    found = {"queries": model.query_vectors(queries), "scores": model.score_queries(scored)}
+    new = contract.link_runtime(model.bundle.family).new_entities(model.bundle)
+    return found if new is None else {**found, "new_entities": model.encode_batch(new)["vectors"]}
+
+
+def _linking(linker: Linker) -> dict[str, NDArray[Any]]:
+    """Mentions of noise, the first with all tokens and an image, the second with half of them and none."""
+    config, random = contract.linking_config(linker.bundle.config), np.random.default_rng(0)
+    ids = random.integers(0, config.vocabulary_size, (_MENTIONS, config.text_length))
+    mask = np.ones_like(ids)
+    mask[1, (config.text_length + 1) // 2 :] = 0
+    pixels = random.standard_normal((_MENTIONS, 3, config.image_size, config.image_size), np.float32)
+    pixels[1] = 0
+    return {**linker.score_pieces(linker.encode_tokens(ids, mask, pixels))}
+
+
+def _relations(extractor: Extractor) -> dict[str, NDArray[Any]]:
+    return {"scores": extractor.score_tokens(**_sentences(extractor))}
+
+
+def _tags(tagger: Tagger) -> dict[str, NDArray[Any]]:
+    tags, emissions = tagger.tag_tokens(**_sentences(tagger))
+    return {"tags": tags, "emissions": emissions}
+
+
+def _sentences(opened: Extractor | Tagger) -> dict[str, NDArray[Any]]:
+    """Sentences of noise, the first as long as they may be with images of noise, the second shorter and without."""
+    runtime, config = contract.sentence_runtime(opened.bundle.family), contract.sentence_config(opened.bundle.config)
+    texts = runtime.noise_texts(config)
+    random = np.random.default_rng(0)
+    groups = {
+        "aux": (config.num_aux_images, config.aux_image_size),
+        "rcnn": (config.num_rcnn_images, config.rcnn_image_size),
+    }
+    images = {}
+    for name, (count, size) in groups.items():
+        images[f"{name}_values"] = random.standard_normal((2, count or 0, 3, size, size), np.float32)
+        images[f"{name}_values"][1] = 0
+    return {**texts, "image_state": opened.encode_images(**images)}
+
+
+_ANSWERS: dict[type, Any] = {Model: _link_prediction, Linker: _linking, Extractor: _relations, Tagger: _tags}

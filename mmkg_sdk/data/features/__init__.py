@@ -1,0 +1,1 @@
+"""One vector per entity and modality: the files and the matrices in them."""

@@ -1,0 +1,1 @@
+"""Image files, opened with care, and the paths that name them."""

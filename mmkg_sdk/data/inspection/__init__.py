@@ -1,0 +1,1 @@
+"""What data hold and what is odd about them: numbers, modalities, remarks."""

@@ -1,0 +1,1 @@
+"""Images that the files of a data set name, or that lie beside them."""
