@@ -120,7 +120,8 @@ class OnnxRuntimeBackend(Backend):
         )
         model = bytes(self._bundle.files[f"{graph}.onnx"])
         try:
-            session = onnxruntime.InferenceSession(model, options, providers=[provider])
+            # Its own second try, when a session is opened or a call fails, would move to the CPU.
+            session = onnxruntime.InferenceSession(model, options, providers=[provider], enable_fallback=0)
         except Exception as err:  # ONNX Runtime raises its own types, which are not exported
             raise BackendError(f"{graph}.onnx could not be opened on {self.device}: {err}") from err
         wanted = provider if isinstance(provider, str) else provider[0]

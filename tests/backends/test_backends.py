@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -321,6 +322,17 @@ def test_a_gpu_that_is_not_there_is_an_error_and_not_the_cpu(backend: str, golde
         pytest.skip("this machine has a GPU")
     with pytest.raises(BackendError, match="device 'cuda' asked for"):
         mmkg_sdk.load(golden_bundle, backend, "cuda")
+
+
+def test_a_graph_that_does_not_open_is_tried_once(golden_bundle: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bundle = Bundle.open(golden_bundle)
+    graph = bytes(bundle.files["query_encoder.onnx"]).replace(b"MatMul", b"MatMu\xe1")  # no UTF-8
+    backend = open_backend(
+        replace(bundle, files={**bundle.files, "query_encoder.onnx": memoryview(graph)}), "onnxruntime"
+    )
+    with pytest.raises(BackendError, match=r"query_encoder\.onnx could not be opened on cpu"):
+        backend.run("query_encoder", {})
+    assert "Falling back" not in capfd.readouterr().out
 
 
 def test_auto_takes_a_backend_that_can_run_the_precision(golden_bundles, golden_bundle: Path) -> None:  # type: ignore[no-untyped-def]
