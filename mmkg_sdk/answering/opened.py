@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from ..bundle import Bundle
 from ..errors import BackendError, BundleError
 
 
-class Opened:
+class Opened(ABC):
     """A bundle, opened on one backend.
 
     Attributes:
@@ -121,9 +122,9 @@ class Opened:
             f"{backend.device}, {str(bundle.path)!r})"
         )
 
+    @abstractmethod
     def _sizes(self) -> str:
         """What of it is worth a word in its repr."""
-        raise NotImplementedError
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Sessions and memory maps cannot travel to another process; the path can.

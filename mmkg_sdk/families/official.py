@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ExportError
+from ..files.torch_files import oddity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,33 +28,13 @@ def finite_tensors(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     for name, tensor in content.items():
         if not isinstance(tensor, torch.Tensor):
             raise ExportError(f"{path}: {name} is {type(tensor).__name__}, expected a tensor.")
-        if odd := _odd_kind(tensor):
-            raise ExportError(f"{path}: {name} is {odd}; expected an ordinary tensor. Save the model in float32.")
-        # Before anything is computed: a view may show one stored value any number of times.
-        claimed, stored = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
-        if claimed > stored:
-            raise ExportError(f"{path}: {name} claims {claimed:,} bytes, of which the file holds {stored:,}.")
+        if odd := oddity(tensor):  # before anything is computed
+            raise ExportError(f"{path}: {name} {odd}; expected an ordinary tensor. Save the model in float32.")
         weights = tensor.detach().float().contiguous() if tensor.is_floating_point() else tensor
         if not torch.isfinite(weights).all():
             raise ExportError(f"{path}: {name} holds NaN or infinite values; this training has diverged.")
         state[name] = weights
     return state
-
-
-def _odd_kind(tensor: Tensor) -> str | None:
-    """What is not ordinary about a tensor, in words."""
-    import torch
-
-    if tensor.is_quantized:
-        return "quantised"
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        return f"{'nested' if tensor.is_nested else 'sparse'} ({tensor.layout})"
-    if tensor.device.type != "cpu":
-        return f"on the device {tensor.device.type}, without values"
-    usual = {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16}
-    if tensor.dtype not in usual | {torch.int8, torch.uint8, torch.bool}:
-        return str(tensor.dtype)
-    return None
 
 
 def tensor_shape(state: Mapping[str, Tensor], name: str, rank: int, family: str) -> tuple[int, ...]:

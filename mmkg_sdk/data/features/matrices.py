@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError, missing_package
 from ...files.tensors import map_tensors
+from ...files.torch_files import load_plain, oddity
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -74,22 +75,17 @@ def check_matrix(values: NDArray[Any], path: Path, what: str) -> NDArray[np.floa
 
 
 def _read_torch(path: Path) -> Arrays:
-    try:
-        import torch
-    except ImportError as err:
-        raise missing_package("torch", "train", f"reading {path.name}") from err
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as err:  # torch raises many types for a damaged or unsafe file
-        # torch goes on with advice to load the file with the code in it.
-        first = (str(err).splitlines() or [type(err).__name__])[0].split(". ")[0]
-        raise DataError(
-            f"{path} cannot be loaded as a plain tensor: {first[:200]}. Save one tensor [rows, width], or the numpy "
-            "array with numpy.save, as .npy."
-        ) from err
+    content = load_plain(
+        path, "a plain tensor", "Save one tensor [rows, width], or the numpy array with numpy.save, as .npy."
+    )
+    import torch
+
     tensors = {"": content} if isinstance(content, torch.Tensor) else content
     if not isinstance(tensors, dict) or not all(isinstance(one, torch.Tensor) for one in tensors.values()):
         raise DataError(f"{path} holds a {type(content).__name__}; expected one tensor [rows, width].")
+    for name, tensor in tensors.items():
+        if odd := oddity(tensor):
+            raise DataError(f"{path}: tensor {str(name)!r:.80} {odd}; expected an ordinary one. Save it in float32.")
     # numpy has no bfloat16.
     return {
         str(name): (one.float() if one.is_floating_point() else one).detach().numpy() for name, one in tensors.items()

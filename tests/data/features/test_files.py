@@ -168,6 +168,18 @@ REFUSED = {
         lambda path: torch.save({"Oslo": torch.ones(2), "Norway": torch.ones(3)}, path),
         r"the vectors have 2, 3 numbers; expected as many each",
     ),
+    "a sparse tensor": (
+        lambda path: torch.save(torch.ones(3, 2).to_sparse(), path),
+        r"is sparse .* Save it in float32",
+    ),
+    "a tensor without values": (
+        lambda path: torch.save(torch.empty(3, 2, device="meta"), path),
+        r"is on the device meta, without values",
+    ),
+    "a view of one value": (
+        lambda path: torch.save(torch.zeros(1).expand(10**10, 2), path),
+        r"claims 80,000,000,000 bytes, of which the file holds 4; expected an ordinary one",
+    ),
     "a numpy array": (lambda path: torch.save(VALUES, path), r"cannot be loaded as a plain tensor: .* numpy.save"),
     "a module with its code": (
         lambda path: torch.save(torch.nn.Embedding(3, 2), path),

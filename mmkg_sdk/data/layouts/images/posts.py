@@ -19,8 +19,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ....errors import DataError, missing_package
+from ....errors import DataError
 from ....files.listing import list_files, list_folders, walk_files
+from ....files.torch_files import load_plain
 from ...sentences import SentenceImages
 from .named import NamedImages
 
@@ -138,15 +139,7 @@ def _dictionary(places: Sequence[Path], endings: Sequence[str], *, but_not: Sequ
 
 def _read_crops(path: Path) -> dict[int | str, tuple[str, ...]]:
     """Key -> file names of crops."""
-    try:
-        import torch
-    except ImportError as err:
-        raise missing_package("torch", "train", f"reading {path.name}") from err
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as err:  # torch raises many types for a damaged or unsafe file
-        first = (str(err).splitlines() or [type(err).__name__])[0]
-        raise DataError(f"{path} cannot be loaded as plain lists of names: {first[:200]}") from err
+    content = load_plain(path, "plain lists of names", "Fetch it again.")
     if not isinstance(content, dict):
         raise DataError(f"{path} holds a {type(content).__name__}; expected a dictionary of lists of names.")
     found: dict[int | str, tuple[str, ...]] = {}
