@@ -1,5 +1,6 @@
 #include "cuda/device/kernel.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -42,25 +43,85 @@ void encode(const Api &api, const Parameter &parameter, const Tensor &tensor, Te
           "describe a tensor to the GPU");
 }
 
+// Parameters of a launch, one after the other, and where each lies.
+struct Packed {
+    void put(uint64_t bits) {
+        values[count] = bits;
+        places[count] = &values[count];
+        ++count;
+    }
+
+    void put(const Api &api, const Entry &entry, const Parameter &parameter, const Argument &argument) {
+        const bool is_tensor = argument.kind == Argument::Kind::Tensor;
+        const auto expect = [&](bool fits, const char *otherwise) {
+            if (!fits) refuse(entry, parameter.argument, otherwise);
+        };
+        switch (parameter.kind) {
+            case Kind::Integer:
+                expect(argument.kind == Argument::Kind::Integer, "should be an integer");
+                return put(integer(entry, parameter, argument.integer));
+            case Kind::Float: {
+                expect(argument.kind == Argument::Kind::Number, "should be a float32");
+                uint32_t bits;
+                std::memcpy(&bits, &argument.number, sizeof bits);
+                return put(bits);
+            }
+            case Kind::Address:
+            case Kind::TensorAddress:
+                expect(is_tensor || (argument.kind == Argument::Kind::Address && parameter.kind == Kind::Address),
+                       "should be an address or a tensor");
+                expect(argument.address % 16 == 0, "lies at no multiple of 16 bytes");
+                return put(argument.address);
+            case Kind::TensorMap:
+                expect(is_tensor && argument.tensor.extents.size() == parameter.rank &&
+                           argument.tensor.strides.size() == parameter.rank,
+                       "should be a tensor with as many axes as its tensor map");
+                expect(num_maps < kMaxTensorMaps, "is a tensor too many");
+                encode(api, parameter, argument.tensor, maps[num_maps]);
+                places[count++] = &maps[num_maps++];
+                return;
+            case Kind::Extent:
+            case Kind::Stride: {
+                const auto &numbers = parameter.kind == Kind::Extent ? argument.tensor.extents : argument.tensor.strides;
+                expect(is_tensor && parameter.axis < numbers.size(), "should be a tensor of more axes");
+                return put(integer(entry, parameter, numbers[parameter.axis]));
+            }
+            case Kind::Zero:
+                return put(uint64_t(0));
+        }
+    }
+
+    static uint64_t integer(const Entry &entry, const Parameter &parameter, int64_t number) {
+        if (parameter.bytes == 4 && (number < INT32_MIN || number > INT32_MAX))
+            refuse(entry, parameter.argument, "does not fit 32 bits");
+        return static_cast<uint64_t>(number);  // little-endian: the first bytes are those of the smaller type
+    }
+
+    int count = 0, num_maps = 0;
+    uint64_t values[kMaxParameters] = {};
+    TensorMap maps[kMaxTensorMaps];
+    void *places[kMaxParameters];
+};
+
 }  // namespace
 
 Arguments &Arguments::address(Address value) {
-    list.push_back({Kind::Address, value, 0, 0, {}});
+    list.push_back({Argument::Kind::Address, value, 0, 0, {}});
     return *this;
 }
 
 Arguments &Arguments::integer(int64_t value) {
-    list.push_back({Kind::Integer, 0, value, 0, {}});
+    list.push_back({Argument::Kind::Integer, 0, value, 0, {}});
     return *this;
 }
 
 Arguments &Arguments::number(float value) {
-    list.push_back({Kind::Number, 0, 0, value, {}});
+    list.push_back({Argument::Kind::Number, 0, 0, value, {}});
     return *this;
 }
 
 Arguments &Arguments::tensor(const Tensor &value) {
-    list.push_back({Kind::Tensor, value.address, 0, 0, value});
+    list.push_back({Argument::Kind::Tensor, value.address, 0, 0, value});
     return *this;
 }
 
@@ -75,6 +136,10 @@ Kernel::Kernel(const Api &api_, const Entry &entry_, int64_t shared_limit) : api
         check(api.module_function(&function, module, entry.symbol.c_str()), ("find CUDA kernel " + entry.name).c_str());
         check(api.function_attribute(function, kDynamicSharedMemory, static_cast<int>(entry.shared_bytes)),
               ("give CUDA kernel " + entry.name + " its shared memory").c_str());
+        int blocks = 0;
+        check(api.occupancy(&blocks, function, static_cast<int>(entry.threads), entry.shared_bytes),
+              ("ask how many blocks of CUDA kernel " + entry.name + " fit a multiprocessor").c_str());
+        resident = std::max(blocks, 1);
     } catch (...) {
         api.module_unload(module);
         throw;
@@ -85,67 +150,21 @@ void Kernel::launch(Grid grid, const Arguments &arguments, Stream stream) const 
     require(grid.x >= 1 && grid.x <= kMaxGridX && grid.y >= 1 && grid.y <= kMaxGridYZ && grid.z >= 1 &&
                 grid.z <= kMaxGridYZ,
             "a grid is empty or too large for a GPU");
-    uint64_t values[kMaxParameters] = {};
-    TensorMap maps[kMaxTensorMaps];
-    void *parameters[kMaxParameters];
-    int num_maps = 0;
-    const auto &list = arguments.list;
+    const auto &given = arguments.list;
+    Packed packed;
     uint32_t used = 0;
-    for (size_t place = 0; place < entry.parameters.size(); ++place) {
-        const Parameter &parameter = entry.parameters[place];
-        parameters[place] = &values[place];
-        if (parameter.kind == cuda::Kind::Zero) continue;
-        if (parameter.argument >= list.size()) refuse(entry, parameter.argument, "is missing");
-        used = parameter.argument + 1;
-        const Arguments::Argument &argument = list[parameter.argument];
-        const auto expect = [&](Arguments::Kind kind, const char *otherwise) {
-            if (argument.kind != kind) refuse(entry, parameter.argument, otherwise);
-        };
-        const auto put = [&](int64_t number) {
-            if (parameter.bytes == 4 && (number < INT32_MIN || number > INT32_MAX))
-                refuse(entry, parameter.argument, "does not fit 32 bits");
-            std::memcpy(&values[place], &number, parameter.bytes);
-        };
-        switch (parameter.kind) {
-            case cuda::Kind::Integer:
-                expect(Arguments::Kind::Integer, "should be an integer");
-                put(argument.integer);
-                break;
-            case cuda::Kind::Float:
-                expect(Arguments::Kind::Number, "should be a float32");
-                std::memcpy(&values[place], &argument.number, sizeof argument.number);
-                break;
-            case cuda::Kind::Address:
-            case cuda::Kind::TensorAddress:
-                expect(parameter.kind == cuda::Kind::Address ? Arguments::Kind::Address : Arguments::Kind::Tensor,
-                       "should be an address or a tensor, and is the other");
-                if (argument.address % 16 != 0) refuse(entry, parameter.argument, "lies at no multiple of 16 bytes");
-                values[place] = argument.address;
-                break;
-            case cuda::Kind::TensorMap:
-                expect(Arguments::Kind::Tensor, "should be a tensor");
-                if (argument.tensor.extents.size() != parameter.rank || argument.tensor.strides.size() != parameter.rank)
-                    refuse(entry, parameter.argument, "has another number of axes than its tensor map");
-                require(num_maps < kMaxTensorMaps, "a kernel has too many tensor maps");
-                encode(api, parameter, argument.tensor, maps[num_maps]);
-                parameters[place] = &maps[num_maps++];
-                break;
-            case cuda::Kind::Extent:
-            case cuda::Kind::Stride: {
-                expect(Arguments::Kind::Tensor, "should be a tensor");
-                const auto &numbers = parameter.kind == cuda::Kind::Extent ? argument.tensor.extents
-                                                                           : argument.tensor.strides;
-                if (parameter.axis >= numbers.size()) refuse(entry, parameter.argument, "has too few axes");
-                put(numbers[parameter.axis]);
-                break;
-            }
-            case cuda::Kind::Zero:
-                break;
+    for (const Parameter &parameter : entry.parameters) {
+        if (parameter.kind == Kind::Zero) {
+            packed.put(uint64_t(0));
+            continue;
         }
+        if (parameter.argument >= given.size()) refuse(entry, parameter.argument, "is missing");
+        used = parameter.argument + 1;
+        packed.put(api, entry, parameter, given[parameter.argument]);
     }
-    if (used != list.size()) refuse(entry, used, "is one too many");
+    if (used != given.size()) refuse(entry, used, "is one too many");
     check(api.launch(function, static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y),
-                     static_cast<unsigned>(grid.z), entry.threads, 1, 1, entry.shared_bytes, stream, parameters,
+                     static_cast<unsigned>(grid.z), entry.threads, 1, 1, entry.shared_bytes, stream, packed.places,
                      nullptr),
           ("launch CUDA kernel " + entry.name).c_str());
 }

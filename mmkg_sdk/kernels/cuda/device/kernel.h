@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <vector>
 
 #include "cuda/driver/api.h"
@@ -16,25 +15,22 @@ struct Tensor {
     std::vector<int64_t> extents, strides;
 };
 
+struct Argument {
+    enum class Kind { Address, Integer, Number, Tensor } kind;
+    uint64_t address;
+    int64_t integer;
+    float number;
+    Tensor tensor;
+};
+
 // The arguments of a Triton function, in the order of its source and without its constants. How each becomes parameters
-// of the compiled kernel is what the image says of it.
-class Arguments {
-public:
+// of the compiled kernel is what the image says of it: a tensor serves a kernel that wants its address only, too.
+struct Arguments {
     Arguments &address(Address value);  // a multiple of 16
     Arguments &integer(int64_t value);
     Arguments &number(float value);
     Arguments &tensor(const Tensor &value);
 
-private:
-    friend struct Kernel;
-    enum class Kind { Address, Integer, Number, Tensor };
-    struct Argument {
-        Kind kind;
-        uint64_t address;
-        int64_t integer;
-        float number;
-        Tensor tensor;
-    };
     std::vector<Argument> list;
 };
 
@@ -51,8 +47,12 @@ struct Kernel {
     // Puts a launch on the stream. Throws BadArgument if the arguments are not those of the compiled kernel.
     void launch(Grid grid, const Arguments &arguments, Stream stream) const;
 
+    // How many blocks a multiprocessor runs at once, at least 1.
+    int64_t resident_blocks() const { return resident; }
+
     const Api &api;
     const Entry &entry;
+    int64_t resident = 1;
     Module module = nullptr;
     Function function = nullptr;
 };

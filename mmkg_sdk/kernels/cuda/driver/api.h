@@ -19,7 +19,7 @@ using Graph = void *;        // CUgraph
 using GraphExec = void *;    // CUgraphExec
 using MemoryPool = void *;   // CUmemoryPool
 
-struct alignas(64) TensorMap {  // CUtensorMap
+struct alignas(128) TensorMap {  // CUtensorMap
     uint64_t opaque[16];
 };
 
@@ -103,6 +103,7 @@ constexpr int kMaxMapRank = 5;
     X(cuModuleUnload, module_unload, (Module))                                                              \
     X(cuModuleGetFunction, module_function, (Function *, Module, const char *))                             \
     X(cuFuncSetAttribute, function_attribute, (Function, int, int))                                         \
+    X(cuOccupancyMaxActiveBlocksPerMultiprocessor, occupancy, (int *, Function, int, size_t))                \
     X(cuLaunchKernel, launch,                                                                               \
       (Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream, void **, void **)) \
     X(cuTensorMapEncodeTiled, encode_tensor_map,                                                            \

@@ -461,6 +461,11 @@ API int cuFuncSetAttribute(void *function, int which, int value) {
     (void)function;
     LEAVE(which == 8 && value >= 0 ? OK : INVALID_VALUE);
 }
+API int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *function, int threads, size_t shared) {
+    ENTER("cuOccupancyMaxActiveBlocksPerMultiprocessor");
+    (void)function, (void)threads, (void)shared, *blocks = 1;
+    LEAVE(OK);
+}
 API int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned tx, unsigned ty, unsigned tz,
                        unsigned shared, void *stream, void **parameters, void **extra) {
     ENTER("cuLaunchKernel");
