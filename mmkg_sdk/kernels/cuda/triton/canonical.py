@@ -8,6 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+
 @triton.jit
 def tree(lanes, SCORES: tl.constexpr):
     """The sum of 16 lanes in mmkg.h's order, float32 [SCORES] of [SCORES, 16]; -0 is given as +0.

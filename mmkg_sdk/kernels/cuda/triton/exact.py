@@ -23,7 +23,8 @@ def tile_scores(queries, table, candidates, first, row, batch, rows, subset, chu
     """Canonical scores of QUERIES queries and a tile of rows, float32 [QUERIES, TILE]; 0 for what is none."""
     query = (first + tl.arange(0, QUERIES)).to(tl.int64)
     ids = row.to(tl.int64)
-    ids = tl.where(subset != 0, tl.load(candidates + ids, mask=(row < rows) & (subset != 0), other=0), ids)
+    if subset != 0:
+        ids = tl.load(candidates + ids, mask=row < rows, other=0)
     lane = tl.arange(0, 16)
     width = chunks * 16
     lanes = tl.zeros((QUERIES, TILE, 16), dtype=tl.float32)
@@ -66,7 +67,7 @@ def exact_bins(
     out = bins + query.to(tl.int64)[:, None] * (tiles * BINS) + tl.arange(0, BINS)[None, :]
     broken = tl.zeros((QUERIES, TILE), dtype=tl.int32)
     for tile in range(start, tl.minimum(start + tiles_per_part, tiles)):
-        row = tile * TILE + tl.arange(0, TILE)
+        row = tl.arange(0, TILE) + tile * TILE
         scores = tile_scores(queries, table, candidates, first, row, batch, rows, subset, chunks, QUERIES)
         broken = broken | ((row < rows)[None, :] & (scores != scores)).to(tl.int32)
         scores = tl.where((row < rows)[None, :] & (scores == scores), scores, float("-inf"))
@@ -109,7 +110,7 @@ def exact_counts(
     broken = tl.zeros((QUERIES, TILE), dtype=tl.int32)
     start = tl.program_id(1) * tiles_per_part
     for tile in range(start, tl.minimum(start + tiles_per_part, tiles)):
-        row = tile * TILE + tl.arange(0, TILE)
+        row = tl.arange(0, TILE) + tile * TILE
         scores = tile_scores(queries, table, targets, first, row, batch, rows, 0, chunks, QUERIES)
         other = (row < rows)[None, :] & (row[None, :] != target)
         better += (other & (scores > target_score)).to(tl.int32)

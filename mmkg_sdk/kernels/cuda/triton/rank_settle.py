@@ -7,7 +7,7 @@ import triton.language as tl
 
 from .canonical import scores_of_rows
 from .exact import COUNTS
-from .scan import BIN_ROWS, row_of_bin
+from .scan import row_of_bin
 from .settle import CERTAIN, NOT_A_NUMBER, UNCERTAIN
 from .specs import KernelSpec
 
@@ -150,14 +150,16 @@ def finish_ranks(
         sums += tl.load(out, mask=part < parts, other=0)
         equal_sums += tl.load(out + 1, mask=part < parts, other=0)
         lower_sums += tl.load(out + 2, mask=part < parts, other=0)
-        broken = broken | tl.load(nans + query * parts + part, mask=(part < parts) & (exact != 0), other=0)
-    certain = True
+        if exact != 0:
+            broken = broken | tl.load(nans + query * parts + part, mask=part < parts, other=0)
+    certain = tl.full((), 1, tl.int1)
+    unreal = 0
     if exact == 0:
         for start in range(0, sure_counts, ROWS):
             sums += tl.load(sure + query * sure_counts + start + at, mask=start + at < sure_counts, other=0)
         excess = tl.load(slack + query)
         # scan_ranks saw padding rows as rows that score 0.
-        sums -= tl.where((at == 0) & (target_score + excess < 0), padding, 0)
+        unreal = tl.where(target_score + excess < 0, padding, 0)
         certain = (tl.load(lengths + query) <= capacity) & (excess < float("inf"))
 
     end = tl.load(known_offsets + query + 1)
@@ -170,7 +172,7 @@ def finish_ranks(
         same = (other & (left == target_score)).to(tl.int64) - (other & (score == target_score)).to(tl.int64)
         equal_sums += same
         lower_sums += tl.where(row < target, same, 0)
-    tl.store(better + query, tl.sum(sums))
+    tl.store(better + query, tl.sum(sums) - unreal)
     tl.store(equal + query, tl.sum(equal_sums))
     tl.store(equal_lower + query, tl.sum(lower_sums))
     sure_of_it = tl.where(certain, CERTAIN, UNCERTAIN)

@@ -55,7 +55,7 @@ def load_rows(table, tile, at, width, CHUNK: tl.constexpr, MAP: tl.constexpr):
     if MAP:
         rows = table.load([tile * TILE, at])
     else:
-        row = (tile * TILE + tl.arange(0, TILE)).to(tl.int64)
+        row = (tl.arange(0, TILE) + tile * TILE).to(tl.int64)
         rows = tl.load(table + row[:, None] * width + at + tl.arange(0, CHUNK)[None, :])
     return rows
 

@@ -20,8 +20,8 @@ CHUNK = 64
 _WARPS = {16: 4, 64: 4, 128: 8}
 # (width, queries): stages by target.
 _STAGES = {
-    **{(64, queries): {target: 4 for target in (*_ADDRESSES, *_MAPS)} for queries in _WARPS},
-    **{(128, queries): {target: 3 for target in (*_ADDRESSES, *_MAPS)} for queries in _WARPS},
+    **{(64, queries): dict.fromkeys((*_ADDRESSES, *_MAPS), 4) for queries in _WARPS},
+    **{(128, queries): dict.fromkeys((*_ADDRESSES, *_MAPS), 3) for queries in _WARPS},
     (256, 16): {80: 3, 90: 3, 100: 3},
     (256, 64): {80: 3, 90: 3, 100: 3},
     (256, 128): {90: 2, 100: 2},

@@ -61,7 +61,9 @@ def settle_rows(
         row = row_of_bin(bin_, place % BIN_ROWS)
         live = (bin_ >= 0) & (row < rows)
         row = tl.where(live, row, 0)
-        ids = tl.where(subset != 0, tl.load(candidates + row, mask=live & (subset != 0), other=0), row)
+        ids = row
+        if subset != 0:
+            ids = tl.load(candidates + row, mask=live, other=0)
         live = live & (is_listed(ids, excluded, low, high) == 0)
         score = scores_of_rows(queries + query * chunks * 16, table, ids, live, chunks, ROWS)
         key = tl.where(live & (score > float("-inf")), key_of(score, ids), 0)
@@ -106,7 +108,7 @@ def finish_top_k(
     """
     query = tl.program_id(0).to(tl.int64)
     keys += query * length
-    threshold, present = threshold_of(keys, keys, length, length, k, KEYS, BLOCK)
+    threshold, _ = threshold_of(keys, keys, length, length, k, KEYS, BLOCK)
     taken = 0
     for start in range(0, length, BLOCK):
         some = load_keys(keys, keys, start, length, length, KEYS, BLOCK)
