@@ -16,7 +16,7 @@ from mmkg_sdk.answering.asked import answers
 from mmkg_sdk.answering.opening import answerer_class
 from mmkg_sdk.answering.probes import probe_outputs
 from mmkg_sdk.backends import open_backend, use_torch_threads
-from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, Bundle, sha256_of
+from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, QUANTIZED, Bundle, sha256_of
 from mmkg_sdk.bundle.config import FamilyConfig
 from mmkg_sdk.bundle.contents import PROBES
 from mmkg_sdk.bundle.manifest import sealed
@@ -26,14 +26,16 @@ from mmkg_sdk.families.built import built_model
 from mmkg_sdk.families.exported import DTYPES
 from mmkg_sdk.files.folders import FolderKind, new_folder
 from mmkg_sdk.files.labels import write_labels
-from mmkg_sdk.files.tensors import map_file, write_tensors
+from mmkg_sdk.files.tensors import map_file, tensors_in, write_tensors
 from mmkg_sdk.registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from mmkg_sdk.run import Run, RunData
 
 from . import entity_linking, entity_recognition, link_prediction, relation_extraction
+from .calibration import RecordingBackend
 from .model_card import model_card
 from .onnx_graph import bake_input, link_weights, trace_graph
 from .parity import ParityCheck, ParityReport
+from .quantization import check_quantizer, quantized, same_weights
 
 
 class TaskExport(Protocol):
@@ -41,6 +43,10 @@ class TaskExport(Protocol):
 
     def bundle_data(self, run: Run, model: Any) -> RunData:
         """Labels, tensors and files of the bundle; `model` is in float64."""
+        ...
+
+    def ask_for_calibration(self, run: Run, model: Any, opened: Any) -> None:
+        """Ask an opened bundle queries of the training split; what its graphs are given is recorded."""
         ...
 
     def parity_checks(self, run: Run, model: Any, opened: Any) -> list[ParityCheck]:
@@ -71,22 +77,31 @@ def export_bundle(
     Args:
         run: what training or importing wrote.
         out: the bundle's folder; it appears whole or not at all.
-        precision: "fp32", "fp16" or "bf16": of the weights that are multiplied. Norms, softmax and sums stay
-            float32, and so does the entity table, which is computed in float64.
+        precision: "fp32", "fp16" or "bf16": of the weights that are multiplied; or "int8" or "fp8": what products with
+            weights are rounded to in the graphs of large encoders, those of MIMIC and MKGformer (quantization.py).
+            Norms, softmax and sums stay float32, and so does the entity table, which is computed in float64.
         overwrite: replace a bundle that stands there.
         progress: is told what happens, one line at a time.
 
     Raises:
-        ExportError: no weights, unknown precision, target taken, disk full, or parity beyond tolerance; then
-            nothing is written, and the message holds the table of differences.
+        BackendError: a package is missing.
+        ExportError: no weights, unknown precision or one that the family does not have, target taken, disk full, or
+            parity beyond tolerance; then nothing is written, and the message holds the table of differences.
     """
     began = time.perf_counter()
     run = run if isinstance(run, Run) else Run.open(run)
     if precision not in PRECISIONS:
         raise ExportError(f"unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}.")
+    large_encoders = contract.graphs_part(run.family).LARGE_ENCODERS
+    if precision in QUANTIZED and not large_encoders:
+        raise ExportError(
+            f"{run.family} has no large encoder, so {precision} would save nothing. Export with --precision fp16."
+        )
     for package in ("torch", "onnx", "onnxscript"):
         if find_spec(package) is None:
             raise missing_package(package, "train", "export")
+    if precision in QUANTIZED:
+        check_quantizer()
     if not run.has_weights:
         raise ExportError(f"{run.folder} has no weights yet. Finish its training: mmkg-sdk train --resume {run.folder}")
     config = contract.config_part(run.family).Config.from_json(run.config).in_precision(precision)
@@ -100,8 +115,10 @@ def export_bundle(
     with new_folder(Path(out), BUNDLE, overwrite=overwrite) as folder:
         _write_data(data, folder)
         graphs = _write_graphs(run, model, config, precision, folder, progress)
-        progress("checking parity against float64 torch")
         manifest = _manifest(run, config.to_json(), precision, graphs)
+        if precision in QUANTIZED:
+            _quantize(run, model, manifest, folder, progress)
+        progress("checking parity against float64 torch")
         bundle = Bundle.of(folder, manifest, _contents(folder))
         try:
             # Compared are the graphs, and not what stands in for them.
@@ -172,6 +189,23 @@ def _write_graphs(
         link_weights(onnx_model, keys, folder)
         (folder / spec.file_name).write_bytes(onnx_model.SerializeToString())
     return {graph: spec.to_json() for graph, spec in specs.items()}
+
+
+def _quantize(run: Run, model: Any, manifest: dict[str, Any], folder: Path, progress: Callable[[str], None]) -> None:
+    """Replace the float32 graphs of large encoders; what they are calibrated with, parity is not measured on."""
+    bundle = Bundle.of(folder, manifest, _contents(folder))
+    progress("asking queries of the training split, for the ranges of activations")
+    recorder = RecordingBackend.of(bundle)
+    with answerer_class(bundle)(bundle, recorder, compiled=False) as opened:
+        _EXPORTS[bundle.config.task].ask_for_calibration(run, model, opened)
+    for graph in (name for name in contract.graphs_part(run.family).LARGE_ENCODERS if name in bundle.graphs):
+        progress(f"quantising {graph}")
+        path = folder / bundle.graphs[graph].file_name
+        onnx_model = quantized(path, bundle.precision, recorder.given[graph])
+        weights = tensors_in(bundle.files["weights.safetensors"], f"{graph}.")
+        keys = {name: ("weights.safetensors", own) for name, own in same_weights(onnx_model, weights).items()}
+        link_weights(onnx_model, keys, folder)
+        path.write_bytes(onnx_model.SerializeToString())
 
 
 def _manifest(run: Run, config: dict[str, Any], precision: str, graphs: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -45,6 +45,18 @@ def bundle_data(run: Run, model: Any) -> RunData:
     return RunData(run.data_name, run.labels, {"table": table}, run.data.files)
 
 
+def ask_for_calibration(run: Run, model: Any, opened: Linker) -> None:
+    """Encode some mentions of the training split: texts and images of entities go through the same graphs.
+
+    Args:
+        model: the torch model.
+        opened: the exported bundle; what its graphs are given is recorded.
+    """
+    split = _first_split(run, ("train", "valid", "test"))
+    mentions = _sample(len(run.tensors(f"mentions-{split}")["answers"]), MAX_MENTIONS)
+    opened.encode_tokens(*contract.linking_scoring(run.family).token_inputs(run, split, mentions))
+
+
 def parity_checks(run: Run, model: Any, opened: Linker) -> list[ParityCheck]:
     """Link some mentions of the run with an exported model and compare with the reference.
 
@@ -53,7 +65,7 @@ def parity_checks(run: Run, model: Any, opened: Linker) -> list[ParityCheck]:
         opened: the exported bundle on a backend.
     """
     limit, mrr_limit = (limits[opened.bundle.precision] for limits in (ERROR_LIMITS, MRR_LIMITS))
-    split = next((s for s in ("test", "valid", "train") if len(run.tensors(f"mentions-{s}")["answers"])), "test")
+    split = _first_split(run, ("test", "valid", "train"))
     answers = run.tensors(f"mentions-{split}")["answers"]
     mentions = _sample(len(answers), MAX_MENTIONS)
     right = answers[mentions]
@@ -80,6 +92,11 @@ def parity_checks(run: Run, model: Any, opened: Linker) -> list[ParityCheck]:
     ranked, best = (evaluate_linking(scores.__getitem__, places).ranks for scores in (overall, ideal))
     allowed = mrr_limit + _change_by_ties(ideal, places, _USUAL * slack)
     return [*checks, mrr_check("interaction", f"change of the MRR among {len(entities)}", ranked, best, allowed)]
+
+
+def _first_split(run: Run, splits: tuple[str, ...]) -> str:
+    """The first that has mentions."""
+    return next((split for split in splits if len(run.tensors(f"mentions-{split}")["answers"])), splits[0])
 
 
 def _change_by_ties(ideal: NDArray[np.float64], places: NDArray[np.int64], slack: float) -> float:

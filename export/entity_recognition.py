@@ -11,12 +11,25 @@ from mmkg_sdk.families import contract
 from mmkg_sdk.run import Run, RunData
 
 from .parity import ERROR_LIMITS, ParityCheck, relative_error, root_mean_square
-from .sentence_parity import asked_sentences, images, sentence_bundle, texts_of
+from .sentence_parity import chosen_sentences, images, sentence_bundle, texts_of
 
 
 def bundle_data(run: Run, model: Any) -> RunData:
     """Classes and tokenizer."""
     return sentence_bundle(run)
+
+
+def ask_for_calibration(run: Run, model: Any, opened: Tagger) -> None:
+    """Ask some sentences of the training split, with their own and with random images.
+
+    Args:
+        model: the torch model.
+        opened: the exported bundle; what its graphs are given is recorded.
+    """
+    split, rows = chosen_sentences(run, ("train", "valid", "test"))
+    texts = texts_of(run, split, rows)
+    for _, values in images(run, split, rows):
+        opened.tag_tokens(**texts, image_state=opened.encode_images(**values))
 
 
 def parity_checks(run: Run, model: Any, opened: Tagger) -> list[ParityCheck]:
@@ -29,7 +42,7 @@ def parity_checks(run: Run, model: Any, opened: Tagger) -> list[ParityCheck]:
         model: the reference, float64 torch.
         opened: the exported bundle on a backend.
     """
-    split, rows = asked_sentences(run)
+    split, rows = chosen_sentences(run, ("test", "valid", "train"))
     texts, limit = texts_of(run, split, rows), ERROR_LIMITS[opened.bundle.precision]
     scoring = contract.sentence_scoring(run.family)
     checks = []

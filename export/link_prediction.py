@@ -47,6 +47,20 @@ def _encoded(run: Run, model: Any) -> dict[str, NDArray[np.float64]]:
         return {name: rows.numpy() for name, rows in encoded.items()}
 
 
+def ask_for_calibration(run: Run, model: Any, opened: Model) -> None:
+    """Ask queries of the training split, in both directions, and encode the run's own images.
+
+    Args:
+        model: the torch model.
+        opened: the exported bundle; what its graphs are given is recorded.
+    """
+    for graph, (inputs, outputs) in contract.link_graphs(run.family).graph_cases(run, model).items():
+        opened.run_graph(graph, inputs, outputs)
+    triples = _sample(_asked_triples(opened, ("train", "valid", "test")), MAX_TRIPLES)
+    for direction in (TAIL, HEAD):
+        opened.query_vectors(Queries.for_triples(triples, direction))
+
+
 def parity_checks(run: Run, model: Any, opened: Model) -> list[ParityCheck]:
     """Run every graph of an exported model on its own data and compare with the reference.
 
@@ -63,7 +77,7 @@ def parity_checks(run: Run, model: Any, opened: Model) -> list[ParityCheck]:
         for name, wanted in outputs.items():
             error = relative_error(given[name], wanted)
             checks.append(ParityCheck(graph, f"{name}: largest error / rms", error, limit))
-    triples = _sample(_asked_triples(opened), MAX_TRIPLES)
+    triples = _sample(_asked_triples(opened, ("test", "valid", "train")), MAX_TRIPLES)
     for direction, side in ((TAIL, "tails"), (HEAD, "heads")):
         queries = Queries.for_triples(triples, direction)
         expected, found = reference(queries), opened.score_queries(queries)
@@ -115,9 +129,9 @@ def _complete_checks(
     ]
 
 
-def _asked_triples(model: Model) -> NDArray[np.int64]:
-    """Test triples, or what there is."""
-    for split in ("test", "valid", "train"):
+def _asked_triples(model: Model, splits: tuple[str, ...]) -> NDArray[np.int64]:
+    """The triples of the first split that has any."""
+    for split in splits:
         if len(model.bundle.triples[split]):
             return model.bundle.triples[split]
     return np.zeros((1, 3), dtype=np.int64)  # a bundle without triples still answers (0, 0, ?)

@@ -21,13 +21,13 @@ def sentence_bundle(run: Run) -> RunData:
     return RunData(data.name, data.labels, {}, data.files)
 
 
-def asked_sentences(run: Run) -> tuple[str, NDArray[np.int64]]:
-    """Some sentences of the test split, or of what there is: the split and evenly spaced rows.
+def chosen_sentences(run: Run, splits: tuple[str, ...]) -> tuple[str, NDArray[np.int64]]:
+    """Some sentences of the first split that has any: the split and evenly spaced rows.
 
     Raises:
         ExportError: the run has no sentence.
     """
-    for split in ("test", "valid", "train"):
+    for split in splits:
         if count := len(run.tensors(f"sentences-{split}")["input_ids"]):
             return split, np.unique(np.linspace(0, count - 1, min(count, MAX_SENTENCES)).astype(np.int64))
     raise ExportError(f"{run.folder} holds no sentence that the bundle could be compared on. Import it with its data.")

@@ -40,6 +40,7 @@ _PACKAGES = {
     "threadpoolctl": ("scikit-learn", "train"),
     "tqdm": ("tqdm", "train"),
     "h5py": ("h5py", "train"),
+    "modelopt": ("nvidia-modelopt", "quantize"),
     "matplotlib": ("matplotlib", "all"),
     "pandas": ("pandas", "all"),
     "plotly": ("plotly", "all"),

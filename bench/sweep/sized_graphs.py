@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.answering.entity_linking import PAIRS
 from mmkg_sdk.backends.base import parse_device
-from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.bundle import QUANTIZED, Bundle
 from mmkg_sdk.bundle.graph_specs import GraphSpec
-from mmkg_sdk.errors import missing_package
+from mmkg_sdk.errors import BackendError, missing_package
 from mmkg_sdk.families.measuring import Curve, Resized, measuring
 from mmkg_sdk.registry import family_part
 
@@ -61,6 +61,11 @@ def open_sized(bundle: Bundle, curve: Curve, count: int, *, backend: str, device
     Raises:
         BackendError: a package is missing, or the runtime does not take the precision.
     """
+    if bundle.precision in QUANTIZED:
+        raise BackendError(
+            f"graphs of other lengths are traced for the curves, and those are not in {bundle.precision}. Measure "
+            "single questions: --modes single-stream."
+        )
     try:
         import torch
     except ModuleNotFoundError as err:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle import Bundle
+from ..bundle import QUANTIZED, Bundle
 from ..bundle.config import FamilyConfig
 from ..errors import BackendError, BundleError, DataError, missing_package
 from ..files.tensors import BFLOAT16_BITS, tensors_in
@@ -46,14 +46,19 @@ class TorchBackend(Backend):
 
     @classmethod
     def has_precision(cls, precision: str, device: str) -> bool:
-        """See Backend.has_precision; it has all."""
-        return True
+        """See Backend.has_precision; Q/DQ nodes are of the graphs, and the modules do not have them."""
+        return precision not in QUANTIZED
 
     @classmethod
     def open(cls, bundle: Bundle, device: str, threads: int | None) -> Self:
         """See Backend.open."""
         if not find_spec("torch"):
             raise missing_package("torch", "train", "backend 'torch'")
+        if not cls.has_precision(bundle.precision, device):
+            raise BackendError(
+                f"torch does not run bundles in {bundle.precision}: what is rounded, the ONNX graphs say alone. Pass "
+                "backend='onnxruntime' or 'auto'."
+            )
         return cls(bundle, torch_device(device), threads)
 
     def place(self, array: NDArray[Any]) -> DeviceArray:

@@ -2,6 +2,6 @@
 
 from .bundle import Bundle
 from .files import sha256_of
-from .manifest import FORMAT_VERSION, MANIFEST, PRECISIONS, read_manifest
+from .manifest import FORMAT_VERSION, MANIFEST, PRECISIONS, QUANTIZED, read_manifest
 
-__all__ = ["FORMAT_VERSION", "MANIFEST", "PRECISIONS", "Bundle", "read_manifest", "sha256_of"]
+__all__ = ["FORMAT_VERSION", "MANIFEST", "PRECISIONS", "QUANTIZED", "Bundle", "read_manifest", "sha256_of"]

@@ -51,7 +51,7 @@ class FamilyConfig:
         return asdict(self)
 
     def in_precision(self, precision: str) -> Self:
-        """The configuration of a bundle in "fp32", "fp16" or "bf16"; the same unless a family says otherwise."""
+        """The configuration of a bundle in one of PRECISIONS; the same unless a family says otherwise."""
         return self
 
     @classmethod

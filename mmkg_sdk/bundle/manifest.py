@@ -22,7 +22,9 @@ from .graph_specs import GraphSpec
 
 FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
-PRECISIONS = ("fp32", "fp16", "bf16")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
+# Of those, what products round to on the way: the graphs say it by Q/DQ nodes, and the weights are float32.
+QUANTIZED = ("int8", "fp8")
 _SIZE_LIMIT = 1 << 20
 _FIELDS = {
     "family": str,

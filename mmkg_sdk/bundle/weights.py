@@ -12,7 +12,8 @@ from ..files.tensors import BFLOAT16_BITS, tensors_in
 from ..registry import family_part
 from .config import FamilyConfig
 
-_MULTIPLIED = {"fp32": np.dtype("<f4"), "fp16": np.dtype("<f2"), "bf16": BFLOAT16_BITS}
+_FLOAT32 = np.dtype("<f4")
+_MULTIPLIED = {"fp32": _FLOAT32, "fp16": np.dtype("<f2"), "bf16": BFLOAT16_BITS, "int8": _FLOAT32, "fp8": _FLOAT32}
 
 
 def check_weights(folder: Path, content: memoryview, config: FamilyConfig, precision: str, family: str) -> None:

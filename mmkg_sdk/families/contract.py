@@ -199,6 +199,11 @@ class InputsPart(Protocol):
 class GraphsPart(Protocol):
     """graphs.py."""
 
+    @property
+    def LARGE_ENCODERS(self) -> tuple[str, ...]:
+        """The graphs that int8 and fp8 quantise: towers of CLIP, BERT and ViT, whichever the task has of them."""
+        ...
+
     def graph_specs(self, config: Any) -> dict[str, GraphSpec]:
         """The signature of every graph of the bundle."""
         ...

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 # Answers that "complete" gives.
 TOP_K = 100
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+# Of the weights that are multiplied, by precision; those of quantised graphs are rounded in the graph.
+DTYPES = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "int8": torch.float32,
+    "fp8": torch.float32,
+}
 
 
 class Linear(nn.Module):

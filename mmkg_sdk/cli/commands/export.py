@@ -13,7 +13,12 @@ from ..threads import threads_option
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle folder to write.")
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", help="Of the weights.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "bf16", "int8", "fp8"]),
+    default="fp32",
+    help="Of the products with weights; int8 and fp8 (Q/DQ) for MIMIC and MKGformer, with NVIDIA Model Optimizer.",
+)
 @threads_option
 @overwrite_option
 @json_option

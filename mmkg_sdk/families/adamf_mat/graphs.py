@@ -43,6 +43,9 @@ def graph_cases(run: Run, model: AdaMF) -> dict[str, tuple[dict[str, NDArray[Any
     return {}
 
 
+LARGE_ENCODERS = ()
+
+
 def graph_modules(model: AdaMF, dtype: torch.dtype) -> dict[str, nn.Module]:
     """The modules to export by graph name; `dtype` is that of the weights that are multiplied."""
     exact = copy.deepcopy(model).eval().requires_grad_(False).double().cpu()

@@ -23,6 +23,8 @@ from .pairs import EntitySide, Interaction, MentionSide
 from .pieces import entity_pieces, mention_pieces
 from .towers import ImageEncoder, TextEncoder
 
+LARGE_ENCODERS = ("text_encoder", "image_encoder")
+
 
 def graph_modules(model: Mimic, dtype: torch.dtype) -> dict[str, nn.Module]:
     """The modules to export by graph name, on the model's device.

@@ -34,6 +34,7 @@ from .sentences.crf import viterbi
 from .sentences.model import EntityTagger, RelationExtractor
 from .towers import TextEmbeddings, TextLayer, VisionLayer
 
+LARGE_ENCODERS = ("image_encoder", "query_encoder", "relation_encoder", "tag_encoder")
 # Sets of images encoded at a time.
 _STATE_CHUNK = 16
 

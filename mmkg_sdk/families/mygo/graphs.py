@@ -45,6 +45,9 @@ def graph_cases(run: Run, model: MyGO) -> dict[str, tuple[dict[str, NDArray[Any]
     return {}
 
 
+LARGE_ENCODERS = ()
+
+
 def graph_modules(model: MyGO, dtype: torch.dtype) -> dict[str, nn.Module]:
     """The modules to export by graph name; `dtype` is that of the weights that are multiplied.
 
