@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend, DeviceArray
+from ..backends.tables import plain_ranking
 from ..bundle import Bundle
 from ..errors import DataError, QueryError
 from ..families import contract
@@ -263,6 +264,9 @@ class Model(Opened):
         super().close()
         # What is left are the graphs, and their backend is closed.
         self._stand_ins = LinkStandIns()
+        entities = self._entities
+        if entities.ranking.on_device:  # the table there; a call that runs keeps it to its end
+            self._entities = EntityTable(entities.labels, entities.encoded, plain_ranking(entities.table, self._score))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Beside what every opened bundle sends to another process: the entities that were added here.

@@ -131,7 +131,11 @@ class Backend(ABC):
 
     @abstractmethod
     def place(self, array: NDArray[Any]) -> DeviceArray:
-        """The array on the device, to be an input of many runs of any thread; on the CPU it may be the array itself."""
+        """The array on the device, to be an input of many runs of any thread; on the CPU it may be the array itself.
+
+        Raises:
+            BackendError: it cannot be copied there, for want of memory for example.
+        """
 
     @abstractmethod
     def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
@@ -178,6 +182,9 @@ class Backend(ABC):
     def _failure(self, graph: str, inputs: Mapping[str, AnyArray], err: Exception) -> BackendError:
         shapes = {name: list(array.shape) for name, array in inputs.items()}
         return BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}")
+
+    def _not_placed(self, array: NDArray[Any], err: Exception) -> BackendError:
+        return BackendError(f"an array of {array.nbytes:,} bytes could not be copied to {self.device}: {err}")
 
 
 def _leave_to_parent() -> None:

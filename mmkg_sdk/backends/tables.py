@@ -230,6 +230,11 @@ def rank_table(
             return GpuRanking(GpuScan(table, score, device), device)
     if Scan.supports(table, score):
         return HostRanking(Scan(table, score, threads, storage=storage))
+    return plain_ranking(table, score)
+
+
+def plain_ranking(table: NDArray[np.float32], score: CandidateScore) -> TableRanking:
+    """numpy's, which keeps nothing beside the table."""
     return HostRanking(NumpyRanking(table, score))
 
 
