@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import AnyArray
+from .streams import own_stream
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,7 +95,9 @@ class TorchDevice:
             import torch
 
             cuda: Any = torch.cuda  # whose streams have no types
-            self._threads.stream = cuda.Stream(self.name)
+            handle = own_stream(self.name)  # that of the kernels, so that neither waits for the other
+            made = cuda.ExternalStream(handle, self.name) if handle else cuda.Stream(self.name)
+            self._threads.stream = made
         found: Stream = self._threads.stream
         return found
 

@@ -35,7 +35,8 @@ HITS = (1, 3, 5, 10, 20)
 MENTION_CHUNK = 64
 _PROTOCOL = RankingProtocol("stable")
 
-# Scores of the mentions in some rows with every candidate, float32 [rows, candidates]; tensors are ranked where they are.
+# Scores of the mentions in some rows with every candidate, float32 [rows, candidates]; tensors are ranked where they
+# are.
 Scorer = Callable[[slice], "NDArray[np.float32] | Tensor"]
 
 
