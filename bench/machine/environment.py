@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import mmkg_sdk
+from mmkg_sdk.backends.base import devices_found
 from mmkg_sdk.bundle import MANIFEST
 from mmkg_sdk.kernels import instruction_sets, library
+from mmkg_sdk.kernels.gpu import Gpu, gpu_kernels_absence
 from mmkg_sdk.kernels.threads import ChosenThreads, chosen_threads, usable_cores
 
 PACKAGES = ("numpy", "safetensors", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt")
@@ -54,6 +56,8 @@ def environment(
         "python": platform.python_version(),
         "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {name: _version(name) for name in (*PACKAGES, *packages)},
         "kernels": kernels(),
+        "cuda_kernels": cuda_kernels(),
+        "backends": devices_found(),
         "threads": chosen.count,
         "threads_reason": chosen.reason,
         "load_average": load_average(),
@@ -79,6 +83,12 @@ def kernels() -> str:
     """The instruction sets of the compiled kernels, best last, or why numpy ranks and graphs run instead."""
     found = library()
     return f"numpy and graphs ({found})" if isinstance(found, str) else ", ".join(instruction_sets())
+
+
+def cuda_kernels() -> str:
+    """The GPU that they rank on, or why the CPU ranks for a GPU's queries."""
+    absence = gpu_kernels_absence("cuda")
+    return f"ranked on the CPU ({absence})" if absence else f"cuda: {Gpu.open(0).name}"
 
 
 def load_average() -> list[float] | None:

@@ -1,4 +1,4 @@
-"""A CUDA stream for each calling thread: what backends and kernels do for it is ordered there and waits for no other."""
+"""A CUDA stream for each calling thread: what backends and kernels do for it is ordered there, waiting for no other."""
 
 from __future__ import annotations
 

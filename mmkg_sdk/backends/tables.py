@@ -148,11 +148,12 @@ class GpuRanking:
         stream: int | None = None,
     ) -> TopK:
         """See TableRanking."""
-        found = self.kernels.top_k(queries, min(k, MAX_K), excluded, candidates, stream)
+        found = part = self.kernels.top_k(queries, min(k, MAX_K), excluded, candidates, stream)
         # More than the kernels give at a time: the best of those that are left, and so on.
         for start in range(MAX_K, k, MAX_K):
-            excluded = merged_lists(excluded, found)
-            found = appended(found, self.kernels.top_k(queries, min(k - start, MAX_K), excluded, candidates, stream))
+            excluded = merged_lists(excluded, part)
+            part = self.kernels.top_k(queries, min(k - start, MAX_K), excluded, candidates, stream)
+            found = appended(found, part)
         return found
 
     def ranks(

@@ -106,8 +106,10 @@ class TorchDevice:
         return _current(self.stream())
 
     def placed(self, tensor: Tensor) -> TorchArray:
-        """A tensor that the calling thread's stream makes."""
-        return TorchArray(tensor.contiguous(), self.stream())
+        """A tensor that the calling thread's stream makes; call it within `current`."""
+        whole, stream = tensor.contiguous(), self.stream()
+        # A view into another tensor may begin where kernels cannot read 16 bytes at a time.
+        return TorchArray(whole.clone() if stream is not None and whole.data_ptr() % 16 else whole, stream)
 
     def tensor(self, value: AnyArray) -> Tensor:
         """The tensor here, for work on the calling thread's stream; call it within `current`."""
