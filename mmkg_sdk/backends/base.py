@@ -47,7 +47,7 @@ class DeviceArray(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of its elements. Raises TypeError: one that numpy does not have (bfloat16)."""
+        """Of its elements. Raises TypeError: one that numpy does not know (bfloat16, but for ml_dtypes)."""
         ...
 
     @property

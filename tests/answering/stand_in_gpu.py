@@ -1,8 +1,8 @@
 """A program for test_device_path.py: a bundle answers on a GPU that is none, by ids in and ids out.
 
-The graphs run in ONNX Runtime on the CPU; tables, queries and answers go through NVIDIA's driver as it is called, behind
-which a stand-in has the host's memory and runs the kernels of the scan in Triton's interpreter. Prints what was answered
-and what travelled, as JSON. Needs TRITON_INTERPRET=1.
+The graphs run in ONNX Runtime on the CPU; tables, queries and answers go through the calls of NVIDIA's driver, behind
+which a stand-in has the host's memory and runs the kernels of the scan in Triton's interpreter. Prints what was
+answered and what travelled, as JSON. Needs TRITON_INTERPRET=1.
 """
 
 from __future__ import annotations
@@ -30,13 +30,7 @@ from tests.kernels.gpu.fake_driver.mended import mend_interpreter
 
 
 class StandInBackend(OnnxRuntimeBackend):
-    """Graphs on the CPU, arrays on the GPU that is none.
-
-    Attributes:
-        read_back: shapes of the arrays that came to the host.
-    """
-
-    read_back: list[tuple[int, ...]]
+    """Graphs on the CPU, arrays on the GPU that is none."""
 
     def place(self, array: Any) -> DeviceArray:
         return Gpu.open().array(array)
