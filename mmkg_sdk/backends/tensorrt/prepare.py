@@ -1,0 +1,102 @@
+"""An engine of a graph for this machine: taken from the cache, or built and kept there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...bundle import Bundle
+from ...errors import BackendError
+from .bindings import Bindings
+from .build import build_engine
+from .cache import CachedEngine, EngineCache
+from .options import BuildOptions
+from .record import ANY, EngineKey, Target, graph_content
+
+_log = logging.getLogger("mmkg_sdk.engines")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where engines are built or opened.
+
+    Attributes:
+        capability: compute capability of the GPU, like "9.0"; None where there is no GPU.
+        use: makes the GPU that of the calling thread.
+    """
+
+    capability: str | None = None
+    use: Callable[[], object] = lambda: None
+
+
+@dataclass(frozen=True)
+class PreparedEngine:
+    """An engine in the cache, and whether it was built just now."""
+
+    engine: CachedEngine
+    built: bool
+
+
+def prepare_engine(
+    bindings: Bindings,
+    bundle: Bundle,
+    graph: str,
+    options: BuildOptions,
+    machine: Machine,
+    cache: EngineCache,
+) -> PreparedEngine:
+    """The engine that is built with these options, from the cache if it is there.
+
+    Of several processes that want the same engine one builds, and the others wait for it. A build that ends early, by
+    an error or a kill, leaves nothing in the cache.
+
+    Raises:
+        BackendError: it cannot be built or kept, or another process has built it for too long.
+    """
+    options.check(bindings.flavour)
+    key = _key(bindings, bundle, graph, options, machine)
+    if found := cache.exact(key):
+        return PreparedEngine(found, False)
+    with cache.lock(key):
+        if found := cache.exact(key):  # by the process that we waited for
+            return PreparedEngine(found, False)
+        _log.info("%s is built as an engine of %s %s.", graph, bindings.flavour, bindings.version)
+        built = build_engine(bindings, bundle, graph, options, timing_cache=cache.times(key), on_device=machine.use)
+        if built.timing_cache is not None:
+            cache.put_times(key, built.timing_cache)
+        return PreparedEngine(cache.put(key, built.plan, built.profiles, built.seconds), True)
+
+
+def fitting_engine(
+    bindings: Bindings, bundle: Bundle, graph: str, machine: Machine, cache: EngineCache
+) -> PreparedEngine:
+    """The engine of a graph that was built last and fits this machine, with whatever options; else one with none.
+
+    Raises:
+        BackendError: see `prepare_engine`.
+    """
+    assert machine.capability is not None
+    content = graph_content(bundle, graph)
+    found = cache.fitting(Target(graph, content, bindings.flavour, bindings.version, machine.capability))
+    if found:
+        return PreparedEngine(found, False)
+    _log.warning(
+        "%s has no engine here yet. It is built now, which may take minutes; `mmkg-sdk build-engine` does it ahead.",
+        graph,
+    )
+    return prepare_engine(bindings, bundle, graph, BuildOptions(), machine, cache)
+
+
+def _key(bindings: Bindings, bundle: Bundle, graph: str, options: BuildOptions, machine: Machine) -> EngineKey:
+    if bindings.rtx is not None:
+        architecture = ",".join(options.compute_capabilities) or ANY
+    elif machine.capability is None:
+        raise BackendError(
+            "TensorRT builds on the GPU that the engine is for, and there is none here. The flavour tensorrt-rtx "
+            "builds without one."
+        )
+    else:
+        architecture = machine.capability
+    content = graph_content(bundle, graph)
+    return EngineKey(graph, content, bindings.flavour, bindings.version, architecture, options.to_json())
