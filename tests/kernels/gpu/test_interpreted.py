@@ -1,0 +1,38 @@
+"""The CUDA kernels' logic on a CPU: each file of interpreted/ in a process of its own, with Triton's interpreter.
+
+By hand: TRITON_INTERPRET=1 python -m pytest --confcutdir tests/kernels/gpu tests/kernels/gpu/interpreted/test_NAME.py
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+FILES = sorted(path.name for path in (HERE / "interpreted").glob("test_*.py"))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_interpreted(file: str) -> None:
+    if importlib.util.find_spec("triton") is None:
+        pytest.skip("Triton is not installed; its interpreter runs the kernels here")
+    # Conftests above this folder load torch; nothing here needs it.
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--confcutdir", HERE]
+    done = subprocess.run(
+        [*command, HERE / "interpreted" / file],
+        env={**os.environ, "TRITON_INTERPRET": "1", "PYTEST_ADDOPTS": "", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_are_interpreted_tests() -> None:
+    assert FILES
