@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
@@ -19,12 +18,14 @@ from ...bundle.graph_specs import GraphSpec
 from ...errors import BackendError
 from . import api
 from .bindings import Bindings
+from .machine import Machine, is_shortage
 from .options import BuildOptions, Hardware
 from .profiles import Profile, profile_shapes, profiles_for
-from .shortage import free_memory, is_shortage
 from .weights import give_weights
 
 _MIB = 1 << 20
+# One at a time: builds use all cores as it is, and the library's words belong to the one that runs.
+_building = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -49,74 +50,52 @@ def build_engine(
     bundle: Bundle,
     graph: str,
     options: BuildOptions,
+    machine: Machine,
     *,
     timing_cache: bytes | None = None,
-    on_device: Callable[[], object] = lambda: None,
 ) -> BuiltEngine:
     """Build a graph as an engine. It may take minutes; Ctrl-C ends it behind the step that it is at.
 
     Args:
         timing_cache: what an earlier build left.
-        on_device: makes the GPU that is built for the calling thread's.
 
     Raises:
         BackendError: the library has not this option, does not know the graph, or has no memory; with its own words.
     """
     options.check(bindings.flavour)
     spec = bundle.graphs[graph]
-    started = time.monotonic()
-    stop = threading.Event()
-    # In a thread of its own, because Python handles signals in the main thread only, and would raise KeyboardInterrupt
-    # from there through the library, whenever that calls our logger or monitor.
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            return thread.submit(
-                _build, bindings, bundle, spec, options, timing_cache, on_device, stop, started
-            ).result()
-        except BaseException:
-            stop.set()
-            raise
-
-
-def _build(
-    bindings: Bindings,
-    bundle: Bundle,
-    spec: GraphSpec,
-    options: BuildOptions,
-    timing_cache: bytes | None,
-    on_device: Callable[[], object],
-    stop: threading.Event,
-    started: float,
-) -> BuiltEngine:
-    on_device()
-    bindings.words.take()
-    builder = _builder(bindings)
-    network = builder.create_network(1 << int(bindings.trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    kept = _parse(bindings, bundle, spec, network)
-    config = builder.create_builder_config()
-    config.progress_monitor = _monitor(bindings, stop)
-    _configure(bindings, config, options)
     profiles = profiles_for(spec, options.buckets)
-    for profile in profiles:
-        shapes = builder.create_optimization_profile()
-        for tensor in spec.exported_inputs:
-            shapes.set_shape(tensor.name, *profile_shapes(profile, tensor))
-        if config.add_optimization_profile(shapes) < 0:
-            raise BackendError(f"graph {spec.name}: TensorRT does not take a profile: {bindings.words.take()}")
-    times = bindings.rtx is None
-    if times:
-        cache = config.create_timing_cache(timing_cache or b"")
-        config.set_timing_cache(cache, ignore_mismatch=False)
-    plan = builder.build_serialized_network(network, config)
-    del kept
-    if plan is None:
-        raise _not_built(spec.name, options, bindings.words.take())
-    return BuiltEngine(
-        bytes(plan),
-        profiles,
-        bytes(config.get_timing_cache().serialize()) if times else None,
-        round(time.monotonic() - started, 2),
-    )
+    stop = threading.Event()
+
+    def build() -> BuiltEngine:
+        started = time.monotonic()
+        with machine.entered():
+            builder = _builder(bindings)
+            network = builder.create_network(1 << int(bindings.trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+            kept = _parse(bindings, bundle, spec, network)
+            config = builder.create_builder_config()
+            config.progress_monitor = _monitor(bindings, stop)
+            _configure(bindings, config, options)
+            _add_profiles(bindings, builder, config, spec, profiles)
+            if bindings.rtx is None:
+                config.set_timing_cache(config.create_timing_cache(timing_cache or b""), ignore_mismatch=False)
+            plan = builder.build_serialized_network(network, config)
+            del kept
+            if plan is None:
+                raise _not_built(graph, options, machine, bindings.words.take())
+            times = None if bindings.rtx else bytes(config.get_timing_cache().serialize())
+            return BuiltEngine(bytes(plan), profiles, times, round(time.monotonic() - started, 2))
+
+    with _building:
+        bindings.words.take()
+        # In a thread of its own, because Python handles signals in the main thread only, and would raise
+        # KeyboardInterrupt from there through the library, whenever that calls our logger or monitor.
+        with ThreadPoolExecutor(1) as thread:
+            try:
+                return thread.submit(build).result()
+            except BaseException:
+                stop.set()
+                raise
 
 
 def _builder(bindings: Bindings) -> api.Builder:
@@ -153,6 +132,21 @@ def _check_tensors(spec: GraphSpec, network: api.INetworkDefinition) -> None:
     found = [(tensor.name, tensor.dtype.name) for tensor in tensors]
     if sorted(found) != sorted(expected):
         raise BackendError(f"{spec.file_name}: TensorRT made {found} of its inputs and outputs, expected {expected}.")
+
+
+def _add_profiles(
+    bindings: Bindings,
+    builder: api.Builder,
+    config: api.IBuilderConfig,
+    spec: GraphSpec,
+    profiles: tuple[Profile, ...],
+) -> None:
+    for profile in profiles:
+        shapes = builder.create_optimization_profile()
+        for tensor in spec.exported_inputs:
+            shapes.set_shape(tensor.name, *profile_shapes(profile, tensor))
+        if config.add_optimization_profile(shapes) < 0:
+            raise BackendError(f"graph {spec.name}: TensorRT does not take a profile: {bindings.words.take()}")
 
 
 def _configure(bindings: Bindings, config: api.IBuilderConfig, options: BuildOptions) -> None:
@@ -214,11 +208,11 @@ def _monitor(bindings: Bindings, stop: threading.Event) -> api.IProgressMonitor:
     return cast(api.IProgressMonitor, kind())
 
 
-def _not_built(graph: str, options: BuildOptions, words: str) -> BackendError:
+def _not_built(graph: str, options: BuildOptions, machine: Machine, words: str) -> BackendError:
     if is_shortage(words):
-        asked = "no limit" if options.workspace_mib is None else f"{options.workspace_mib:,} MiB"
+        asked = "without a limit" if options.workspace_mib is None else f"of {options.workspace_mib:,} MiB"
         return BackendError(
-            f"graph {graph} was not built for lack of memory (workspace: {asked}; {free_memory()}): {words}. "
+            f"graph {graph} was not built for lack of memory (a workspace {asked}; {machine.free_memory()}): {words}. "
             "Give it more, or smaller profiles."
         )
     return BackendError(f"graph {graph} was not built: {words}")

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ...bundle import Bundle
 from ...errors import BackendError
-from .bindings import Bindings
+from ..base import parse_device
+from .bindings import Bindings, Flavour, load_bindings
 from .build import build_engine
 from .cache import CachedEngine, EngineCache
+from .machine import Machine
 from .options import BuildOptions
 from .record import ANY, EngineKey, Target, graph_content
 
 _log = logging.getLogger("mmkg_sdk.engines")
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where engines are built or opened.
-
-    Attributes:
-        capability: compute capability of the GPU, like "9.0"; None where there is no GPU.
-        use: makes the GPU that of the calling thread.
-    """
-
-    capability: str | None = None
-    use: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -36,6 +26,18 @@ class PreparedEngine:
 
     engine: CachedEngine
     built: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Where it is, and what of."""
+        record = self.engine.record
+        return {
+            "path": str(self.engine.path),
+            "built": self.built,
+            "bytes": record.size,
+            "seconds": record.seconds,
+            "profiles": [{axis: str(one) for axis, one in profile.items()} for profile in record.profiles],
+            **asdict(record.key),
+        }
 
 
 def prepare_engine(
@@ -62,7 +64,7 @@ def prepare_engine(
         if found := cache.exact(key):  # by the process that we waited for
             return PreparedEngine(found, False)
         _log.info("%s is built as an engine of %s %s.", graph, bindings.flavour, bindings.version)
-        built = build_engine(bindings, bundle, graph, options, timing_cache=cache.times(key), on_device=machine.use)
+        built = build_engine(bindings, bundle, graph, options, machine, timing_cache=cache.times(key))
         if built.timing_cache is not None:
             cache.put_times(key, built.timing_cache)
         return PreparedEngine(cache.put(key, built.plan, built.profiles, built.seconds), True)
@@ -86,6 +88,40 @@ def fitting_engine(
         graph,
     )
     return prepare_engine(bindings, bundle, graph, BuildOptions(), machine, cache)
+
+
+def build_engines(
+    bundle: Bundle,
+    options: BuildOptions,
+    *,
+    flavour: Flavour | None = None,
+    device: str = "cuda",
+    progress: Callable[[str], object] = lambda message: None,
+) -> Iterator[PreparedEngine]:
+    """The engine of each graph of a bundle, built with these options where it is not in the cache; one after another.
+
+    Args:
+        flavour: None takes TensorRT where it is installed, else TensorRT for RTX.
+        device: the GPU that TensorRT builds on; TensorRT for RTX needs none.
+        progress: is told which graph comes.
+
+    Raises:
+        BackendError: no graph has an axis of the options, or an engine cannot be built or kept.
+    """
+    bindings = load_bindings(flavour)
+    options.check(bindings.flavour)
+    known = {axis for spec in bundle.graphs.values() for axis in spec.axes()}
+    if unknown := options.buckets.keys() - known:
+        raise BackendError(f"no graph of this bundle has an axis {min(unknown)!r:.80}; there are {', '.join(known)}.")
+    machine = Machine()
+    if bindings.rtx is None:
+        from ...kernels.gpu import Gpu
+
+        machine = Machine.of(Gpu.open(parse_device(device)[1]))
+    cache = EngineCache.open()
+    for graph in bundle.graphs:
+        progress(f"{graph}: {bindings.flavour} {bindings.version}")
+        yield prepare_engine(bindings, bundle, graph, options, machine, cache)
 
 
 def _key(bindings: Bindings, bundle: Bundle, graph: str, options: BuildOptions, machine: Machine) -> EngineKey:
