@@ -7,6 +7,7 @@ graph's spec.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -14,6 +15,7 @@ from itertools import product
 from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
 from ...errors import BackendError
 
+_BUCKET = re.compile(r"[0-9]{1,10}(:[0-9]{1,10}:[0-9]{1,10})?", re.ASCII)
 # Each one is tuned for by itself, and adds its kernels to the engine.
 _MOST_PROFILES = 16
 
@@ -60,9 +62,9 @@ def parse_buckets(texts: Iterable[str]) -> Buckets:
 
 
 def _bucket(text: str, part: str, start: int) -> Range:
-    numbers = [int(number) for number in part.split(":") if number.isascii() and number.isdecimal()]
-    if len(numbers) != part.count(":") + 1 or len(numbers) not in (1, 3):
+    if not _BUCKET.fullmatch(part):
         raise BackendError(f"profile {text!r:.80}: {part!r:.40} is no bucket; expected MOST or LEAST:TUNED:MOST.")
+    numbers = [int(number) for number in part.split(":")]
     bucket = Range(start, *numbers * 2) if len(numbers) == 1 else Range(*numbers)
     if not start <= bucket.least <= bucket.tuned <= bucket.most:
         raise BackendError(
