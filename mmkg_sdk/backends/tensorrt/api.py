@@ -53,6 +53,8 @@ class ParserError(Protocol):
 
     def node_name(self) -> str: ...
 
+    def node_operator(self) -> str: ...
+
 
 class OnnxParser(Protocol):
     """ONNX bytes to network."""

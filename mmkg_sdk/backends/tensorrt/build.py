@@ -120,7 +120,8 @@ def _parse(bindings: Bindings, bundle: Bundle, spec: GraphSpec, network: api.INe
 
 def _errors(parser: api.OnnxParser) -> str:
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    return "; ".join(f"{error.node_name() or 'graph'}: {error.desc()}" for error in errors) or "it gave no reason"
+    words = (f"{error.node_operator()} {error.node_name()}: {error.desc()}".lstrip(" :") for error in errors)
+    return "; ".join(words) or "it gave no reason"
 
 
 def _check_tensors(spec: GraphSpec, network: api.INetworkDefinition) -> None:

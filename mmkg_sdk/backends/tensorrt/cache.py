@@ -17,7 +17,7 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,6 +108,7 @@ class EngineCache:
             write_atomically(path, plan)
             write_atomically(path.with_suffix(".json"), record.to_bytes())
         except DataError as err:
+            path.unlink(missing_ok=True)
             raise BackendError(f"the engine could not be kept: {err} Or name another cache by $MMKG_CACHE.") from err
         return CachedEngine(path, record, plan)
 
@@ -124,7 +125,6 @@ class EngineCache:
             BackendError: another one has held it for longer than LOCK_TIMEOUT_S.
         """
         path = self._path(key)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
         with self._locked(path):
             for rest in path.parent.glob(f".{path.stem}.*.tmp"):  # of a build that was killed
                 rest.unlink(missing_ok=True)
@@ -143,21 +143,29 @@ class EngineCache:
         return None
 
     def put_times(self, key: EngineKey, times: bytes) -> None:
-        """Keep what builds have measured."""
+        """Keep what builds have measured; where that cannot be, the log says so, and the next build measures again."""
         path = self._times(key)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        write_atomically(path, hashlib.sha256(times).hexdigest().encode() + b"\n" + times)
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            write_atomically(path, hashlib.sha256(times).hexdigest().encode() + b"\n" + times)
+        except (OSError, DataError) as err:
+            _log.warning("The timing cache was not kept: %s", err)
 
     @contextmanager
     def _locked(self, path: Path) -> Iterator[None]:
-        try:
-            with locked_file(path.with_suffix(".lock"), wait=True, timeout_s=LOCK_TIMEOUT_S):
-                yield
-        except LockedError as err:
-            raise BackendError(
-                f"{path} has been in use by process {err.owner}, which builds it, for more than {LOCK_TIMEOUT_S:.0f} "
-                "seconds. If it hangs, end it; then try again."
-            ) from err
+        with ExitStack() as stack:
+            try:
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                lock = locked_file(path.with_suffix(".lock"), wait=True, timeout_s=LOCK_TIMEOUT_S)
+                stack.enter_context(lock)
+            except LockedError as err:
+                raise BackendError(
+                    f"{path} has been in use by process {err.owner}, which builds it, for more than "
+                    f"{LOCK_TIMEOUT_S:.0f} seconds. If it hangs, end it; then try again."
+                ) from err
+            except OSError as err:
+                raise _no_cache(path.parent, err) from err
+            yield
 
     def _usable(self, path: Path, key: EngineKey | None = None) -> CachedEngine | None:
         """The engine at a path; what is not as its record or a key says is removed.
@@ -223,22 +231,23 @@ def _content(path: Path, limit: int) -> bytes:
 def _discard(path: Path, reason: Unusable) -> None:
     _log.warning("The engine %s is discarded and built again: %s.", path, reason)
     for old in (path.with_suffix(".json"), path):
-        old.unlink(missing_ok=True)
+        try:
+            old.unlink(missing_ok=True)
+        except OSError as err:
+            raise BackendError(f"{old} cannot be removed ({err.strerror}). Remove it, or the folder it is in.") from err
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder that nobody else may write to, or see that it is one.
+    """Make a folder that nobody else may write to or put another in place of, or see that it is one.
 
     Who can write an engine can run code as whoever opens it.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
+        found, parent = folder.lstat(), folder.parent.stat()
     except OSError as err:
-        raise BackendError(
-            f"{folder}, where engines are kept, cannot be made ({err.strerror}). Name another cache by $MMKG_CACHE."
-        ) from err
+        raise _no_cache(folder, err) from err
     if not stat.S_ISDIR(found.st_mode):
         raise BackendError(f"{folder}, where engines are kept, is no folder of its own. Remove what is there.")
     if os.name != "posix":
@@ -253,3 +262,14 @@ def _make_private(folder: Path) -> None:
             f"{folder}, where engines are kept, is open to others (mode {stat.S_IMODE(found.st_mode):04o}), who could "
             f"put code there. If nobody did, run: chmod 700 {folder}. Else remove it."
         )
+    if parent.st_mode & 0o022 and not parent.st_mode & stat.S_ISVTX:
+        raise BackendError(
+            f"{folder.parent} is open to others (mode {stat.S_IMODE(parent.st_mode):04o}), who could put another "
+            f"folder of engines there. Run: chmod go-w {folder.parent}, or name another cache by $MMKG_CACHE."
+        )
+
+
+def _no_cache(folder: Path, err: OSError) -> BackendError:
+    return BackendError(
+        f"{folder}, where engines are kept, cannot be written ({err.strerror}). Name another cache by $MMKG_CACHE."
+    )

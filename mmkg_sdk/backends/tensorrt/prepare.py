@@ -65,9 +65,10 @@ def prepare_engine(
             return PreparedEngine(found, False)
         _log.info("%s is built as an engine of %s %s.", graph, bindings.flavour, bindings.version)
         built = build_engine(bindings, bundle, graph, options, machine, timing_cache=cache.times(key))
+        kept = cache.put(key, built.plan, built.profiles, built.seconds)
         if built.timing_cache is not None:
             cache.put_times(key, built.timing_cache)
-        return PreparedEngine(cache.put(key, built.plan, built.profiles, built.seconds), True)
+        return PreparedEngine(kept, True)
 
 
 def fitting_engine(
