@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError
+from ..library import address, loaded_library
 from ..library import check as check_cpu
-from ..library import loaded_library
 
 _NO_MEMORY, _FAILED = 3, 4  # mmkg_status
 IMAGE_FILE = Path(__file__).parents[1] / "mmkg_cuda.bin"
@@ -21,6 +21,7 @@ _pointer, _int32, _int64, _uint64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_in
 # Name -> what it takes; each gives a status. The header says what it means.
 _DEVICE: dict[str, list[Any]] = {
     "mmkg_gpu_count": [_pointer],
+    "mmkg_gpu_image_targets": [_pointer, _int64, ctypes.c_char_p, _int64],
     "mmkg_gpu_open": [_int32, _pointer, _int64, _pointer],
     "mmkg_gpu_describe": [_pointer, _pointer],
     "mmkg_gpu_usable": [_pointer],
@@ -49,7 +50,26 @@ _DEVICE: dict[str, list[Any]] = {
     "mmkg_gpu_graph_launch": [_pointer, _uint64, _uint64],
     "mmkg_gpu_graph_close": [_pointer, _uint64],
 }
-_FUNCTIONS = {**_DEVICE}
+_SCAN: dict[str, list[Any]] = {
+    "mmkg_gpu_scan_open": [_pointer, _pointer, _int64, _int64, _pointer],
+    "mmkg_gpu_top_k": [
+        *[_pointer, _uint64, _int32, _int64, _int64],
+        *[_pointer, _pointer, _pointer, _int64],
+        *[_pointer, _pointer, _pointer, _pointer, _uint64],
+    ],
+    "mmkg_gpu_top_k_launch": [_pointer, _uint64, _int64, _int64, _uint64, _uint64, _int64, *[_uint64] * 5],
+    "mmkg_gpu_ranks": [
+        *[_pointer, _uint64, _int32, _int64, _pointer, _pointer, _pointer, ctypes.c_float],
+        *[_pointer, _pointer, _pointer, _pointer, _uint64],
+    ],
+}
+_FUNCTIONS = {**_DEVICE, **_SCAN}
+# What gives something else than a status: what it gives, and what it takes.
+_OTHERS: dict[str, tuple[Any, list[Any]]] = {
+    "mmkg_gpu_scan_close": (None, [_pointer]),
+    "mmkg_gpu_scan_bytes": (_int64, [_pointer]),
+    "mmkg_gpu_top_k_batch": (_int64, [_pointer, _int64, _int64]),
+}
 
 
 @cache
@@ -61,9 +81,10 @@ def gpu_library() -> ctypes.CDLL:
     """
     loaded = loaded_library()
     try:
-        for name, arguments in _FUNCTIONS.items():
+        statuses = {name: (_int32, arguments) for name, arguments in _FUNCTIONS.items()}
+        for name, (result, arguments) in (statuses | _OTHERS).items():
             function = getattr(loaded, name)
-            function.restype, function.argtypes = _int32, arguments
+            function.restype, function.argtypes = result, arguments
     except AttributeError as err:
         raise BackendError(f"the compiled library is of another version of mmkg_sdk: {err}; reinstall it.") from err
     return loaded
@@ -78,6 +99,26 @@ def check(status: int) -> None:
     if status in (_NO_MEMORY, _FAILED):
         raise BackendError(f"{loaded_library().mmkg_last_error().decode()}.")
     check_cpu(status)
+
+
+def gpu_kernels_state() -> str:
+    """What there is of CUDA kernels on this machine, in one line: what they are compiled for, and the driver.
+
+    Asks for no GPU's context. It does not say that a kernel has ever run: none has on hardware.
+    """
+    text = ctypes.create_string_buffer(256)
+    try:
+        image = kernel_image()
+        check(gpu_library().mmkg_gpu_image_targets(address(image), len(image), text, len(text)))
+    except BackendError as err:
+        return f"none ({err})"
+    compiled = f"compiled for compute capability {text.value.decode()}, not yet run on a GPU"
+    count = ctypes.c_int32()
+    try:
+        check(gpu_library().mmkg_gpu_count(ctypes.byref(count)))
+    except BackendError as err:
+        return f"{compiled}; {err}"
+    return f"{compiled}; the driver shows {count.value} GPU{'s' * (count.value != 1)}"
 
 
 def kernel_image(path: Path | None = None) -> NDArray[np.uint8]:
