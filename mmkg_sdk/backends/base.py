@@ -249,6 +249,20 @@ def _first_choice(precision: str, device: str) -> type[Backend]:
     return (installed or [_backend_class(next(iter(BACKENDS)))])[0]
 
 
+def devices_found() -> dict[str, str]:
+    """What each backend takes for the device "auto", by name, or why it cannot be used.
+
+    The backend "auto" takes the first of those that have the best of these devices and the bundle's precision.
+    """
+    found = {}
+    for name in BACKENDS:
+        try:
+            found[name] = _backend_class(name).device_for("auto") or "no device"
+        except BackendError as err:
+            found[name] = str(err)
+    return found
+
+
 def parse_device(device: str) -> tuple[str, int]:
     """("cpu", 0) or ("cuda", N) from "cpu", "cuda" or "cuda:N"."""
     kind, _, index = device.partition(":")

@@ -1,14 +1,11 @@
-"""A CUDA stream for each calling thread, for backends whose runtime does not give them one."""
+"""A CUDA stream for each calling thread: what backends and kernels do for it is ordered there, waiting for no other."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
+from ..kernels.gpu import Gpu, Stream, gpu_kernels_absence
 from .base import parse_device
-
-if TYPE_CHECKING:
-    from ..kernels.gpu.device import Stream
 
 
 class ThreadStreams(threading.local):
@@ -27,11 +24,7 @@ def own_stream(device: str) -> int:
     0, the one that all threads share, on the CPU and where there are no CUDA kernels to launch on another.
     """
     kind, index = parse_device(device)
-    if kind == "cpu":
-        return 0
-    from ..kernels.gpu.device import Gpu, gpu_kernels_absence
-
-    if gpu_kernels_absence(device):
+    if kind == "cpu" or gpu_kernels_absence(device):
         return 0
     if index not in _OWN.streams:
         _OWN.streams[index] = Gpu.open(index).stream()

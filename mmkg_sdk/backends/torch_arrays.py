@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import AnyArray
+from .streams import own_stream
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,7 +95,9 @@ class TorchDevice:
             import torch
 
             cuda: Any = torch.cuda  # whose streams have no types
-            self._threads.stream = cuda.Stream(self.name)
+            handle = own_stream(self.name)  # that of the kernels, so that neither waits for the other
+            made = cuda.ExternalStream(handle, self.name) if handle else cuda.Stream(self.name)
+            self._threads.stream = made
         found: Stream = self._threads.stream
         return found
 
@@ -103,8 +106,10 @@ class TorchDevice:
         return _current(self.stream())
 
     def placed(self, tensor: Tensor) -> TorchArray:
-        """A tensor that the calling thread's stream makes."""
-        return TorchArray(tensor.contiguous(), self.stream())
+        """A tensor that the calling thread's stream makes; call it within `current`."""
+        whole, stream = tensor.contiguous(), self.stream()
+        # A view into another tensor may begin where kernels cannot read 16 bytes at a time.
+        return TorchArray(whole.clone() if stream is not None and whole.data_ptr() % 16 else whole, stream)
 
     def tensor(self, value: AnyArray) -> Tensor:
         """The tensor here, for work on the calling thread's stream; call it within `current`."""
