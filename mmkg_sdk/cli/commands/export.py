@@ -17,7 +17,8 @@ from ..threads import threads_option
     "--precision",
     type=click.Choice(["fp32", "fp16", "bf16", "int8", "fp8"]),
     default="fp32",
-    help="Of the products with weights; int8 and fp8 (Q/DQ) for MIMIC and MKGformer, with NVIDIA Model Optimizer.",
+    help="Of the weights and products of every graph; engines of TensorRT take it from there. int8 and fp8 round "
+    "products with weights, in MIMIC and MKGformer, with NVIDIA Model Optimizer.",
 )
 @threads_option
 @overwrite_option
