@@ -10,7 +10,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .scan import BINS, TILE, dot, load_queries, load_rows
+from .bfloat16 import dot
+from .scan import BINS, TILE, load_queries, load_rows
 from .scan_shapes import shapes
 
 

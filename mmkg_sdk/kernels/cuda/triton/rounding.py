@@ -27,6 +27,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .bfloat16 import to_bfloat16
 from .specs import KernelSpec
 
 
@@ -44,11 +45,11 @@ def round_block(source, rounded, row, live, width, padded, ROWS: tl.constexpr, C
         place = at + tl.arange(0, CHUNK)
         inside = live[:, None] & (place < width)[None, :]
         value = tl.load(source + row[:, None] * width + place[None, :], mask=inside, other=0.0)
-        short = value.to(tl.bfloat16)
+        short = to_bfloat16(value)
         tl.store(rounded + row[:, None] * padded + place[None, :], short, mask=(place < padded)[None, :])
         wide = short.to(tl.float32)
         size = tl.maximum(tl.abs(value), tl.abs(wide))
-        broken = broken | (size < float("inf")).to(tl.int32) ^ 1
+        broken = broken | ((tl.abs(value) < float("inf")) & (size < float("inf")) == 0).to(tl.int32)
         largest = tl.maximum(largest, size)
         largest_rest = tl.maximum(largest_rest, tl.abs(value - wide))
     unit = tl.max(largest, axis=1)
@@ -62,7 +63,7 @@ def round_block(source, rounded, row, live, width, padded, ROWS: tl.constexpr, C
         place = at + tl.arange(0, CHUNK)
         inside = live[:, None] & (place < width)[None, :]
         value = tl.load(source + row[:, None] * width + place[None, :], mask=inside, other=0.0)
-        wide = value.to(tl.bfloat16).to(tl.float32)
+        wide = to_bfloat16(value).to(tl.float32)
         size = tl.div_rn(tl.maximum(tl.abs(value), tl.abs(wide)), tl.broadcast_to(one, (ROWS, CHUNK)))
         rest = tl.div_rn(tl.abs(value - wide), tl.broadcast_to(one_rest, (ROWS, CHUNK)))
         sums += size * size

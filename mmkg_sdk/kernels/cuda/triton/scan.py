@@ -11,32 +11,18 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .bfloat16 import dot
 from .scan_shapes import shapes
 
 TILE = tl.constexpr(128)  # rows of the table
 BINS = tl.constexpr(4)  # of a tile
 BIN_ROWS = tl.constexpr(32)
-INTERPRETED = tl.constexpr(bool(triton.knobs.runtime.interpret))
 
 
 @triton.jit
 def row_of_bin(bin_, place):
     """The row, int64, that stands at some place (0 to 31) of a bin; rows ascend with places."""
     return bin_.to(tl.int64) // BINS * TILE + place // 2 * 8 + bin_ % BINS * 2 + place % 2
-
-
-@triton.jit
-def dot(queries, rows, scores):
-    """scores + queries x rows transposed: float32 [QUERIES, TILE] of bfloat16 [QUERIES, CHUNK] and [TILE, CHUNK].
-
-    Triton's interpreter multiplies the bit patterns of bfloat16 as whole numbers, without a word: there they are made
-    float32 first, as exact as the tensor cores' products.
-    """
-    if INTERPRETED:
-        scores = tl.dot(queries.to(tl.float32), rows.to(tl.float32).T, scores, input_precision="ieee")
-    else:
-        scores = tl.dot(queries, rows.T, scores)
-    return scores
 
 
 @triton.jit
