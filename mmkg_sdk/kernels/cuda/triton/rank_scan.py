@@ -10,7 +10,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .bfloat16 import dot
 from .canonical import bits_set
 from .scan import BINS, TILE, load_queries, load_rows
 from .scan_shapes import shapes
@@ -73,8 +72,7 @@ def scan_ranks(
     within = tl.arange(0, BINS)[None, :]
     count = tl.zeros((QUERIES, BINS), dtype=tl.int32)
     for tile in tl.range(start, tl.minimum(start + tiles_per_part, tiles)):
-        zeros = tl.zeros((QUERIES, TILE), dtype=tl.float32)
-        scores = dot(mine, load_rows(table, tile, 0, WIDTH, WIDTH, MAP), zeros)
+        scores = tl.dot(mine, load_rows(table, tile, 0, WIDTH, WIDTH, MAP).T)
         above, mark = count_and_mark(scores, low, high, QUERIES)
         count += above
         tl.store(marks + place * (tiles * BINS) + tile * BINS + within, mark, mask=query[:, None] < batch)
@@ -114,7 +112,7 @@ def scan_ranks_wide(
         scores = tl.zeros((QUERIES, TILE), dtype=tl.float32)
         for at in tl.range(0, width, CHUNK):
             mine = load_queries(queries, first, at, width, QUERIES, CHUNK)
-            scores = dot(mine, load_rows(table, tile, at, width, CHUNK, MAP), scores)
+            scores = tl.dot(mine, load_rows(table, tile, at, width, CHUNK, MAP).T, scores)
         above, mark = count_and_mark(scores, low, high, QUERIES)
         count += above
         tl.store(marks + place * (tiles * BINS) + tile * BINS + within, mark, mask=query[:, None] < batch)

@@ -27,7 +27,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .bfloat16 import to_bfloat16
 from .specs import KernelSpec
 
 
@@ -45,7 +44,7 @@ def round_block(source, rounded, row, live, width, padded, ROWS: tl.constexpr, C
         place = at + tl.arange(0, CHUNK)
         inside = live[:, None] & (place < width)[None, :]
         value = tl.load(source + row[:, None] * width + place[None, :], mask=inside, other=0.0)
-        short = to_bfloat16(value)
+        short = value.to(tl.bfloat16)
         tl.store(rounded + row[:, None] * padded + place[None, :], short, mask=(place < padded)[None, :])
         wide = short.to(tl.float32)
         size = tl.maximum(tl.abs(value), tl.abs(wide))
@@ -63,7 +62,7 @@ def round_block(source, rounded, row, live, width, padded, ROWS: tl.constexpr, C
         place = at + tl.arange(0, CHUNK)
         inside = live[:, None] & (place < width)[None, :]
         value = tl.load(source + row[:, None] * width + place[None, :], mask=inside, other=0.0)
-        wide = to_bfloat16(value).to(tl.float32)
+        wide = value.to(tl.bfloat16).to(tl.float32)
         size = tl.div_rn(tl.maximum(tl.abs(value), tl.abs(wide)), tl.broadcast_to(one, (ROWS, CHUNK)))
         rest = tl.div_rn(tl.abs(value - wide), tl.broadcast_to(one_rest, (ROWS, CHUNK)))
         sums += size * size

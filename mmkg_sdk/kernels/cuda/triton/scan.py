@@ -11,7 +11,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .bfloat16 import dot
 from .scan_shapes import shapes
 
 TILE = tl.constexpr(128)  # rows of the table
@@ -80,7 +79,7 @@ def scan_bins(
     start = tl.program_id(1) * tiles_per_part
     out = bins + query.to(tl.int64)[:, None] * (tiles * BINS) + tl.arange(0, BINS)[None, :]
     for tile in tl.range(start, tl.minimum(start + tiles_per_part, tiles)):
-        scores = dot(mine, load_rows(table, tile, 0, WIDTH, WIDTH, MAP), tl.zeros((QUERIES, TILE), dtype=tl.float32))
+        scores = tl.dot(mine, load_rows(table, tile, 0, WIDTH, WIDTH, MAP).T)
         tl.store(out + tile * BINS, bin_maxima(scores, QUERIES), mask=query[:, None] < batch)
 
 
@@ -110,7 +109,7 @@ def scan_bins_wide(
         scores = tl.zeros((QUERIES, TILE), dtype=tl.float32)
         for at in tl.range(0, width, CHUNK):
             mine = load_queries(queries, first, at, width, QUERIES, CHUNK)
-            scores = dot(mine, load_rows(table, tile, at, width, CHUNK, MAP), scores)
+            scores = tl.dot(mine, load_rows(table, tile, at, width, CHUNK, MAP).T, scores)
         tl.store(out + tile * BINS, bin_maxima(scores, QUERIES), mask=query[:, None] < batch)
 
 

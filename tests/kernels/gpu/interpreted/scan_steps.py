@@ -240,7 +240,7 @@ def ranks(
     queries32, offsets, listed = table.chunked(queries), *lists(known, batch)
     right = torch.tensor(targets)
     scores = torch.full((batch,), torch.nan)
-    exact.pair_scores[(ceil(batch, 32),)](queries32, table.table32, right, scores, batch, table.chunks, PAIRS=32)
+    exact.pair_scores[(ceil(batch, 64),)](queries32, table.table32, right, scores, batch, table.chunks, PAIRS=64)
     slack, sure, lengths, nans = torch.zeros(1), NOWHERE.int(), NOWHERE.int(), NOWHERE.int()
     parts, programs = table.parts, table.parts
     counts = torch.full((batch, parts, 3), -1, dtype=torch.int32)

@@ -75,7 +75,7 @@ def test_a_multiply_add_is_rounded_once() -> None:
     query[0, [0, 16]] = 2.0**-15, 1 + 2.0**-12
     row[0, [0, 16]] = 2.0**-15, 1 + 2.0**-12
     scores = torch.zeros(1)
-    exact.pair_scores[(1,)](torch.tensor(query), torch.tensor(row), torch.zeros(1).long(), scores, 1, 2, PAIRS=32)
+    exact.pair_scores[(1,)](torch.tensor(query), torch.tensor(row), torch.zeros(1).long(), scores, 1, 2, PAIRS=64)
     product = query[0, 16] * row[0, 16]
     assert scores.numpy()[0] != product + np.float32(2.0**-30)
     assert scores.numpy()[0] == Scan(row, InnerProduct(), 1).pairs(query, np.zeros(1, np.int64))[0]
