@@ -18,7 +18,7 @@ padding of its sequence.
 import triton
 import triton.language as tl
 
-from .layer import DEPTH, PADDED_WIDTHS, norm, product, tiles
+from .layer import DEPTH, PADDED_WIDTHS, addresses, norm, product, tiles
 from .specs import KernelSpec
 
 GROUP = 64
@@ -128,9 +128,13 @@ def token_table_gather(
     )  # fmt: skip
     place = groups[:, None] * GROUP + tl.arange(0, GROUP)[None, :]
     tl.store(
-        attended + entities[:, None, None] * PADDED + place[None, :, :], state / total[:, :, None], mask=inside[:, None, None]
+        attended + entities[:, None, None] * PADDED + place[None, :, :],
+        state / total[:, :, None],
+        mask=inside[:, None, None],
     )
-    tl.store(share + entities[:, None] * GROUPS + groups[None, :], tl.exp(own_logit - largest) / total, mask=inside[:, None])
+    tl.store(
+        share + entities[:, None] * GROUPS + groups[None, :], tl.exp(own_logit - largest) / total, mask=inside[:, None]
+    )
 
 
 @triton.jit
@@ -173,7 +177,8 @@ def token_table_project(
     total = tl.zeros((ROWS, PADDED), dtype=tl.float32)
     for chunk in range(PADDED // CHUNK):
         at = chunk * CHUNK + tl.arange(0, CHUNK)
-        value = product(own, start, inside, value_weight, PADDED, at, PADDED, DEPTH) + tl.load(value_bias + at)[None, :]
+        value = product(own, start, inside, value_weight, PADDED, at, PADDED // DEPTH, DEPTH)
+        value += tl.load(value_bias + at)[None, :]
         weight = tl.load(share + rows * (PADDED // GROUP) + chunk * CHUNK // GROUP, mask=inside, other=0.0)
         context = tl.load(attended + start[:, None] + at[None, :], mask=inside[:, None], other=0.0)
         context += weight[:, None] * value
@@ -184,19 +189,15 @@ def token_table_project(
     tl.store(out + start[:, None] + columns[None, :], x, mask=inside[:, None])
 
 
-def _pointers(names: str) -> dict[str, str]:
-    return dict.fromkeys(names.split(), "*fp32")
-
-
 _GATHER = (
     {"structure": "*fp32", "visual_tokens": "*i64", "visual_mask": "*u8", "text_tokens": "*i64", "text_mask": "*u8"}
-    | _pointers("norm_weight norm_bias type_vector logit_weight pooled_logits pooled_value logits values")
-    | _pointers("own attended share")
+    | addresses("norm_weight norm_bias type_vector logit_weight pooled_logits pooled_value logits values")
+    | addresses("own attended share")
     | dict.fromkeys(("batch", "width", "heads", "groups_per_head", "num_visual_tokens", "num_text_tokens"), "i32")
     | {"visual_rows": "i32", "text_rows": "i32", "epsilon": "fp32"}
 )
 _PROJECT = (
-    _pointers("own attended share value_weight value_bias output_weight output_bias pooled norm_weight norm_bias out")
+    addresses("own attended share value_weight value_bias output_weight output_bias pooled norm_weight norm_bias out")
 ) | {"batch": "i32", "width": "i32", "epsilon": "fp32"}
 
 KERNELS = (

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.kernels import TokenTableEncoder, library
 from mmkg_sdk.kernels.cuda.triton.layer import KERNELS as LAYER_KERNELS
-from mmkg_sdk.kernels.cuda.triton.layer import PADDED_WIDTHS, feed_forward
+from mmkg_sdk.kernels.cuda.triton.layer import feed_forward
 from mmkg_sdk.kernels.cuda.triton.token_table import GROUP, KERNELS, token_table_gather, token_table_project
+from tests.kernels.gpu.interpreted.packing import Packing
 from tests.kernels.references.encoder import Arrays, encoded, random_batch, random_weights
 
 CONSTANTS = {spec.name: spec.constants for spec in (*KERNELS, *LAYER_KERNELS)}
@@ -32,32 +33,15 @@ class Encoder:
     def __init__(self, weights: Arrays, heads: int, precision: str = "fp32") -> None:
         self.width = weights["pooled"].size
         self.heads, self.precision = heads, precision
-        self.groups_per_head = -(-(self.width // heads) // GROUP)
-        needed = max(self.width, heads * self.groups_per_head * GROUP)
-        self.padded = next(padded for padded in PADDED_WIDTHS if padded >= needed)
-        # Where each column of the heads lies among the groups.
-        per_head = np.arange(self.width // heads)
-        self.places = (np.arange(heads)[:, None] * self.groups_per_head * GROUP + per_head[None, :]).ravel()
+        self.packing = Packing(self.width, heads)
         self.weights = weights
 
     def _packed(self, name: str, *axes: str) -> torch.Tensor:
-        """Padded on each axis: "columns", "groups", "hidden" or as it is."""
-        array = self.weights[name]
-        if len(axes) == 1:
-            array = array.reshape(-1)
-        for axis, kind in enumerate(axes):
-            size = {"columns": self.padded, "groups": self.padded, "hidden": -(-array.shape[axis] // 32) * 32}.get(kind)
-            if size is None:
-                continue
-            wide = np.zeros((*array.shape[:axis], size, *array.shape[axis + 1 :]), np.float32)
-            places = self.places if kind == "groups" else np.arange(array.shape[axis])
-            wide[(slice(None),) * axis + (places,)] = array
-            array = wide
-        return torch.from_numpy(np.ascontiguousarray(array))
+        return self.packing.pack(self.weights[name], *axes)
 
     def encode(self, batch: Arrays, rows: int) -> NDArray[Any]:
         """`rows` of a tile."""
-        padded, size = self.padded, len(batch["structure"])
+        padded, size = self.packing.padded, len(batch["structure"])
         own, attended, x = (torch.full((size, padded), torch.nan) for _ in range(3))
         share = torch.full((size, padded // GROUP), torch.nan)
         values = self._packed("multiplied_values", "rows", "groups")
@@ -83,7 +67,7 @@ class Encoder:
             size,
             self.width,
             self.heads,
-            self.groups_per_head,
+            self.packing.groups_per_head,
             batch["visual_tokens"].shape[1],
             batch["text_tokens"].shape[1],
             VISUAL_ROWS,
@@ -135,7 +119,9 @@ def batch_of(size: int, width: int, visual: int = 3, text: int = 2) -> Arrays:
 
 
 def encoder_of(width: int, heads: int, hidden: int, precision: str = "fp32") -> Encoder:
-    return Encoder(random_weights(np.random.default_rng(width), width, heads, hidden, VISUAL_ROWS, TEXT_ROWS), heads, precision)
+    return Encoder(
+        random_weights(np.random.default_rng(width), width, heads, hidden, VISUAL_ROWS, TEXT_ROWS), heads, precision
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,7 +190,9 @@ def test_an_entity_depends_on_nothing_but_itself() -> None:
     longer = dict(batch)
     for name in ("visual", "text"):
         tokens, mask = batch[f"{name}_tokens"], batch[f"{name}_mask"]
-        longer[f"{name}_tokens"] = np.concatenate([np.full_like(tokens, -(10**9)), tokens, np.full_like(tokens, 10**9)], 1)
+        longer[f"{name}_tokens"] = np.concatenate(
+            [np.full_like(tokens, -(10**9)), tokens, np.full_like(tokens, 10**9)], 1
+        )
         longer[f"{name}_mask"] = np.concatenate([np.ones_like(mask), mask, np.ones_like(mask)], 1)
     np.testing.assert_array_equal(encoder.encode(longer, 16), expected)
     # One that is no row, or a structure that is no number, spoils its own entity.

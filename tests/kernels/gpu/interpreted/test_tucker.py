@@ -19,7 +19,9 @@ from mmkg_sdk.kernels.cuda.triton.tucker import KERNELS, MIN_SPLITS, tucker_part
 Array = NDArray[Any]
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 # By precision and rows of a tile.
-TILES = {(spec.name.split("_")[2], spec.constants["ROWS"]): spec.constants for spec in KERNELS if "ROWS" in spec.constants}
+TILES = {
+    (spec.name.split("_")[2], spec.constants["ROWS"]): spec.constants for spec in KERNELS if "ROWS" in spec.constants
+}
 ROUNDING = 2.0**-24
 
 
@@ -59,7 +61,9 @@ class Core:
         shift = self.shift.double().numpy()
         pairs = relation[:, :, None].astype(np.float64) * context[:, None, :]
         exact = np.einsum("bij,ijo->bo", pairs, core, optimize=True) + relation @ weight + shift
-        sizes = np.einsum("bij,ijo->bo", abs(pairs), abs(core), optimize=True) + abs(relation) @ abs(weight) + abs(shift)
+        sizes = (
+            np.einsum("bij,ijo->bo", abs(pairs), abs(core), optimize=True) + abs(relation) @ abs(weight) + abs(shift)
+        )
         return exact, sizes
 
     def most_roundings(self) -> int:
@@ -84,7 +88,13 @@ def in_two_bfloat16(context: Array) -> Array:
 
 @pytest.mark.parametrize(
     ("width", "precision", "rows"),
-    [*((1, *tile) for tile in TILES), *((65, *tile) for tile in TILES), (31, "bf16", 16), (63, "fp16", 16), (64, "fp32", 16)],
+    [
+        *((1, *tile) for tile in TILES),
+        *((65, *tile) for tile in TILES),
+        (31, "bf16", 16),
+        (63, "fp16", 16),
+        (64, "fp32", 16),
+    ],
 )
 def test_products_are_those_of_the_formula(width: int, precision: str, rows: int) -> None:
     core = Core(width, precision)
