@@ -47,7 +47,22 @@ _DEVICE: dict[str, list[Any]] = {
     "mmkg_gpu_graph_launch": [_pointer, _uint64, _uint64],
     "mmkg_gpu_graph_close": [_pointer, _uint64],
 }
-_FUNCTIONS = {**_DEVICE}
+_ENCODERS: dict[str, list[Any]] = {
+    "mmkg_gpu_tucker_open": [_pointer, _pointer, _int32, _pointer, _pointer, _int64, _pointer],
+    "mmkg_gpu_tucker_close": [_pointer],
+    "mmkg_gpu_tucker_apply": [_pointer, _uint64, _uint64, _int64, _uint64, _uint64],
+    "mmkg_gpu_token_table_open": [_pointer, _pointer, _int32, _pointer],
+    "mmkg_gpu_token_table_close": [_pointer],
+    "mmkg_gpu_token_table_encode": [
+        *(_pointer, _int64, _uint64, _uint64, _uint64, _int64, _uint64, _uint64, _int64, _uint64, _uint64)
+    ],
+    "mmkg_gpu_query_context_open": [_pointer, _pointer, _pointer],
+    "mmkg_gpu_query_context_close": [_pointer],
+    "mmkg_gpu_query_context_encode": [
+        *(_pointer, _uint64, _int64, _int64, _uint64, _uint64, _uint64, _uint64, _uint64, _uint64)
+    ],
+}
+_FUNCTIONS = {**_DEVICE, **_ENCODERS}
 
 
 @cache

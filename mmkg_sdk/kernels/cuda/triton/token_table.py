@@ -26,9 +26,23 @@ GROUP = 64
 
 @triton.jit
 def _attend(
-    attended, total, largest, tokens, mask, first_row, num_rows, num_tokens, logits, values, heads, head, entities, inside,
-    GROUPS: tl.constexpr, GROUP: tl.constexpr,
-):  # fmt: skip
+    attended,
+    total,
+    largest,
+    tokens,
+    mask,
+    first_row,
+    num_rows,
+    num_tokens,
+    logits,
+    values,
+    heads,
+    head,
+    entities,
+    inside,
+    GROUPS: tl.constexpr,
+    GROUP: tl.constexpr,
+):
     """Adds the tokens of one modality to an online softmax: attended and total are multiples of exp(-largest)."""
     place = tl.arange(0, GROUPS)[:, None] * GROUP + tl.arange(0, GROUP)[None, :]
     for t in range(num_tokens):
@@ -119,13 +133,41 @@ def token_table_gather(
     state = pooled_share[:, :, None] * value[None, :, :]
     total = pooled_share + tl.exp(own_logit - start)
     state, total, largest = _attend(
-        state, total, start, visual_tokens, visual_mask, 0, visual_rows, num_visual_tokens, logits, values, heads, head,
-        entities, inside, GROUPS, GROUP,
-    )  # fmt: skip
+        state,
+        total,
+        start,
+        visual_tokens,
+        visual_mask,
+        0,
+        visual_rows,
+        num_visual_tokens,
+        logits,
+        values,
+        heads,
+        head,
+        entities,
+        inside,
+        GROUPS,
+        GROUP,
+    )
     state, total, largest = _attend(
-        state, total, largest, text_tokens, text_mask, visual_rows, text_rows, num_text_tokens, logits, values, heads, head,
-        entities, inside, GROUPS, GROUP,
-    )  # fmt: skip
+        state,
+        total,
+        largest,
+        text_tokens,
+        text_mask,
+        visual_rows,
+        text_rows,
+        num_text_tokens,
+        logits,
+        values,
+        heads,
+        head,
+        entities,
+        inside,
+        GROUPS,
+        GROUP,
+    )
     place = groups[:, None] * GROUP + tl.arange(0, GROUP)[None, :]
     tl.store(
         attended + entities[:, None, None] * PADDED + place[None, :, :],

@@ -12,10 +12,11 @@ Splits depend on the width alone, so every batch has the same sums in the same o
 read the core with the whole GPU for a batch of one.
 
 Precision, all sums float32:
-  bfloat16 core   context = high + low, two bfloat16 numbers, each rounded to the nearest; what they leave out is at most
-                  2^-16 of the context, where rounding the core to bfloat16 left out 2^-8 of it. Products are exact.
-  float32, float16 core   "tf32x3": both operands are taken apart into two numbers of 11 bits and the product of the low
-                  ones is left out, about 2^-21 of the product. It is not TF32, which would leave out 2^-11.
+  bfloat16 core   context = high + low, two bfloat16 numbers, each rounded to the nearest. What they leave out is
+                  at most 2^-16 of the context; rounding the core to bfloat16 left out up to 2^-8 of it. Products are
+                  exact.
+  float32, float16 core   "tf32x3": both operands are taken apart into two numbers of 11 bits and the product of the
+                  low ones is left out, about 2^-21 of the product. It is not TF32, which would leave out 2^-11.
 Subnormal numbers may count as 0.
 """
 
@@ -30,9 +31,6 @@ DEPTHS = {"bf16": 64, "fp16": 32, "fp32": 32}
 # So many splits at least: with tiles of 64 columns a core of width 256 keeps 128 blocks reading.
 MIN_SPLITS = 32
 
-# The interpreter multiplies the bits of bfloat16 as whole numbers, so there the same numbers are multiplied as float32.
-_INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)
-
 
 @triton.jit
 def _nearest_bfloat16(x):
@@ -45,11 +43,8 @@ def _nearest_bfloat16(x):
 def _product(context, high, low, weights):
     """float32 [ROWS, COLUMNS] = context @ weights."""
     if weights.dtype == tl.bfloat16:
-        if _INTERPRETED:
-            product = tl.dot(high, weights.to(tl.float32)) + tl.dot(low, weights.to(tl.float32))
-        else:
-            product = tl.dot(high.to(tl.bfloat16), weights)
-            product = tl.dot(low.to(tl.bfloat16), weights, product)
+        product = tl.dot(high.to(tl.bfloat16), weights)
+        product = tl.dot(low.to(tl.bfloat16), weights, product)
     else:
         product = tl.dot(context, weights.to(tl.float32), input_precision="tf32x3")
     return product
