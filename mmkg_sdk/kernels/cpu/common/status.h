@@ -18,6 +18,11 @@ struct NotANumber : std::domain_error {
     NotANumber() : std::domain_error("a score is NaN") {}
 };
 
+// Of a device, whose text says how much was asked for; of the host it is std::bad_alloc.
+struct NoMemory : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
 inline void require(bool holds, const char *otherwise) {
     if (!holds) throw BadArgument(otherwise);
 }
@@ -33,6 +38,8 @@ mmkg_status guarded(Work work) noexcept {
         return remember(MMKG_BAD_ARGUMENT, error.what());
     } catch (const NotANumber &error) {
         return remember(MMKG_NAN, error.what());
+    } catch (const NoMemory &error) {
+        return remember(MMKG_NO_MEMORY, error.what());
     } catch (const std::bad_alloc &) {
         return remember(MMKG_NO_MEMORY, "out of memory");
     } catch (const std::exception &error) {

@@ -22,7 +22,7 @@ from .parameters import Parameter
 MAGIC = b"MMKGCUDA"
 VERSION = 1
 _HEADER = struct.Struct("<8sIIIIQ")
-_ENTRY = struct.Struct("<64s64sIIQQIIIIII")
+_ENTRY = struct.Struct("<64s64sIIQQIIIIII")  # 176 bytes
 _PARAMETER = struct.Struct("<12I")
 _ALIGNMENT = 16
 

@@ -27,7 +27,7 @@ _HOST_MAP_TYPE = {8: 10, 9: 8, 10: 9}
 
 
 class Kind(IntEnum):
-    """What a parameter is; cuda/image/image.hpp has the same list."""
+    """What a parameter is; cuda/image/image.h has the same list."""
 
     INTEGER = 0  # of 4 or 8 bytes
     FLOAT = 1  # float32

@@ -1,0 +1,109 @@
+// One GPU of this process: its primary context, the kernels of the image that were loaded, and whether it is still of use.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "common/status.h"
+#include "cuda/device/kernel.h"
+#include "cuda/driver/driver.h"
+#include "cuda/image/image.h"
+#include "mmkg_cuda.h"
+
+struct mmkg_gpu {
+    mmkg_gpu(int device, const void *image, int64_t bytes);
+    ~mmkg_gpu();
+    mmkg_gpu(const mmkg_gpu &) = delete;
+    mmkg_gpu &operator=(const mmkg_gpu &) = delete;
+
+    // A kernel of the image; loaded when it is first asked for, which waits for the device and does not suit a capture.
+    // Throws BadArgument if the image has none of that name for this GPU. Call it within a Scope.
+    const mmkg::cuda::Kernel &kernel(const std::string &name);
+    bool has_kernel(const std::string &name) const;
+
+    // Throws if nothing can run any more: the GPU was lost, or this is a forked child.
+    void require_usable() const;
+
+    // Every later call fails fast with this text.
+    void lose(const char *text);
+
+    const mmkg::cuda::Api &api;
+    const mmkg::cuda::Image image;
+    mmkg_gpu_facts facts;
+    mmkg::cuda::Context context = nullptr;
+    mmkg::cuda::MemoryPool pool = nullptr;  // for memory that is ordered on streams
+
+private:
+    void open(int device);
+
+    mmkg::cuda::DeviceNumber number = 0;
+    const long process;
+    std::mutex loading;
+    std::map<std::string, std::unique_ptr<mmkg::cuda::Kernel>> kernels;
+    mutable std::mutex losing;
+    std::atomic<bool> is_lost{false};
+    std::string why_lost;
+};
+
+namespace mmkg::cuda {
+
+// The GPU's context is the calling thread's as long as this lives; what was current before is current again afterwards.
+class Scope {
+public:
+    explicit Scope(const mmkg_gpu &gpu);
+    ~Scope();
+    Scope(const Scope &) = delete;
+    Scope &operator=(const Scope &) = delete;
+
+private:
+    const mmkg_gpu &gpu;
+};
+
+// guarded() within a Scope. An error that leaves the GPU of no use is kept for later calls.
+template <class Work>
+mmkg_status on_gpu(mmkg_gpu *gpu, Work work) noexcept {
+    return guarded([&] {
+        require(gpu != nullptr, "gpu is NULL");
+        const Scope scope(*gpu);
+        try {
+            work();
+        } catch (const DriverError &error) {
+            if (error.lost) gpu->lose(error.what());
+            throw;
+        }
+    });
+}
+
+// Memory of the GPU that exists in the order of a stream: work that was put on it before the end of this object's life
+// may use it, and nothing waits.
+class Workspace {
+public:
+    Workspace(const mmkg_gpu &gpu, int64_t bytes, Stream stream);
+    ~Workspace();
+    Workspace(const Workspace &) = delete;
+    Workspace &operator=(const Workspace &) = delete;
+
+    const int64_t bytes;
+
+    // The next part of it, a multiple of 256 bytes from its start.
+    Address take(int64_t part_bytes);
+
+    // What take() takes for a part: sums of these are what the constructor asks for.
+    static int64_t rounded(int64_t part_bytes) { return (part_bytes + 255) / 256 * 256; }
+
+private:
+    const mmkg_gpu &gpu;
+    const Stream stream;
+    Address first = 0;
+    int64_t taken = 0;
+};
+
+// A stream's handle as C functions take it.
+inline Stream stream_of(uint64_t handle) { return reinterpret_cast<Stream>(static_cast<uintptr_t>(handle)); }
+
+}  // namespace mmkg::cuda

@@ -1,0 +1,45 @@
+// The C functions that open, describe and close a GPU.
+#include <memory>
+
+#include "cuda/device/gpu.h"
+
+using mmkg::guarded;
+using mmkg::require;
+
+mmkg_status mmkg_gpu_count(int32_t *count) {
+    return guarded([&] {
+        require(count != nullptr, "count is NULL");
+        int found = 0;
+        mmkg::cuda::check(mmkg::cuda::driver().device_count(&found), "count the GPUs");
+        *count = found;
+    });
+}
+
+mmkg_status mmkg_gpu_open(int32_t device, const void *image, int64_t bytes, mmkg_gpu **gpu) {
+    return guarded([&] {
+        require(gpu != nullptr, "gpu is NULL");
+        *gpu = std::make_unique<mmkg_gpu>(device, image, bytes).release();
+    });
+}
+
+void mmkg_gpu_close(mmkg_gpu *gpu) { delete gpu; }
+
+mmkg_status mmkg_gpu_describe(const mmkg_gpu *gpu, mmkg_gpu_facts *facts) {
+    return guarded([&] {
+        require(gpu != nullptr && facts != nullptr, "gpu or facts is NULL");
+        *facts = gpu->facts;
+    });
+}
+
+int32_t mmkg_gpu_has_kernel(const mmkg_gpu *gpu, const char *name) {
+    int32_t found = 0;
+    guarded([&] { found = gpu != nullptr && name != nullptr && gpu->has_kernel(name); });
+    return found;
+}
+
+mmkg_status mmkg_gpu_usable(const mmkg_gpu *gpu) {
+    return guarded([&] {
+        require(gpu != nullptr, "gpu is NULL");
+        gpu->require_usable();
+    });
+}

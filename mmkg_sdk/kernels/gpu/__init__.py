@@ -1,0 +1,10 @@
+"""Kernels on an NVIDIA GPU, behind the C functions of include/mmkg_cuda.h. They need NVIDIA's driver and numpy.
+
+NOT RUN ON A GPU YET: compiled ahead of time, and tested on CPUs only.
+"""
+
+from __future__ import annotations
+
+from .device import Event, Gpu, GpuArray, Graph, Stream, gpu_kernels_absence
+
+__all__ = ["Event", "Gpu", "GpuArray", "Graph", "Stream", "gpu_kernels_absence"]

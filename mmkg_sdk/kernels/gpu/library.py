@@ -1,0 +1,97 @@
+"""The functions of include/mmkg_cuda.h through ctypes, and the image of compiled kernels that they launch."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import BackendError
+from ..library import check as check_cpu
+from ..library import loaded_library
+
+_NO_MEMORY, _FAILED = 3, 4  # mmkg_status
+IMAGE_FILE = Path(__file__).parents[1] / "mmkg_cuda.bin"
+
+_pointer, _int32, _int64, _uint64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_uint64
+# Name -> what it takes; each gives a status. The header says what it means.
+_DEVICE: dict[str, list[Any]] = {
+    "mmkg_gpu_count": [_pointer],
+    "mmkg_gpu_open": [_int32, _pointer, _int64, _pointer],
+    "mmkg_gpu_describe": [_pointer, _pointer],
+    "mmkg_gpu_usable": [_pointer],
+    "mmkg_gpu_has_kernel": [_pointer, ctypes.c_char_p],
+    "mmkg_gpu_allocate": [_pointer, _int64, _pointer],
+    "mmkg_gpu_free": [_pointer, _uint64],
+    "mmkg_gpu_allocate_host": [_pointer, _int64, _pointer],
+    "mmkg_gpu_free_host": [_pointer, _pointer],
+    "mmkg_gpu_memory": [_pointer, _pointer, _pointer],
+    "mmkg_gpu_copy_to_device": [_pointer, _uint64, _pointer, _int64, _uint64],
+    "mmkg_gpu_copy_to_host": [_pointer, _pointer, _uint64, _int64, _uint64],
+    "mmkg_gpu_copy": [_pointer, _uint64, _uint64, _int64, _uint64],
+    "mmkg_gpu_fill": [_pointer, _uint64, ctypes.c_uint8, _int64, _uint64],
+    "mmkg_gpu_stream_open": [_pointer, _pointer],
+    "mmkg_gpu_stream_close": [_pointer, _uint64],
+    "mmkg_gpu_stream_synchronize": [_pointer, _uint64],
+    "mmkg_gpu_stream_wait": [_pointer, _uint64, _uint64],
+    "mmkg_gpu_event_open": [_pointer, _pointer],
+    "mmkg_gpu_event_close": [_pointer, _uint64],
+    "mmkg_gpu_event_record": [_pointer, _uint64, _uint64],
+    "mmkg_gpu_event_elapsed": [_pointer, _uint64, _uint64, _pointer],
+    "mmkg_gpu_capture_begin": [_pointer, _uint64],
+    "mmkg_gpu_capture_end": [_pointer, _uint64, _pointer],
+    "mmkg_gpu_graph_launch": [_pointer, _uint64, _uint64],
+    "mmkg_gpu_graph_close": [_pointer, _uint64],
+}
+_FUNCTIONS = {**_DEVICE}
+
+
+@cache
+def gpu_library() -> ctypes.CDLL:
+    """The compiled library, with the functions for GPUs.
+
+    Raises:
+        BackendError: there is no library, or one of another version.
+    """
+    loaded = loaded_library()
+    try:
+        for name, arguments in _FUNCTIONS.items():
+            function = getattr(loaded, name)
+            function.restype, function.argtypes = _int32, arguments
+    except AttributeError as err:
+        raise BackendError(f"the compiled library is of another version of mmkg_sdk: {err}; reinstall it.") from err
+    return loaded
+
+
+def check(status: int) -> None:
+    """Raise what a status means.
+
+    Raises:
+        BackendError: it is not MMKG_OK; names what is missing or failed.
+    """
+    if status in (_NO_MEMORY, _FAILED):
+        raise BackendError(f"{loaded_library().mmkg_last_error().decode()}.")
+    check_cpu(status)
+
+
+def kernel_image(path: Path | None = None) -> NDArray[np.uint8]:
+    """The compiled CUDA kernels, uint8 [bytes].
+
+    Args:
+        path: None takes the package's own.
+
+    Raises:
+        BackendError: the file is not there.
+    """
+    file = path or IMAGE_FILE
+    try:
+        return np.fromfile(file, np.uint8)
+    except OSError as err:
+        raise BackendError(
+            f"the compiled CUDA kernels cannot be read: {err}. Reinstall mmkg_sdk; in a checkout, build them: "
+            "python -m mmkg_sdk.kernels.cuda.triton.build"
+        ) from err

@@ -1,0 +1,494 @@
+/*
+ * A stand-in for NVIDIA's driver library, for tests on machines without a GPU. Memory of the "GPU" is memory of the
+ * host; a launch calls back into the test, which runs the kernel's source in Triton's interpreter on that memory.
+ *
+ * Strict where the real one lets mistakes pass: work on a stream does not run before something waits for it, so a
+ * missing wait shows; new memory holds NaN; writes past the ends of memory and memory left behind are counted; copies
+ * are checked against the sizes of what they touch. Two things are simpler: any stream runs what it waits for and
+ * nothing else, and all runs on one thread.
+ */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define API __attribute__((visibility("default")))
+enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201,
+       NO_BINARY = 209, INVALID_HANDLE = 400, NOT_FOUND = 500, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900,
+       CAPTURE_INVALIDATED = 901 };
+enum { GUARD = 64, MAX_PARAMETERS = 64, NAME = 128 };
+#define GUARD_BYTE 0xA5
+#define FRESH_BYTE 0xFF /* NaN in every floating-point type */
+
+typedef struct Memory {
+    unsigned char *start;
+    size_t bytes;
+    int pinned;
+    struct Memory *next;
+} Memory;
+
+typedef struct Function {
+    char name[NAME];
+    int num_parameters;
+    unsigned sizes[MAX_PARAMETERS];
+} Function;
+
+typedef enum Kind { COPY, FILL, LAUNCH, FREE, RECORD, WAIT, OWN } Kind; /* OWN: memory of a graph */
+
+typedef struct Operation {
+    Kind kind;
+    void *to;
+    const void *from;
+    size_t bytes;
+    unsigned char value;
+    int owns_from; /* `from` is a copy of pageable memory */
+    Function *function;
+    unsigned grid[3], threads, shared;
+    unsigned char *parameters;
+    struct Event *event;
+    uint64_t ticket;
+    struct Operation *next;
+} Operation;
+
+typedef struct Graph {
+    Operation *first, *last;
+} Graph;
+
+typedef struct Stream {
+    Operation *first, *last;
+    Graph *capture;
+    struct Stream *next;
+} Stream;
+
+typedef struct Event {
+    Stream *stream;
+    uint64_t recorded, done;
+    double at_ms;
+} Event;
+
+typedef int (*Launcher)(const char *name, const unsigned *grid, unsigned threads, unsigned shared, void **parameters);
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static Memory *memories;
+static Stream default_stream, *streams;
+static Launcher launcher;
+static size_t memory_limit = (size_t)1 << 30, memory_used;
+static long damaged, launches;
+static int lost, failing_result, failing_after;
+static char failing[NAME];
+static _Thread_local void *contexts[8];
+static _Thread_local int depth;
+static int the_context;
+
+/* ---- what tests set and ask ---- */
+API void fake_set_launcher(Launcher given) { launcher = given; }
+API void fake_set_memory(size_t bytes) { memory_limit = bytes; }
+/* The call of `function` after `after` others gives `result`; results of 700 and more, and 214, stay for all calls. */
+API void fake_fail(const char *function, int after, int result) {
+    snprintf(failing, sizeof failing, "%s", function);
+    failing_after = after;
+    failing_result = result;
+}
+API void fake_recover(void) { lost = 0, failing[0] = '\0'; }
+API long fake_damaged(void) { return damaged; }
+API long fake_launches(void) { return launches; }
+API size_t fake_memory_used(void) { return memory_used; }
+API int fake_context_depth(void) { return depth; }
+
+static int number(const char *variable, int otherwise) {
+    const char *text = getenv(variable);
+    return text ? atoi(text) : otherwise;
+}
+
+static int failure(const char *function) {
+    if (lost) return lost;
+    if (strcmp(failing, function) != 0 || failing_after-- > 0) return OK;
+    failing[0] = '\0';
+    if (failing_result >= 700 || failing_result == 214) lost = failing_result;
+    return failing_result;
+}
+#define ENTER(function)                                        \
+    pthread_mutex_lock(&lock);                                 \
+    int result = failure(function);                            \
+    if (result == OK && depth == 0) result = INVALID_CONTEXT;  \
+    if (result != OK) return pthread_mutex_unlock(&lock), result
+#define LEAVE(value) return pthread_mutex_unlock(&lock), (value)
+
+/* ---- memory ---- */
+static Memory *memory_of(const void *at, size_t bytes) {
+    for (Memory *m = memories; m; m = m->next)
+        if ((const unsigned char *)at >= m->start && (const unsigned char *)at + bytes <= m->start + m->bytes) return m;
+    return NULL;
+}
+static int on_device(const void *at, size_t bytes) {
+    Memory *m = memory_of(at, bytes);
+    return m && !m->pinned;
+}
+static void *get(size_t bytes, int pinned) {
+    if (!pinned && memory_used + bytes > memory_limit) return NULL;
+    Memory *m = malloc(sizeof *m);
+    unsigned char *block = aligned_alloc(256, (bytes + 2 * 256 + 255) / 256 * 256);
+    m->start = block + 256, m->bytes = bytes, m->pinned = pinned, m->next = memories, memories = m;
+    memset(m->start - GUARD, GUARD_BYTE, GUARD);
+    memset(m->start, FRESH_BYTE, bytes);
+    memset(m->start + bytes, GUARD_BYTE, GUARD);
+    if (!pinned) memory_used += bytes;
+    return m->start;
+}
+static int release(void *start) {
+    for (Memory **at = &memories; *at; at = &(*at)->next) {
+        Memory *m = *at;
+        if (m->start != start) continue;
+        for (int i = 0; i < GUARD; ++i)
+            if (m->start[-1 - i] != GUARD_BYTE || m->start[m->bytes + i] != GUARD_BYTE) { ++damaged; break; }
+        *at = m->next;
+        if (!m->pinned) memory_used -= m->bytes;
+        memset(m->start, FRESH_BYTE, m->bytes);
+        free(m->start - 256), free(m);
+        return OK;
+    }
+    return INVALID_VALUE;
+}
+
+/* ---- what streams run ---- */
+static double now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1e3 + t.tv_nsec * 1e-6;
+}
+static int run_stream(Stream *stream, const Event *until);
+static int run_one(Operation *o) {
+    void *places[MAX_PARAMETERS];
+    unsigned at = 0;
+    switch (o->kind) {
+    case COPY: memmove(o->to, o->from, o->bytes); return OK;
+    case FILL: memset(o->to, o->value, o->bytes); return OK;
+    case FREE: return release(o->to);
+    case OWN: memset(o->to, FRESH_BYTE, o->bytes); return OK;
+    case RECORD: o->event->done = o->ticket, o->event->at_ms = now_ms(); return OK;
+    case WAIT: return o->event->stream ? run_stream(o->event->stream, o->event) : OK;
+    case LAUNCH:
+        for (int i = 0; i < o->function->num_parameters; ++i) places[i] = o->parameters + at, at += 128;
+        ++launches;
+        return launcher ? launcher(o->function->name, o->grid, o->threads, o->shared, places) : NOT_FOUND;
+    }
+    return INVALID_VALUE;
+}
+static void drop(Operation *o) {
+    if (o->owns_from) free((void *)o->from);
+    free(o->parameters), free(o);
+}
+static int run_stream(Stream *stream, const Event *until) {
+    while (stream->first && !(until && until->done >= until->recorded)) {
+        Operation *o = stream->first;
+        stream->first = o->next;
+        if (!stream->first) stream->last = NULL;
+        int result = run_one(o);
+        drop(o);
+        if (result != OK) return lost = result;
+    }
+    return OK;
+}
+static int run_all(void) {
+    int result = run_stream(&default_stream, NULL);
+    for (Stream *s = streams; s && result == OK; s = s->next) result = run_stream(s, NULL);
+    return result;
+}
+static Stream *stream_of(void *handle) {
+    if (!handle) return &default_stream;
+    for (Stream *s = streams; s; s = s->next)
+        if (s == handle) return s;
+    return NULL;
+}
+static int put(void *handle, Operation given) {
+    Stream *stream = stream_of(handle);
+    if (!stream) return free(given.parameters), INVALID_HANDLE;
+    Operation *o = malloc(sizeof *o);
+    *o = given, o->next = NULL;
+    Operation **last = stream->capture ? &stream->capture->last : &stream->last;
+    Operation **first = stream->capture ? &stream->capture->first : &stream->first;
+    if (*last) (*last)->next = o;
+    else *first = o;
+    *last = o;
+    return OK;
+}
+
+/* ---- the driver's functions ---- */
+API int cuInit(unsigned flags) { return flags ? INVALID_VALUE : number("FAKE_CUDA_DEVICES", 1) ? OK : NO_DEVICE; }
+API int cuDriverGetVersion(int *v) { return *v = number("FAKE_CUDA_VERSION", 13000), OK; }
+API int cuGetErrorName(int r, const char **name) {
+    *name = r == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : r == NO_DEVICE ? "CUDA_ERROR_NO_DEVICE"
+            : r == 214 ? "CUDA_ERROR_ECC_UNCORRECTABLE" : r == LAUNCH_FAILED ? "CUDA_ERROR_LAUNCH_FAILED" : "CUDA_ERROR";
+    return OK;
+}
+API int cuGetErrorString(int r, const char **text) { return *text = "said by the stand-in", (void)r, OK; }
+API int cuDeviceGetCount(int *n) { return *n = number("FAKE_CUDA_DEVICES", 1), OK; }
+API int cuDeviceGet(int *d, int i) { return *d = i, i < number("FAKE_CUDA_DEVICES", 1) ? OK : INVALID_DEVICE; }
+API int cuDeviceGetName(char *name, int bytes, int d) {
+    return snprintf(name, bytes, "stand-in %d, no GPU", d), OK;
+}
+API int cuDeviceGetAttribute(int *value, int which, int d) {
+    (void)d;
+    int capability = number("FAKE_CUDA_CAPABILITY", 90);
+    switch (which) {
+    case 16: return *value = number("FAKE_CUDA_MULTIPROCESSORS", 4), OK;
+    case 38: return *value = 1 << 20, OK;
+    case 75: return *value = capability / 10, OK;
+    case 76: return *value = capability % 10, OK;
+    case 97: return *value = 232448, OK;
+    case 115: return *value = number("FAKE_CUDA_POOLS", 1), OK;
+    default: return INVALID_VALUE;
+    }
+}
+API int cuDeviceTotalMem_v2(size_t *bytes, int d) { return *bytes = memory_limit, (void)d, OK; }
+API int cuDevicePrimaryCtxRetain(void **context, int d) { return *context = &the_context, (void)d, failure("cuDevicePrimaryCtxRetain"); }
+API int cuDevicePrimaryCtxRelease_v2(int d) { return (void)d, OK; }
+API int cuCtxPushCurrent_v2(void *context) {
+    if (depth == 8) return INVALID_CONTEXT;
+    return contexts[depth++] = context, OK;
+}
+API int cuCtxPopCurrent_v2(void **context) { return depth ? (*context = contexts[--depth], OK) : INVALID_CONTEXT; }
+API int cuMemGetInfo_v2(size_t *unused, size_t *all) {
+    ENTER("cuMemGetInfo");
+    *all = memory_limit, *unused = memory_limit - memory_used;
+    LEAVE(OK);
+}
+API int cuMemAlloc_v2(uint64_t *at, size_t bytes) {
+    ENTER("cuMemAlloc");
+    *at = (uint64_t)(uintptr_t)get(bytes, 0);
+    LEAVE(*at ? OK : OUT_OF_MEMORY);
+}
+API int cuMemFree_v2(uint64_t at) {
+    ENTER("cuMemFree");
+    if ((result = run_all()) == OK) result = release((void *)(uintptr_t)at);
+    LEAVE(result);
+}
+API int cuMemHostAlloc(void **at, size_t bytes, unsigned flags) {
+    ENTER("cuMemHostAlloc");
+    (void)flags, *at = get(bytes, 1);
+    LEAVE(OK);
+}
+API int cuMemFreeHost(void *at) {
+    ENTER("cuMemFreeHost");
+    LEAVE(release(at));
+}
+API int cuMemPoolCreate(void **pool, const void *properties) {
+    return *pool = &the_context, ((const int *)properties)[0] == 1 && ((const int *)properties)[2] == 1 ? OK : INVALID_VALUE;
+}
+API int cuMemPoolDestroy(void *pool) { return (void)pool, OK; }
+API int cuMemPoolSetAttribute(void *pool, int which, void *value) { return (void)pool, (void)value, which == 4 ? OK : INVALID_VALUE; }
+API int cuMemAllocFromPoolAsync(uint64_t *at, size_t bytes, void *pool, void *stream) {
+    ENTER("cuMemAllocFromPoolAsync");
+    (void)pool;
+    if (!stream_of(stream)) LEAVE(INVALID_HANDLE);
+    *at = (uint64_t)(uintptr_t)get(bytes, 0);
+    if (*at && stream_of(stream)->capture)
+        LEAVE(put(stream, (Operation){.kind = OWN, .to = (void *)(uintptr_t)*at, .bytes = bytes}));
+    LEAVE(*at ? OK : OUT_OF_MEMORY);
+}
+API int cuMemFreeAsync(uint64_t at, void *stream) {
+    ENTER("cuMemFreeAsync");
+    Stream *s = stream_of(stream);
+    if (s && s->capture) LEAVE(OK); /* its graph frees it */
+    LEAVE(put(stream, (Operation){.kind = FREE, .to = (void *)(uintptr_t)at}));
+}
+API int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *stream) {
+    ENTER("cuMemcpyHtoDAsync");
+    if (!on_device((void *)(uintptr_t)to, bytes)) LEAVE(INVALID_VALUE);
+    Operation o = {.kind = COPY, .to = (void *)(uintptr_t)to, .from = from, .bytes = bytes};
+    if (!memory_of(from, bytes)) o.from = memcpy(malloc(bytes), from, bytes), o.owns_from = 1; /* pageable: read now */
+    LEAVE(put(stream, o));
+}
+API int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream) {
+    ENTER("cuMemcpyDtoHAsync");
+    if (!on_device((void *)(uintptr_t)from, bytes)) LEAVE(INVALID_VALUE);
+    LEAVE(put(stream, (Operation){.kind = COPY, .to = to, .from = (void *)(uintptr_t)from, .bytes = bytes}));
+}
+API int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream) {
+    ENTER("cuMemcpyDtoDAsync");
+    if (!on_device((void *)(uintptr_t)from, bytes) || !on_device((void *)(uintptr_t)to, bytes)) LEAVE(INVALID_VALUE);
+    LEAVE(put(stream, (Operation){.kind = COPY, .to = (void *)(uintptr_t)to, .from = (void *)(uintptr_t)from, .bytes = bytes}));
+}
+API int cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, void *stream) {
+    ENTER("cuMemsetD8Async");
+    if (!on_device((void *)(uintptr_t)to, bytes)) LEAVE(INVALID_VALUE);
+    LEAVE(put(stream, (Operation){.kind = FILL, .to = (void *)(uintptr_t)to, .value = value, .bytes = bytes}));
+}
+API int cuStreamCreate(void **stream, unsigned flags) {
+    ENTER("cuStreamCreate");
+    Stream *made = calloc(1, sizeof *made);
+    made->next = streams, streams = made, *stream = made;
+    LEAVE(flags == 1 ? OK : INVALID_VALUE);
+}
+API int cuStreamDestroy_v2(void *stream) {
+    ENTER("cuStreamDestroy");
+    for (Stream **at = &streams; *at; at = &(*at)->next)
+        if (*at == stream) {
+            Stream *closed = *at;
+            result = run_stream(closed, NULL);
+            *at = closed->next, free(closed);
+            LEAVE(result);
+        }
+    LEAVE(INVALID_HANDLE);
+}
+API int cuStreamSynchronize(void *stream) {
+    ENTER("cuStreamSynchronize");
+    Stream *s = stream_of(stream);
+    if (!s) LEAVE(INVALID_HANDLE);
+    if (s->capture) LEAVE(CAPTURE_UNSUPPORTED);
+    LEAVE(run_stream(s, NULL));
+}
+API int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
+    ENTER("cuStreamWaitEvent");
+    (void)flags;
+    LEAVE(put(stream, (Operation){.kind = WAIT, .event = event}));
+}
+API int cuStreamIsCapturing(void *stream, int *status) {
+    ENTER("cuStreamIsCapturing");
+    Stream *s = stream_of(stream);
+    *status = s && s->capture ? 1 : 0;
+    LEAVE(s ? OK : INVALID_HANDLE);
+}
+API int cuStreamBeginCapture_v2(void *stream, int mode) {
+    ENTER("cuStreamBeginCapture");
+    Stream *s = stream_of(stream);
+    if (!s || s == &default_stream || s->capture || mode != 2) LEAVE(INVALID_VALUE);
+    s->capture = calloc(1, sizeof *s->capture);
+    LEAVE(OK);
+}
+API int cuStreamEndCapture(void *stream, void **graph) {
+    ENTER("cuStreamEndCapture");
+    Stream *s = stream_of(stream);
+    if (!s || !s->capture) LEAVE(INVALID_VALUE);
+    *graph = s->capture, s->capture = NULL;
+    LEAVE(OK);
+}
+/* The "executable" takes the operations of the graph, which is empty afterwards. */
+API int cuGraphInstantiateWithFlags(void **made, void *graph, unsigned long long flags) {
+    ENTER("cuGraphInstantiate");
+    Graph *copy = malloc(sizeof *copy);
+    *copy = *(Graph *)graph, ((Graph *)graph)->first = NULL, *made = copy;
+    LEAVE(flags == 0 ? OK : INVALID_VALUE);
+}
+API int cuGraphLaunch(void *graph, void *stream) {
+    ENTER("cuGraphLaunch");
+    for (Operation *o = ((Graph *)graph)->first; o && result == OK; o = o->next) {
+        Operation again = *o;
+        again.owns_from = 0;
+        if (o->parameters) {
+            size_t bytes = (size_t)o->function->num_parameters * 128;
+            again.parameters = memcpy(malloc(bytes), o->parameters, bytes);
+        }
+        result = put(stream, again);
+    }
+    LEAVE(result);
+}
+static int drop_graph(Graph *graph) {
+    for (Operation *o = graph->first, *next; o; o = next) {
+        next = o->next;
+        if (o->kind == OWN) release(o->to);
+        drop(o);
+    }
+    return free(graph), OK;
+}
+API int cuGraphDestroy(void *graph) {
+    ENTER("cuGraphDestroy");
+    LEAVE(drop_graph(graph));
+}
+API int cuGraphExecDestroy(void *graph) {
+    ENTER("cuGraphExecDestroy");
+    LEAVE(drop_graph(graph));
+}
+API int cuEventCreate(void **event, unsigned flags) {
+    ENTER("cuEventCreate");
+    *event = calloc(1, sizeof(Event));
+    LEAVE(flags == 0 ? OK : INVALID_VALUE);
+}
+API int cuEventDestroy_v2(void *event) {
+    ENTER("cuEventDestroy");
+    Event *e = event;
+    if (e->stream && stream_of(e->stream == &default_stream ? NULL : e->stream)) result = run_stream(e->stream, e);
+    free(e);
+    LEAVE(result);
+}
+API int cuEventRecord(void *event, void *stream) {
+    ENTER("cuEventRecord");
+    Event *e = event;
+    e->stream = stream_of(stream);
+    LEAVE(put(stream, (Operation){.kind = RECORD, .event = e, .ticket = ++e->recorded}));
+}
+API int cuEventSynchronize(void *event) {
+    ENTER("cuEventSynchronize");
+    Event *e = event;
+    LEAVE(e->stream ? run_stream(e->stream, e) : OK);
+}
+API int cuEventElapsedTime(float *ms, void *first, void *last) {
+    ENTER("cuEventElapsedTime");
+    *ms = (float)(((Event *)last)->at_ms - ((Event *)first)->at_ms);
+    LEAVE(OK);
+}
+/* "Code" of the stand-in: FAKE name number-of-parameters sizes... in text. */
+API int cuModuleLoadData(void **module, const void *code) {
+    ENTER("cuModuleLoadData");
+    if (memcmp(code, "FAKE ", 5) != 0) LEAVE(NO_BINARY);
+    Function *made = calloc(1, sizeof *made);
+    int used = 0;
+    const char *text = code;
+    if (sscanf(text, "FAKE %127s %d%n", made->name, &made->num_parameters, &used) != 2 ||
+        made->num_parameters > MAX_PARAMETERS) { free(made); LEAVE(NO_BINARY); }
+    for (int i = 0, more; i < made->num_parameters; ++i) {
+        text += used;
+        if (sscanf(text, " %u%n", &made->sizes[i], &more) != 1) { free(made); LEAVE(NO_BINARY); }
+        used = more;
+    }
+    *module = made;
+    LEAVE(OK);
+}
+API int cuModuleUnload(void *module) {
+    ENTER("cuModuleUnload");
+    free(module);
+    LEAVE(OK);
+}
+API int cuModuleGetFunction(void **function, void *module, const char *symbol) {
+    ENTER("cuModuleGetFunction");
+    (void)symbol, *function = module;
+    LEAVE(OK);
+}
+API int cuFuncSetAttribute(void *function, int which, int value) {
+    ENTER("cuFuncSetAttribute");
+    (void)function;
+    LEAVE(which == 8 && value >= 0 ? OK : INVALID_VALUE);
+}
+API int cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, void *function, int threads, size_t shared) {
+    ENTER("cuOccupancyMaxActiveBlocksPerMultiprocessor");
+    (void)function, (void)threads, (void)shared, *blocks = 1;
+    LEAVE(OK);
+}
+API int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsigned tx, unsigned ty, unsigned tz,
+                       unsigned shared, void *stream, void **parameters, void **extra) {
+    ENTER("cuLaunchKernel");
+    Function *f = function;
+    if (ty != 1 || tz != 1 || extra || !gx || !gy || !gz) LEAVE(INVALID_VALUE);
+    Operation o = {.kind = LAUNCH, .function = f, .grid = {gx, gy, gz}, .threads = tx, .shared = shared};
+    o.parameters = calloc((size_t)f->num_parameters + 1, 128);
+    for (int i = 0; i < f->num_parameters; ++i) memcpy(o.parameters + 128 * i, parameters[i], f->sizes[i]);
+    LEAVE(put(stream, o));
+}
+/* What the real one refuses (cuda.h), and then: address, type, rank, five extents, five strides, five box extents. */
+API int cuTensorMapEncodeTiled(uint64_t *map, int type, uint32_t rank, void *address, const uint64_t *extents,
+                               const uint64_t *strides, const uint32_t *box, const uint32_t *steps, int interleave,
+                               int swizzle, int promotion, int fill) {
+    (void)swizzle, (void)promotion;
+    if ((uintptr_t)map % 64 || (uintptr_t)address % 16 || rank < 1 || rank > 5 || interleave || fill) return INVALID_VALUE;
+    memset(map, 0, 128);
+    map[0] = (uint64_t)(uintptr_t)address, map[1] = (uint64_t)type, map[2] = rank;
+    for (uint32_t i = 0; i < rank; ++i) {
+        if (extents[i] == 0 || extents[i] > (uint64_t)1 << 32 || box[i] == 0 || box[i] > 256 || steps[i] != 1) return INVALID_VALUE;
+        if (i + 1 < rank && (strides[i] % 16 || strides[i] >= (uint64_t)1 << 40)) return INVALID_VALUE;
+        map[3 + i] = extents[i];
+        if (i + 1 < rank) map[8 + i] = strides[i];
+    }
+    return OK;
+}
