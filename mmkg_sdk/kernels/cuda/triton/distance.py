@@ -1,22 +1,17 @@
-"""Exact top-k and ranks by the distance of complex vectors (MMKG_COMPLEX_DISTANCE of include/mmkg.h).
+"""Top-k and ranks by the distance of complex vectors (MMKG_COMPLEX_DISTANCE of include/mmkg.h), exact to the bit.
 
-Queries are float32 [batch, 2 half], the table is float32 [rows, 2 half]: `half` real parts, then `half` imaginary ones.
-Every score is the canonical one, bit for bit: a first pass in lower precision would gain nothing where square roots, and
-not bytes or products, are what takes the time. So nothing has to be certified, either.
+Queries are float32 [batch, 2 half], the table is float32 [any, 2 half]: `half` real parts, then `half` imaginary ones.
+Every score is the canonical one from the start: square roots take the time here, not bytes or products, so that a first
+pass in lower precision would gain little. The kernels stand in the exact pass of the scan (scan.md) where those of
+inner products are:
 
-    top-k    distance_bins   the best score of every bin of 16 neighbouring rows: a 16th of a score matrix, no lists
-             select_bins     (select.py) the k best bins of a query, and one more for each row that is left out for it
-             distance_settle the rows of those bins again, as keys; rows that are left out are looked up here only
-             best_keys       (select.py) the k best keys, best first
-    ranks    distance_pairs  scores of the right answers
-             distance_known  what the other known answers take off the counts, or add
-             distance_ranks  counts rows that are better or equal
+    distance_bins    exact_bins
+    distance_settle  settle_rows
+    distance_counts  exact_counts
+    distance_pairs   pair_scores
+    distance_known   what finish_ranks does with known answers; that one runs before it, with empty lists
 
-Why the best k + E bins hold the k best answers, if E rows are left out: bins are ordered by their best score, of equal
-ones the lower bin first, which is the order of their best rows. Were an answer in a later bin, then k + E rows would
-come before it, k of them not left out.
-
-None of this has ever run on a GPU. It is tested in Triton's interpreter and compiled for every target.
+All take `half` and `margin` in place of `chunks`; nothing is padded. None of this has ever run on a GPU.
 """
 
 from __future__ import annotations
@@ -24,55 +19,56 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .keys import is_listed, key_of, tree
+from .canonical import is_listed, key_of, tree
+from .exact import COUNTS
+from .scan import BIN_ROWS, BINS, TILE, row_of_bin
 from .specs import KernelSpec
 
-# With 4 queries, the roots of a row take an H100 as long as the row takes its memory (calculated: 18 instructions a
-# coordinate, 8 bytes), so one query costs no more than four, and more of them are bound by roots.
-QUERIES, ROWS, BIN = 4, 64, 16
-PAIRS = 128
+# Queries of a program, which share the rows that it reads, and rows at a time: as many scores as leave registers for
+# three or four blocks on a multiprocessor, whose roots hide each other's latency.
+_QUERIES = 8
+PART = tl.constexpr(32)
+_PAIRS = 64
 
 
 @triton.jit
-def _tile_scores(queries, table, query_rows, table_rows, half, margin, BQ: tl.constexpr, BN: tl.constexpr):
-    """float32 [BQ, BN]: every query with every row. Rows int64 [BQ] and [BN]."""
-    lane = tl.arange(0, 16)
-    total = tl.zeros((BQ, BN, 16), dtype=tl.float32)
-    query = queries + query_rows[:, None] * (2 * half)
-    row = table + table_rows[:, None] * (2 * half)
-    for start in range(0, half, 16):
-        at = (start + lane)[None, :]
-        inside = at < half  # zeros past the end add a root of zero
-        re = tl.load(query + at, mask=inside, other=0.0)[:, None, :] - tl.load(row + at, mask=inside, other=0.0)[None]
-        im = (
-            tl.load(query + half + at, mask=inside, other=0.0)[:, None, :]
-            - tl.load(row + half + at, mask=inside, other=0.0)[None]
-        )
-        total += tl.math.sqrt_rn(tl.fma(re, re, im * im))
-    return tl.reshape((margin - tree(tl.reshape(total, (BQ * BN, 16)))) + 0.0, (BQ, BN))
+def modulus(query, row, at, half):
+    """|query - row| of coordinates `at`, each operation rounded once; 0 past the end. Addresses and `at` broadcast."""
+    inside = at < half
+    re = tl.load(query + at, mask=inside, other=0.0) - tl.load(row + at, mask=inside, other=0.0)
+    im = tl.load(query + half + at, mask=inside, other=0.0) - tl.load(row + half + at, mask=inside, other=0.0)
+    return tl.math.sqrt_rn(tl.fma(re, re, im * im))
 
 
 @triton.jit
-def _pair_scores(queries, table, query_rows, table_rows, half, margin, COUNT: tl.constexpr):
-    """float32 [COUNT]: query i with row i. Rows int64 [COUNT]."""
-    lane = tl.arange(0, 16)
-    total = tl.zeros((COUNT, 16), dtype=tl.float32)
-    query = queries + query_rows[:, None] * (2 * half)
-    row = table + table_rows[:, None] * (2 * half)
+def distances(queries, table, query, row, half, margin, SCORES: tl.constexpr):
+    """Canonical scores of query[i] with row[i], float32 [SCORES]; both int64, rows of their tables."""
+    lanes = tl.zeros((SCORES, 16), dtype=tl.float32)
     for start in range(0, half, 16):
-        at = (start + lane)[None, :]
+        at = (start + tl.arange(0, 16))[None, :]
+        lanes += modulus(queries + query[:, None] * (2 * half), table + row[:, None] * (2 * half), at, half)
+    return (margin - tree(lanes, SCORES)) + 0.0
+
+
+@triton.jit
+def part_distances(queries, table, candidates, first, row, batch, rows, subset, half, margin, QUERIES: tl.constexpr):
+    """Canonical scores of QUERIES queries and PART rows, float32 [QUERIES, PART]; what is none repeats the last."""
+    query = tl.minimum(first + tl.arange(0, QUERIES), batch - 1).to(tl.int64)
+    ids = tl.minimum(row, rows - 1).to(tl.int64)
+    if subset != 0:
+        ids = tl.load(candidates + ids)
+    lanes = tl.zeros((QUERIES, PART, 16), dtype=tl.float32)
+    mine = queries + query[:, None] * (2 * half)
+    theirs = table + ids[:, None] * (2 * half)
+    for start in range(0, half, 16):
+        at = (start + tl.arange(0, 16))[None, :]
         inside = at < half
-        re = tl.load(query + at, mask=inside, other=0.0) - tl.load(row + at, mask=inside, other=0.0)
-        im = tl.load(query + half + at, mask=inside, other=0.0) - tl.load(row + half + at, mask=inside, other=0.0)
-        total += tl.math.sqrt_rn(tl.fma(re, re, im * im))
-    return (margin - tree(total)) + 0.0
-
-
-@triton.jit
-def _row_of(candidates, places, has_candidates):
-    """The row of the table at a place among the candidates; the place itself where all rows are candidates."""
-    chosen = tl.load(candidates + places, mask=(places >= 0) & (has_candidates != 0), other=0)
-    return tl.where(has_candidates != 0, chosen, places)
+        re = tl.load(mine + at, mask=inside, other=0.0)[:, None, :] - tl.load(theirs + at, mask=inside, other=0.0)[None]
+        mine_im = tl.load(mine + half + at, mask=inside, other=0.0)
+        im = mine_im[:, None, :] - tl.load(theirs + half + at, mask=inside, other=0.0)[None]
+        lanes += tl.math.sqrt_rn(tl.fma(re, re, im * im))
+    total = tree(tl.reshape(lanes, (QUERIES * PART, 16)), QUERIES * PART)
+    return tl.reshape((margin - total) + 0.0, (QUERIES, PART))
 
 
 @triton.jit
@@ -80,42 +76,42 @@ def distance_bins(
     queries,
     table,
     candidates,
-    best,
-    wrong,
+    bins,
+    nans,
     batch,
-    count,
+    rows,
+    subset,
     half,
     margin,
-    has_candidates,
     tiles,
-    tiles_per_split,
-    BQ: tl.constexpr,
-    BN: tl.constexpr,
-    BIN: tl.constexpr,
+    tiles_per_part,
+    QUERIES: tl.constexpr,
 ):
-    """best float32 [batch, tiles * BN / BIN]: of each bin of BIN neighbouring candidates. Grid: query tiles, splits.
+    """exact_bins by distance; the grid is [query tiles, parts].
 
     Args:
-        candidates: int64 [count], rows in ascending order; read if has_candidates.
-        wrong: int32 [1], set to 1 if a score is NaN.
+        candidates: int64 [rows], ascending: the rows of the table that are scanned; read if subset is 1.
+        bins: float32 [batch, tiles * BINS], written; -inf if all rows of a bin are.
+        nans: int32 [batch, parts], written: 1 where a score is NaN.
     """
-    PER: tl.constexpr = BN // BIN
-    query = tl.program_id(0) * BQ + tl.arange(0, BQ)
-    query_rows = tl.minimum(query, batch - 1).to(tl.int64)
-    first = tl.program_id(1) * tiles_per_split
-    nan = tl.zeros((BQ, BN), dtype=tl.int32)
-    for tile in range(first, tl.minimum(first + tiles_per_split, tiles)):
-        place = tile.to(tl.int64) * BN + tl.arange(0, BN)
-        # Places past the end take the last row again, whose score is put aside.
-        rows = _row_of(candidates, tl.minimum(place, count - 1), has_candidates)
-        score = _tile_scores(queries, table, query_rows, rows, half, margin, BQ, BN)
-        nan = nan | (score != score).to(tl.int32)
-        score = tl.where(place[None, :] < count, score, float("-inf"))
-        top = tl.max(tl.reshape(score, (BQ, PER, BIN)), axis=2)
-        at = query_rows[:, None] * (tiles * PER) + tile * PER + tl.arange(0, PER)[None, :]
-        tl.store(best + at, top, mask=query[:, None] < batch)
-    if tl.max(tl.max(nan, axis=1), axis=0) != 0:
-        tl.store(wrong, 1)
+    first = tl.program_id(0) * QUERIES
+    query = first + tl.arange(0, QUERIES)
+    start = tl.program_id(1) * tiles_per_part
+    out = bins + query.to(tl.int64)[:, None] * (tiles * BINS) + tl.arange(0, BINS)[None, :]
+    broken = tl.zeros((QUERIES, PART), dtype=tl.int32)
+    for tile in range(start, tl.minimum(start + tiles_per_part, tiles)):
+        best = tl.full((QUERIES, BINS), float("-inf"), dtype=tl.float32)
+        for part in range(TILE // PART):
+            row = tl.arange(0, PART) + (tile * TILE + part * PART)
+            scores = part_distances(queries, table, candidates, first, row, batch, rows, subset, half, margin, QUERIES)
+            broken = broken | (scores != scores).to(tl.int32)
+            scores = tl.where((row < rows)[None, :] & (scores == scores), scores, float("-inf"))
+            # A bin has two of eight neighbouring rows, as in bin_maxima.
+            pairs = tl.reshape(scores, (QUERIES, PART // 8, BINS, 2))
+            best = tl.maximum(best, tl.max(tl.max(pairs, axis=3), axis=1))
+        tl.store(out + tile * BINS, best, mask=query[:, None] < batch)
+    place = query.to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+    tl.store(nans + place, tl.max(broken, axis=1), mask=query < batch)
 
 
 @triton.jit
@@ -123,50 +119,98 @@ def distance_settle(
     queries,
     table,
     candidates,
-    bins,
-    bin_counts,
+    chosen,
     excluded_offsets,
     excluded,
     keys,
-    count,
+    rows,
+    subset,
     half,
     margin,
-    has_candidates,
     most,
-    steps,
-    BIN: tl.constexpr,
-    COUNT: tl.constexpr,
+    ROWS: tl.constexpr,
 ):
-    """keys uint64 [batch, most * BIN] of the rows of the chosen bins; 0 is no answer. Grid: batch, parts of most * BIN.
+    """Keys of the rows of the chosen bins; the grid is [batch, any number], whose programs share them.
 
     Args:
-        bins: int32 [batch, most], in any order; bin_counts int32 [batch] of them.
-        excluded_offsets, excluded: int64 [batch + 1] and rows, ascending for each query.
-        steps: see is_listed.
+        candidates: int64 [rows], ascending; read if subset is 1.
+        chosen: int32 [batch, most] bins, -1 for none.
+        excluded_offsets, excluded: int64, as in mmkg.h.
+        keys: uint64 [batch, most * BIN_ROWS], written: 0 for rows that are excluded, score -inf or are none.
     """
     query = tl.program_id(0).to(tl.int64)
-    slot = tl.program_id(1) * COUNT + tl.arange(0, COUNT)
-    live = slot // BIN < tl.load(bin_counts + query)
-    chosen = tl.load(bins + query * most + slot // BIN, mask=live, other=0).to(tl.int64)
-    place = chosen * BIN + slot % BIN
-    live = live & (place < count)
-    rows = _row_of(candidates, tl.where(live, place, 0), has_candidates)
-    low, high = tl.load(excluded_offsets + query), tl.load(excluded_offsets + query + 1)
-    live = live & (is_listed(rows, excluded, low, high, steps) == 0)
-    score = _pair_scores(queries, table, tl.zeros_like(rows) + query, rows, half, margin, COUNT)
-    live = live & (score > float("-inf"))
-    key = key_of(score, rows)
-    tl.store(keys + query * (most * BIN) + slot, tl.where(live, key, tl.zeros_like(key)), mask=slot < most * BIN)
+    low = tl.load(excluded_offsets + query)
+    high = tl.load(excluded_offsets + query + 1)
+    total = most * BIN_ROWS
+    for start in range(tl.program_id(1) * ROWS, total, tl.num_programs(1) * ROWS):
+        place = start + tl.arange(0, ROWS)
+        bin_ = tl.load(chosen + query * most + place // BIN_ROWS, mask=place < total, other=-1)
+        row = row_of_bin(bin_, place % BIN_ROWS)
+        live = (bin_ >= 0) & (row < rows)
+        ids = tl.where(live, row, 0)
+        if subset != 0:
+            ids = tl.load(candidates + ids)
+        live = live & (is_listed(ids, excluded, low, high) == 0)
+        score = distances(queries, table, tl.zeros_like(ids) + query, ids, half, margin, ROWS)
+        key = tl.where(live & (score > float("-inf")), key_of(score, ids), 0)
+        tl.store(keys + query * total + place, key.to(tl.uint64), mask=place < total)
 
 
 @triton.jit
-def distance_pairs(queries, table, ids, scores, batch, half, margin, COUNT: tl.constexpr):
-    """scores float32 [batch] of query i with row ids[i], int64. Grid: parts of batch."""
-    query = tl.program_id(0).to(tl.int64) * COUNT + tl.arange(0, COUNT)
-    live = query < batch
-    rows = tl.load(ids + query, mask=live, other=0)
-    score = _pair_scores(queries, table, tl.where(live, query, 0), rows, half, margin, COUNT)
-    tl.store(scores + query, score, mask=live)
+def distance_counts(
+    queries,
+    table,
+    targets,
+    target_scores,
+    counts,
+    nans,
+    batch,
+    rows,
+    half,
+    margin,
+    tiles,
+    tiles_per_part,
+    QUERIES: tl.constexpr,
+):
+    """exact_counts by distance: where the target of each query stands; the grid is [query tiles, parts].
+
+    Args:
+        targets, target_scores: int64, float32 [batch], the scores of distance_pairs.
+        counts: int32 [batch, parts, COUNTS], written: other rows that are better, equal, and equal with a lower id.
+        nans: int32 [batch, parts], written: 1 where a score is NaN.
+    """
+    first = tl.program_id(0) * QUERIES
+    query = first + tl.arange(0, QUERIES)
+    target = tl.load(targets + query, mask=query < batch, other=0)[:, None]
+    target_score = tl.load(target_scores + query, mask=query < batch, other=0.0)[:, None]
+    better = tl.zeros((QUERIES, PART), dtype=tl.int32)
+    equal = tl.zeros((QUERIES, PART), dtype=tl.int32)
+    lower = tl.zeros((QUERIES, PART), dtype=tl.int32)
+    broken = tl.zeros((QUERIES, PART), dtype=tl.int32)
+    start = tl.program_id(1) * tiles_per_part
+    end = tl.minimum(start + tiles_per_part, tiles)
+    for part in range(start * (TILE // PART), end * (TILE // PART)):
+        row = tl.arange(0, PART) + part * PART
+        scores = part_distances(queries, table, targets, first, row, batch, rows, 0, half, margin, QUERIES)
+        other = (row < rows)[None, :] & (row[None, :] != target)
+        better += (other & (scores > target_score)).to(tl.int32)
+        equal += (other & (scores == target_score)).to(tl.int32)
+        lower += (other & (scores == target_score) & (row[None, :] < target)).to(tl.int32)
+        broken = broken | (scores != scores).to(tl.int32)
+    place = query.to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
+    tl.store(counts + place * COUNTS, tl.sum(better, axis=1), mask=query < batch)
+    tl.store(counts + place * COUNTS + 1, tl.sum(equal, axis=1), mask=query < batch)
+    tl.store(counts + place * COUNTS + 2, tl.sum(lower, axis=1), mask=query < batch)
+    tl.store(nans + place, tl.max(broken, axis=1), mask=query < batch)
+
+
+@triton.jit
+def distance_pairs(queries, table, ids, scores, batch, half, margin, PAIRS: tl.constexpr):
+    """scores float32 [batch], written: of query i and row ids[i] (int64) of the table; programs take PAIRS each."""
+    query = tl.program_id(0).to(tl.int64) * PAIRS + tl.arange(0, PAIRS)
+    mine = tl.minimum(query, batch - 1)
+    score = distances(queries, table, mine, tl.load(ids + mine), half, margin, PAIRS)
+    tl.store(scores + query, score, mask=query < batch)
 
 
 @triton.jit
@@ -177,141 +221,57 @@ def distance_known(
     target_scores,
     known_offsets,
     known,
-    counts,
-    batch,
+    better,
+    equal,
+    equal_lower,
     half,
     margin,
     penalty,
-    COUNT: tl.constexpr,
+    ROWS: tl.constexpr,
 ):
-    """counts int64 [3, batch]: what `distance_ranks` then adds better, equal and equal lower rows to. Grid: batch.
+    """Takes other known answers off the counts and adds them with what the penalty leaves; one program a query.
 
-    It counts every row with its own score, the target as equal to itself. So here the target is taken off, and each
-    other known answer, which is then counted with its score less the penalty.
+    Args:
+        known_offsets, known: int64, as in mmkg.h; the target may be among them and is passed over.
+        better, equal, equal_lower: int64 [batch], read and written.
+        penalty: at least 0; infinity leaves them out.
     """
     query = tl.program_id(0).to(tl.int64)
-    target, target_score = tl.load(targets + query), tl.load(target_scores + query)
-    low, high = tl.load(known_offsets + query), tl.load(known_offsets + query + 1)
-    better = tl.zeros((COUNT,), dtype=tl.int64)
-    equal, lower = tl.zeros_like(better), tl.zeros_like(better)
-    for start in range(low, high, COUNT):
-        place = start + tl.arange(0, COUNT)
-        rows = tl.load(known + place, mask=place < high, other=0)
-        other = (place < high) & (rows != target)
-        score = _pair_scores(queries, table, tl.zeros_like(rows) + query, rows, half, margin, COUNT)
+    target = tl.load(targets + query)
+    target_score = tl.load(target_scores + query)
+    at = tl.arange(0, ROWS)
+    sums = tl.zeros((ROWS,), dtype=tl.int64)
+    equal_sums = tl.zeros((ROWS,), dtype=tl.int64)
+    lower_sums = tl.zeros((ROWS,), dtype=tl.int64)
+    end = tl.load(known_offsets + query + 1)
+    for start in range(tl.load(known_offsets + query), end, ROWS):
+        row = tl.load(known + start + at, mask=start + at < end, other=0)
+        other = (start + at < end) & (row != target)
+        score = distances(queries, table, tl.zeros_like(row) + query, row, half, margin, ROWS)
         left = score - penalty
-        better += (other & (left > target_score)).to(tl.int64) - (other & (score > target_score)).to(tl.int64)
-        change = (other & (left == target_score)).to(tl.int64) - (other & (score == target_score)).to(tl.int64)
-        equal += change
-        lower += tl.where(rows < target, change, 0)
-    tl.store(counts + query, tl.sum(better))
-    tl.store(counts + batch + query, tl.sum(equal) - 1)
-    tl.store(counts + 2 * batch + query, tl.sum(lower))
-
-
-@triton.jit
-def distance_ranks(
-    queries,
-    table,
-    targets,
-    target_scores,
-    counts,
-    wrong,
-    batch,
-    count,
-    half,
-    margin,
-    tiles,
-    tiles_per_split,
-    BQ: tl.constexpr,
-    BN: tl.constexpr,
-):
-    """Adds to counts int64 [3, batch]: rows better than the target, equal, and equal with a lower id.
-
-    Grid: query tiles, splits. Whole numbers add up to the same in any order. `wrong` as in distance_bins.
-    """
-    query = tl.program_id(0) * BQ + tl.arange(0, BQ)
-    query_rows = tl.minimum(query, batch - 1).to(tl.int64)
-    target, target_score = tl.load(targets + query_rows), tl.load(target_scores + query_rows)
-    first = tl.program_id(1) * tiles_per_split
-    nan = tl.zeros((BQ, BN), dtype=tl.int32)
-    better, equal, lower = tl.zeros_like(nan), tl.zeros_like(nan), tl.zeros_like(nan)
-    for tile in range(first, tl.minimum(first + tiles_per_split, tiles)):
-        rows = tile.to(tl.int64) * BN + tl.arange(0, BN)
-        score = _tile_scores(queries, table, query_rows, tl.minimum(rows, count - 1), half, margin, BQ, BN)
-        nan = nan | (score != score).to(tl.int32)
-        inside = rows[None, :] < count
-        same = inside & (score == target_score[:, None])
-        better += (inside & (score > target_score[:, None])).to(tl.int32)
-        equal += same.to(tl.int32)
-        lower += (same & (rows[None, :] < target[:, None])).to(tl.int32)
-    here = query < batch
-    tl.atomic_add(counts + query, tl.sum(better.to(tl.int64), axis=1), mask=here, sem="relaxed")
-    tl.atomic_add(counts + batch + query, tl.sum(equal.to(tl.int64), axis=1), mask=here, sem="relaxed")
-    tl.atomic_add(counts + 2 * batch + query, tl.sum(lower.to(tl.int64), axis=1), mask=here, sem="relaxed")
-    if tl.max(tl.max(nan, axis=1), axis=0) != 0:
-        tl.store(wrong, 1)
+        sums += (other & (left > target_score)).to(tl.int64) - (other & (score > target_score)).to(tl.int64)
+        same = (other & (left == target_score)).to(tl.int64) - (other & (score == target_score)).to(tl.int64)
+        equal_sums += same
+        lower_sums += tl.where(row < target, same, 0)
+    tl.store(better + query, tl.load(better + query) + tl.sum(sums))
+    tl.store(equal + query, tl.load(equal + query) + tl.sum(equal_sums))
+    tl.store(equal_lower + query, tl.load(equal_lower + query) + tl.sum(lower_sums))
 
 
 _VECTORS = {"queries": "*fp32", "table": "*fp32"}
-_SIZES = {"half": "i32", "margin": "fp32"}
-_TILES = {"tiles": "i32", "tiles_per_split": "i32"}
-
+_SCORE = {"half": "i32", "margin": "fp32"}
+_TILES = {"tiles": "i32", "tiles_per_part": "i32"}
+_LISTS = {"excluded_offsets": "*i64", "excluded": "*i64"}
+_BINS = _VECTORS | {"candidates": "*i64", "bins": "*fp32", "nans": "*i32", "batch": "i32", "rows": "i32", "subset": "i32"}
+_SETTLE = _VECTORS | {"candidates": "*i64", "chosen": "*i32"} | _LISTS | {"keys": "*u64", "rows": "i32", "subset": "i32"}
+_TARGETS = _VECTORS | {"targets": "*i64", "target_scores": "*fp32"}
+_COUNTS = _TARGETS | {"counts": "*i32", "nans": "*i32", "batch": "i32", "rows": "i32"}
+_PAIR = _VECTORS | {"ids": "*i64", "scores": "*fp32", "batch": "i32"}
+_KNOWN = _TARGETS | {"known_offsets": "*i64", "known": "*i64", "better": "*i64", "equal": "*i64", "equal_lower": "*i64"}
 KERNELS = (
-    KernelSpec(
-        "distance_bins",
-        distance_bins,
-        _VECTORS
-        | {"candidates": "*i64", "best": "*fp32", "wrong": "*i32", "batch": "i32", "count": "i64"}
-        | _SIZES
-        | {"has_candidates": "i32"}
-        | _TILES,
-        {"BQ": QUERIES, "BN": ROWS, "BIN": BIN},
-        num_warps=4,
-        num_stages=1,
-    ),
-    KernelSpec(
-        "distance_settle",
-        distance_settle,
-        _VECTORS
-        | {"candidates": "*i64", "bins": "*i32", "bin_counts": "*i32", "excluded_offsets": "*i64", "excluded": "*i64"}
-        | {"keys": "*u64", "count": "i64"}
-        | _SIZES
-        | {"has_candidates": "i32", "most": "i64", "steps": "i32"},
-        {"BIN": BIN, "COUNT": PAIRS},
-        num_warps=4,
-        num_stages=1,
-    ),
-    KernelSpec(
-        "distance_pairs",
-        distance_pairs,
-        _VECTORS | {"ids": "*i64", "scores": "*fp32", "batch": "i64"} | _SIZES,
-        {"COUNT": PAIRS},
-        num_warps=4,
-        num_stages=1,
-    ),
-    KernelSpec(
-        "distance_known",
-        distance_known,
-        _VECTORS
-        | {"targets": "*i64", "target_scores": "*fp32", "known_offsets": "*i64", "known": "*i64", "counts": "*i64"}
-        | {"batch": "i64"}
-        | _SIZES
-        | {"penalty": "fp32"},
-        {"COUNT": PAIRS},
-        num_warps=4,
-        num_stages=1,
-    ),
-    KernelSpec(
-        "distance_ranks",
-        distance_ranks,
-        _VECTORS
-        | {"targets": "*i64", "target_scores": "*fp32", "counts": "*i64", "wrong": "*i32"}
-        | {"batch": "i32", "count": "i64"}
-        | _SIZES
-        | _TILES,
-        {"BQ": QUERIES, "BN": ROWS},
-        num_warps=4,
-        num_stages=1,
-    ),
+    KernelSpec("distance_bins", distance_bins, _BINS | _SCORE | _TILES, {"QUERIES": _QUERIES}, 4, 1),
+    KernelSpec("distance_settle", distance_settle, _SETTLE | _SCORE | {"most": "i32"}, {"ROWS": _PAIRS}, 4, 1),
+    KernelSpec("distance_counts", distance_counts, _COUNTS | _SCORE | _TILES, {"QUERIES": _QUERIES}, 4, 1),
+    KernelSpec("distance_pairs", distance_pairs, _PAIR | _SCORE, {"PAIRS": _PAIRS}, 4, 1),
+    KernelSpec("distance_known", distance_known, _KNOWN | _SCORE | {"penalty": "fp32"}, {"ROWS": _PAIRS}, 4, 1),
 )
