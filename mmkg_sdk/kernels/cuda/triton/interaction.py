@@ -142,18 +142,19 @@ def interaction_text(
     context_bias,
     scores,
     wrong,
+    mentions,
     count,
+    listed,
     length,
     width,
     padded,
     text_width,
-    listed,
     epsilon,
     ENTITIES: tl.constexpr,
     LENGTH: tl.constexpr,
     HALF: tl.constexpr,
 ):
-    """scores float32 [mentions, count] of the text unit. Grid: mentions, parts of count.
+    """scores float32 [mentions, count] of the text unit. Grid: mentions * parts of count, mentions first.
 
     Args:
         keys, high, low, units: of mentions; without HALF the first is read, else the others, see interaction_keys.
@@ -162,8 +163,9 @@ def interaction_text(
         wrong: int32 [1], set to 1 if a score is NaN or infinite.
         padded: width rounded up to 32.
     """
-    mention = tl.program_id(0).to(tl.int64)
-    first = tl.program_id(1).to(tl.int64) * ENTITIES
+    # One after the other on purpose: programs that run together have the same entities, which then come out of the cache.
+    mention = (tl.program_id(0) % mentions).to(tl.int64)
+    first = (tl.program_id(0) // mentions).to(tl.int64) * ENTITIES
     row = tl.arange(0, LENGTH)
     value_rows = tl.where(row < length, mention * length + row, -1)
     item = tl.arange(0, ENTITIES)
@@ -311,9 +313,9 @@ def interaction_image(
     wrong,
     mentions,
     count,
+    listed,
     width,
     fused_width,
-    listed,
     epsilon,
     entity_gate_offset,
     entity_context_square,
@@ -322,16 +324,17 @@ def interaction_image(
     MENTIONS: tl.constexpr,
     ENTITIES: tl.constexpr,
 ):
-    """image and image_text, float32 [mentions, count], of the units of these names. Grid: mention and entity tiles.
+    """image and image_text, float32 [mentions, count]. Grid: mention tiles * entity tiles, mentions first.
 
     Args:
         dual_key, dual_query, fused: of mentions; entity_...: of entities; see mmkg_link.h.
         entity_gate to entity_shift: weights of by_entity; mention_...: of by_mention.
         candidates, wrong: as for interaction_text.
     """
-    mention = tl.program_id(0) * MENTIONS + tl.arange(0, MENTIONS)
+    tiles = tl.cdiv(mentions, MENTIONS)
+    mention = tl.program_id(0) % tiles * MENTIONS + tl.arange(0, MENTIONS)
     mention_rows = tl.minimum(mention, mentions - 1).to(tl.int64)
-    place = tl.program_id(1).to(tl.int64) * ENTITIES + tl.arange(0, ENTITIES)
+    place = (tl.program_id(0) // tiles).to(tl.int64) * ENTITIES + tl.arange(0, ENTITIES)
     entities = _row_of(candidates, tl.minimum(place, count - 1), listed)
     by_entity = _dual(
         dual_key,
@@ -392,7 +395,7 @@ def _text(stored: str, length: int) -> KernelSpec:
         dict.fromkeys(floats, "*fp32")
         | {"high": "*fp16", "low": "*fp16", "queries": entity, "cls": entity, "entity_text": entity}
         | {"candidates": "*i64", "wrong": "*i32", "count": "i64", "listed": "i64", "epsilon": "fp32"}
-        | dict.fromkeys(("length", "width", "padded", "text_width"), "i32"),
+        | dict.fromkeys(("mentions", "length", "width", "padded", "text_width"), "i32"),
         {"ENTITIES": ENTITIES, "LENGTH": length, "HALF": stored == "half"},
         num_warps=8,
         num_stages=1,

@@ -54,17 +54,17 @@ def launched(
     widths = (sizes.length, sizes.text_unit, padded)
     if stored:
         interaction_keys[(asked,)](m["keys"], high, low, units, *widths, LENGTH=length)
-    interaction_text[(asked, -(-count // ENTITIES))](
+    interaction_text[(asked * -(-count // ENTITIES),)](
         *(m["keys"], high, low, units, m["values"], m["text"], e["queries"], e["cls"], e["text"], rows),
         *(torch.tensor(weights[f"context_norm.{name}"]) for name in ("weight", "bias")),
-        *(found[0], wrong, count, *widths, sizes.text, listed, EPSILON),
+        *(found[0], wrong, asked, count, listed, *widths, sizes.text, EPSILON),
         **{"ENTITIES": ENTITIES, "LENGTH": length, "HALF": stored},
     )
     by_entity, by_mention = dual(weights, "by_entity"), dual(weights, "by_mention")
-    interaction_image[(-(-asked // TILE_MENTIONS), -(-count // TILE_ENTITIES))](
+    interaction_image[(-(-asked // TILE_MENTIONS) * -(-count // TILE_ENTITIES),)](
         *(m["dual_key"], m["dual_query"], m["fused"], e["dual_query"], e["dual_key"], e["fused"], rows),
-        *(*by_entity[:4], *by_mention[:4], found[1], found[2], wrong, asked, count),
-        *(sizes.image_unit, sizes.fused, listed, EPSILON, *by_entity[4:], *by_mention[4:]),
+        *(*by_entity[:4], *by_mention[:4], found[1], found[2], wrong, asked, count, listed),
+        *(sizes.image_unit, sizes.fused, EPSILON, *by_entity[4:], *by_mention[4:]),
         **{"MENTIONS": TILE_MENTIONS, "ENTITIES": TILE_ENTITIES},
     )
     return found.numpy(), bool(wrong[0])
