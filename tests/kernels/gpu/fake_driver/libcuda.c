@@ -35,6 +35,20 @@ typedef struct Function {
     unsigned sizes[MAX_PARAMETERS];
 } Function;
 
+typedef struct RowCopy { /* CUDA_MEMCPY2D */
+    size_t from_x, from_y;
+    int from_type;
+    const unsigned char *from_host;
+    uint64_t from_device;
+    void *from_array;
+    size_t from_pitch, to_x, to_y;
+    int to_type;
+    unsigned char *to_host;
+    uint64_t to_device;
+    void *to_array;
+    size_t to_pitch, width, height;
+} RowCopy;
+
 typedef enum Kind { COPY, FILL, LAUNCH, FREE, RECORD, WAIT, OWN } Kind; /* OWN: memory of a graph */
 
 typedef struct Operation {
@@ -310,6 +324,23 @@ API int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *str
     ENTER("cuMemcpyDtoDAsync");
     if (!on_device((void *)(uintptr_t)from, bytes) || !on_device((void *)(uintptr_t)to, bytes)) LEAVE(INVALID_VALUE);
     LEAVE(put(stream, (Operation){.kind = COPY, .to = (void *)(uintptr_t)to, .from = (void *)(uintptr_t)from, .bytes = bytes}));
+}
+/* Row by row; to the device only. */
+API int cuMemcpy2DAsync_v2(const RowCopy *c, void *stream) {
+    ENTER("cuMemcpy2DAsync");
+    if (c->to_type != 2 || c->from_x || c->from_y || c->to_x || c->to_y || c->width > c->from_pitch || c->width > c->to_pitch)
+        LEAVE(INVALID_VALUE);
+    unsigned char *to = (unsigned char *)(uintptr_t)c->to_device;
+    const unsigned char *from = c->from_type == 1 ? c->from_host : (unsigned char *)(uintptr_t)c->from_device;
+    size_t last = c->height ? c->height - 1 : 0;
+    if (!on_device(to, last * c->to_pitch + c->width)) LEAVE(INVALID_VALUE);
+    if (c->from_type == 2 && !on_device(from, last * c->from_pitch + c->width)) LEAVE(INVALID_VALUE);
+    for (size_t row = 0; row < c->height && result == OK; ++row, to += c->to_pitch, from += c->from_pitch) {
+        Operation o = {.kind = COPY, .to = to, .from = from, .bytes = c->width};
+        if (c->from_type == 1 && !memory_of(from, c->width)) o.from = memcpy(malloc(c->width), from, c->width), o.owns_from = 1;
+        result = put(stream, o);
+    }
+    LEAVE(result);
 }
 API int cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, void *stream) {
     ENTER("cuMemsetD8Async");
