@@ -48,7 +48,8 @@ _DEVICE: dict[str, list[Any]] = {
     "mmkg_gpu_graph_close": [_pointer, _uint64],
 }
 _SCAN: dict[str, list[Any]] = {
-    "mmkg_gpu_scan_open": [_pointer, _pointer, _int64, _int64, _pointer],
+    "mmkg_gpu_scan_open": [_pointer, _pointer, _int64, _int64, _int32, ctypes.c_float, _pointer],
+    "mmkg_gpu_pair_scores": [_pointer, _uint64, _int32, _int64, _pointer, _pointer, _uint64],
     "mmkg_gpu_top_k": [
         *[_pointer, _uint64, _int32, _int64, _int64],
         *[_pointer, _pointer, _pointer, _int64],

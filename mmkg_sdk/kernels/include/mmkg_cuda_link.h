@@ -43,22 +43,37 @@ MMKG_API mmkg_status mmkg_gpu_interaction_open(mmkg_gpu *gpu, const mmkg_interac
 MMKG_API void mmkg_gpu_interaction_close(mmkg_gpu_interaction *interaction); /* before its GPU; NULL is allowed */
 
 /*
- * The scores of every mention with every candidate: put on the stream and not waited for, so that it can be captured.
- * With float16 entities it works in 4 bytes for each key of a mention, with lengths rounded up to 64 or 128 and widths to
- * 32: 24 KiB a mention at the published sizes.
+ * The scores of every mention with every candidate; waits for the stream.
  *
- *   candidates   0: all entities in their order. Else the address of int64 [num_candidates] rows of the entities, in any
- *                order; a row that there is not reads memory of others
- *   scores       address of float32 [3, num_mentions, count], written: text, image, image_text; count is num_candidates, or
- *                num_entities without candidates
- *   wrong        address of int32 [1], written: 1 if a score is NaN or infinite, because a piece is, or is too large for
- *                float32; else 0
+ *   mentions     addresses of the host, as of mmkg_interaction_scores
+ *   entities     addresses of the GPU, where they stay from call to call
+ *   candidates   int64 [num_candidates] on the host, rows of the entities in any order; NULL: all of them in theirs
+ *                (num_candidates is ignored)
+ *   text, image, image_text   float32 [num_mentions, candidates] on the host, written; as they were, if it fails
+ *
+ * MMKG_NAN: a score is NaN or infinite, because a piece is, or is too large for float32.
  */
 MMKG_API mmkg_status mmkg_gpu_interaction_scores(const mmkg_gpu_interaction *interaction,
+                                                 const mmkg_mention_pieces *mentions, int64_t num_mentions,
+                                                 const mmkg_gpu_entity_pieces *entities, int64_t num_entities,
+                                                 const int64_t *candidates, int64_t num_candidates, float *text,
+                                                 float *image, float *image_text, uint64_t stream);
+
+/*
+ * The same with everything on the GPU: put on the stream and not waited for, so that it can be captured. There is one
+ * mention at least, and one candidate. All addresses are multiples of 16 bytes.
+ *
+ *   candidates   0: all entities. Else an address; a row that there is not reads memory of others
+ *   wrong        address of int32 [1], written: 1 where mmkg_gpu_interaction_scores gives MMKG_NAN, else 0
+ *
+ * With float16 entities it works in 4 bytes for each key of a mention, with lengths rounded up to 64 or 128 and widths to
+ * 32: 24 KiB a mention at the published sizes.
+ */
+MMKG_API mmkg_status mmkg_gpu_interaction_launch(const mmkg_gpu_interaction *interaction,
                                                  const mmkg_gpu_mention_pieces *mentions, int64_t num_mentions,
                                                  const mmkg_gpu_entity_pieces *entities, int64_t num_entities,
-                                                 uint64_t candidates, int64_t num_candidates, uint64_t scores,
-                                                 uint64_t wrong, uint64_t stream);
+                                                 uint64_t candidates, int64_t num_candidates, uint64_t text,
+                                                 uint64_t image, uint64_t image_text, uint64_t wrong, uint64_t stream);
 
 #ifdef __cplusplus
 }
