@@ -80,7 +80,7 @@ class GpuScan:
         kind, margin = _kind(score)
         if table.ndim != 2 or table.dtype != np.float32:
             raise BackendError(f"the table: {table.dtype} {list(table.shape)}; expected float32 with two axes.")
-        self.gpu = Gpu.open(_index(device))
+        self.gpu = Gpu.open(gpu_index(device))
         self._library = gpu_library()
         self._rows, self._width = table.shape
         self._streams = threading.local()
@@ -215,7 +215,8 @@ def _kind(score: CandidateScore) -> tuple[int, float]:
     raise BackendError(f"there is no CUDA scan for {score!r}; expected an inner product or a distance.")
 
 
-def _index(device: str) -> int:
+def gpu_index(device: str) -> int:
+    """N of "cuda:N", 0 of "cuda"."""
     kind, _, index = device.partition(":")
     if kind != "cuda" or not (index or "0").isdecimal():
         raise BackendError(f"device is {device!r}; expected 'cuda' or 'cuda:N'.")
