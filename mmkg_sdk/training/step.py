@@ -1,4 +1,4 @@
-"""One step of a training: gradients averaged over the processes, clipped, and followed; nothing waits for the device."""
+"""One step of a training: gradients averaged over the processes, clipped, and followed, without a wait for them."""
 
 from __future__ import annotations
 

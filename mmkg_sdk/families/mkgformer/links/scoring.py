@@ -34,6 +34,7 @@ def scorer(model: LinkPredictor, run: Run) -> LinkScorer:
         """What `answer` makes of the query vectors, [batch, width]."""
         found = np.empty((len(queries), width), np.float64 if table.dtype == torch.float64 else np.float32)
         for rows, tokens in queries_by_length(texts, queries, config.visual_tokens):
+            model.check_texts(torch.as_tensor(tokens))
             input_ids = torch.as_tensor(tokens, device=table.device)
             shown = groups.images(torch.as_tensor(image_rows[queries.shown[rows]], device=table.device))
             shown = Images(*(None if group is None else group.to(table.dtype) for group in shown))
