@@ -20,8 +20,9 @@ class TrainingObjective(nn.Module, ABC):
         adversary: what is trained against the model, with an optimiser of its own that makes a step on
             `adversary_loss` of the same batch after each step of the model's; None = nothing is.
         adversary_learning_rate: of that optimiser, constant.
-        forward: takes the tensors of a batch and gives {"loss": scalar, mean over the batch; ...other scalars to
-            log}; random by torch's own generator.
+        forward: takes the tensors of `prepared` and gives {"loss": scalar, mean over the batch; ...other scalars to
+            log}; random by torch's own generator. It reads nothing back from its device, and neither does
+            `adversary_loss`: a GPU then works through its queue while the next step is put into it.
         adversary_loss: takes the same and gives what the adversary minimises, a scalar; only with an adversary.
     """
 
@@ -43,6 +44,18 @@ class TrainingObjective(nn.Module, ABC):
         Every epoch has the same number of batches. All tensors of a batch have the same number of rows along
         axis 0, one per query. It is called once more before the first epoch, to count the batches.
         """
+
+    def prepared(self, *batch: Tensor) -> Batch:
+        """What `forward` takes: a batch, or a process's share of one, after all that is better done on the CPU.
+
+        It is called before the tensors go to the device, and on a GPU in another thread while the batch before is
+        computed. Its tensors may have any number of rows. Unless a family says otherwise, it is the batch itself.
+        """
+        return batch
+
+    def place(self, device: torch.device) -> None:
+        """Move to the training's device; a family with large data decides here what of them goes there too."""
+        self.to(device)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """What the model's optimiser steps: "params", and what differs from the settings.

@@ -12,21 +12,26 @@ from typing import Any
 
 import torch
 
-from ..errors import BackendError, MmkgError
-from ..families.objective import Batch, TrainingObjective
+from ..errors import MmkgError
+from ..families.objective import TrainingObjective
 from ..run import Run
+from .device import check_memory, peak_memory_mib
 from .distributed import ProcessGroup, process_group
+from .feed import device_shares
+from .measured import CLOCK, READ_EVERY, Measured
 from .metrics import append_metrics, truncate_metrics
+from .optimizers import restore
+from .precision import check_precision, float32_products
 from .progress import ProgressLine
 from .schedule import learning_rate, training_progress
 from .seeding import repeatable, seed_epoch
 from .settings import TrainingSettings
 from .state import Position, load_state, save_state
+from .step import Stepper
 
 Validate = Callable[[], dict[str, float]]
 
 SAVE_EVERY_S = 30.0  # between validations; what a kill can cost at most, besides the running epoch
-SMALLEST_SCALE = 2.0**-24  # fp16: forty skipped steps from the scaler's start; no gradient is finite any more
 
 _GO_ON, _STOPS = 0, ("", "epochs", "patience", "time")
 
@@ -41,6 +46,7 @@ class TrainingResult:
         best_metrics: its validation metrics.
         stopped_by: "epochs", "patience" or "time".
         seconds: wall-clock time over all sessions.
+        peak_memory_mib: the most that tensors took on the GPU in this session; None on the CPU.
     """
 
     epochs: int
@@ -48,6 +54,7 @@ class TrainingResult:
     best_metrics: dict[str, float]
     stopped_by: str
     seconds: float
+    peak_memory_mib: float | None = None
 
 
 def train(
@@ -62,7 +69,9 @@ def train(
     """Train until the epochs, the patience or the time are used up; the run then holds the best weights.
 
     A run with a resume.pt is continued from there. On the CPU the result is the same to the bit as without
-    the interruption, except with `max_minutes` and "one-cycle", where the learning rate follows the clock.
+    the interruption, except with `max_minutes` and "one-cycle", where the learning rate follows the clock. On a
+    GPU sums have no fixed order, so the last digits differ from one time to the next. A run may be resumed on
+    another device than it was begun on; shuffles stay the same, and dropout draws other numbers there.
 
     Under torchrun every process calls this with the same arguments and sees the same run folder. Each
     computes its share of each batch; the first one validates and writes. Batch norms see the share only.
@@ -78,15 +87,16 @@ def train(
     Raises:
         MmkgError: if loss, gradients or validation metrics are not finite; the run can be resumed.
         DataError: if resume.pt is damaged or belongs to other settings, or another process trains the run.
-        BackendError: if the device is not there.
+        BackendError: if the device is not there, lacks the precision, or has no room for the model.
     """
     with (
         process_group(device) as group,
         run.locked() if group.is_first else nullcontext(),
         repeatable(settings.threads, group.device),
+        float32_products(settings.precision, group.device),
     ):
-        if settings.precision == "fp16" and group.device.type != "cuda":
-            raise BackendError("precision 'fp16' needs a CUDA device; use 'bf16' or 'fp32' on the CPU.")
+        check_precision(settings.precision, group.device)
+        check_memory(objective, group.device)
         return _Training(objective, run, settings, validate, group, selected).train()
 
 
@@ -104,12 +114,12 @@ class _Training:
     ) -> None:
         self.objective, self.run, self.settings = objective, run, settings
         self.validate, self.group, self.selected = validate, group, selected
-        objective.to(group.device)
-        self.optimizers = [_optimizer(objective.parameter_groups(), settings)]
-        if objective.adversary is not None:
-            rate = objective.adversary_learning_rate
-            self.optimizers.append(torch.optim.Adam(objective.adversary.parameters(), lr=rate))
-        self.scaler = torch.amp.GradScaler(group.device.type, enabled=settings.precision == "fp16")
+        objective.place(group.device)
+        self.stepper = Stepper(objective, settings, group)
+        # Read at every step on the CPU, where nothing has to be waited for.
+        self.read_every = READ_EVERY if group.device.type == "cuda" else 1
+        self.loss: float | None = None
+        self.clock = 0.0
         self.position = Position()
         self.started = self.saved = time.monotonic()
 
@@ -135,8 +145,8 @@ class _Training:
             self.line.close()
         if self.group.is_first:
             self.objective.model.load_state_dict(self.run.weights())
-        at = self.position
-        return TrainingResult(at.epoch, at.best_epoch, at.best_metrics, _STOPS[stop], at.seconds)
+        at, peak = self.position, peak_memory_mib(self.group.device)
+        return TrainingResult(at.epoch, at.best_epoch, at.best_metrics, _STOPS[stop], at.seconds, peak)
 
     def _resume(self) -> None:
         """Load resume.pt if there is one, and bring the other files to the same epoch."""
@@ -145,11 +155,12 @@ class _Training:
         if found:
             self.position, state = load_state(path, self.settings)
             self.objective.load_state_dict(state["objective"])
-            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(saved)
-            self.scaler.load_state_dict(state["scaler"])
+            for optimizer, saved in zip(self.stepper.optimizers, state["optimizers"], strict=True):
+                restore(optimizer, saved)
+            self.stepper.scaler.load_state_dict(state["scaler"])
         self.group.barrier()  # nobody looks for the file after the first process has begun to write
         self.started -= self.position.seconds
+        self.clock = self.position.seconds
         self.group.copy_from_first(list(self.objective.state_dict().values()))
         if not self.group.is_first:
             return
@@ -168,86 +179,42 @@ class _Training:
         began = time.monotonic()
         generator = seed_epoch(self.settings.seed, number, self.group.rank)
         self.objective.train()
-        sums: dict[str, float] = {}
-        rows, rate = 0, 0.0
-        for index, batch in enumerate(self.objective.batches(self.settings.batch_size, generator), start=1):
-            values, rate = self._step(batch, number, index)
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + value * len(batch[0])
-            rows += len(batch[0])
-            self.line.step(epoch=number, loss=values["loss"], triples=len(batch[0]), seconds=self._seconds())
+        measured, rate = Measured(number), 0.0
+        shares = device_shares(self.objective, self.settings.batch_size, generator, self.group)
+        for index, share in enumerate(shares, start=1):
+            rate = self._rate(number, index)
+            values = self.stepper.step(share, rate=rate, seconds=self._seconds())
+            measured.add(values, share.rows, index)
+            if index % self.read_every == 0 or index == self.steps:
+                self._read(measured)
+            self.line.step(epoch=number, loss=self.loss, triples=share.rows, seconds=self._seconds())
         spent = time.monotonic() - began
-        row: dict[str, Any] = {"epoch": number, "learning_rate": rate}
-        row |= {name: total / rows for name, total in sums.items()}
-        row |= {"seconds": round(spent, 3), "triples_per_second": round(rows / spent, 1)}
+        row: dict[str, Any] = {"epoch": number, "learning_rate": rate} | measured.means()
+        row |= {"seconds": round(spent, 3), "triples_per_second": round(measured.rows / spent, 1)}
+        if (peak := peak_memory_mib(self.group.device)) is not None:
+            row["peak_memory_mib"] = round(peak, 1)
         self.position.epoch, self.position.seconds = number, self._seconds()
         if self.group.is_first:
             self._finish_epoch(row)
 
-    def _step(self, batch: Batch, epoch: int, index: int) -> tuple[dict[str, float], float]:
-        """One step of the model, and one of its adversary: what is logged, averaged over the batch, and the rate."""
-        share, weight = self.group.share(batch)
-        share = [tensor.to(self.group.device, non_blocking=True) for tensor in share]
-        model_optimizer, *adversary_optimizers = self.optimizers
-        with self._autocast():
-            outputs = self.objective(*share)
-        values, seconds = self._gradients(outputs, model_optimizer, weight, epoch, index)
-        rate = learning_rate(
+    def _read(self, measured: Measured) -> None:
+        """Wait for the device and look at what was measured.
+
+        Raises:
+            MmkgError: the training has diverged.
+        """
+        last = measured.read(skipping=self.stepper.is_skipping())
+        self.loss, self.clock = last["loss"], last[CLOCK]
+
+    def _rate(self, epoch: int, index: int) -> float:
+        """The learning rate of a step, the same in every process: several go by the clock that they last agreed on."""
+        progress = training_progress(
             self.settings,
-            epoch=epoch - 1,
-            progress=training_progress(
-                self.settings,
-                step=(epoch - 1) * self.steps + index - 1,
-                steps=self.settings.epochs * self.steps,
-                seconds=seconds,
-            ),
+            step=(epoch - 1) * self.steps + index - 1,
+            steps=self.settings.epochs * self.steps,
+            seconds=self._seconds() if self.group.size == 1 else self.clock,
         )
-        for group in model_optimizer.param_groups:
-            group["lr"] = rate * group["rate_factor"]
-        self.scaler.step(model_optimizer)
-        for optimizer in adversary_optimizers:
-            with self._autocast():
-                loss = self.objective.adversary_loss(*share)
-            found, _ = self._gradients({"loss": loss}, optimizer, weight, epoch, index)
-            values["adversary_loss"] = found["loss"]
-            self.scaler.step(optimizer)
-        self.scaler.update()
-        return values, rate
-
-    def _autocast(self) -> torch.autocast:
-        half = torch.float16 if self.settings.precision == "fp16" else torch.bfloat16
-        return torch.autocast(self.group.device.type, dtype=half, enabled=self.settings.precision != "fp32")
-
-    def _gradients(
-        self, outputs: dict[str, torch.Tensor], optimizer: torch.optim.Optimizer, weight: float, epoch: int, index: int
-    ) -> tuple[dict[str, float], float]:
-        """Fill the gradients that an optimiser steps along; the outputs and the clock, averaged over the processes."""
-        # What the loss of another optimiser left in these gradients goes.
-        optimizer.zero_grad(set_to_none=True)
-        loss: torch.Tensor = self.scaler.scale(outputs["loss"])
-        torch.autograd.backward(loss)
-        # The clock is averaged with the gradients: every process must arrive at the same learning rate.
-        clock = torch.tensor(self._seconds(), device=self.group.device)
-        local = torch.stack([*(value.detach().float() for value in outputs.values()), clock])
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        averaged = self.group.average(parameters, local, weight)
-        self.scaler.unscale_(optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm or math.inf)
-        *numbers, seconds, gradient_norm = torch.cat([averaged, norm.float()[None]]).tolist()
-        values = dict(zip(outputs, numbers, strict=True))
-        self._check_finite(values, gradient_norm, epoch, index)
-        return values, seconds
-
-    def _check_finite(self, values: dict[str, float], gradient_norm: float, epoch: int, index: int) -> None:
-        """Stop a training that has diverged. The scaler of fp16 may skip a step, but not go on skipping."""
-        where = f"in epoch {epoch}, batch {index}"
-        advice = "Lower the learning rate, or use precision 'fp32'."
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise MmkgError(f"{name} is {value} {where}; expected a finite number. {advice}")
-        skipping = self.scaler.is_enabled() and self.scaler.get_scale() > SMALLEST_SCALE
-        if not math.isfinite(gradient_norm) and not skipping:
-            raise MmkgError(f"the gradient norm is {gradient_norm} {where}; expected a finite number. {advice}")
+        return learning_rate(self.settings, epoch=epoch - 1, progress=progress)
 
     def _finish_epoch(self, row: dict[str, Any]) -> None:
         """Validate if it is due and write the epoch's traces, in an order that a kill leaves usable anywhere.
@@ -289,8 +256,8 @@ class _Training:
     def _save(self) -> None:
         parts = {
             "objective": self.objective.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "scaler": self.scaler.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.stepper.optimizers],
+            "scaler": self.stepper.scaler.state_dict(),
         }
         save_state(self.run.folder / "resume.pt", self.settings, self.position, parts)
         self.saved = time.monotonic()
@@ -313,11 +280,3 @@ class _Training:
         if self.settings.max_minutes and at.seconds >= 60 * self.settings.max_minutes:
             return _STOPS.index("time")
         return _GO_ON
-
-
-def _optimizer(groups: list[dict[str, Any]], settings: TrainingSettings) -> torch.optim.Optimizer:
-    """Adam or AdamW; a group's "rate_factor" is what the schedule's rate is multiplied with."""
-    for group in groups:
-        group["rate_factor"] = group.pop("learning_rate", settings.learning_rate) / settings.learning_rate
-    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=settings.learning_rate, eps=settings.epsilon, weight_decay=settings.weight_decay)

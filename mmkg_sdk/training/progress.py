@@ -33,8 +33,15 @@ class ProgressLine:
             dynamic_ncols=True,
         )
 
-    def step(self, *, epoch: int, loss: float, triples: int, seconds: float) -> None:
-        """Show one more step. `epoch` counts from 1; `seconds` is the wall-clock time of all sessions."""
+    def step(self, *, epoch: int, loss: float | None, triples: int, seconds: float) -> None:
+        """Show one more step.
+
+        Args:
+            epoch: from 1.
+            loss: as it was read last; None before that.
+            triples: of the step.
+            seconds: wall-clock time of all sessions.
+        """
         self._triples += triples
         self._done += 1
         if self._bar.disable:
@@ -44,8 +51,9 @@ class ProgressLine:
         if self._settings.max_minutes:
             left = min(left, max(0.0, 60 * self._settings.max_minutes - seconds))
         speed = f"{self._triples / spent:,.0f} triples/s, ETA {self._bar.format_interval(left)}"
+        shown = "loss not read yet" if loss is None else f"loss {loss:.4f}"
         self._bar.set_description_str(
-            f"epoch {epoch}/{self._settings.epochs}, loss {loss:.4f}, {self._validated}, {speed}", refresh=False
+            f"epoch {epoch}/{self._settings.epochs}, {shown}, {self._validated}, {speed}", refresh=False
         )
         self._bar.update()
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...modalities.images import PixelTable
 from ...run import Run
 from ..objective import TrainingObjective
-from .inputs import StoredPixels
+from ..training_images import StoredImages, TrainingImages
 from .model import Encoded, Mimic, Scores
 
 
@@ -32,6 +31,21 @@ class Items:
     image_rows: Tensor
 
 
+class Side(NamedTuple):
+    """n items of one batch.
+
+    Attributes:
+        input_ids, attention_mask: int64 [n, text_length].
+        images: int64 [m], the different images that they show, rows of the pixel table or -1.
+        image_of: int64 [n], the one of these that each shows.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    images: Tensor
+    image_of: Tensor
+
+
 class Objective(TrainingObjective):
     """The loss of one batch of mentions and their entities.
 
@@ -43,14 +57,15 @@ class Objective(TrainingObjective):
         mentions: of the training split; at most one image each.
         entities: all that the answers refer to.
         answers: int64 [mentions], row of each mention's entity.
-        pixels: images of both sides.
+        pixels: images of both sides, uint8 or float [images, 3, image_size, image_size].
     """
 
     model: Mimic
 
-    def __init__(self, model: Mimic, mentions: Items, entities: Items, answers: Tensor, pixels: PixelTable) -> None:
+    def __init__(self, model: Mimic, mentions: Items, entities: Items, answers: Tensor, pixels: NDArray[Any]) -> None:
         super().__init__(model)
-        self.mentions, self.entities, self.answers, self.pixels = mentions, entities, answers, pixels
+        self.mentions, self.entities, self.answers = mentions, entities, answers
+        self.images = TrainingImages({"main": StoredImages(pixels)})
 
     def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
         """One shuffled epoch of (mentions, mention images, entities, entity images): int64 rows, [batch] each.
@@ -71,31 +86,37 @@ class Objective(TrainingObjective):
             {"params": [weight for name, weight in trained if "bias" in name], "weight_decay": 0.0},
         ]
 
-    def forward(
-        self, mentions: Tensor, mention_images: Tensor, entities: Tensor, entity_images: Tensor
-    ) -> dict[str, Tensor]:
+    def prepared(self, *batch: Tensor) -> tuple[Tensor, ...]:
+        """The two sides of a batch one after the other, and their pixels if those are not on the device.
+
+        How many images differ, no shape can tell: so it is found out here, and not on the device.
+        """
+        mentions, mention_images, entities, entity_images = batch
+        sides = (_side(self.mentions, mentions, mention_images), _side(self.entities, entities, entity_images))
+        pixels = (tensor for side in sides for tensor in self.images.gathered(side.images))
+        return (*sides[0], *sides[1], *pixels)
+
+    def place(self, device: torch.device) -> None:
+        """Move to the device, with all images if they fit."""
+        super().place(device)
+        self.images.place(device)
+
+    def forward(self, *prepared: Tensor) -> dict[str, Tensor]:
         """The loss, with its four parts: {"loss", "overall", "text", "image", "image_text"}."""
-        mention = self.encoded(self.mentions, mentions, mention_images)
-        scores: Scores = self.model.matcher(mention, self.encoded(self.entities, entities, entity_images))
-        losses = unit_losses(scores)
+        losses = unit_losses(self.scores(*prepared))
         total = torch.stack(list(losses.values())).sum()
         return {"loss": total, **{name: loss.detach() for name, loss in losses.items()}}
 
-    def encoded(self, items: Items, rows: Tensor, images: Tensor) -> Encoded:
-        """The encoder's view of some items, each with one image row or -1; where the rows are, there is the result."""
-        here = rows.cpu()
-        texts = (items.input_ids[here].to(rows.device), items.attention_mask[here].to(rows.device))
-        distinct, image_of = images.unique(return_inverse=True)  # type: ignore[no-untyped-call]
-        return self.model.encoder(*texts, self.pixel_values(distinct), image_of)  # type: ignore[no-any-return]
+    def scores(self, *prepared: Tensor) -> Scores:
+        """[B, B] each: of every mention with every entity of the batch."""
+        mention, entity, pixels = Side(*prepared[:4]), Side(*prepared[4:8]), prepared[8:]
+        scores: Scores = self.model.matcher(self._encoded(mention, pixels[:1]), self._encoded(entity, pixels[1:]))
+        return scores
 
-    def pixel_values(self, images: Tensor) -> Tensor:
-        """float32 [rows, 3, image_size, image_size], zero where the row is -1."""
-        size = self.model.config.image_size
-        found = torch.zeros(len(images), 3, size, size)
-        shown = images.cpu() >= 0
-        if shown.any():
-            found[shown] = torch.as_tensor(self.pixels[images.cpu()[shown].numpy()]).float()
-        return found.to(images.device)
+    def _encoded(self, side: Side, pixels: Sequence[Tensor]) -> Encoded:
+        """The encoder's view of a side."""
+        shown = self.images(side.images, pixels)["main"]
+        return self.model.encoder(side.input_ids, side.attention_mask, shown, side.image_of)  # type: ignore[no-any-return]
 
 
 def unit_losses(scores: Scores) -> dict[str, Tensor]:
@@ -115,10 +136,14 @@ def _pick(image_rows: Tensor, generator: torch.Generator) -> Tensor:
 def objective_of(run: Run, model: Mimic) -> Objective:
     """The objective of a run's data."""
     mentions = run.tensors("mentions-train")
-    pixels = StoredPixels(run.tensors("images")["pixels"])
-    return Objective(
-        model, _items(mentions), _items(run.tensors("entities")), torch.tensor(mentions["answers"]), pixels
-    )
+    entities, pixels = run.tensors("entities"), run.tensors("images")["pixels"]
+    return Objective(model, _items(mentions), _items(entities), torch.tensor(mentions["answers"]), pixels)
+
+
+def _side(items: Items, rows: Tensor, images: Tensor) -> Side:
+    """Some items, each with one image row or -1, int64 [n] both."""
+    distinct, image_of = images.unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    return Side(items.input_ids[rows], items.attention_mask[rows], distinct, image_of)
 
 
 def _items(side: Mapping[str, NDArray[Any]]) -> Items:

@@ -333,18 +333,24 @@ def rows_at(hidden: Tensor, positions: Tensor) -> Tensor:
     return hidden.gather(1, positions[:, :, None].expand(-1, -1, hidden.shape[2]))
 
 
-def only_position(input_ids: Tensor, token: int, name: str) -> Tensor:
-    """int64 [B]: where each row has the token.
+def position_of(input_ids: Tensor, token: int) -> Tensor:
+    """int64 [B]: where each row has a token that it has once, which `check_once` ensures of ids on the CPU.
+
+    Here it would stop a GPU, and with it every step of a training.
+    """
+    return (input_ids == token).long().argmax(dim=1)
+
+
+def check_once(input_ids: Tensor, token: int, name: str) -> None:
+    """Whether every row has a token exactly once.
 
     Raises:
         DataError: a row has none or several.
     """
-    hits = input_ids == token
-    counts = hits.sum(dim=1)
+    counts = (input_ids == token).sum(dim=1)
     if (counts != 1).any():
         row = int((counts != 1).nonzero()[0])
         raise DataError(
             f"row {row} has {int(counts[row])} times {name} (token {token}); expected exactly one. The text may have "
             "been truncated before it; use a larger max_length or a shorter text."
         )
-    return hits.long().argmax(dim=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,9 +13,9 @@ from ...ranking.known_triples import KnownTriples, Queries
 from ...registry import LINK_PREDICTION
 from ...run import Run
 from ..objective import TrainingObjective
-from .encoder import Texts
+from ..training_images import StoredImages, TrainingImages
+from .encoder import Images, Texts
 from .examples import Examples
-from .images import ImageGroups, image_groups
 from .links.examples import training_examples as link_examples
 from .links.model import LinkPredictor
 from .model import MKGformer
@@ -37,17 +37,26 @@ class Objective(TrainingObjective):
     Args:
         model: the model to train.
         examples: the training split.
-        groups: the images that the examples show.
+        images: what the examples show, by group; each may be absent.
         known: the training triples; needed with "bce".
+
+    Raises:
+        DataError: an example lacks the tokens that its task reads at.
     """
 
     model: MKGformer
 
     def __init__(
-        self, model: MKGformer, examples: Examples, groups: ImageGroups, known: KnownTriples | None = None
+        self,
+        model: MKGformer,
+        examples: Examples,
+        images: Mapping[str, StoredImages],
+        known: KnownTriples | None = None,
     ) -> None:
         super().__init__(model)
-        self.examples, self.groups, self.known = examples, groups, known
+        model.check_texts(examples.input_ids)
+        self.examples, self.known = examples, known
+        self.images = TrainingImages(images)
         if model.config.task == LINK_PREDICTION and model.config.stage == 1:
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_("word" in name)
@@ -67,12 +76,28 @@ class Objective(TrainingObjective):
             texts = (examples.input_ids[rows, :length], mask[:, :length], types[rows, :length])
             yield *texts, examples.image_rows[rows], self._targets(rows)
 
+    def prepared(self, *batch: Tensor) -> tuple[Tensor, ...]:
+        """A batch, and the pixels of its images if those are not on the device."""
+        return (*batch, *self.images.gathered(batch[3]))
+
+    def place(self, device: torch.device) -> None:
+        """Move to the device, with all images if they fit."""
+        super().place(device)
+        self.images.place(device)
+
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor, image_rows: Tensor, targets: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor,
+        image_rows: Tensor,
+        targets: Tensor,
+        *pixels: Tensor,
     ) -> dict[str, Tensor]:
-        """{"loss": mean over the batch}; a batch as `batches` gives it."""
+        """{"loss": mean over the batch}; a batch as `prepared` gives it."""
         model, config = self.model, self.model.config
-        outputs = model(Texts(input_ids, attention_mask, token_type_ids), self.groups.images(image_rows)).float()
+        images = Images(**self.images(image_rows, pixels))
+        outputs = model(Texts(input_ids, attention_mask, token_type_ids), images).float()
         if isinstance(model, EntityTagger):
             return {"loss": -model.crf.log_likelihood(outputs, targets, attention_mask).mean()}
         if isinstance(model, RelationExtractor):
@@ -118,12 +143,14 @@ def objective_of(run: Run, model: MKGformer) -> Objective:
     """The objective of a run's training.
 
     Raises:
-        DataError, QueryError: as `training_examples` of the task.
+        DataError, QueryError: as `training_examples` of the task, and as Objective.
     """
-    groups = image_groups(run.tensors("images"))
+    arrays = run.tensors("images")
+    groups = {name: arrays[name] for name in Images._fields if name in arrays}
+    images = {name: StoredImages(pixels, arrays.get(f"{name}_present")) for name, pixels in groups.items()}
     if model.config.task == LINK_PREDICTION:
-        return Objective(model, link_examples(run, model.config), groups, KnownTriples(run.graph.train))
-    return Objective(model, sentence_examples(run), groups)
+        return Objective(model, link_examples(run, model.config), images, KnownTriples(run.graph.train))
+    return Objective(model, sentence_examples(run), images)
 
 
 def smoothed_cross_entropy(scores: Tensor, targets: Tensor, smoothing: float) -> Tensor:

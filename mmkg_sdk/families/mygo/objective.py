@@ -52,8 +52,7 @@ class Objective(TrainingObjective):
         cross_entropy = F.cross_entropy(scores.float(), answers, label_smoothing=config.label_smoothing)
         if not config.contrastive_weight:
             return {"loss": cross_entropy, "cross_entropy": cross_entropy.detach()}
-        selected = self.select_rows().to(entities.device)
-        contrastive = self.contrastive_per_view(entities, selected).mean()
+        contrastive = self.contrastive_per_view(entities, self.select_rows()).mean()
         return {
             "loss": cross_entropy + config.contrastive_weight * contrastive,
             "cross_entropy": cross_entropy.detach(),
@@ -61,8 +60,12 @@ class Objective(TrainingObjective):
         }
 
     def select_rows(self) -> Tensor:
-        """The rows of the entity table that take part in the contrastive loss, int64 [at most 512]."""
-        return torch.randperm(self.model.config.num_entities + 1)[: self.model.config.contrastive_samples]
+        """The rows of the entity table that take part in the contrastive loss, int64 [at most 512].
+
+        Drawn where they are used: from the CPU, they would have to be waited for at every step.
+        """
+        rows = torch.randperm(self.model.config.num_entities + 1, device=self.model.lp_token.device)
+        return rows[: self.model.config.contrastive_samples]
 
     def views(self, selected: Tensor) -> Tensor:
         """Four views of the selected rows, [4, rows, d]: pooled token, all positions, visual slots, text slots.

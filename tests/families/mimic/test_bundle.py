@@ -104,7 +104,7 @@ def test_an_imported_run_has_the_official_ranks_and_losses(name: str, tmp_path: 
     objective = objective_of(Run.open(run.folder), case.model())
     entities, rows = objective.answers, np.arange(len(objective.answers))
     images = objective.mentions.image_rows[rows, 0], objective.entities.image_rows[entities, 0]
-    losses = objective(objective.answers.new_tensor(rows), images[0], entities, images[1])
+    losses = objective(*objective.prepared(objective.answers.new_tensor(rows), images[0], entities, images[1]))
     close(losses["loss"], case.outputs["loss"])
 
 

@@ -94,7 +94,7 @@ def test_the_objective_has_the_training_split(small_run: Run) -> None:
     (batch,) = objective.batches(16, torch.Generator())
     assert set(batch[1].tolist()) == {-1}
     assert sorted(batch[3].tolist()) == [-1, -1, -1, -1, 0, 1, 2]
-    assert torch.isfinite(objective(*batch)["loss"])
+    assert torch.isfinite(objective(*objective.prepared(*batch))["loss"])
 
 
 def test_training_goes_on_where_it_was_and_ends_with_the_best_weights(small_world: LinkingData, tmp_path: Path) -> None:

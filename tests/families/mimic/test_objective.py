@@ -22,7 +22,8 @@ def case(request: pytest.FixtureRequest) -> Case:
 def golden_batch(case: Case) -> tuple[torch.Tensor, ...]:
     objective = case.objective()
     mentions, entities = torch.arange(len(objective.answers)), objective.answers
-    return mentions, objective.mentions.image_rows[:, 0], entities, objective.entities.image_rows[entities, 0]
+    images = objective.mentions.image_rows[:, 0], objective.entities.image_rows[entities, 0]
+    return objective.prepared(mentions, images[0], entities, images[1])
 
 
 def test_every_loss_equals_the_official_one(case: Case) -> None:
@@ -33,11 +34,7 @@ def test_every_loss_equals_the_official_one(case: Case) -> None:
 
 
 def test_scores_of_the_training_pairs_equal_the_official_ones(case: Case) -> None:
-    objective = case.objective()
-    mentions, mention_images, entities, entity_images = golden_batch(case)
-    mention = objective.encoded(objective.mentions, mentions, mention_images)
-    scores = objective.model.matcher(mention, objective.encoded(objective.entities, entities, entity_images))
-    close(scores.overall, case.outputs["train_scores"])
+    close(case.objective().scores(*golden_batch(case)).overall, case.outputs["train_scores"])
 
 
 def test_an_entity_that_is_meant_twice_is_a_wrong_answer_for_each() -> None:
@@ -69,7 +66,7 @@ def test_the_objective_is_what_the_training_loop_expects() -> None:
     for batch in batches:
         assert {len(rows) for rows in batch} == {len(batch[0])}
         torch.testing.assert_close(batch[2], torch.as_tensor(case.inputs["train_entity_index"])[batch[0]])
-        objective(*batch)["loss"].backward()
+        objective(*objective.prepared(*batch))["loss"].backward()
     trained = [weight for group in objective.parameter_groups() for weight in group["params"]]
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in trained)
 
@@ -86,25 +83,25 @@ def test_biases_do_not_decay_and_weights_of_norms_do() -> None:
     assert len(decaying["params"]) + len(others["params"]) == len(names) - 3  # what is never used is in neither
 
 
-def test_a_missing_image_is_zero_and_nothing_is_read_for_it() -> None:
+def test_an_image_that_several_show_is_prepared_once() -> None:
+    objective = golden("base").objective()
+    rows, images = torch.tensor([0, 1, 2]), torch.tensor([2, -1, 2])
+    prepared = objective.prepared(rows, images, rows, images)
+    for side in (prepared[:4], prepared[4:8]):
+        assert side[2].tolist() == [-1, 2]
+        assert side[3].tolist() == [1, 0, 1]
+    assert [len(pixels) for pixels in prepared[8:]] == [2, 2]
+
+
+def test_images_on_the_device_give_the_same_losses_and_do_not_travel() -> None:
     case = golden("base")
-    objective = case.objective()
-    size = objective.model.config.image_size
-
-    class Reader:
-        asked: list[list[int]] = []  # noqa: RUF012
-
-        def __getitem__(self, rows: np.ndarray, /) -> np.ndarray:
-            self.asked.append(rows.tolist())
-            return np.ones((len(rows), 3, size, size), np.float16)
-
-    objective.pixels = Reader()
-    found = objective.pixel_values(torch.tensor([-1, 7, -1, 2]))
-    assert Reader.asked == [[7, 2]]
-    assert found.dtype == torch.float32
-    assert found.flatten(1).mean(dim=1).tolist() == [0, 1, 0, 1]
-    assert not objective.pixel_values(torch.tensor([-1, -1])).any()
-    assert len(Reader.asked) == 1
+    there, here = case.objective(), case.objective()
+    there.images.place(torch.device("cpu"), most_bytes=1 << 40)
+    batch = golden_batch(case)
+    placed = there.prepared(*(torch.arange(4), batch[2][batch[3]], there.answers, batch[6][batch[7]]))
+    assert (len(batch), len(placed)) == (10, 8)
+    with_travel, without = here(*batch), there(*placed)
+    assert all(torch.equal(with_travel[name], without[name]) for name in with_travel)
 
 
 def test_each_of_several_images_is_shown_in_time() -> None:

@@ -178,11 +178,11 @@ def test_a_text_without_its_mask_or_with_a_marker_twice_is_refused() -> None:
     ids = links.texts.input_ids.clone()
     ids[2][ids[2] == model.config.mask_token_id] = 5
     with pytest.raises(DataError, match=r"row 2 has 0 times \[MASK\] \(token 3\); expected exactly one"):
-        model(links.texts._replace(input_ids=ids), links.images)
+        model.check_texts(ids)
     ids = relations.texts.input_ids.clone()
     ids[1, -1] = 122
     with pytest.raises(DataError, match="row 1 has 2 times <o>"):
-        relations.model()(relations.texts._replace(input_ids=ids), relations.images)
+        relations.model().check_texts(ids)
 
 
 def test_images_of_the_wrong_number_of_patches_are_refused() -> None:

@@ -15,14 +15,16 @@ from mmkg_sdk.families.mkgformer.examples import Examples
 from mmkg_sdk.families.mkgformer.images import ImageGroups
 from mmkg_sdk.families.mkgformer.links.examples import both_queries, stage_2_queries
 from mmkg_sdk.families.mkgformer.objective import Objective, smoothed_cross_entropy
+from mmkg_sdk.families.training_images import StoredImages
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
 from tests.families.mkgformer.cases import CASES, FOLDER, LP_CASES, Case, golden
 
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
 
 
-def image_groups(case: Case) -> ImageGroups:
-    return ImageGroups(*(case.inputs[f"{name}_values"] for name in ("pixel", "aux", "rcnn")))
+def stored_images(case: Case) -> dict[str, StoredImages]:
+    names = {"main": "pixel_values", "aux": "aux_values", "rcnn": "rcnn_values"}
+    return {group: StoredImages(case.inputs[name]) for group, name in names.items()}
 
 
 def objective(case: Case, **changes: Any) -> Objective:
@@ -32,17 +34,22 @@ def objective(case: Case, **changes: Any) -> Objective:
     examples = Examples(texts.input_ids, texts.attention_mask, rows, labels, texts.token_type_ids)
     model = case.model(**changes)
     if model.config.loss != "bce" or "label" not in case.inputs:
-        return Objective(model, examples, image_groups(case))
+        return Objective(model, examples, stored_images(case))
     row, answer = case.inputs["labels"].nonzero()
     # Query i: entity 0 with relation i, asking for the tail.
     known = KnownTriples(np.stack([np.zeros_like(row), row, answer], axis=1))
     asked = Queries(np.zeros_like(rows), rows.numpy(), np.full(len(rows), TAIL))
-    return Objective(model, replace(examples, queries=asked), image_groups(case), known)
+    return Objective(model, replace(examples, queries=asked), stored_images(case), known)
+
+
+def whole_batch(made: Objective) -> tuple[torch.Tensor, ...]:
+    (batch,) = made.batches(100, torch.Generator().manual_seed(1))
+    return made.prepared(*batch)
 
 
 def whole_loss(made: Objective) -> float:
     """The loss of one batch with all examples."""
-    (batch,) = made.batches(100, torch.Generator().manual_seed(1))
+    batch = whole_batch(made)
     return made.eval()(*batch)["loss"].item()  # type: ignore[no-any-return]
 
 
@@ -99,7 +106,7 @@ def test_link_prediction_is_padded_to_the_longest_of_its_batch_and_the_others_as
 
 def test_examples_without_images_see_zeros() -> None:
     case = golden("mre_small")
-    groups = image_groups(case)
+    groups = ImageGroups(*(case.inputs[f"{name}_values"] for name in ("pixel", "aux", "rcnn")))
     found = groups.images(torch.tensor([1, -1]))
     np.testing.assert_array_equal(found.aux[0], case.inputs["aux_values"][1])  # type: ignore[index]
     assert all(not part[1].any() for part in found if part is not None)
@@ -108,7 +115,7 @@ def test_examples_without_images_see_zeros() -> None:
 
 
 def gradients(made: Objective) -> dict[str, bool]:
-    (batch,) = made.batches(100, torch.Generator())
+    batch = whole_batch(made)
     made.train()(*batch)["loss"].backward()
     return {name: p.grad is not None and bool(p.grad.any()) for name, p in made.model.named_parameters()}
 
@@ -151,7 +158,7 @@ def test_the_relation_classifier_is_trained_and_the_taggers_head_has_its_own_rat
 def test_a_few_steps_lower_the_loss(name: str) -> None:
     case = golden(name)
     made = objective(case, **NO_DROPOUT)
-    (batch,) = made.batches(100, torch.Generator())
+    batch = whole_batch(made)
     optimizer = torch.optim.AdamW([{"params": g["params"]} for g in made.parameter_groups()], lr=1e-3)
     losses = []
     for _ in range(4):
@@ -165,7 +172,7 @@ def test_a_few_steps_lower_the_loss(name: str) -> None:
 
 def test_dropout_acts_in_training_only() -> None:
     made = objective(golden("mner_small"))
-    (batch,) = made.batches(100, torch.Generator())
+    batch = whole_batch(made)
     assert made.train()(*batch)["loss"] != made(*batch)["loss"]
     assert made.eval()(*batch)["loss"] == made(*batch)["loss"]
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import MKGformerConfig
-from ..encoder import TEXT_EPS, HybridEncoder, Images, Texts, only_position, rows_at
+from ..encoder import TEXT_EPS, HybridEncoder, Images, Texts, check_once, position_of, rows_at
 
 
 class MaskedLMHead(nn.Module):
@@ -77,9 +77,13 @@ class LinkPredictor(nn.Module):
         return torch.cat([words[rows], self.head.bias[rows, None]], dim=1)
 
     def mask_positions(self, input_ids: Tensor) -> Tensor:
-        """int64 [B]: where [MASK] stands.
+        """int64 [B]: where [MASK] stands, in texts that `check_texts` passes."""
+        return position_of(input_ids, self.config.mask_token_id)
+
+    def check_texts(self, input_ids: Tensor) -> None:
+        """Whether each of the texts, int64 [B, T] on the CPU, has one [MASK].
 
         Raises:
             DataError: a row has none or several.
         """
-        return only_position(input_ids, self.config.mask_token_id, "[MASK]")
+        check_once(input_ids, self.config.mask_token_id, "[MASK]")

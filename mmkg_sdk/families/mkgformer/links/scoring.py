@@ -32,6 +32,7 @@ def scorer(model: LinkPredictor, run: Run) -> LinkScorer:
         dtype = torch.float64 if table.dtype == torch.float64 else torch.float32
         found = torch.empty((len(queries), width), dtype=dtype, device=table.device)
         for rows, tokens in queries_by_length(texts, queries, config.visual_tokens):
+            model.check_texts(torch.as_tensor(tokens))
             input_ids = torch.as_tensor(tokens, device=table.device)
             shown = groups.images(torch.as_tensor(image_rows[queries.shown[rows]], device=table.device))
             shown = Images(*(None if group is None else group.to(table.dtype) for group in shown))

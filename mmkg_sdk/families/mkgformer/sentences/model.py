@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..config import MKGformerConfig
-from ..encoder import HybridEncoder, Images, Texts, only_position, rows_at
+from ..encoder import HybridEncoder, Images, Texts, check_once, position_of, rows_at
 from .crf import CRF
 
 
@@ -39,14 +39,19 @@ class RelationExtractor(nn.Module):
         return rows_at(self.encoder(texts, images), self.marker_positions(texts.input_ids)).flatten(1)
 
     def marker_positions(self, input_ids: Tensor) -> Tensor:
-        """int64 [B, 2]: where <s> and <o> stand.
+        """int64 [B, 2]: where <s> and <o> stand, in texts that `check_texts` passes."""
+        head = self.config.base_vocabulary_size
+        return torch.stack([position_of(input_ids, token) for token in (head, head + 2)], dim=1)
+
+    def check_texts(self, input_ids: Tensor) -> None:
+        """Whether each of the texts, int64 [B, T] on the CPU, has both markers once.
 
         Raises:
             DataError: a row has none or several of one; long sentences lose markers by truncation.
         """
         head = self.config.base_vocabulary_size
-        found = [only_position(input_ids, token, name) for token, name in ((head, "<s>"), (head + 2, "<o>"))]
-        return torch.stack(found, dim=1)
+        for token, name in ((head, "<s>"), (head + 2, "<o>")):
+            check_once(input_ids, token, name)
 
 
 class EntityTagger(nn.Module):
@@ -68,6 +73,9 @@ class EntityTagger(nn.Module):
         """[B, T, C]: the emissions, which the CRF reads."""
         hidden = F.dropout(self.encoder(texts, images), self.config.dropout, self.training)
         return self.fc(hidden)  # type: ignore[no-any-return]
+
+    def check_texts(self, input_ids: Tensor) -> None:
+        """Every text will do: a tag belongs to each of its tokens."""
 
     def tags(self, texts: Texts, images: Images) -> Tensor:
         """int64 [B, T]: the best sequence of tags, -1 on padding."""

@@ -91,6 +91,7 @@ def _batches(run: Run, split: str, count: int) -> Iterator[tuple[Arrays, Arrays]
 
 
 def _inputs(model: RelationExtractor | EntityTagger, texts: Arrays, pixels: Arrays) -> tuple[Texts, Images]:
+    model.check_texts(torch.as_tensor(texts["input_ids"]))
     device = next(model.parameters()).device
     groups = {
         name: torch.as_tensor(pixels[f"{name}_values"], device=device)

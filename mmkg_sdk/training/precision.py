@@ -1,0 +1,49 @@
+"""How a training multiplies: float32, TF32, or half precision under autocast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ..errors import BackendError
+from .settings import TrainingSettings
+
+SMALLEST_SCALE = 2.0**-24  # fp16: forty skipped steps from the scaler's start; no gradient is finite any more
+_CUDA_ONLY = ("fp16", "tf32")
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Whether the device has the precision.
+
+    Raises:
+        BackendError: it has not.
+    """
+    if precision in _CUDA_ONLY and device.type != "cuda":
+        raise BackendError(f"precision {precision!r} needs a CUDA device; use 'bf16' or 'fp32' on the CPU.")
+
+
+@contextmanager
+def float32_products(precision: str, device: torch.device) -> Iterator[None]:
+    """Products of float32 on a GPU as the precision says; put back at the end.
+
+    torch's own default lets convolutions have TF32, ten bits of mantissa. Here all of them have it with "tf32", and
+    none otherwise.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = products.allow_tf32, convolutions.allow_tf32
+    products.allow_tf32 = convolutions.allow_tf32 = precision == "tf32"
+    try:
+        yield
+    finally:
+        products.allow_tf32, convolutions.allow_tf32 = before
+
+
+def autocast(settings: TrainingSettings, device: torch.device) -> torch.autocast:
+    """What the forward passes run under; it does nothing with "fp32" and "tf32"."""
+    half = torch.float16 if settings.precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=half, enabled=settings.precision in ("bf16", "fp16"))
