@@ -58,7 +58,7 @@ def quantized(model: Path, precision: str, inputs: Sequence[Arrays]) -> onnx.Mod
     # own, and by the sizes of the runs that it is calibrated with.
     quantize = {"int8": int8, "fp8": fp8}[precision].quantize
     try:
-        found = quantize(
+        found: onnx.ModelProto = quantize(
             str(model),
             calibration_method="max",  # the others cut ranges by statistics, which a hundred runs do not give
             calibration_data_reader=_Reader(inputs),
