@@ -17,6 +17,7 @@ from typing import Any
 import mmkg_sdk
 from mmkg_sdk.bundle import MANIFEST
 from mmkg_sdk.kernels import instruction_sets, library
+from mmkg_sdk.kernels.gpu import gpu_kernels_state
 from mmkg_sdk.kernels.threads import ChosenThreads, chosen_threads, usable_cores
 
 PACKAGES = ("numpy", "safetensors", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt")
@@ -54,6 +55,7 @@ def environment(
         "python": platform.python_version(),
         "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {name: _version(name) for name in (*PACKAGES, *packages)},
         "kernels": kernels(),
+        "cuda_kernels": gpu_kernels_state(),
         "threads": chosen.count,
         "threads_reason": chosen.reason,
         "load_average": load_average(),
