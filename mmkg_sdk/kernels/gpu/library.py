@@ -72,6 +72,9 @@ _ENCODERS: dict[str, list[Any]] = {
     "mmkg_gpu_query_context_encode": [
         *(_pointer, _uint64, _int64, _int64, _uint64, _uint64, _uint64, _uint64, _uint64, _uint64)
     ],
+    "mmkg_gpu_query_vectors": [
+        *(_pointer, _pointer, _uint64, _int64, _int64, _uint64, _uint64, _uint64, _int32, _uint64, _uint64)
+    ],
 }
 _FUNCTIONS = {**_DEVICE, **_SCAN, **_ENCODERS}
 # What gives something else than a status: what it gives, and what it takes.

@@ -5,6 +5,7 @@
 #include "cuda/launch/layer.h"
 #include "cuda/launch/weights.h"
 #include "encoder/token_table.h"
+#include "mmkg_cuda_encoder.h"
 
 using mmkg::require;
 using namespace mmkg::cuda;

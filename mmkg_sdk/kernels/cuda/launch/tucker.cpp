@@ -1,12 +1,11 @@
-// mmkg_gpu_tucker_...: the core padded and on the GPU, and launches of triton/tucker.py.
+#include "cuda/launch/tucker.h"
+
 #include <algorithm>
 #include <cstring>
-#include <memory>
-#include <vector>
 
 #include "common/finite.h"
 #include "cuda/launch/layer.h"
-#include "cuda/launch/weights.h"
+#include "mmkg_cuda_encoder.h"
 
 using mmkg::require;
 using namespace mmkg::cuda;
@@ -20,44 +19,18 @@ constexpr int64_t kPartialBytes = 32 << 20;  // of the splits of rows that are l
 
 constexpr const char *kNames[] = {"fp32", "bf16", "fp16"};  // by mmkg_precision
 
-struct Tile {
-    int64_t rows;
-    int64_t batch;  // up to which it is taken
-};
-
 // Rows of a tile: few while reading the core is the bound.
-std::vector<Tile> tiles(int32_t precision) {
+std::vector<TuckerTile> tiles(int32_t precision) {
     if (precision == MMKG_BF16) return {{16, 16}, {64, 256}, {128, INT64_MAX}};
     return {{16, 16}, {64, INT64_MAX}};
 }
 
 }  // namespace
 
-struct mmkg_gpu_tucker {
-    mmkg_gpu_tucker(mmkg_gpu &gpu, const void *core, int32_t precision, const void *relation_weight,
-                    const float *shift, int64_t width);
-
-    void apply(Address context, Address relation, int64_t batch, Address out, Stream stream) const;
-
-    mmkg_gpu &gpu;
-
-private:
-    std::unique_ptr<DeviceMemory> copy(const void *matrices, int64_t num_matrices, const char *name) const;
-
-    const int64_t width_, padded_, number_bytes_;
-    const int32_t precision_;
-    const int64_t chunks_, rows_per_split_, splits_;
-    std::vector<Tile> tiles_;
-    std::vector<const Kernel *> partials_;
-    const Kernel &sum_;
-    std::unique_ptr<DeviceMemory> core_, relation_weight_, shift_memory_;
-    Address shift_ = 0;
-};
-
 mmkg_gpu_tucker::mmkg_gpu_tucker(mmkg_gpu &gpu_, const void *core, int32_t precision, const void *relation_weight,
-                                 const float *shift, int64_t width)
+                                 const float *shift, int64_t width_)
     : gpu(gpu_),
-      width_(width),
+      width(width_),
       padded_(padded_to(width, kColumns)),
       number_bytes_(precision == MMKG_FP32 ? 4 : 2),
       precision_(precision),
@@ -66,7 +39,7 @@ mmkg_gpu_tucker::mmkg_gpu_tucker(mmkg_gpu &gpu_, const void *core, int32_t preci
       splits_(ceil_div(width, rows_per_split_) * chunks_),
       tiles_(tiles(precision)),
       sum_(gpu.kernel("tucker_sum")) {
-    for (const Tile &tile : tiles_) {
+    for (const TuckerTile &tile : tiles_) {
         const std::string rows = std::to_string(tile.rows);
         partials_.push_back(&gpu.kernel(std::string("tucker_partials_") + kNames[precision] + "_" + rows));
     }
@@ -82,17 +55,17 @@ mmkg_gpu_tucker::mmkg_gpu_tucker(mmkg_gpu &gpu_, const void *core, int32_t preci
 // are not needed, but cost nothing.
 std::unique_ptr<DeviceMemory> mmkg_gpu_tucker::copy(const void *matrices, int64_t num_matrices,
                                                     const char *name) const {
-    const int64_t bytes = width_ * width_ * number_bytes_, padded_bytes = padded_ * padded_ * number_bytes_;
-    const int64_t row = width_ * number_bytes_, padded_row = padded_ * number_bytes_;
+    const int64_t bytes = width * width * number_bytes_, padded_bytes = padded_ * padded_ * number_bytes_;
+    const int64_t row = width * number_bytes_, padded_row = padded_ * number_bytes_;
     auto memory = std::make_unique<DeviceMemory>(gpu, num_matrices * padded_bytes);
     std::vector<char> padded(static_cast<size_t>(padded_bytes));
     for (int64_t i = 0; i < num_matrices; ++i) {
         const char *from = static_cast<const char *>(matrices) + i * bytes;
-        const int64_t wrong = mmkg::first_not_finite(from, width_ * width_, precision_);
-        if (wrong != width_ * width_)
+        const int64_t wrong = mmkg::first_not_finite(from, width * width, precision_);
+        if (wrong != width * width)
             throw mmkg::BadArgument(std::string(name) + " holds NaN or infinity at " +
-                                    std::to_string(i * width_ * width_ + wrong));
-        for (int64_t j = 0; j < width_; ++j)
+                                    std::to_string(i * width * width + wrong));
+        for (int64_t j = 0; j < width; ++j)
             std::memcpy(padded.data() + j * padded_row, from + j * row, static_cast<size_t>(row));
         memory->write(i * padded_bytes, padded.data(), padded_bytes);
     }
@@ -108,7 +81,7 @@ void mmkg_gpu_tucker::apply(Address context, Address relation, int64_t batch, Ad
     const Address partials = workspace.take(together * row_bytes);
     for (int64_t first = 0; first < batch; first += together) {
         const int64_t count = std::min(together, batch - first);
-        const Address offset = static_cast<Address>(first * width_ * kFloatBytes);
+        const Address offset = static_cast<Address>(first * width * kFloatBytes);
         partials_[chosen]->launch({ceil_div(count, rows), padded_ / kColumns, splits_},
                                   Arguments()
                                       .address(context + offset)
@@ -117,17 +90,17 @@ void mmkg_gpu_tucker::apply(Address context, Address relation, int64_t batch, Ad
                                       .address(relation_weight_->address)
                                       .address(partials)
                                       .integer(count)
-                                      .integer(width_)
+                                      .integer(width)
                                       .integer(chunks_)
                                       .integer(rows_per_split_),
                                   stream);
-        sum_.launch({count, ceil_div(width_, kSumColumns)},
+        sum_.launch({count, ceil_div(width, kSumColumns)},
                     Arguments()
                         .address(partials)
                         .address(shift_)
                         .address(out + offset)
                         .integer(count)
-                        .integer(width_)
+                        .integer(width)
                         .integer(padded_)
                         .integer(splits_),
                     stream);

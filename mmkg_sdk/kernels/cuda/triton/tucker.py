@@ -33,18 +33,11 @@ MIN_SPLITS = 32
 
 
 @triton.jit
-def _nearest_bfloat16(x):
-    """float32 numbers that bfloat16 holds, the nearest of x; ties away from zero."""
-    bits = x.to(tl.uint32, bitcast=True)
-    return ((bits + 0x8000) & 0xFFFF0000).to(tl.float32, bitcast=True)
-
-
-@triton.jit
 def _product(context, high, low, weights):
     """float32 [ROWS, COLUMNS] = context @ weights."""
     if weights.dtype == tl.bfloat16:
-        product = tl.dot(high.to(tl.bfloat16), weights)
-        product = tl.dot(low.to(tl.bfloat16), weights, product)
+        product = tl.dot(high, weights)
+        product = tl.dot(low, weights, product)
     else:
         product = tl.dot(context, weights.to(tl.float32), input_precision="tf32x3")
     return product
@@ -95,8 +88,8 @@ def tucker_partials(
     start = rows * width
     known = inside[:, None] & (depths < width)[None, :]
     here = tl.load(context + start[:, None] + depths[None, :], mask=known, other=0.0)
-    high = _nearest_bfloat16(here)
-    low = _nearest_bfloat16(here - high)
+    high = here.to(tl.bfloat16)
+    low = (here - high.to(tl.float32)).to(tl.bfloat16)
 
     total = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
     if chunk == 0:
