@@ -12,6 +12,9 @@
  * Addresses of arguments are those of GPU memory, C-contiguous, multiples of 16. Their contents are not checked: what is
  * not finite, no row of a table or of a codebook, or too large for float32, makes NaN or infinity of the entity or
  * question that it belongs to, and of no other; nothing outside the arguments is read.
+ *
+ * Memory beside the arguments, in the order of the stream: about half of the GPU's second-level cache, whatever the
+ * batch, or what 16 to 128 rows need.
  */
 #ifndef MMKG_CUDA_ENCODER_H
 #define MMKG_CUDA_ENCODER_H
@@ -32,7 +35,7 @@ MMKG_API mmkg_status mmkg_gpu_tucker_open(mmkg_gpu *gpu, const void *core, int32
                                           mmkg_gpu_tucker **tucker);
 MMKG_API void mmkg_gpu_tucker_close(mmkg_gpu_tucker *tucker); /* NULL is allowed */
 
-/* As mmkg_tucker_apply. Memory beside the arguments: up to 32 MiB, in the order of the stream. */
+/* As mmkg_tucker_apply. */
 MMKG_API mmkg_status mmkg_gpu_tucker_apply(const mmkg_gpu_tucker *tucker, uint64_t context, uint64_t relation,
                                            int64_t batch, uint64_t out, uint64_t stream);
 
@@ -43,10 +46,7 @@ MMKG_API mmkg_status mmkg_gpu_token_table_open(mmkg_gpu *gpu, const mmkg_token_t
                                                mmkg_gpu_token_table **encoder);
 MMKG_API void mmkg_gpu_token_table_close(mmkg_gpu_token_table *encoder); /* NULL is allowed */
 
-/*
- * As mmkg_token_table_encode, but masks are never NULL where there are tokens, and masked tokens need be no rows. Memory
- * beside the arguments: up to 32 MiB, in the order of the stream.
- */
+/* As mmkg_token_table_encode, but masks are never NULL where there are tokens, and masked tokens need be no rows. */
 MMKG_API mmkg_status mmkg_gpu_token_table_encode(const mmkg_gpu_token_table *encoder, int64_t batch, uint64_t structure,
                                                  uint64_t visual_tokens, uint64_t visual_mask,
                                                  int64_t num_visual_tokens, uint64_t text_tokens, uint64_t text_mask,
@@ -59,7 +59,7 @@ MMKG_API mmkg_status mmkg_gpu_query_context_open(mmkg_gpu *gpu, const mmkg_query
                                                  mmkg_gpu_query_context **encoder);
 MMKG_API void mmkg_gpu_query_context_close(mmkg_gpu_query_context *encoder); /* NULL is allowed */
 
-/* As mmkg_query_context_encode. Memory beside the arguments: up to about 64 MiB, in the order of the stream. */
+/* As mmkg_query_context_encode. */
 MMKG_API mmkg_status mmkg_gpu_query_context_encode(const mmkg_gpu_query_context *encoder, uint64_t table, int64_t rows,
                                                    int64_t batch, uint64_t entities, uint64_t relations,
                                                    uint64_t directions, uint64_t context, uint64_t relation,
@@ -67,7 +67,7 @@ MMKG_API mmkg_status mmkg_gpu_query_context_encode(const mmkg_gpu_query_context 
 
 /*
  * The query vectors of some questions: the product that `tucker` makes of context and relation, or the context where it
- * is NULL. Memory beside the arguments: up to about 100 MiB, in the order of the stream.
+ * is NULL. Memory beside the arguments: twice the above, and two vectors and three ids a question.
  *
  *   tucker                            of the same width and GPU
  *   entities, relations, directions   as of mmkg_gpu_query_context_encode; of the host or the GPU, as `place` says. Those

@@ -18,12 +18,6 @@ using namespace mmkg::cuda;
 
 namespace {
 
-constexpr int64_t kFewRows = 16, kManyRows = 64;          // tiles of `linear` and their columns
-constexpr int64_t kFewColumns = 32, kManyColumns = 64;
-constexpr int64_t kNormColumns = 1024;                    // rows of a tile of add_norm times columns
-constexpr int64_t kAttentionColumns = 512;                // queries of a tile of query_attention times columns
-constexpr int64_t kWorkspaceBytes = 64 << 20;             // of the questions that are launched together
-
 struct Layer {
     Address projection_weight, projection_bias, output_weight, output_bias, norm1_weight, norm1_bias, hidden_weight,
         hidden_bias, feedforward_weight, feedforward_bias, norm2_weight, norm2_bias;
@@ -81,8 +75,8 @@ mmkg_gpu_query_context::mmkg_gpu_query_context(mmkg_gpu &gpu_, const mmkg_query_
       sequence_(gpu.kernel(widths_.named("query_sequence"))),
       attention_(gpu.kernel(widths_.named("query_attention"))),
       add_norm_(gpu.kernel(widths_.named("add_norm"))),
-      linear_(gpu, "linear", kFewRows, kManyRows),
-      linear_relu_(gpu, "linear_relu", kFewRows, kManyRows),
+      linear_(gpu, "linear"),
+      linear_relu_(gpu, "linear_relu"),
       layers_(static_cast<size_t>(w.num_layers)) {
     const Axis columns = widths_.columns(), groups = widths_.groups(), hidden = widths_.hidden();
     const Axis one = Axis::whole(1, 1), two = Axis::whole(2, 2);
@@ -117,8 +111,7 @@ void mmkg_gpu_query_context::encode(const Batch &batch, Stream stream) const {
     // x, y, attended and sum have the columns of a vector, projected three times so many.
     const int64_t vector_bytes = kPositions * widths_.padded * kFloatBytes;
     const int64_t question_bytes = 7 * vector_bytes + kPositions * widths_.padded_hidden * kFloatBytes;
-    const int64_t most = std::max<int64_t>(kWorkspaceBytes / question_bytes / 64, 1) * 64;
-    const int64_t together = std::min(batch.size, most);
+    const int64_t together = std::min(batch.size, rows_together(gpu, question_bytes, 64));
     Workspace workspace(gpu, Workspace::rounded(together * question_bytes), stream);
     const Address start = workspace.take(together * question_bytes);
     for (int64_t first = 0; first < batch.size; first += together) {
@@ -192,7 +185,7 @@ void mmkg_gpu_query_context::encode_block(const Batch &batch, int64_t first, int
         const bool last = &layer == &layers_.back();
         linear(linear_, planes.x, padded, layer.projection_weight, layer.projection_bias, 3 * padded, planes.projected,
                kPositions * count, stream);
-        attention_.launch({ceil_div(count, kAttentionColumns / padded)},
+        attention_.launch({ceil_div(count, attention_.constant("QUERIES"))},
                           Arguments()
                               .address(planes.projected)
                               .address(planes.attended)
@@ -225,22 +218,21 @@ void mmkg_gpu_query_context::encode_block(const Batch &batch, int64_t first, int
 
 void mmkg_gpu_query_context::linear(const ByRows &kernel, Address input, int64_t inner, Address weight, Address bias,
                                     int64_t columns, Address out, int64_t rows, Stream stream) const {
-    const auto tile = kernel.of(rows, columns / kManyColumns);
-    const int64_t tile_columns = tile.rows == kFewRows ? kFewColumns : kManyColumns;
-    tile.kernel.launch({ceil_div(rows, tile.rows), columns / tile_columns},
-                       Arguments()
-                           .address(input)
-                           .address(weight)
-                           .address(bias)
-                           .address(out)
-                           .integer(rows)
-                           .integer(inner / kDepth),
-                       stream);
+    const Kernel &tiles = kernel.of(rows, columns / kernel.many.constant("COLUMNS"));
+    tiles.launch({ceil_div(rows, tiles.constant("ROWS")), columns / tiles.constant("COLUMNS")},
+                 Arguments()
+                     .address(input)
+                     .address(weight)
+                     .address(bias)
+                     .address(out)
+                     .integer(rows)
+                     .integer(inner / tiles.constant("DEPTH")),
+                 stream);
 }
 
 void mmkg_gpu_query_context::add_norm(Address x, Address y, Address weight, Address bias, Address out,
                                       int64_t out_columns, int64_t rows, Stream stream) const {
-    add_norm_.launch({ceil_div(rows, kNormColumns / widths_.padded)},
+    add_norm_.launch({ceil_div(rows, add_norm_.constant("ROWS"))},
                      Arguments()
                          .address(x)
                          .address(y)

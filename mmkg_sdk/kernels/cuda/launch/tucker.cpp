@@ -12,17 +12,19 @@ using namespace mmkg::cuda;
 
 namespace {
 
-constexpr int64_t kColumns = 64;    // COLUMNS of the kernel, a multiple of every DEPTH
-constexpr int64_t kMinSplits = 32;  // MIN_SPLITS
-constexpr int64_t kSumColumns = 128;
-constexpr int64_t kPartialBytes = 32 << 20;  // of the splits of rows that are launched together: they stay in the cache
+constexpr int64_t kPadding = 64;  // widths are padded to a multiple, which COLUMNS and DEPTH of the kernels divide
+// So many splits at least: with tiles of 64 columns a core of width 256 keeps 128 blocks reading.
+constexpr int64_t kMinSplits = 32;
 
 constexpr const char *kNames[] = {"fp32", "bf16", "fp16"};  // by mmkg_precision
 
-// Rows of a tile: few while reading the core is the bound.
-std::vector<TuckerTile> tiles(int32_t precision) {
-    if (precision == MMKG_BF16) return {{16, 16}, {64, 256}, {128, INT64_MAX}};
-    return {{16, 16}, {64, INT64_MAX}};
+// Kernels by the size of a batch: tiles have few rows while reading the core is the bound.
+std::vector<mmkg_gpu_tucker::Partials> partials(mmkg_gpu &gpu, int32_t precision) {
+    const std::string name = std::string("tucker_partials_") + kNames[precision] + "_";
+    std::vector<mmkg_gpu_tucker::Partials> found{{&gpu.kernel(name + "few"), 16}, {&gpu.kernel(name + "more"), 256}};
+    if (precision == MMKG_BF16) found.push_back({&gpu.kernel(name + "many"), 0});
+    found.back().most = INT64_MAX;
+    return found;
 }
 
 }  // namespace
@@ -31,18 +33,14 @@ mmkg_gpu_tucker::mmkg_gpu_tucker(mmkg_gpu &gpu_, const void *core, int32_t preci
                                  const float *shift, int64_t width_)
     : gpu(gpu_),
       width(width_),
-      padded_(padded_to(width, kColumns)),
+      padded_(padded_to(width, kPadding)),
       number_bytes_(precision == MMKG_FP32 ? 4 : 2),
       precision_(precision),
-      chunks_(padded_ / (precision == MMKG_BF16 ? 64 : 32)),  // DEPTHS
+      partials_(partials(gpu, precision)),
+      sum_(gpu.kernel("tucker_sum")),
+      chunks_(padded_ / partials_[0].kernel->constant("DEPTH")),
       rows_per_split_(ceil_div(width, ceil_div(kMinSplits, chunks_))),
-      splits_(ceil_div(width, rows_per_split_) * chunks_),
-      tiles_(tiles(precision)),
-      sum_(gpu.kernel("tucker_sum")) {
-    for (const TuckerTile &tile : tiles_) {
-        const std::string rows = std::to_string(tile.rows);
-        partials_.push_back(&gpu.kernel(std::string("tucker_partials_") + kNames[precision] + "_" + rows));
-    }
+      splits_(ceil_div(width, rows_per_split_) * chunks_) {
     core_ = copy(core, width, "core");
     relation_weight_ = copy(relation_weight, 1, "relation_weight");
     mmkg::require_finite(shift, width, MMKG_FP32, "shift");
@@ -51,8 +49,7 @@ mmkg_gpu_tucker::mmkg_gpu_tucker(mmkg_gpu &gpu_, const void *core, int32_t preci
     shift_memory_ = weights.upload(gpu);
 }
 
-// [num_matrices, width, width] to [num_matrices, padded, padded], one matrix at a time. The last rows of a single one
-// are not needed, but cost nothing.
+// [num_matrices, width, width] to [num_matrices, padded, padded], one matrix at a time.
 std::unique_ptr<DeviceMemory> mmkg_gpu_tucker::copy(const void *matrices, int64_t num_matrices,
                                                     const char *name) const {
     const int64_t bytes = width * width * number_bytes_, padded_bytes = padded_ * padded_ * number_bytes_;
@@ -74,27 +71,28 @@ std::unique_ptr<DeviceMemory> mmkg_gpu_tucker::copy(const void *matrices, int64_
 
 void mmkg_gpu_tucker::apply(Address context, Address relation, int64_t batch, Address out, Stream stream) const {
     size_t chosen = 0;  // by the whole batch, so that all of its rows are multiplied alike
-    while (batch > tiles_[chosen].batch) ++chosen;
-    const int64_t rows = tiles_[chosen].rows, row_bytes = splits_ * padded_ * kFloatBytes;
-    const int64_t together = std::min(batch, std::max(kPartialBytes / row_bytes / rows, int64_t(1)) * rows);
+    while (batch > partials_[chosen].most) ++chosen;
+    const Kernel &kernel = *partials_[chosen].kernel;
+    const int64_t rows = kernel.constant("ROWS"), row_bytes = splits_ * padded_ * kFloatBytes;
+    const int64_t together = std::min(batch, rows_together(gpu, row_bytes, rows));
     Workspace workspace(gpu, Workspace::rounded(together * row_bytes), stream);
     const Address partials = workspace.take(together * row_bytes);
     for (int64_t first = 0; first < batch; first += together) {
         const int64_t count = std::min(together, batch - first);
         const Address offset = static_cast<Address>(first * width * kFloatBytes);
-        partials_[chosen]->launch({ceil_div(count, rows), padded_ / kColumns, splits_},
-                                  Arguments()
-                                      .address(context + offset)
-                                      .address(relation + offset)
-                                      .address(core_->address)
-                                      .address(relation_weight_->address)
-                                      .address(partials)
-                                      .integer(count)
-                                      .integer(width)
-                                      .integer(chunks_)
-                                      .integer(rows_per_split_),
-                                  stream);
-        sum_.launch({count, ceil_div(width, kSumColumns)},
+        kernel.launch({ceil_div(count, rows), padded_ / kernel.constant("COLUMNS"), splits_},
+                      Arguments()
+                          .address(context + offset)
+                          .address(relation + offset)
+                          .address(core_->address)
+                          .address(relation_weight_->address)
+                          .address(partials)
+                          .integer(count)
+                          .integer(width)
+                          .integer(chunks_)
+                          .integer(rows_per_split_),
+                      stream);
+        sum_.launch({count, ceil_div(width, sum_.constant("COLUMNS"))},
                     Arguments()
                         .address(partials)
                         .address(shift_)
