@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import TuckerCore
-from mmkg_sdk.kernels.gpu.library import gpu_library
+from mmkg_sdk.kernels.gpu.library import check, gpu_library
 from mmkg_sdk.kernels.gpu.tucker import GpuTuckerCore
 
 from ..fake_driver.driver import OUT_OF_MEMORY
@@ -180,3 +180,30 @@ def test_what_does_not_fit_is_refused(fake: FakeGpu) -> None:
     with pytest.raises(BackendError, match="bytes of GPU memory for weights"):
         Core(6, "float32").open()
     assert fake.driver.memory_used == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tucker": None}, "tucker is NULL"),
+        ({"context": 0}, "context, relation or out is NULL"),
+        ({"batch": -1}, r"batch is negative or above 2\^31 - 1"),
+        ({"batch": 2**31}, r"batch is negative or above 2\^31 - 1"),
+        ({"relation": 4}, "argument 1 of CUDA kernel tucker_partials_fp32_few lies at no multiple of 16 bytes"),
+    ],
+)
+def test_the_c_function_refuses_what_python_does_not_give(
+    change: dict[str, int | None], message: str, fake: FakeGpu
+) -> None:
+    opened, rows = Core(6, "float32").open(), fake.gpu.array(vectors(3, 6)[0])
+    given = {
+        "tucker": opened.handle,
+        "context": rows.pointer,
+        "relation": rows.pointer,
+        "batch": 3,
+        "out": rows.pointer,
+    }
+    if change.get("relation"):
+        change = {"relation": rows.pointer + 4}
+    with pytest.raises(BackendError, match=message):
+        check(gpu_library().mmkg_gpu_tucker_apply(*(given | change).values(), 0))
