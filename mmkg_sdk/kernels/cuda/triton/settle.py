@@ -4,9 +4,9 @@ A row of no chosen bin scores at most `bound + slack` (rounding.py). So the k be
 k-th of them scores more, or if all bins were chosen.
 
 With bins of canonical scores (exact.py) the answer is certain without that, if as many bins were chosen as were wanted,
-`k + 3` and one for each excluded row. Be v the largest score that is left. Each chosen bin holds a row of at least v.
-Of bins with the maximum v those of lower places were chosen, and of two bins in different tiles the lower place has the
-lower rows. So a row left out is before a chosen bin's row of equal score in three bins at most, those of its own tile,
+k + 7 and one for each excluded row. Be v the largest score that is left. Each chosen bin holds a row of at least v. Of
+bins with the maximum v those of lower places were chosen, and of two bins in different tiles the lower place has the
+lower rows. So a row left out is before a chosen bin's row of equal score in seven bins at most, those of its own tile,
 and k rows that are not excluded are before it.
 """
 
@@ -16,7 +16,7 @@ import triton
 import triton.language as tl
 
 from .canonical import is_listed, key_of, place_of, score_of, scores_of_rows
-from .scan import BIN_ROWS, row_of_bin
+from .scan import BIN_ROWS, BINS, row_of_bin
 from .selection import KEYS, load_keys, threshold_of
 from .specs import KernelSpec
 
@@ -32,6 +32,7 @@ def settle_rows(
     table,
     candidates,
     chosen,
+    lengths,
     excluded_offsets,
     excluded,
     keys,
@@ -47,19 +48,20 @@ def settle_rows(
         queries: float32 [batch, 16 chunks].
         table: float32 [any, 16 chunks].
         candidates: int64 [rows], ascending: what rows of the scan are in the table; read if subset is 1.
-        chosen: int32 [batch, most] bins, -1 for none.
+        chosen, lengths: int32 [batch, most] bins and [batch], of select_best.
         excluded_offsets, excluded: int64, as in mmkg.h.
-        keys: uint64 [batch, most * BIN_ROWS], written: 0 for rows that are excluded, score -inf or are none.
+        keys: uint64 [batch, most * BIN_ROWS], written for the chosen bins: 0 for rows that are excluded, score -inf or
+            are none.
     """
     query = tl.program_id(0).to(tl.int64)
     low = tl.load(excluded_offsets + query)
     high = tl.load(excluded_offsets + query + 1)
-    total = most * BIN_ROWS
+    total = tl.load(lengths + query) * BIN_ROWS
     for start in range(tl.program_id(1) * ROWS, total, tl.num_programs(1) * ROWS):
         place = start + tl.arange(0, ROWS)
-        bin_ = tl.load(chosen + query * most + place // BIN_ROWS, mask=place < total, other=-1)
-        row = row_of_bin(bin_, place % BIN_ROWS)
-        live = (bin_ >= 0) & (row < rows)
+        bin_ = tl.load(chosen + query * most + place // BIN_ROWS, mask=place < total, other=0)
+        row = row_of_bin(bin_, place % BIN_ROWS, BINS)
+        live = (place < total) & (row < rows)
         row = tl.where(live, row, 0)
         ids = row
         if subset != 0:
@@ -67,7 +69,7 @@ def settle_rows(
         live = live & (is_listed(ids, excluded, low, high) == 0)
         score = scores_of_rows(queries + query * chunks * 16, table, ids, live, chunks, ROWS)
         key = tl.where(live & (score > float("-inf")), key_of(score, ids), 0)
-        tl.store(keys + query * total + place, key.to(tl.uint64), mask=place < total)
+        tl.store(keys + query * (most * BIN_ROWS) + place, key.to(tl.uint64), mask=place < total)
 
 
 @triton.jit
@@ -75,6 +77,7 @@ def finish_top_k(
     keys,
     best,
     excluded_offsets,
+    lengths,
     bounds,
     slack,
     nans,
@@ -82,7 +85,6 @@ def finish_top_k(
     scores,
     counts,
     certificates,
-    length,
     wanted,
     most,
     k,
@@ -94,9 +96,9 @@ def finish_top_k(
     """The k best keys in order, and whether they are certain; one program a query.
 
     Args:
-        keys: uint64 [batch, length].
+        keys: uint64 [batch, most * BIN_ROWS], of settle_rows.
         best: uint64 [batch, K], scratch.
-        excluded_offsets, bounds, wanted, most: as select_best had and gave them.
+        excluded_offsets, lengths, bounds, wanted, most: as select_best had and gave them.
         slack: float32 [batch]; read if exact is 0.
         nans: int32 [batch, parts], from exact_bins; parts is 0 with bins of scan_bins.
         ids, scores: int64, float32 [batch, k], written: counts[i] of them, the rest is left as it was.
@@ -107,7 +109,8 @@ def finish_top_k(
         exact: 1 if the bins are of exact_bins.
     """
     query = tl.program_id(0).to(tl.int64)
-    keys += query * length
+    keys += query * (most * BIN_ROWS)
+    length = tl.load(lengths + query) * BIN_ROWS
     threshold, _ = threshold_of(keys, keys, length, length, k, KEYS, BLOCK)
     taken = 0
     for start in range(0, length, BLOCK):
@@ -141,6 +144,7 @@ _SETTLE = {
     "table": "*fp32",
     "candidates": "*i64",
     "chosen": "*i32",
+    "lengths": "*i32",
     "excluded_offsets": "*i64",
     "excluded": "*i64",
     "keys": "*u64",
@@ -153,6 +157,7 @@ _FINISH = {
     "keys": "*u64",
     "best": "*u64",
     "excluded_offsets": "*i64",
+    "lengths": "*i32",
     "bounds": "*fp32",
     "slack": "*fp32",
     "nans": "*i32",
@@ -160,7 +165,6 @@ _FINISH = {
     "scores": "*fp32",
     "counts": "*i64",
     "certificates": "*i32",
-    "length": "i32",
     "wanted": "i32",
     "most": "i32",
     "k": "i32",
