@@ -60,7 +60,7 @@ struct Task {
 
 // Bins of a pass; gives their parts with a flag for NaN each, 0 for none.
 struct Scanned {
-    Address bins, slack, nans;
+    Address rounded, bins, slack, nans;
     int64_t parts;
 };
 
@@ -75,7 +75,7 @@ Scanned scan_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Task &ta
     if (shape.wide) arguments.integer(scan.padded / 64);
     arguments.integer(plan.tiles).integer(parts.tiles_each);
     shape.kernel->launch({parts.query_tiles, parts.count}, arguments, stream);
-    return {bins, rounded.slack, bins, 0};
+    return {rounded.queries, bins, rounded.slack, bins, 0};
 }
 
 Scanned scan_exactly(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64_t batch, Workspace &work,
@@ -97,7 +97,7 @@ Scanned scan_exactly(const mmkg_gpu_scan &scan, const Plan &plan, const Task &ta
                                .integer(plan.tiles)
                                .integer(parts.tiles_each),
                            stream);
-    return {bins, bins, nans, parts.count};
+    return {bins, bins, bins, nans, parts.count};
 }
 
 struct Selected {
@@ -150,6 +150,9 @@ void launch(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64
         std::clamp<int64_t>(divided(wanted, batch), 1, std::min(divided(length, kSettledRows), kMaxGridY));
     scan.settle_rows.launch({batch, programs},
                             Arguments()
+                                .address(scanned.rounded)
+                                .address(scan.table16.address)
+                                .address(selected.bounds)
                                 .address(task.queries)
                                 .address(scan.table32.address)
                                 .address(task.candidates)
@@ -160,8 +163,10 @@ void launch(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64
                                 .address(keys)
                                 .integer(plan.rows)
                                 .integer(task.subset)
+                                .integer(scan.padded / 64)
                                 .integer(scan.chunks)
-                                .integer(plan.most),
+                                .integer(plan.most)
+                                .integer(plan.exact),
                             stream);
     scan.finish_top_k[plan.best_place]->launch({batch},
                                                Arguments()

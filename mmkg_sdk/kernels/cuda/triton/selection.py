@@ -114,9 +114,10 @@ def select_best(
     """The best bins of each query, or groups of bins: as many as its answers can be in. One program a query.
 
     `wanted` bins, and one more for each excluded row, hold k rows that are no padding and not excluded. Be v the least
-    of their maxima: k rows score v - slack or more, so no row of a bin below v - 2 slack is an answer. All bins from
-    there on are chosen, the best `most` of them if there are more. Of canonical scores (exact) the wanted ones are
-    enough; see settle.py. Maxima of groups are no less than those of bins, so the groups chosen likewise hold them.
+    of their maxima: k rows score v - slack or more, so no row with a product below v - 2 slack is an answer, with
+    some room for rounding v - 2.25 slack. All bins from there on are chosen, the best `most` of them if there are more.
+    Of canonical scores (exact) the wanted ones are enough; see settle.py. Maxima of groups are no more than those of
+    bins, place by place, so the groups chosen likewise hold them.
 
     Args:
         values: float32 [batch, length].
@@ -125,8 +126,9 @@ def select_best(
         slack: float32 [batch], of round_queries; read if exact is 0.
         chosen: int32 [batch, most], written: places of the best, ascending.
         lengths: int32 [batch], written: how many they are; with KIND GROUPED it holds the number of groups before.
-        bounds: float32 [batch], written: the largest number of what was not chosen, -inf if all was; with KIND GROUPED
-            it holds that of the groups before.
+        bounds: float32 [batch], written: v - 2.25 slack, or the largest number of what was not chosen if that is more:
+            rows with products below it are settled no more than those of other bins. -inf if there is nothing to be
+            left out. With KIND GROUPED it holds that of the groups before.
     """
     query = tl.program_id(0).to(tl.int64)
     values += query * length
@@ -139,10 +141,11 @@ def select_best(
         looked_at = tl.load(lengths + query) * GROUP
         bound = tl.load(bounds + query)
     threshold, reached = threshold_of(values, groups, looked_at, length, want, KIND, BLOCK)
-    if (exact == 0) & (reached >= want):
+    if (exact == 0) & (reached >= wanted + excluded):
         excess = tl.load(slack + query)
-        low = least_from(values, groups, threshold, looked_at, length, KIND, BLOCK) - 2 * excess
         if excess < float("inf"):
+            low = least_from(values, groups, threshold, looked_at, length, KIND, BLOCK) - 2.25 * excess
+            bound = tl.maximum(bound, low)
             threshold = key_of(low, tl.full((), 0xFFFFFFFF, tl.int64))
             if count_from(values, groups, threshold, looked_at, length, KIND, BLOCK) > most:
                 threshold, _ = threshold_of(values, groups, looked_at, length, most, KIND, BLOCK)

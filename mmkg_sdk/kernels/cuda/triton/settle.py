@@ -1,7 +1,8 @@
 """The answers of top-k: rows of the best bins with their canonical scores, and whether they are certain.
 
-A row of no chosen bin scores at most `bound + slack` (rounding.py). So the k best settled rows are the answer if the
-k-th of them scores more, or if all bins were chosen.
+A row of no chosen bin scores at most `bound + slack` (rounding.py). So do rows of chosen bins whose own product of
+bfloat16 is below the bound: only the others are read in float32, one in ten or so, which halves what is read. The k
+best settled rows are the answer if the k-th of them scores more than that, or if there is no bound.
 
 With bins of canonical scores (exact.py) the answer is certain without that, if as many bins were chosen as were wanted,
 k + 7 and one for each excluded row. Be v the largest score that is left. Each chosen bin holds a row of at least v. Of
@@ -27,7 +28,23 @@ NOT_A_NUMBER = tl.constexpr(2)
 
 
 @triton.jit
+def products_of_rows(query, table, rows, live, pieces, ROWS: tl.constexpr):
+    """Products of bfloat16 of one query and some rows, float32 [ROWS]; query [64 pieces], table [any, 64 pieces]."""
+    at = tl.arange(0, 64)
+    sums = tl.zeros((ROWS, 64), dtype=tl.float32)
+    start = table + rows[:, None] * (pieces * 64) + at[None, :]
+    for piece in range(pieces):
+        mine = tl.load(query + piece * 64 + at).to(tl.float32)
+        theirs = tl.load(start + piece * 64, mask=live[:, None], other=0.0).to(tl.float32)
+        sums += mine[None, :] * theirs
+    return tl.sum(sums, axis=1)
+
+
+@triton.jit
 def settle_rows(
+    rounded_queries,
+    rounded_table,
+    bounds,
     queries,
     table,
     candidates,
@@ -38,25 +55,29 @@ def settle_rows(
     keys,
     rows,
     subset,
+    pieces,
     chunks,
     most,
+    exact,
     ROWS: tl.constexpr,
 ):
     """Keys of the rows of the chosen bins; the grid is [batch, any number], whose programs share them.
 
     Args:
+        rounded_queries, rounded_table, bounds: bfloat16 [any, 64 pieces] each, float32 [batch]; read if exact is 0.
         queries: float32 [batch, 16 chunks].
         table: float32 [any, 16 chunks].
         candidates: int64 [rows], ascending: what rows of the scan are in the table; read if subset is 1.
         chosen, lengths: int32 [batch, most] bins and [batch], of select_best.
         excluded_offsets, excluded: int64, as in mmkg.h.
-        keys: uint64 [batch, most * BIN_ROWS], written for the chosen bins: 0 for rows that are excluded, score -inf or
-            are none.
+        keys: uint64 [batch, most * BIN_ROWS], written for the chosen bins: 0 for rows that are none, excluded, below
+            the bound or of score -inf.
     """
     query = tl.program_id(0).to(tl.int64)
     low = tl.load(excluded_offsets + query)
     high = tl.load(excluded_offsets + query + 1)
     total = tl.load(lengths + query) * BIN_ROWS
+    bound = tl.load(bounds + query, mask=exact == 0, other=float("-inf"))
     for start in range(tl.program_id(1) * ROWS, total, tl.num_programs(1) * ROWS):
         place = start + tl.arange(0, ROWS)
         bin_ = tl.load(chosen + query * most + place // BIN_ROWS, mask=place < total, other=0)
@@ -67,6 +88,9 @@ def settle_rows(
         if subset != 0:
             ids = tl.load(candidates + row, mask=live, other=0)
         live = live & (is_listed(ids, excluded, low, high) == 0)
+        if bound > float("-inf"):
+            mine = rounded_queries + query * pieces * 64
+            live = live & (products_of_rows(mine, rounded_table, ids, live, pieces, ROWS) >= bound)
         score = scores_of_rows(queries + query * chunks * 16, table, ids, live, chunks, ROWS)
         key = tl.where(live & (score > float("-inf")), key_of(score, ids), 0)
         tl.store(keys + query * (most * BIN_ROWS) + place, key.to(tl.uint64), mask=place < total)
@@ -140,6 +164,9 @@ def finish_top_k(
 
 
 _SETTLE = {
+    "rounded_queries": "*bf16",
+    "rounded_table": "*bf16",
+    "bounds": "*fp32",
     "queries": "*fp32",
     "table": "*fp32",
     "candidates": "*i64",
@@ -150,8 +177,10 @@ _SETTLE = {
     "keys": "*u64",
     "rows": "i32",
     "subset": "i32",
+    "pieces": "i32",
     "chunks": "i32",
     "most": "i32",
+    "exact": "i32",
 }
 _FINISH = {
     "keys": "*u64",

@@ -97,7 +97,7 @@ def top_k(
     rows = table.rows if candidates is None else len(candidates)
     k = max(1, min(k, rows))
     exactly = candidates is not None
-    slack, nans, parts = torch.full((batch,), torch.nan), NOWHERE.int(), 0
+    short, slack, nans, parts = torch.zeros(1).bfloat16(), torch.full((batch,), torch.nan), NOWHERE.int(), 0
     tiles = ceil(rows, TILE)
     bins = torch.full((batch, tiles * BINS), torch.nan)
     subset = torch.tensor(candidates if exactly else [0])
@@ -106,7 +106,7 @@ def top_k(
     else:
         short, slack = table.rounded(queries32)
         table.scan(scan.scan_bins, scan.scan_bins_wide, short, [bins], batch)
-    found = finish(table, queries32, k, offsets, listed, bins, slack, nans, parts, subset, rows, exactly)
+    found = finish(table, short, queries32, k, offsets, listed, bins, slack, nans, parts, subset, rows, exactly)
     table.passes.append("exact" if exactly else "bfloat16")
     again = np.flatnonzero(found[2] == 0)
     if widen and len(again):
@@ -143,6 +143,7 @@ def exact_bins(
 
 def finish(
     table: Table,
+    short: torch.Tensor,
     queries: torch.Tensor,
     k: int,
     offsets: torch.Tensor,
@@ -163,6 +164,9 @@ def finish(
     chosen, lengths, bounds = select(bins, offsets, slack, wanted, most, exactly)
     keys = torch.full((batch, BIN_ROWS * most), -1, dtype=torch.int64).view(torch.uint64)
     settle.settle_rows[(batch, 2)](
+        short,
+        table.table16,
+        bounds,
         queries,
         table.table32,
         subset,
@@ -173,8 +177,10 @@ def finish(
         keys,
         rows,
         int(exactly),
+        table.padded // 64,
         table.chunks,
         most,
+        int(exactly),
         ROWS=64,
     )
     room = next(size for size in (16, 128, 1024) if size >= k)
