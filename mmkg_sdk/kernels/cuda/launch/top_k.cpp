@@ -11,7 +11,6 @@ namespace {
 
 // Numbers of bins above which maxima of groups are looked at first.
 constexpr int64_t kBinsWithoutGroups = 4096;
-constexpr int64_t kGroupBlock = 128, kSettledRows = 64, kExactQueries = 8;
 constexpr std::array<int64_t, 3> kBest = {16, 128, MMKG_MAX_GPU_K};
 // Bins beyond k that hold no answer: 8 of padding rows, or 7 that tie in the exact pass; see scan.md.
 constexpr int64_t kSpareBins = 8;
@@ -19,6 +18,7 @@ constexpr int64_t kSpareBins = 8;
 // and how much further a wider pass goes.
 constexpr int64_t kMostBins = 4096, kRoom = 64, kWider = 8;
 constexpr int64_t kMaxGridY = 65535;
+constexpr int64_t kPiece = 64;  // coordinates that settle_rows reads at a time in bfloat16
 
 enum class Pass { First, Wider, Exact };
 
@@ -29,7 +29,7 @@ struct Plan {
           groups(divided(bins, kGroupBins)), grouped(bins > kBinsWithoutGroups) {
         const int64_t further = pass == Pass::Wider ? kWider : 1;
         wanted = k + kSpareBins;
-        const int64_t limit = exact ? bins : kMostBins * further, room = further * std::max(kRoom, k);
+        const int64_t limit = exact ? bins : kMostBins * further, room = exact ? 0 : further * std::max(kRoom, k);
         most = std::min(bins, std::max(wanted, std::min(wanted + longest, limit)) + room);
         for (best_place = 0; kBest[best_place] < k;) ++best_place;
         best = kBest[best_place];
@@ -68,11 +68,11 @@ Scanned scan_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Task &ta
                      Stream stream) {
     const auto rounded = scan.round(task.queries, batch, work, stream);
     const Address bins = work.take(4 * plan.bins * batch);
-    const FirstPass::Shape &shape = scan.bins.shape(batch);
+    const FirstPass::Shape &shape = scan.bins->shape(batch);
     const Parts parts(scan.gpu, *shape.kernel, batch, shape.queries, plan.tiles);
     Arguments arguments;
     arguments.address(rounded.queries).tensor(scan.rounded_table()).address(bins).integer(batch);
-    if (shape.wide) arguments.integer(scan.padded / 64);
+    if (shape.wide) arguments.integer(scan.padded / shape.kernel->constant("CHUNK"));
     arguments.integer(plan.tiles).integer(parts.tiles_each);
     shape.kernel->launch({parts.query_tiles, parts.count}, arguments, stream);
     return {rounded.queries, bins, rounded.slack, bins, 0};
@@ -81,22 +81,19 @@ Scanned scan_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Task &ta
 Scanned scan_exactly(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64_t batch, Workspace &work,
                      Stream stream) {
     const Address bins = work.take(4 * plan.bins * batch);
-    const Parts parts(scan.gpu, scan.exact_bins, batch, kExactQueries, plan.tiles);
+    const Parts parts(scan.gpu, scan.exact_bins, batch, scan.exact_queries, plan.tiles);
     const Address nans = work.take(4 * parts.count * batch);
-    scan.exact_bins.launch({parts.query_tiles, parts.count},
-                           Arguments()
-                               .address(task.queries)
-                               .address(scan.table32.address)
-                               .address(task.candidates)
-                               .address(bins)
-                               .address(nans)
-                               .integer(batch)
-                               .integer(plan.rows)
-                               .integer(task.subset)
-                               .integer(scan.chunks)
-                               .integer(plan.tiles)
-                               .integer(parts.tiles_each),
-                           stream);
+    Arguments arguments;
+    arguments.address(task.queries)
+        .address(scan.table32.address)
+        .address(task.candidates)
+        .address(bins)
+        .address(nans)
+        .integer(batch)
+        .integer(plan.rows)
+        .integer(task.subset);
+    scan.add_score(arguments).integer(plan.tiles).integer(parts.tiles_each);
+    scan.exact_bins.launch({parts.query_tiles, parts.count}, arguments, stream);
     return {bins, bins, bins, nans, parts.count};
 }
 
@@ -129,7 +126,7 @@ Selected select(const mmkg_gpu_scan &scan, const Plan &plan, const Scanned &scan
     }
     const Address maxima = work.take(4 * plan.groups * batch), groups = work.take(4 * plan.most * batch);
     scan.group_maxima.launch(
-        {batch, divided(plan.groups, kGroupBlock)},
+        {batch, divided(plan.groups, scan.group_maxima.constant("BLOCK"))},
         Arguments().address(scanned.bins).address(maxima).integer(plan.bins).integer(plan.groups), stream);
     best(scan.select_best, maxima, groups, groups, plan.groups);
     best(scan.select_grouped, scanned.bins, groups, found.chosen, plan.bins);
@@ -147,27 +144,25 @@ void launch(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64
     // Blocks enough for every multiprocessor to have several, and no more than there is work for.
     const int64_t wanted = 4 * scan.gpu.facts.multiprocessors * scan.settle_rows.resident_blocks();
     const int64_t programs =
-        std::clamp<int64_t>(divided(wanted, batch), 1, std::min(divided(length, kSettledRows), kMaxGridY));
-    scan.settle_rows.launch({batch, programs},
-                            Arguments()
-                                .address(scanned.rounded)
-                                .address(scan.table16.address)
-                                .address(selected.bounds)
-                                .address(task.queries)
-                                .address(scan.table32.address)
-                                .address(task.candidates)
-                                .address(selected.chosen)
-                                .address(selected.lengths)
-                                .address(task.offsets)
-                                .address(task.excluded)
-                                .address(keys)
-                                .integer(plan.rows)
-                                .integer(task.subset)
-                                .integer(scan.padded / 64)
-                                .integer(scan.chunks)
-                                .integer(plan.most)
-                                .integer(plan.exact),
-                            stream);
+        std::clamp<int64_t>(divided(wanted, batch), 1, std::min(divided(length, scan.settle_rows.constant("ROWS")), kMaxGridY));
+    Arguments settled;
+    if (!scan.distance) {
+        settled.address(scanned.rounded)
+            .address(scan.table16.address)
+            .address(selected.bounds)
+            .integer(plan.exact ? 0 : scan.padded / kPiece);
+    }
+    settled.address(task.queries)
+        .address(scan.table32.address)
+        .address(task.candidates)
+        .address(selected.chosen)
+        .address(selected.lengths)
+        .address(task.offsets)
+        .address(task.excluded)
+        .address(keys)
+        .integer(plan.rows)
+        .integer(task.subset);
+    scan.settle_rows.launch({batch, programs}, scan.add_score(settled).integer(plan.most), stream);
     scan.finish_top_k[plan.best_place]->launch({batch},
                                                Arguments()
                                                    .address(keys)
@@ -218,7 +213,7 @@ public:
         }
         std::vector<int64_t> queries(static_cast<size_t>(all.batch));
         for (int64_t i = 0; i < all.batch; ++i) queries[static_cast<size_t>(i)] = i;
-        if (!subset) {
+        if (!subset && !all.scan.distance) {
             report.first = run(Pass::First, queries);
             report.wider = run(Pass::Wider, queries);
         }
@@ -301,6 +296,9 @@ private:
     std::unique_ptr<Memory> candidates;
 };
 
+// The pass of mmkg_gpu_top_k_launch.
+Pass only_pass(const mmkg_gpu_scan &scan) { return scan.distance ? Pass::Exact : Pass::First; }
+
 void check_k(int64_t k) { require(k >= 1 && k <= MMKG_MAX_GPU_K, "k is not from 1 to 1024, which the GPU has kernels for"); }
 
 }  // namespace
@@ -336,8 +334,8 @@ mmkg_status mmkg_gpu_top_k_launch(const mmkg_gpu_scan *scan, uint64_t queries, i
         check_k(k);
         require(scan->rows > 0, "the table has no rows");
         require(batch >= 1 && batch <= mmkg_gpu_top_k_batch(scan, k, longest), "batch is not from 1 to the largest");
-        const Plan plan(*scan, Pass::First, k, scan->rows, longest);
-        const int64_t row_bytes = scan->chunks * kChunk * 4;
+        const Plan plan(*scan, only_pass(*scan), k, scan->rows, longest);
+        const int64_t row_bytes = scan->row_numbers * 4;
         const bool padded = row_bytes != scan->width * 4;
         const int64_t copied = padded ? Workspace::rounded(row_bytes * batch) : 0;
         Workspace work(scan->gpu, plan.bytes(*scan, batch) + copied, stream_of(stream));
@@ -354,6 +352,6 @@ mmkg_status mmkg_gpu_top_k_launch(const mmkg_gpu_scan *scan, uint64_t queries, i
 
 int64_t mmkg_gpu_top_k_batch(const mmkg_gpu_scan *scan, int64_t k, int64_t longest) {
     if (scan == nullptr || k < 1 || k > MMKG_MAX_GPU_K || longest < 0) return 1;
-    const Plan plan(*scan, Pass::First, k, scan->rows, longest);
+    const Plan plan(*scan, only_pass(*scan), k, scan->rows, longest);
     return std::clamp<int64_t>(MMKG_GPU_WORKSPACE / plan.bytes_a_query, 1, INT32_MAX);
 }

@@ -45,6 +45,7 @@ def settle_rows(
     rounded_queries,
     rounded_table,
     bounds,
+    pieces,
     queries,
     table,
     candidates,
@@ -55,16 +56,15 @@ def settle_rows(
     keys,
     rows,
     subset,
-    pieces,
     chunks,
     most,
-    exact,
     ROWS: tl.constexpr,
 ):
     """Keys of the rows of the chosen bins; the grid is [batch, any number], whose programs share them.
 
     Args:
-        rounded_queries, rounded_table, bounds: bfloat16 [any, 64 pieces] each, float32 [batch]; read if exact is 0.
+        rounded_queries, rounded_table, bounds: bfloat16 [any, 64 pieces] each, float32 [batch]. pieces is 0 where bins
+            are of canonical scores, and they are not read.
         queries: float32 [batch, 16 chunks].
         table: float32 [any, 16 chunks].
         candidates: int64 [rows], ascending: what rows of the scan are in the table; read if subset is 1.
@@ -77,7 +77,7 @@ def settle_rows(
     low = tl.load(excluded_offsets + query)
     high = tl.load(excluded_offsets + query + 1)
     total = tl.load(lengths + query) * BIN_ROWS
-    bound = tl.load(bounds + query, mask=exact == 0, other=float("-inf"))
+    bound = tl.load(bounds + query, mask=pieces > 0, other=float("-inf"))
     for start in range(tl.program_id(1) * ROWS, total, tl.num_programs(1) * ROWS):
         place = start + tl.arange(0, ROWS)
         bin_ = tl.load(chosen + query * most + place // BIN_ROWS, mask=place < total, other=0)
@@ -151,7 +151,7 @@ def finish_top_k(
     tl.store(counts + query, taken.to(tl.int64))
 
     bound = tl.load(bounds + query)
-    excess = tl.load(slack + query, mask=exact == 0, other=0.0)
+    excess = tl.load(slack + query, mask=pieces > 0, other=0.0)
     last = tl.min(tl.where(place < taken, score_of(order), float("inf")))
     certain = (bound == float("-inf")) | ((taken == k) & (last > bound + excess))
     asked = wanted + tl.load(excluded_offsets + query + 1) - tl.load(excluded_offsets + query)
@@ -167,6 +167,7 @@ _SETTLE = {
     "rounded_queries": "*bf16",
     "rounded_table": "*bf16",
     "bounds": "*fp32",
+    "pieces": "i32",
     "queries": "*fp32",
     "table": "*fp32",
     "candidates": "*i64",
@@ -177,10 +178,8 @@ _SETTLE = {
     "keys": "*u64",
     "rows": "i32",
     "subset": "i32",
-    "pieces": "i32",
     "chunks": "i32",
     "most": "i32",
-    "exact": "i32",
 }
 _FINISH = {
     "keys": "*u64",

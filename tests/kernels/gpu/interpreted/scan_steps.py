@@ -167,6 +167,7 @@ def finish(
         short,
         table.table16,
         bounds,
+        0 if exactly else table.padded // 64,
         queries,
         table.table32,
         subset,
@@ -177,10 +178,8 @@ def finish(
         keys,
         rows,
         int(exactly),
-        table.padded // 64,
         table.chunks,
         most,
-        int(exactly),
         ROWS=64,
     )
     room = next(size for size in (16, 128, 1024) if size >= k)

@@ -159,14 +159,15 @@ def test_what_has_no_kernel_is_refused(fake: FakeGpu) -> None:
     scan = GpuScan(numbers(2000, 4), SCORE)
     with pytest.raises(BackendError, match="k is 1025; the CUDA kernels go to 1024"):
         scan.top_k(numbers(1, 4), 1025)
-    with pytest.raises(BackendError, match="no CUDA scan for ComplexDistance"):
-        GpuScan(numbers(3, 4), ComplexDistance(1.0))
+    with pytest.raises(BackendError, match="no CUDA scan for None"):
+        GpuScan(numbers(3, 4), None)  # type: ignore[arg-type]
     with pytest.raises(BackendError, match=r"expected 'cuda' or 'cuda:N'"):
         GpuScan(numbers(3, 4), SCORE, "cpu")
     with pytest.raises(BackendError, match="there is no GPU 7"):
         GpuScan(numbers(3, 4), SCORE, "cuda:7")
     assert GpuScan.supports(numbers(3, 4), SCORE)
-    assert not GpuScan.supports(numbers(3, 4), ComplexDistance(1.0))
+    assert GpuScan.supports(numbers(3, 4), ComplexDistance(1.0))
+    assert not GpuScan.supports(numbers(3, 5), ComplexDistance(1.0))
 
 
 @pytest.mark.parametrize(
