@@ -255,8 +255,8 @@ def test_a_captured_top_k_answers_whatever_the_queries_are_then(fake: FakeGpu, w
 
 
 def test_a_launch_says_which_answers_are_not_certain(fake: FakeGpu) -> None:
-    table, stream = np.ones((520, 8), np.float32), fake.gpu.stream()
-    table[:, 0] += np.arange(520, dtype=np.float32) * 2**-22
+    table, stream = np.ones((1500, 8), np.float32), fake.gpu.stream()
+    table[:, 0] += np.arange(1500, dtype=np.float32) * 2**-22
     queries = np.zeros((2, 8), np.float32)
     queries[0, 0] = 1  # the second scores 0 everywhere: ties that bfloat16 sees as such
     queries[0, 1:] = 3
