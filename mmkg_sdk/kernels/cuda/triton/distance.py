@@ -262,8 +262,17 @@ _VECTORS = {"queries": "*fp32", "table": "*fp32"}
 _SCORE = {"half": "i32", "margin": "fp32"}
 _TILES = {"tiles": "i32", "tiles_per_part": "i32"}
 _LISTS = {"excluded_offsets": "*i64", "excluded": "*i64"}
-_BINS = _VECTORS | {"candidates": "*i64", "bins": "*fp32", "nans": "*i32", "batch": "i32", "rows": "i32", "subset": "i32"}
-_SETTLE = _VECTORS | {"candidates": "*i64", "chosen": "*i32"} | _LISTS | {"keys": "*u64", "rows": "i32", "subset": "i32"}
+_BINS = _VECTORS | {
+    "candidates": "*i64",
+    "bins": "*fp32",
+    "nans": "*i32",
+    "batch": "i32",
+    "rows": "i32",
+    "subset": "i32",
+}
+_SETTLE = (
+    _VECTORS | {"candidates": "*i64", "chosen": "*i32"} | _LISTS | {"keys": "*u64", "rows": "i32", "subset": "i32"}
+)
 _TARGETS = _VECTORS | {"targets": "*i64", "target_scores": "*fp32"}
 _COUNTS = _TARGETS | {"counts": "*i32", "nans": "*i32", "batch": "i32", "rows": "i32"}
 _PAIR = _VECTORS | {"ids": "*i64", "scores": "*fp32", "batch": "i32"}

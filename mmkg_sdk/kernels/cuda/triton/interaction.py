@@ -54,7 +54,7 @@ def _is_wrong(score, inside):
 
 @triton.jit
 def interaction_keys(keys, high, low, units, length, width, padded, LENGTH: tl.constexpr):
-    """Keys of mentions as units * (high + low), in powers of two: logits times units are exponents of 2. Grid: mentions.
+    """Keys of mentions as a power of two times high + low; units have log2(e) in them, too. Grid: mentions.
 
     Args:
         keys: float32 [mentions, length, width].
@@ -163,7 +163,7 @@ def interaction_text(
         wrong: int32 [1], set to 1 if a score is NaN or infinite.
         padded: width rounded up to 32.
     """
-    # One after the other on purpose: programs that run together have the same entities, which then come out of the cache.
+    # Mentions first: programs that run together have the same entities, which then come out of the cache.
     mention = (tl.program_id(0) % mentions).to(tl.int64)
     first = (tl.program_id(0) // mentions).to(tl.int64) * ENTITIES
     row = tl.arange(0, LENGTH)
@@ -244,7 +244,7 @@ def _dual(
     KEYS: tl.constexpr,
     QUERIES: tl.constexpr,
 ):
-    """DUAL of every key with every query, float32 [KEYS, QUERIES]: lengths and products of the formula as sums of parts.
+    """DUAL of every key with every query, float32 [KEYS, QUERIES]: its lengths and products as sums of parts.
 
     keys are z, a, k and queries q, c, h, [any, 3, width] each.
     """
