@@ -139,13 +139,15 @@ def kernel_image(path: Path | None = None) -> NDArray[np.uint8]:
         path: None takes the package's own.
 
     Raises:
-        BackendError: the file is not there.
+        BackendError: the file is not there or cannot be read.
     """
     file = path or IMAGE_FILE
     try:
         return np.fromfile(file, np.uint8)
-    except OSError as err:
+    except FileNotFoundError as err:
         raise BackendError(
-            f"the compiled CUDA kernels cannot be read: {err}. Reinstall mmkg_sdk; in a checkout, build them: "
+            f"there are no compiled CUDA kernels: {file} is missing. Reinstall mmkg_sdk; in a checkout, build them: "
             "python -m mmkg_sdk.kernels.cuda.triton.build"
         ) from err
+    except OSError as err:
+        raise BackendError(f"the compiled CUDA kernels cannot be read: {err}.") from err

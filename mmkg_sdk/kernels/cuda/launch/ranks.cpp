@@ -10,7 +10,7 @@ namespace mmkg::cuda {
 
 namespace {
 
-constexpr int64_t kCounts = 3, kPairs = 64;
+constexpr int64_t kCounts = 3, kPairs = 64, kExactQueries = 8;
 // Blocks that share the marked rows of a query.
 constexpr int64_t kSettlers = 16;
 // Rows that are listed for one query at most: of more, all rows are counted exactly.
@@ -20,7 +20,7 @@ constexpr int64_t kListed = 4096, kListedShare = 32;
 struct Plan {
     Plan(const mmkg_gpu_scan &scan, bool exact_, int64_t batch_)
         : exact(exact_), batch(batch_),
-          shape(exact ? FirstPass::Shape{&scan.exact_counts, scan.exact_queries, false} : scan.ranks->shape(batch)),
+          shape(exact ? FirstPass::Shape{&scan.exact_counts, kExactQueries, false} : scan.ranks->shape(batch)),
           parts(scan.gpu, *shape.kernel, batch, shape.queries, scan.tiles),
           bins(scan.tiles * kTileBins), capacity(std::min(std::max(kListed, scan.rows / kListedShare), scan.rows)) {}
 

@@ -77,8 +77,7 @@ mmkg_gpu_scan::mmkg_gpu_scan(mmkg_gpu &gpu_, const float *table, int64_t rows_, 
       list_marked(gpu.kernel("list_marked")),
       settle_marked(gpu.kernel("settle_marked")),
       finish_ranks(gpu.kernel("finish_ranks")),
-      distance_known(gpu.kernel("distance_known")),
-      exact_queries(distance ? 8 : 4) {
+      distance_known(gpu.kernel("distance_known")) {
     if (rows == 0) return;
     fill(table);
     if (!distance) round();

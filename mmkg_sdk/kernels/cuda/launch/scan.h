@@ -61,7 +61,6 @@ struct mmkg_gpu_scan {
     const std::array<const mmkg::cuda::Kernel *, 3> finish_top_k;  // for k up to 16, 128 and 1,024
     const mmkg::cuda::Kernel &exact_bins, &exact_counts, &pair_scores, &list_marked, &settle_marked, &finish_ranks;
     const mmkg::cuda::Kernel &distance_known;
-    const int64_t exact_queries;  // of a block of exact_bins and exact_counts
 
     // What the exact kernels take to know the width, and the score of distances.
     mmkg::cuda::Arguments &add_score(mmkg::cuda::Arguments &arguments) const;

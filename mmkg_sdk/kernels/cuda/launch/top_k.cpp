@@ -11,7 +11,7 @@ namespace {
 
 // Numbers of bins above which maxima of groups are looked at first.
 constexpr int64_t kBinsWithoutGroups = 4096;
-constexpr int64_t kGroupBlock = 128, kSettledRows = 64;
+constexpr int64_t kGroupBlock = 128, kSettledRows = 64, kExactQueries = 8;
 constexpr std::array<int64_t, 3> kBest = {16, 128, MMKG_MAX_GPU_K};
 // Bins that are settled for one query at most, without the wanted ones, and how much further a wider pass goes.
 constexpr int64_t kMostBins = 4096, kWider = 8;
@@ -78,7 +78,7 @@ Scanned scan_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Task &ta
 Scanned scan_exactly(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64_t batch, Workspace &work,
                      Stream stream) {
     const Address bins = work.take(4 * plan.bins * batch);
-    const Parts parts(scan.gpu, scan.exact_bins, batch, scan.exact_queries, plan.tiles);
+    const Parts parts(scan.gpu, scan.exact_bins, batch, kExactQueries, plan.tiles);
     const Address nans = work.take(4 * parts.count * batch);
     Arguments arguments;
     arguments.address(task.queries)
