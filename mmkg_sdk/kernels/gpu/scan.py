@@ -62,7 +62,7 @@ class _Report(ctypes.Structure):
 class GpuScan:
     """A table on a GPU that answers as `tables.TableRanking` does.
 
-    The table is copied: in float32, and for first passes of inner products in bfloat16. Working memory comes from a
+    The table is copied: in float32, and of inner products in bfloat16 for first passes. Working memory comes from a
     pool that keeps it: at most 1 GiB at a time for each call that runs, larger batches are answered in parts
     (include/mmkg_cuda_scan.h).
 

@@ -12,9 +12,8 @@ namespace mmkg::cuda {
 
 namespace {
 
-// Of the kernels' constants.
-constexpr int64_t kTextEntities = 16, kTileMentions = 16, kTileEntities = 32, kChunk = 32;
-constexpr int64_t kLengths[] = {64, 128};
+// Of the sources: coordinates that are read at a time, and texts that there are kernels for.
+constexpr int64_t kChunk = 32, kLengths[] = {64, 128};
 
 int64_t parts(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
@@ -141,7 +140,7 @@ void mmkg_gpu_interaction::launch_text(const Call &call, mmkg::cuda::Stream stre
     }
     arguments.integer(call.num_mentions).integer(call.count).integer(call.listed);
     with_sizes(arguments).integer(sizes.text_width).number(sizes.norm_epsilon);
-    text->launch({call.num_mentions * parts(call.count, kTextEntities)}, arguments, stream);
+    text->launch({call.num_mentions * parts(call.count, text->constant("ENTITIES"))}, arguments, stream);
 }
 
 void mmkg_gpu_interaction::launch_image(const Call &call, mmkg::cuda::Stream stream) const {
@@ -159,7 +158,8 @@ void mmkg_gpu_interaction::launch_image(const Call &call, mmkg::cuda::Stream str
     for (const mmkg_dual_weights *dual : {&sizes.by_entity, &sizes.by_mention}) {
         arguments.number(dual->gate_offset).number(dual->context_square);
     }
-    const int64_t tiles = parts(call.num_mentions, kTileMentions) * parts(call.count, kTileEntities);
+    const int64_t tiles = parts(call.num_mentions, image->constant("MENTIONS")) *
+                          parts(call.count, image->constant("ENTITIES"));
     image->launch({tiles}, arguments, stream);
 }
 

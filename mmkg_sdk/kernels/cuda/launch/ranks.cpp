@@ -10,7 +10,7 @@ namespace mmkg::cuda {
 
 namespace {
 
-constexpr int64_t kCounts = 3, kPairs = 64, kExactQueries = 8;
+constexpr int64_t kCounts = 3;
 // Blocks that share the marked rows of a query.
 constexpr int64_t kSettlers = 16;
 // Rows that are listed for one query at most: of more, all rows are counted exactly.
@@ -20,7 +20,7 @@ constexpr int64_t kListed = 4096, kListedShare = 32;
 struct Plan {
     Plan(const mmkg_gpu_scan &scan, bool exact_, int64_t batch_)
         : exact(exact_), batch(batch_),
-          shape(exact ? FirstPass::Shape{&scan.exact_counts, kExactQueries, false} : scan.ranks->shape(batch)),
+          shape(exact ? FirstPass::Shape{&scan.exact_counts, scan.exact_queries, false} : scan.ranks->shape(batch)),
           parts(scan.gpu, *shape.kernel, batch, shape.queries, scan.tiles),
           bins(scan.tiles * kTileBins), capacity(std::min(std::max(kListed, scan.rows / kListedShare), scan.rows)) {}
 
@@ -65,7 +65,7 @@ Counted count_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Uploade
         .address(better)
         .address(marks)
         .integer(plan.batch);
-    if (plan.shape.wide) arguments.integer(scan.padded / 64);
+    if (plan.shape.wide) arguments.integer(scan.padded / plan.shape.kernel->constant("CHUNK"));
     arguments.integer(scan.tiles).integer(plan.parts.tiles_each);
     plan.shape.kernel->launch({plan.parts.query_tiles, plan.parts.count}, arguments, stream);
 
@@ -156,7 +156,7 @@ private:
         const auto at = [&](int64_t offset) { return found + static_cast<Address>(offset); };
         Arguments pairs;
         pairs.address(given.queries).address(scan.table32.address).address(given.targets).address(target_scores);
-        scan.pair_scores.launch({divided(batch, kPairs)}, scan.add_score(pairs.integer(batch)), stream);
+        scan.pair_scores.launch({divided(batch, scan.pair_scores.constant("PAIRS"))}, scan.add_score(pairs.integer(batch)), stream);
         const Counted counted = exact ? count_exactly(scan, plan, given, target_scores, work, stream)
                                       : count_rounded(scan, plan, given, target_scores, work, stream);
         scan.finish_ranks.launch({batch},

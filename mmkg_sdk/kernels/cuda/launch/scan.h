@@ -61,6 +61,7 @@ struct mmkg_gpu_scan {
     const std::array<const mmkg::cuda::Kernel *, 3> finish_top_k;  // for k up to 16, 128 and 1,024
     const mmkg::cuda::Kernel &exact_bins, &exact_counts, &pair_scores, &list_marked, &settle_marked, &finish_ranks;
     const mmkg::cuda::Kernel &distance_known;
+    const int64_t exact_queries;  // of a block of exact_bins and exact_counts
 
     // What the exact kernels take to know the width, and the score of distances.
     mmkg::cuda::Arguments &add_score(mmkg::cuda::Arguments &arguments) const;
@@ -77,6 +78,8 @@ struct mmkg_gpu_scan {
                   mmkg::cuda::Stream stream) const;
 
 private:
+    // Queries of a batch, rounded up to what the blocks of its first pass take.
+    int64_t whole_blocks(int64_t batch) const;
     std::optional<mmkg::cuda::FirstPass> first_pass(const char *name) const;
     void fill(const float *table);
     void round();  // the table, to bfloat16

@@ -11,7 +11,6 @@ namespace {
 
 // Numbers of bins above which maxima of groups are looked at first.
 constexpr int64_t kBinsWithoutGroups = 4096;
-constexpr int64_t kGroupBlock = 128, kSettledRows = 64, kExactQueries = 8;
 constexpr std::array<int64_t, 3> kBest = {16, 128, MMKG_MAX_GPU_K};
 // Bins that are settled for one query at most, without the wanted ones, and how much further a wider pass goes.
 constexpr int64_t kMostBins = 4096, kWider = 8;
@@ -69,7 +68,7 @@ Scanned scan_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Task &ta
     const Parts parts(scan.gpu, *shape.kernel, batch, shape.queries, plan.tiles);
     Arguments arguments;
     arguments.address(rounded.queries).tensor(scan.rounded_table()).address(bins).integer(batch);
-    if (shape.wide) arguments.integer(scan.padded / 64);
+    if (shape.wide) arguments.integer(scan.padded / shape.kernel->constant("CHUNK"));
     arguments.integer(plan.tiles).integer(parts.tiles_each);
     shape.kernel->launch({parts.query_tiles, parts.count}, arguments, stream);
     return {bins, rounded.slack, bins, 0};
@@ -78,7 +77,7 @@ Scanned scan_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Task &ta
 Scanned scan_exactly(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64_t batch, Workspace &work,
                      Stream stream) {
     const Address bins = work.take(4 * plan.bins * batch);
-    const Parts parts(scan.gpu, scan.exact_bins, batch, kExactQueries, plan.tiles);
+    const Parts parts(scan.gpu, scan.exact_bins, batch, scan.exact_queries, plan.tiles);
     const Address nans = work.take(4 * parts.count * batch);
     Arguments arguments;
     arguments.address(task.queries)
@@ -121,7 +120,7 @@ Selected select(const mmkg_gpu_scan &scan, const Plan &plan, Address bins, Addre
     }
     const Address maxima = work.take(4 * plan.groups * batch), groups = work.take(4 * plan.most * batch);
     scan.group_maxima.launch(
-        {batch, divided(plan.groups, kGroupBlock)},
+        {batch, divided(plan.groups, scan.group_maxima.constant("BLOCK"))},
         Arguments().address(bins).address(maxima).integer(plan.bins).integer(plan.groups), stream);
     scan.select_best.launch(
         {batch}, selection(maxima, groups, offsets, groups, found.bounds, plan.groups, plan), stream);
@@ -141,7 +140,7 @@ void launch(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64
     // Blocks enough for every multiprocessor to have several, and no more than there is work for.
     const int64_t wanted = 4 * scan.gpu.facts.multiprocessors * scan.settle_rows.resident_blocks();
     const int64_t programs =
-        std::clamp<int64_t>(divided(wanted, batch), 1, std::min(divided(length, kSettledRows), kMaxGridY));
+        std::clamp<int64_t>(divided(wanted, batch), 1, std::min(divided(length, scan.settle_rows.constant("ROWS")), kMaxGridY));
     Arguments settled;
     settled.address(task.queries)
         .address(scan.table32.address)
