@@ -151,7 +151,7 @@ def finish_top_k(
     tl.store(counts + query, taken.to(tl.int64))
 
     bound = tl.load(bounds + query)
-    excess = tl.load(slack + query, mask=pieces > 0, other=0.0)
+    excess = tl.load(slack + query, mask=exact == 0, other=0.0)
     last = tl.min(tl.where(place < taken, score_of(order), float("inf")))
     certain = (bound == float("-inf")) | ((taken == k) & (last > bound + excess))
     asked = wanted + tl.load(excluded_offsets + query + 1) - tl.load(excluded_offsets + query)
