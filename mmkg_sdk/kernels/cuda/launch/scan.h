@@ -78,6 +78,8 @@ struct mmkg_gpu_scan {
                   mmkg::cuda::Stream stream) const;
 
 private:
+    // Queries of a batch, rounded up to what the blocks of its first pass take.
+    int64_t whole_blocks(int64_t batch) const;
     std::optional<mmkg::cuda::FirstPass> first_pass(const char *name) const;
     void fill(const float *table);
     void round();  // the table, to bfloat16

@@ -1,9 +1,9 @@
 """Top-k and ranks by the distance of complex vectors (MMKG_COMPLEX_DISTANCE of include/mmkg.h), exact to the bit.
 
 Queries are float32 [batch, 2 half], the table is float32 [any, 2 half]: `half` real parts, then `half` imaginary ones.
-Every score is the canonical one from the start: square roots take the time here, not bytes or products, so that a first
-pass in lower precision would gain little. The kernels stand in the exact pass of the scan (scan.md) where those of
-inner products are:
+Every score is the canonical one from the start, so that nothing has to be certified: square roots take the time here,
+not bytes. (A first pass with the hardware's approximate roots would take about half the instructions, by their number,
+and a certificate.) The kernels stand in the exact pass of the scan (scan.md) where those of inner products are:
 
     distance_bins    exact_bins
     distance_settle  settle_rows
@@ -32,11 +32,15 @@ _PAIRS = 64
 
 
 @triton.jit
-def modulus(query, row, at, half):
-    """|query - row| of coordinates `at`, each operation rounded once; 0 past the end. Addresses and `at` broadcast."""
+def coordinates(vectors, at, half):
+    """Real and imaginary parts from addresses of vectors; zeros past the end, where they add a root of zero."""
     inside = at < half
-    re = tl.load(query + at, mask=inside, other=0.0) - tl.load(row + at, mask=inside, other=0.0)
-    im = tl.load(query + half + at, mask=inside, other=0.0) - tl.load(row + half + at, mask=inside, other=0.0)
+    return tl.load(vectors + at, mask=inside, other=0.0), tl.load(vectors + half + at, mask=inside, other=0.0)
+
+
+@triton.jit
+def modulus(re, im):
+    """|re + i im|, each operation rounded once (specs are compiled without fusing any)."""
     return tl.math.sqrt_rn(tl.fma(re, re, im * im))
 
 
@@ -46,7 +50,9 @@ def distances(queries, table, query, row, half, margin, SCORES: tl.constexpr):
     lanes = tl.zeros((SCORES, 16), dtype=tl.float32)
     for start in range(0, half, 16):
         at = (start + tl.arange(0, 16))[None, :]
-        lanes += modulus(queries + query[:, None] * (2 * half), table + row[:, None] * (2 * half), at, half)
+        re, im = coordinates(queries + query[:, None] * (2 * half), at, half)
+        row_re, row_im = coordinates(table + row[:, None] * (2 * half), at, half)
+        lanes += modulus(re - row_re, im - row_im)
     return (margin - tree(lanes, SCORES)) + 0.0
 
 
@@ -58,15 +64,11 @@ def part_distances(queries, table, candidates, first, row, batch, rows, subset, 
     if subset != 0:
         ids = tl.load(candidates + ids)
     lanes = tl.zeros((QUERIES, PART, 16), dtype=tl.float32)
-    mine = queries + query[:, None] * (2 * half)
-    theirs = table + ids[:, None] * (2 * half)
     for start in range(0, half, 16):
         at = (start + tl.arange(0, 16))[None, :]
-        inside = at < half
-        re = tl.load(mine + at, mask=inside, other=0.0)[:, None, :] - tl.load(theirs + at, mask=inside, other=0.0)[None]
-        mine_im = tl.load(mine + half + at, mask=inside, other=0.0)
-        im = mine_im[:, None, :] - tl.load(theirs + half + at, mask=inside, other=0.0)[None]
-        lanes += tl.math.sqrt_rn(tl.fma(re, re, im * im))
+        re, im = coordinates(queries + query[:, None] * (2 * half), at, half)
+        row_re, row_im = coordinates(table + ids[:, None] * (2 * half), at, half)
+        lanes += modulus(re[:, None, :] - row_re[None], im[:, None, :] - row_im[None])
     total = tree(tl.reshape(lanes, (QUERIES * PART, 16)), QUERIES * PART)
     return tl.reshape((margin - total) + 0.0, (QUERIES, PART))
 
