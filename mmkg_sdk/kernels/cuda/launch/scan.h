@@ -12,7 +12,7 @@
 
 namespace mmkg::cuda {
 
-constexpr int64_t kTileRows = 128, kTileBins = 4, kBinRows = 32, kGroupBins = 32, kChunk = 16;
+constexpr int64_t kTileRows = 128, kTileBins = 8, kBinRows = 16, kTileWords = 4, kGroupBins = 32, kChunk = 16;
 enum Certificate : int32_t { Uncertain = 0, Certain = MMKG_CERTAIN, NotANumberFound = 2 };
 
 constexpr int64_t divided(int64_t a, int64_t b) { return (a + b - 1) / b; }
