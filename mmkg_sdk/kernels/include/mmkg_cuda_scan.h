@@ -21,9 +21,9 @@ extern "C" {
 
 /*
  * GPU memory that a call works in, at most, unless a single query needs more: larger batches are answered in parts. It
- * comes from a pool of the GPU's handle and stays there for the next call. For a table of N rows a query takes about N / 8
- * bytes for top-k and N / 4 for ranks, and 256 bytes for each bin of 32 rows that is settled: k / 4 more than k of them, 12
- * more at least, and one for each excluded row.
+ * comes from a pool of the GPU's handle and stays there for the next call. For a table of N rows a query takes about N / 4
+ * bytes for top-k and N / 4 for ranks, and 136 bytes for each bin of 16 rows that is settled (cuda/launch/top_k.cpp says
+ * how many).
  */
 #define MMKG_GPU_WORKSPACE ((int64_t)1 << 30)
 

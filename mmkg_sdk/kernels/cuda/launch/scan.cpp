@@ -142,14 +142,19 @@ mmkg::cuda::Tensor mmkg_gpu_scan::rounded_table() const {
     return {table16.address, {tiles * mmkg::cuda::kTileRows, padded}, {padded, 1}};
 }
 
+int64_t mmkg_gpu_scan::whole_blocks(int64_t batch) const {
+    const int64_t queries = bins->shape(batch).queries;  // those of ranks are the same
+    return divided(batch, queries) * queries;
+}
+
 int64_t mmkg_gpu_scan::rounded_bytes(int64_t batch) const {
     using mmkg::cuda::Workspace;
-    return Workspace::rounded(divided(batch, 128) * 128 * padded * 2) + Workspace::rounded(4 * batch);
+    return Workspace::rounded(whole_blocks(batch) * padded * 2) + Workspace::rounded(4 * batch);
 }
 
 mmkg_gpu_scan::Rounded mmkg_gpu_scan::round(mmkg::cuda::Address queries, int64_t batch, mmkg::cuda::Workspace &work,
                                             mmkg::cuda::Stream stream) const {
-    const int64_t whole = divided(batch, 128) * 128;
+    const int64_t whole = whole_blocks(batch);
     const Rounded made{work.take(whole * padded * 2), work.take(4 * batch)};
     round_queries.launch({whole / round_queries.constant("ROWS")},
                          Arguments()

@@ -12,7 +12,7 @@
 
 namespace mmkg::cuda {
 
-constexpr int64_t kTileRows = 128, kTileBins = 4, kBinRows = 32, kGroupBins = 32, kChunk = 16;
+constexpr int64_t kTileRows = 128, kTileBins = 8, kBinRows = 16, kTileWords = 4, kGroupBins = 32, kChunk = 16;
 enum Certificate : int32_t { Uncertain = 0, Certain = MMKG_CERTAIN, NotANumberFound = 2 };
 
 constexpr int64_t divided(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -78,6 +78,8 @@ struct mmkg_gpu_scan {
                   mmkg::cuda::Stream stream) const;
 
 private:
+    // Queries of a batch, rounded up to what the blocks of its first pass take.
+    int64_t whole_blocks(int64_t batch) const;
     std::optional<mmkg::cuda::FirstPass> first_pass(const char *name) const;
     void fill(const float *table);
     void round();  // the table, to bfloat16

@@ -12,9 +12,13 @@ namespace {
 // Numbers of bins above which maxima of groups are looked at first.
 constexpr int64_t kBinsWithoutGroups = 4096;
 constexpr std::array<int64_t, 3> kBest = {16, 128, MMKG_MAX_GPU_K};
-// Bins that are settled for one query at most, without the wanted ones, and how much further a wider pass goes.
-constexpr int64_t kMostBins = 4096, kWider = 8;
+// Bins beyond k that hold no answer: 8 of padding rows, or 7 that tie in the exact pass; see scan.md.
+constexpr int64_t kSpareBins = 8;
+// Bins of one query: how many excluded rows may take, room for what bfloat16 cannot tell apart (or k, if that is more),
+// and how much further a wider pass goes.
+constexpr int64_t kMostBins = 4096, kRoom = 64, kWider = 8;
 constexpr int64_t kMaxGridY = 65535;
+constexpr int64_t kPiece = 64;  // coordinates that settle_rows reads at a time in bfloat16
 
 enum class Pass { First, Wider, Exact };
 
@@ -24,19 +28,19 @@ struct Plan {
         : exact(pass == Pass::Exact), k(k_), rows(rows_), tiles(divided(rows, kTileRows)), bins(tiles * kTileBins),
           groups(divided(bins, kGroupBins)), grouped(bins > kBinsWithoutGroups) {
         const int64_t further = pass == Pass::Wider ? kWider : 1;
-        wanted = k + further * std::max<int64_t>(12, k / 4);
-        const int64_t limit = exact ? bins : kMostBins * further;
-        most = std::max(std::min(bins, wanted), std::min({bins, wanted + longest, limit}));
+        wanted = k + kSpareBins;
+        const int64_t limit = exact ? bins : kMostBins * further, room = exact ? 0 : further * std::max(kRoom, k);
+        most = std::min(bins, std::max(wanted, std::min(wanted + longest, limit)) + room);
         for (best_place = 0; kBest[best_place] < k;) ++best_place;
         best = kBest[best_place];
-        const int64_t a_query = 4 * bins + 4 * groups + 2 * 4 * most + 4 + 8 * kBinRows * most + 8 * best +
+        const int64_t a_query = 4 * bins + 4 * groups + 2 * 4 * most + 8 + 8 * kBinRows * most + 8 * best +
                                 (exact ? 4 * tiles : 2 * scan.padded + 4);
         bytes_a_query = a_query;
     }
 
     int64_t bytes(const mmkg_gpu_scan &scan, int64_t batch) const {
         const auto part = [&](int64_t a_query) { return Workspace::rounded(a_query * batch); };
-        return part(4 * bins) + (grouped ? part(4 * groups) + part(4 * most) : 0) + part(4 * most) + part(4) +
+        return part(4 * bins) + (grouped ? part(4 * groups) + part(4 * most) : 0) + part(4 * most) + 2 * part(4) +
                part(8 * kBinRows * most) + part(8 * best) + (exact ? part(4 * tiles) : scan.rounded_bytes(batch));
     }
 
@@ -56,7 +60,7 @@ struct Task {
 
 // Bins of a pass; gives their parts with a flag for NaN each, 0 for none.
 struct Scanned {
-    Address bins, slack, nans;
+    Address rounded, bins, slack, nans;
     int64_t parts;
 };
 
@@ -71,7 +75,7 @@ Scanned scan_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Task &ta
     if (shape.wide) arguments.integer(scan.padded / shape.kernel->constant("CHUNK"));
     arguments.integer(plan.tiles).integer(parts.tiles_each);
     shape.kernel->launch({parts.query_tiles, parts.count}, arguments, stream);
-    return {bins, rounded.slack, bins, 0};
+    return {rounded.queries, bins, rounded.slack, bins, 0};
 }
 
 Scanned scan_exactly(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64_t batch, Workspace &work,
@@ -90,42 +94,42 @@ Scanned scan_exactly(const mmkg_gpu_scan &scan, const Plan &plan, const Task &ta
         .integer(task.subset);
     scan.add_score(arguments).integer(plan.tiles).integer(parts.tiles_each);
     scan.exact_bins.launch({parts.query_tiles, parts.count}, arguments, stream);
-    return {bins, bins, nans, parts.count};
-}
-
-Arguments selection(Address values, Address groups, Address offsets, Address chosen, Address bounds, int64_t length,
-                    const Plan &plan) {
-    return Arguments()
-        .address(values)
-        .address(groups)
-        .address(offsets)
-        .address(chosen)
-        .address(bounds)
-        .integer(length)
-        .integer(plan.wanted)
-        .integer(plan.most);
+    return {bins, bins, bins, nans, parts.count};
 }
 
 struct Selected {
-    Address chosen, bounds;
+    Address chosen, lengths, bounds;
 };
 
-Selected select(const mmkg_gpu_scan &scan, const Plan &plan, Address bins, Address offsets, int64_t batch,
+Selected select(const mmkg_gpu_scan &scan, const Plan &plan, const Scanned &scanned, Address offsets, int64_t batch,
                 Workspace &work, Stream stream) {
-    const Selected found{work.take(4 * plan.most * batch), work.take(4 * batch)};
+    const Selected found{work.take(4 * plan.most * batch), work.take(4 * batch), work.take(4 * batch)};
+    const auto best = [&](const Kernel &kernel, Address values, Address groups, Address chosen, int64_t length) {
+        kernel.launch({batch},
+                      Arguments()
+                          .address(values)
+                          .address(groups)
+                          .address(offsets)
+                          .address(scanned.slack)
+                          .address(chosen)
+                          .address(found.lengths)
+                          .address(found.bounds)
+                          .integer(length)
+                          .integer(plan.wanted)
+                          .integer(plan.most)
+                          .integer(plan.exact),
+                      stream);
+    };
     if (!plan.grouped) {
-        const auto all = selection(bins, found.chosen, offsets, found.chosen, found.bounds, plan.bins, plan);
-        scan.select_best.launch({batch}, all, stream);
+        best(scan.select_best, scanned.bins, found.chosen, found.chosen, plan.bins);
         return found;
     }
     const Address maxima = work.take(4 * plan.groups * batch), groups = work.take(4 * plan.most * batch);
     scan.group_maxima.launch(
         {batch, divided(plan.groups, scan.group_maxima.constant("BLOCK"))},
-        Arguments().address(bins).address(maxima).integer(plan.bins).integer(plan.groups), stream);
-    scan.select_best.launch(
-        {batch}, selection(maxima, groups, offsets, groups, found.bounds, plan.groups, plan), stream);
-    scan.select_grouped.launch(
-        {batch}, selection(bins, groups, offsets, found.chosen, found.bounds, plan.bins, plan), stream);
+        Arguments().address(scanned.bins).address(maxima).integer(plan.bins).integer(plan.groups), stream);
+    best(scan.select_best, maxima, groups, groups, plan.groups);
+    best(scan.select_grouped, scanned.bins, groups, found.chosen, plan.bins);
     return found;
 }
 
@@ -134,7 +138,7 @@ void launch(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64
             Stream stream) {
     const Scanned scanned = plan.exact ? scan_exactly(scan, plan, task, batch, work, stream)
                                        : scan_rounded(scan, plan, task, batch, work, stream);
-    const Selected selected = select(scan, plan, scanned.bins, task.offsets, batch, work, stream);
+    const Selected selected = select(scan, plan, scanned, task.offsets, batch, work, stream);
     const int64_t length = kBinRows * plan.most;
     const Address keys = work.take(8 * length * batch), best = work.take(8 * plan.best * batch);
     // Blocks enough for every multiprocessor to have several, and no more than there is work for.
@@ -142,10 +146,17 @@ void launch(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64
     const int64_t programs =
         std::clamp<int64_t>(divided(wanted, batch), 1, std::min(divided(length, scan.settle_rows.constant("ROWS")), kMaxGridY));
     Arguments settled;
+    if (!scan.distance) {
+        settled.address(scanned.rounded)
+            .address(scan.table16.address)
+            .address(selected.bounds)
+            .integer(plan.exact ? 0 : scan.padded / kPiece);
+    }
     settled.address(task.queries)
         .address(scan.table32.address)
         .address(task.candidates)
         .address(selected.chosen)
+        .address(selected.lengths)
         .address(task.offsets)
         .address(task.excluded)
         .address(keys)
@@ -157,6 +168,7 @@ void launch(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64
                                                    .address(keys)
                                                    .address(best)
                                                    .address(task.offsets)
+                                                   .address(selected.lengths)
                                                    .address(selected.bounds)
                                                    .address(scanned.slack)
                                                    .address(scanned.nans)
@@ -164,7 +176,6 @@ void launch(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64
                                                    .address(task.scores)
                                                    .address(task.counts)
                                                    .address(task.certificates)
-                                                   .integer(length)
                                                    .integer(plan.wanted)
                                                    .integer(plan.most)
                                                    .integer(plan.k)
