@@ -22,10 +22,10 @@ import triton.language as tl
 from .canonical import is_listed, key_of, tree
 from .exact import COUNTS
 from .scan import BIN_ROWS, BINS, TILE, row_of_bin
-from .specs import KernelSpec
+from .specs import TARGETS, KernelSpec
 
 # Queries of a program, which share the rows that it reads, and rows at a time: as many scores as leave registers for
-# three or four blocks on a multiprocessor, whose roots hide each other's latency.
+# several blocks on a multiprocessor, whose roots hide each other's latency.
 _QUERIES = 8
 PART = tl.constexpr(32)
 _PAIRS = 64
@@ -288,9 +288,13 @@ _COUNTS = _TARGETS | {"counts": "*i32", "nans": "*i32", "batch": "i32", "rows": 
 _PAIR = _VECTORS | {"ids": "*i64", "scores": "*fp32", "batch": "i32"}
 _KNOWN = _TARGETS | {"known_offsets": "*i64", "known": "*i64", "better": "*i64", "equal": "*i64", "equal_lower": "*i64"}
 KERNELS = (
-    KernelSpec("distance_bins", distance_bins, _BINS | _SCORE | _TILES, {"QUERIES": _QUERIES}, 4, 1),
+    # With eight warps it would spill for 8.0, with four for 8.6 and 8.9.
+    *(
+        KernelSpec("distance_bins", distance_bins, _BINS | _SCORE | _TILES, {"QUERIES": _QUERIES}, warps, 1, targets)
+        for warps, targets in ((4, TARGETS[:1]), (8, TARGETS[1:]))
+    ),
     KernelSpec("distance_settle", distance_settle, _SETTLE | _SCORE | {"most": "i32"}, {"ROWS": _PAIRS}, 4, 1),
-    KernelSpec("distance_counts", distance_counts, _COUNTS | _SCORE | _TILES, {"QUERIES": _QUERIES}, 4, 1),
+    KernelSpec("distance_counts", distance_counts, _COUNTS | _SCORE | _TILES, {"QUERIES": _QUERIES}, 8, 1),
     KernelSpec("distance_pairs", distance_pairs, _PAIR | _SCORE, {"PAIRS": _PAIRS}, 4, 1),
     KernelSpec("distance_known", distance_known, _KNOWN | _SCORE | {"penalty": "fp32"}, {"ROWS": _PAIRS}, 4, 1),
 )
