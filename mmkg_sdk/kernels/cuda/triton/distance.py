@@ -99,19 +99,19 @@ def distance_bins(
     first = tl.program_id(0) * QUERIES
     query = first + tl.arange(0, QUERIES)
     start = tl.program_id(1) * tiles_per_part
-    out = bins + query.to(tl.int64)[:, None] * (tiles * BINS) + tl.arange(0, 4)[None, :]
     broken = tl.zeros((QUERIES, PART), dtype=tl.int32)
     for side in range(start * 2, tl.minimum(start + tiles_per_part, tiles) * 2):  # halves of tiles, with four bins each
-        best = tl.full((QUERIES, 4), float("-inf"), dtype=tl.float32)
+        best = tl.full((QUERIES, PART), float("-inf"), dtype=tl.float32)
         for part in range(TILE // 2 // PART):
             row = tl.arange(0, PART) + (side * (TILE // 2) + part * PART)
             scores = part_distances(queries, table, candidates, first, row, batch, rows, subset, half, margin, QUERIES)
             broken = broken | (scores != scores).to(tl.int32)
-            scores = tl.where((row < rows)[None, :] & (scores == scores), scores, float("-inf"))
-            # A bin has two of eight neighbouring rows, as in store_maxima.
-            pairs = tl.reshape(scores, (QUERIES, PART // 8, 4, 2))
-            best = tl.maximum(best, tl.max(tl.max(pairs, axis=3), axis=1))
-        tl.store(out + side * 4, best, mask=query[:, None] < batch)
+            best = tl.maximum(best, tl.where((row < rows)[None, :] & (scores == scores), scores, float("-inf")))
+        # A bin has two of eight neighbouring rows, as in store_maxima.
+        pairs = tl.reshape(best, (QUERIES, PART // 8, 4, 2))
+        maxima = tl.max(tl.max(pairs, axis=3), axis=1)
+        out = bins + query.to(tl.int64)[:, None] * (tiles * BINS) + (tl.arange(0, 4) + side * 4)[None, :]
+        tl.store(out, maxima, mask=query[:, None] < batch)
     place = query.to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
     tl.store(nans + place, tl.max(broken, axis=1), mask=query < batch)
 
