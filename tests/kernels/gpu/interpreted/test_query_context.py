@@ -20,7 +20,8 @@ from tests.kernels.references.query import encoded, random_questions, random_wei
 from .conftest import FakeGpu
 
 ENTITIES = 19
-# Of the root mean square of a norm's output, which is about 1: a few dozen roundings of 6e-8, a layer. Measured: 9.4e-7.
+# Of the root mean square of a norm's output, which is about 1: a few dozen roundings of 6e-8, a layer. Measured:
+# 9.4e-7.
 TOLERANCE = 3e-6
 
 
