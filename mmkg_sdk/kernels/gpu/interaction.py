@@ -37,6 +37,9 @@ from .scan import OnGpu, gpu_index
 _NAN = 2  # mmkg_status
 # MMKG_MAX_GPU_TEXT_LENGTH of include/mmkg_cuda_link.h.
 MAX_LENGTH = 128
+# Queries lie on the GPU with their width rounded up to a multiple of this.
+_CHUNK, _PADDED = 32, "padded_text_unit"
+_ENTITY_ON_GPU = {**ENTITY, "queries": ("length", _PADDED)}
 
 
 class GpuInteraction:
@@ -66,6 +69,8 @@ class GpuInteraction:
     ) -> None:
         self._dtype = entity_dtype_of(entity_dtype)
         self._sizes = interaction_sizes(sizes)
+        padded = -(-self._sizes["text_unit"] // _CHUNK) * _CHUNK
+        self._sizes_on_gpu = self._sizes | {_PADDED: padded}
         described, kept = interaction_weights(weights, self._sizes)
         self.gpu = Gpu.open(gpu_index(device))
         self._library = gpu_library()
@@ -85,6 +90,9 @@ class GpuInteraction:
             BackendError: wrong shape or dtype, or not enough memory; the text says how much was asked for.
         """
         pieces = pieces_of("entity", ENTITY, entities, self._dtype, self._sizes)
+        missing = self._sizes_on_gpu[_PADDED] - self._sizes["text_unit"]
+        if missing:
+            pieces["queries"] = np.pad(pieces["queries"], ((0, 0), (0, 0), (0, missing)))
         return {f"entity_{field}": self.gpu.array(piece) for field, piece in pieces.items()}
 
     def scores(
@@ -110,10 +118,10 @@ class GpuInteraction:
                 enough memory.
         """
         asked = pieces_of("mention", MENTION, mentions, np.dtype(np.float32), self._sizes)
-        known = pieces_of("entity", ENTITY, entities, self._dtype, self._sizes)
-        for name, piece in known.items():
+        for name, piece in entities.items():
             if isinstance(piece, np.ndarray):
-                raise BackendError(f"entity_{name} is on the host; expected it on the GPU, from `place`.")
+                raise BackendError(f"{name} is on the host; expected it on the GPU, from `place`.")
+        known = pieces_of("entity", _ENTITY_ON_GPU, entities, self._dtype, self._sizes_on_gpu)
         count, rows = len(asked["text"]), known["text"].shape[0]
         candidates = checked_candidates(candidates)
         width = rows if candidates is None else len(candidates)

@@ -62,8 +62,9 @@ class _Report(ctypes.Structure):
 class GpuScan:
     """A table on a GPU that answers as `tables.TableRanking` does.
 
-    The table is copied: in float32, and of inner products in bfloat16 for first passes. Working memory comes from a pool that keeps it:
-    at most 1 GiB at a time for each call that runs, larger batches are answered in parts (include/mmkg_cuda_scan.h).
+    The table is copied: in float32, and of inner products in bfloat16 for first passes. Working memory comes from a
+    pool that keeps it: at most 1 GiB at a time for each call that runs, larger batches are answered in parts
+    (include/mmkg_cuda_scan.h).
 
     Safe to call from several threads, which do not wait for each other: without a stream, each has its own.
 

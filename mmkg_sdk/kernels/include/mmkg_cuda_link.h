@@ -29,7 +29,10 @@ typedef struct mmkg_gpu_mention_pieces {
     uint64_t keys, values, text, dual_key, dual_query, fused; /* float32 */
 } mmkg_gpu_mention_pieces;
 
-/* Likewise of mmkg_entity_pieces. */
+/*
+ * Likewise of mmkg_entity_pieces, but for queries: [length, text_unit_width rounded up to a multiple of 32], with zeros
+ * past the width.
+ */
 typedef struct mmkg_gpu_entity_pieces {
     uint64_t queries, cls, text, dual_query, dual_key, fused; /* float32 or float16 */
 } mmkg_gpu_entity_pieces;
@@ -66,8 +69,8 @@ MMKG_API mmkg_status mmkg_gpu_interaction_scores(const mmkg_gpu_interaction *int
  *   candidates   0: all entities. Else an address; a row that there is not reads memory of others
  *   wrong        address of int32 [1], written: 1 where mmkg_gpu_interaction_scores gives MMKG_NAN, else 0
  *
- * With float16 entities it works in 4 bytes for each key of a mention, with lengths rounded up to 64 or 128 and widths to
- * 32: 24 KiB a mention at the published sizes.
+ * It works in 4 bytes for each number of a mention's keys, with their length rounded up to 64 or 128 and their width to a
+ * multiple of 32: 24 KiB a mention at the published sizes.
  */
 MMKG_API mmkg_status mmkg_gpu_interaction_launch(const mmkg_gpu_interaction *interaction,
                                                  const mmkg_gpu_mention_pieces *mentions, int64_t num_mentions,

@@ -12,9 +12,8 @@ namespace mmkg::cuda {
 
 namespace {
 
-// Of the kernels' constants.
-constexpr int64_t kTextEntities = 16, kTileMentions = 16, kTileEntities = 32, kChunk = 32;
-constexpr int64_t kLengths[] = {64, 128};
+// Of the sources: coordinates that are read at a time, and texts that there are kernels for.
+constexpr int64_t kChunk = 32, kLengths[] = {64, 128};
 
 int64_t parts(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
@@ -81,7 +80,7 @@ struct mmkg_gpu_interaction {
     mmkg_gpu_interaction(mmkg_gpu &gpu_, const mmkg_interaction_weights &w, bool half_)
         : gpu(gpu_), sizes(w), half(half_), length(mmkg::cuda::padded_length(w.length)), vectors(w) {
         const std::string stored = half ? "half" : "single", of_length = "_" + std::to_string(length);
-        keys = half ? &gpu.kernel("interaction_keys" + of_length) : nullptr;
+        keys = &gpu.kernel("interaction_keys_" + stored + of_length);
         text = &gpu.kernel("interaction_text_" + stored + of_length);
         image = &gpu.kernel("interaction_image_" + stored);
         vectors.copy_to(gpu);
@@ -119,28 +118,29 @@ void mmkg_gpu_interaction::launch(const Call &call, mmkg::cuda::Stream stream) c
 void mmkg_gpu_interaction::launch_text(const Call &call, mmkg::cuda::Stream stream) const {
     using namespace mmkg::cuda;
     const int64_t padded = parts(sizes.text_unit_width, kChunk) * kChunk;
-    // float16 [mentions, length, padded] twice, float32 [mentions]; any address where entities are float32.
-    const int64_t key_bytes = half ? Workspace::rounded(2 * call.num_mentions * length * padded) : 0;
+    // [mentions, length, padded]: float16 twice, or float32; float32 [mentions].
+    const int64_t numbers = call.num_mentions * length * padded;
+    const int64_t high_bytes = Workspace::rounded((half ? 2 : 4) * numbers);
+    const int64_t low_bytes = half ? Workspace::rounded(2 * numbers) : 0;
     const int64_t unit_bytes = Workspace::rounded(4 * call.num_mentions);
-    Workspace work(gpu, 2 * key_bytes + unit_bytes, stream);
-    const Address high = work.take(key_bytes), low = work.take(key_bytes), units = work.take(unit_bytes);
+    Workspace work(gpu, high_bytes + low_bytes + unit_bytes, stream);
+    const Address high = work.take(high_bytes), units = work.take(unit_bytes);
+    const Address low = half ? work.take(low_bytes) : high;
     const auto with_sizes = [&](Arguments &arguments) -> Arguments & {
-        return arguments.integer(sizes.length).integer(sizes.text_unit_width).integer(padded);
+        return arguments.integer(sizes.length).integer(sizes.text_unit_width);
     };
-    if (half) {
-        Arguments arguments;
-        arguments.address(call.mentions.keys).address(high).address(low).address(units);
-        keys->launch({call.num_mentions}, with_sizes(arguments), stream);
-    }
+    Arguments of_keys;
+    of_keys.address(call.mentions.keys).address(high).address(low).address(units);
+    keys->launch({call.num_mentions}, with_sizes(of_keys), stream);
     Arguments arguments;
-    for (const Address piece : {call.mentions.keys, high, low, units, call.mentions.values, call.mentions.text,
+    for (const Address piece : {high, low, units, call.mentions.values, call.mentions.text,
                                 call.entities.queries, call.entities.cls, call.entities.text, call.candidates,
                                 vectors[0], vectors[1], call.text, call.wrong}) {
         arguments.address(piece);
     }
     arguments.integer(call.num_mentions).integer(call.count).integer(call.listed);
     with_sizes(arguments).integer(sizes.text_width).number(sizes.norm_epsilon);
-    text->launch({call.num_mentions * parts(call.count, kTextEntities)}, arguments, stream);
+    text->launch({call.num_mentions * parts(call.count, text->constant("ENTITIES"))}, arguments, stream);
 }
 
 void mmkg_gpu_interaction::launch_image(const Call &call, mmkg::cuda::Stream stream) const {
@@ -158,7 +158,8 @@ void mmkg_gpu_interaction::launch_image(const Call &call, mmkg::cuda::Stream str
     for (const mmkg_dual_weights *dual : {&sizes.by_entity, &sizes.by_mention}) {
         arguments.number(dual->gate_offset).number(dual->context_square);
     }
-    const int64_t tiles = parts(call.num_mentions, kTileMentions) * parts(call.count, kTileEntities);
+    const int64_t tiles = parts(call.num_mentions, image->constant("MENTIONS")) *
+                          parts(call.count, image->constant("ENTITIES"));
     image->launch({tiles}, arguments, stream);
 }
 

@@ -1,5 +1,5 @@
-// Where right answers stand among the rows of a table on a GPU. triton/scan.md has the steps; here are their buffers, grids
-// and what the host decides.
+// Where right answers stand among the rows of a table on a GPU. triton/scan.md has the steps; here are their buffers,
+// grids and what the host decides.
 #include <algorithm>
 #include <numeric>
 #include <stdexcept>
@@ -10,7 +10,7 @@ namespace mmkg::cuda {
 
 namespace {
 
-constexpr int64_t kCounts = 3, kPairs = 64;
+constexpr int64_t kCounts = 3;
 // Blocks that share the marked rows of a query.
 constexpr int64_t kSettlers = 16;
 // Rows that are listed for one query at most: of more, all rows are counted exactly.
@@ -22,14 +22,15 @@ struct Plan {
         : exact(exact_), batch(batch_),
           shape(exact ? FirstPass::Shape{&scan.exact_counts, scan.exact_queries, false} : scan.ranks->shape(batch)),
           parts(scan.gpu, *shape.kernel, batch, shape.queries, scan.tiles),
-          bins(scan.tiles * kTileBins), capacity(std::min(std::max(kListed, scan.rows / kListedShare), scan.rows)) {}
+          words(scan.tiles * kTileWords), capacity(std::min(std::max(kListed, scan.rows / kListedShare), scan.rows)) {}
 
     int64_t bytes(const mmkg_gpu_scan &scan) const {
         const auto part = [&](int64_t a_query) { return Workspace::rounded(a_query * batch); };
         if (exact) {
-            return part(4) + part(4 * kCounts * parts.count) + part(4 * parts.count) + Workspace::rounded(8 * (batch + 1));
+            return part(4) + part(4 * kCounts * parts.count) + part(4 * parts.count) +
+                   Workspace::rounded(8 * (batch + 1));
         }
-        return part(4) + scan.rounded_bytes(batch) + part(4 * kTileBins * parts.count) + part(4 * bins) +
+        return part(4) + scan.rounded_bytes(batch) + part(4 * kTileWords * parts.count) + part(4 * words) +
                part(4 * capacity) + part(4) + part(4 * kCounts * kSettlers);
     }
 
@@ -37,13 +38,13 @@ struct Plan {
     const int64_t batch;
     const FirstPass::Shape shape;
     const Parts parts;
-    const int64_t bins, capacity;
+    const int64_t words, capacity;
 };
 
 // Of one query, for how many are taken at a time: more than Plan needs for parts, whose number falls with the batch.
 int64_t bytes_a_query(const mmkg_gpu_scan &scan) {
     const Plan one(scan, scan.distance, 1);
-    return 4 * one.bins + 4 * one.capacity + 2 * scan.padded + 4 * kCounts * kSettlers + 64;
+    return 4 * one.words + 4 * one.capacity + 2 * scan.padded + 4 * kCounts * kSettlers + 64;
 }
 
 // What is counted, in the order of finish_ranks.
@@ -55,8 +56,8 @@ struct Counted {
 Counted count_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Uploaded &given, Address target_scores,
                       Workspace &work, Stream stream) {
     const auto rounded = scan.round(given.queries, plan.batch, work, stream);
-    const int64_t sure_counts = kTileBins * plan.parts.count;
-    const Address better = work.take(4 * sure_counts * plan.batch), marks = work.take(4 * plan.bins * plan.batch);
+    const int64_t sure_counts = kTileWords * plan.parts.count;
+    const Address better = work.take(4 * sure_counts * plan.batch), marks = work.take(4 * plan.words * plan.batch);
     Arguments arguments;
     arguments.address(rounded.queries)
         .tensor(scan.rounded_table())
@@ -65,14 +66,14 @@ Counted count_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Uploade
         .address(better)
         .address(marks)
         .integer(plan.batch);
-    if (plan.shape.wide) arguments.integer(scan.padded / 64);
+    if (plan.shape.wide) arguments.integer(scan.padded / plan.shape.kernel->constant("CHUNK"));
     arguments.integer(scan.tiles).integer(plan.parts.tiles_each);
     plan.shape.kernel->launch({plan.parts.query_tiles, plan.parts.count}, arguments, stream);
 
     const Address listed = work.take(4 * plan.capacity * plan.batch), lengths = work.take(4 * plan.batch);
     scan.list_marked.launch(
         {plan.batch},
-        Arguments().address(marks).address(listed).address(lengths).integer(plan.bins).integer(plan.capacity), stream);
+        Arguments().address(marks).address(listed).address(lengths).integer(plan.words).integer(plan.capacity), stream);
     const Address counts = work.take(4 * kCounts * kSettlers * plan.batch);
     scan.settle_marked.launch({plan.batch, kSettlers},
                               Arguments()
@@ -156,7 +157,8 @@ private:
         const auto at = [&](int64_t offset) { return found + static_cast<Address>(offset); };
         Arguments pairs;
         pairs.address(given.queries).address(scan.table32.address).address(given.targets).address(target_scores);
-        scan.pair_scores.launch({divided(batch, kPairs)}, scan.add_score(pairs.integer(batch)), stream);
+        scan.pair_scores.launch({divided(batch, scan.pair_scores.constant("PAIRS"))},
+                                scan.add_score(pairs.integer(batch)), stream);
         const Counted counted = exact ? count_exactly(scan, plan, given, target_scores, work, stream)
                                       : count_rounded(scan, plan, given, target_scores, work, stream);
         scan.finish_ranks.launch({batch},

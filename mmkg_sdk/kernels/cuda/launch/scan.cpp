@@ -25,7 +25,8 @@ FirstPass::FirstPass(mmkg_gpu &gpu, const char *name, int64_t padded) {
         const std::string queries = "_q" + std::to_string(kShapes[i]);
         const Kernel *const narrow = gpu.kernel_or_null(name + ("_d" + std::to_string(padded)) + queries);
         const bool wide = narrow == nullptr;
-        shapes[i] = {wide ? &gpu.kernel(std::string(name) + "_wide" + queries) : narrow, kShapes[i], wide};
+        const Kernel *const kernel = wide ? &gpu.kernel(std::string(name) + "_wide" + queries) : narrow;
+        shapes[i] = {kernel, kernel->constant("QUERIES"), wide};
     }
 }
 
@@ -77,7 +78,8 @@ mmkg_gpu_scan::mmkg_gpu_scan(mmkg_gpu &gpu_, const float *table, int64_t rows_, 
       list_marked(gpu.kernel("list_marked")),
       settle_marked(gpu.kernel("settle_marked")),
       finish_ranks(gpu.kernel("finish_ranks")),
-      distance_known(gpu.kernel("distance_known")) {
+      distance_known(gpu.kernel("distance_known")),
+      exact_queries(exact_bins.constant("QUERIES")) {
     if (rows == 0) return;
     fill(table);
     if (!distance) round();
@@ -112,11 +114,11 @@ void mmkg_gpu_scan::fill(const float *table) {
 
 void mmkg_gpu_scan::round() {
     const mmkg::cuda::Stream stream = nullptr;
-    const int64_t blocks = 8 * tiles;  // of 16 rows each
+    const mmkg::cuda::Kernel &round_table = gpu.kernel("round_table");
+    const int64_t blocks = tiles * mmkg::cuda::kTileRows / round_table.constant("ROWS");
     mmkg::cuda::Workspace work(gpu, mmkg::cuda::Workspace::rounded(8 * blocks), stream);
     const mmkg::cuda::Address largest = work.take(8 * blocks);
-    gpu.kernel("round_table")
-        .launch({blocks},
+    round_table.launch({blocks},
                 Arguments()
                     .address(table32.address)
                     .address(table16.address)
@@ -140,16 +142,21 @@ mmkg::cuda::Tensor mmkg_gpu_scan::rounded_table() const {
     return {table16.address, {tiles * mmkg::cuda::kTileRows, padded}, {padded, 1}};
 }
 
+int64_t mmkg_gpu_scan::whole_blocks(int64_t batch) const {
+    const int64_t queries = bins->shape(batch).queries;  // those of ranks are the same
+    return divided(batch, queries) * queries;
+}
+
 int64_t mmkg_gpu_scan::rounded_bytes(int64_t batch) const {
     using mmkg::cuda::Workspace;
-    return Workspace::rounded(divided(batch, 128) * 128 * padded * 2) + Workspace::rounded(4 * batch);
+    return Workspace::rounded(whole_blocks(batch) * padded * 2) + Workspace::rounded(4 * batch);
 }
 
 mmkg_gpu_scan::Rounded mmkg_gpu_scan::round(mmkg::cuda::Address queries, int64_t batch, mmkg::cuda::Workspace &work,
                                             mmkg::cuda::Stream stream) const {
-    const int64_t whole = divided(batch, 128) * 128;
+    const int64_t whole = whole_blocks(batch);
     const Rounded made{work.take(whole * padded * 2), work.take(4 * batch)};
-    round_queries.launch({whole},
+    round_queries.launch({whole / round_queries.constant("ROWS")},
                          Arguments()
                              .address(queries)
                              .address(made.queries)

@@ -1,4 +1,4 @@
-// A table on a GPU, and what the top-k and the ranks of its rows share. triton/scan.md says how the kernels work together.
+// A table on a GPU, and what top-k and ranks of its rows share. triton/scan.md says how the kernels work together.
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@
 
 namespace mmkg::cuda {
 
-constexpr int64_t kTileRows = 128, kTileBins = 4, kBinRows = 32, kGroupBins = 32, kChunk = 16;
+constexpr int64_t kTileRows = 128, kTileBins = 8, kBinRows = 16, kTileWords = 4, kGroupBins = 32, kChunk = 16;
 enum Certificate : int32_t { Uncertain = 0, Certain = MMKG_CERTAIN, NotANumberFound = 2 };
 
 constexpr int64_t divided(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -61,7 +61,7 @@ struct mmkg_gpu_scan {
     const std::array<const mmkg::cuda::Kernel *, 3> finish_top_k;  // for k up to 16, 128 and 1,024
     const mmkg::cuda::Kernel &exact_bins, &exact_counts, &pair_scores, &list_marked, &settle_marked, &finish_ranks;
     const mmkg::cuda::Kernel &distance_known;
-    static constexpr int64_t exact_queries = 8;  // of a block of exact_bins and exact_counts, of either score
+    const int64_t exact_queries;  // of a block of exact_bins and exact_counts
 
     // What the exact kernels take to know the width, and the score of distances.
     mmkg::cuda::Arguments &add_score(mmkg::cuda::Arguments &arguments) const;
@@ -78,6 +78,8 @@ struct mmkg_gpu_scan {
                   mmkg::cuda::Stream stream) const;
 
 private:
+    // Queries of a batch, rounded up to what the blocks of its first pass take.
+    int64_t whole_blocks(int64_t batch) const;
     std::optional<mmkg::cuda::FirstPass> first_pass(const char *name) const;
     void fill(const float *table);
     void round();  // the table, to bfloat16

@@ -13,6 +13,8 @@ Columns are padded to PADDED = a power of 2 that holds all groups and the width.
 
 Tokens count in their order and a masked one adds exactly nothing, so the vector of an entity does not depend on the
 padding of its sequence.
+
+Compiled for every target and tried in Triton's interpreter; never run on a GPU.
 """
 
 import triton
@@ -257,7 +259,7 @@ KERNELS = (
     ),
     *(
         KernelSpec(
-            f"token_table_project_{padded}_{rows}",
+            f"token_table_project_{padded}_{name}",
             token_table_project,
             _PROJECT,
             {"ROWS": rows, "PADDED": padded, "CHUNK": chunk, "DEPTH": DEPTH, "GROUP": GROUP},
@@ -265,6 +267,6 @@ KERNELS = (
             2,
         )
         for padded in PADDED_WIDTHS
-        for rows, chunk, warps in tiles(padded)
+        for name, rows, chunk, warps in tiles(padded)
     ),
 )

@@ -16,7 +16,7 @@ from mmkg_sdk.kernels import Scan
 from mmkg_sdk.kernels.gpu.scan import GpuScan, GpuScanReport
 from mmkg_sdk.ranking.exact import RankingProtocol, TopK
 from mmkg_sdk.ranking.known_triples import AnswerLists
-from mmkg_sdk.ranking.scores import ComplexDistance
+from mmkg_sdk.ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 
 from ...references.canonical import answer_lists, complex_distance
 from .conftest import FakeGpu
@@ -76,8 +76,18 @@ def test_the_best_rows_are_those_of_the_cpu(fake: FakeGpu, rows: int, ties: bool
 def test_vectors_of_any_width(fake: FakeGpu, half: int) -> None:
     table, queries = vectors(half, 131, half, 2)
     check_top_k(table, queries, 3)
-    ids, score = np.array([130, 0]), ComplexDistance(MARGIN)
-    assert same_bits(GpuScan(table, score).pairs(queries, ids), Scan(table, score, threads=1).pairs(queries, ids))
+
+
+@pytest.mark.parametrize("score", [ComplexDistance(MARGIN), InnerProduct()])
+@pytest.mark.parametrize(("half", "batch"), [(1, 1), (17, 65)])
+def test_pairs_have_the_scores_of_the_cpu(fake: FakeGpu, score: CandidateScore, half: int, batch: int) -> None:
+    table, queries = vectors(half, 30, half, batch)
+    ids, scan = np.arange(batch) % 30, GpuScan(table, score)
+    assert same_bits(scan.pairs(queries, ids), Scan(table, score, threads=1).pairs(queries, ids))
+    with pytest.raises(BackendError, match="a target is out of range"):
+        scan.pairs(queries, ids + 30)
+    with pytest.raises(BackendError, match="expected one a query"):
+        scan.pairs(queries, ids[1:])
 
 
 @pytest.mark.parametrize("batch", [1, 7, 8, 9])

@@ -115,7 +115,7 @@ def test_a_key_is_the_sum_of_two_halves_to_a_part_in_eight_million() -> None:
     keys = torch.tensor(rng.standard_normal((2, sizes.length, sizes.text_unit)).astype(np.float32) * 300)
     high, low = (torch.full((2, 64, 64), torch.nan, dtype=torch.float16) for _ in range(2))
     units = torch.zeros(2)
-    interaction_keys[(2,)](keys, high, low, units, sizes.length, sizes.text_unit, 64, LENGTH=64)
+    interaction_keys[(2,)](keys, high, low, units, sizes.length, sizes.text_unit, LENGTH=64, HALF=True)
     exponents = np.log2(units.numpy() / np.log2(np.e))
     np.testing.assert_allclose(exponents, np.round(exponents), rtol=0, atol=1e-6)
     sums = (high.double() + low.double()).numpy() * 2.0 ** np.round(exponents)[:, None, None]
