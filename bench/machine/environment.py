@@ -17,7 +17,7 @@ from typing import Any
 import mmkg_sdk
 from mmkg_sdk.bundle import MANIFEST
 from mmkg_sdk.kernels import instruction_sets, library
-from mmkg_sdk.kernels.gpu import Gpu, gpu_kernels_absence
+from mmkg_sdk.kernels.gpu import gpu_kernels_state
 from mmkg_sdk.kernels.threads import ChosenThreads, chosen_threads, usable_cores
 
 PACKAGES = ("numpy", "safetensors", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt")
@@ -55,7 +55,7 @@ def environment(
         "python": platform.python_version(),
         "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {name: _version(name) for name in (*PACKAGES, *packages)},
         "kernels": kernels(),
-        "cuda_kernels": cuda_kernels(),
+        "cuda_kernels": gpu_kernels_state(),
         "threads": chosen.count,
         "threads_reason": chosen.reason,
         "load_average": load_average(),
@@ -81,12 +81,6 @@ def kernels() -> str:
     """The instruction sets of the compiled kernels, best last, or why numpy ranks and graphs run instead."""
     found = library()
     return f"numpy and graphs ({found})" if isinstance(found, str) else ", ".join(instruction_sets())
-
-
-def cuda_kernels() -> str:
-    """The GPU that they rank on, or why the CPU ranks for a GPU's queries."""
-    absence = gpu_kernels_absence("cuda")
-    return f"ranked on the CPU ({absence})" if absence else f"cuda: {Gpu.open(0).name}"
 
 
 def load_average() -> list[float] | None:

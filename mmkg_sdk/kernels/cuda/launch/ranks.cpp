@@ -10,7 +10,7 @@ namespace mmkg::cuda {
 
 namespace {
 
-constexpr int64_t kCounts = 3, kPairs = 64, kExactQueries = 4;
+constexpr int64_t kCounts = 3, kPairs = 64, kExactQueries = 8;
 // Blocks that share the marked rows of a query.
 constexpr int64_t kSettlers = 16;
 // Rows that are listed for one query at most: of more, all rows are counted exactly.

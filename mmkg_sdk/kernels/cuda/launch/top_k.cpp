@@ -11,7 +11,7 @@ namespace {
 
 // Numbers of bins above which maxima of groups are looked at first.
 constexpr int64_t kBinsWithoutGroups = 4096;
-constexpr int64_t kGroupBlock = 128, kSettledRows = 64, kExactQueries = 4;
+constexpr int64_t kGroupBlock = 128, kSettledRows = 64, kExactQueries = 8;
 constexpr std::array<int64_t, 3> kBest = {16, 128, MMKG_MAX_GPU_K};
 // Bins that are settled for one query at most, without the wanted ones, and how much further a wider pass goes.
 constexpr int64_t kMostBins = 4096, kWider = 8;

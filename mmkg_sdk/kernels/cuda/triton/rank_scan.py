@@ -10,7 +10,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .scan import BINS, TILE, dot, load_queries, load_rows
+from .canonical import bits_set
+from .scan import BINS, TILE, load_queries, load_rows
 from .scan_shapes import shapes
 
 
@@ -24,13 +25,16 @@ def limits(target_scores, slack, query, batch):
 
 @triton.jit
 def count_and_mark(scores, low, high, QUERIES: tl.constexpr):
-    """Rows certainly better, and marks of the uncertain; int32 [QUERIES, BINS] each of float32 [QUERIES, TILE]."""
-    row = tl.arange(0, TILE)
-    above = scores > high[:, None]
-    mark = tl.where((scores >= low[:, None]) & (above == 0), 1, 0) << (row // 8 * 2 + row % 2)[None, :]
-    above = tl.reshape(above.to(tl.int32), (QUERIES, TILE // 8, BINS, 2))
-    mark = tl.reshape(mark, (QUERIES, TILE // 8, BINS, 2))
-    return tl.sum(tl.sum(above, axis=3), axis=1), tl.sum(tl.sum(mark, axis=3), axis=1)
+    """Rows certainly better, and marks of the uncertain; int32 [QUERIES, BINS] each of float32 [QUERIES, TILE].
+
+    Rows of a bin are bits of one register from the start: two comparisons and a few additions a score.
+    """
+    pair, parity = tl.arange(0, TILE // 8)[None, :, None, None], tl.arange(0, 2)[None, None, None, :]
+    bit = tl.full((1, TILE // 8, 1, 2), 1, tl.int32) << (pair * 2 + parity)
+    scores = tl.reshape(scores, (QUERIES, TILE // 8, BINS, 2))
+    above = tl.sum(tl.sum(tl.where(scores > high[:, None, None, None], bit, 0), axis=3), axis=1)
+    near = tl.sum(tl.sum(tl.where(scores >= low[:, None, None, None], bit, 0), axis=3), axis=1)
+    return bits_set(above.to(tl.uint32, bitcast=True)), near & ~above
 
 
 @triton.jit
@@ -68,8 +72,7 @@ def scan_ranks(
     within = tl.arange(0, BINS)[None, :]
     count = tl.zeros((QUERIES, BINS), dtype=tl.int32)
     for tile in tl.range(start, tl.minimum(start + tiles_per_part, tiles)):
-        zeros = tl.zeros((QUERIES, TILE), dtype=tl.float32)
-        scores = dot(mine, load_rows(table, tile, 0, WIDTH, WIDTH, MAP), zeros)
+        scores = tl.dot(mine, load_rows(table, tile, 0, WIDTH, WIDTH, MAP).T)
         above, mark = count_and_mark(scores, low, high, QUERIES)
         count += above
         tl.store(marks + place * (tiles * BINS) + tile * BINS + within, mark, mask=query[:, None] < batch)
@@ -109,7 +112,7 @@ def scan_ranks_wide(
         scores = tl.zeros((QUERIES, TILE), dtype=tl.float32)
         for at in tl.range(0, width, CHUNK):
             mine = load_queries(queries, first, at, width, QUERIES, CHUNK)
-            scores = dot(mine, load_rows(table, tile, at, width, CHUNK, MAP), scores)
+            scores = tl.dot(mine, load_rows(table, tile, at, width, CHUNK, MAP).T, scores)
         above, mark = count_and_mark(scores, low, high, QUERIES)
         count += above
         tl.store(marks + place * (tiles * BINS) + tile * BINS + within, mark, mask=query[:, None] < batch)

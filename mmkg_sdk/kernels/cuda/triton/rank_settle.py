@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .canonical import scores_of_rows
+from .canonical import bits_set, scores_of_rows
 from .exact import COUNTS
 from .scan import row_of_bin
 from .settle import CERTAIN, NOT_A_NUMBER, UNCERTAIN
@@ -39,16 +39,6 @@ def list_marked(marks, listed, lengths, num_bins, capacity, BLOCK: tl.constexpr)
                 at += 1
                 left = left ^ lowest
     tl.store(lengths + query, taken)
-
-
-@triton.jit
-def bits_set(word):
-    """How many bits of each uint32 are set, int32."""
-    word = word - ((word >> 1) & 0x55555555)
-    word = (word & 0x33333333) + ((word >> 2) & 0x33333333)
-    word = (word + (word >> 4)) & 0x0F0F0F0F
-    word = word + (word >> 8)
-    return ((word + (word >> 16)) & 0x3F).to(tl.int32)
 
 
 @triton.jit

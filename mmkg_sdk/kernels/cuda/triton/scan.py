@@ -16,27 +16,12 @@ from .scan_shapes import shapes
 TILE = tl.constexpr(128)  # rows of the table
 BINS = tl.constexpr(4)  # of a tile
 BIN_ROWS = tl.constexpr(32)
-INTERPRETED = tl.constexpr(bool(triton.knobs.runtime.interpret))
 
 
 @triton.jit
 def row_of_bin(bin_, place):
     """The row, int64, that stands at some place (0 to 31) of a bin; rows ascend with places."""
     return bin_.to(tl.int64) // BINS * TILE + place // 2 * 8 + bin_ % BINS * 2 + place % 2
-
-
-@triton.jit
-def dot(queries, rows, scores):
-    """scores + queries x rows transposed: float32 [QUERIES, TILE] of bfloat16 [QUERIES, CHUNK] and [TILE, CHUNK].
-
-    Triton's interpreter multiplies the bit patterns of bfloat16 as whole numbers, without a word: there they are made
-    float32 first, as exact as the tensor cores' products.
-    """
-    if INTERPRETED:
-        scores = tl.dot(queries.to(tl.float32), rows.to(tl.float32).T, scores, input_precision="ieee")
-    else:
-        scores = tl.dot(queries, rows.T, scores)
-    return scores
 
 
 @triton.jit
@@ -94,7 +79,7 @@ def scan_bins(
     start = tl.program_id(1) * tiles_per_part
     out = bins + query.to(tl.int64)[:, None] * (tiles * BINS) + tl.arange(0, BINS)[None, :]
     for tile in tl.range(start, tl.minimum(start + tiles_per_part, tiles)):
-        scores = dot(mine, load_rows(table, tile, 0, WIDTH, WIDTH, MAP), tl.zeros((QUERIES, TILE), dtype=tl.float32))
+        scores = tl.dot(mine, load_rows(table, tile, 0, WIDTH, WIDTH, MAP).T)
         tl.store(out + tile * BINS, bin_maxima(scores, QUERIES), mask=query[:, None] < batch)
 
 
@@ -124,7 +109,7 @@ def scan_bins_wide(
         scores = tl.zeros((QUERIES, TILE), dtype=tl.float32)
         for at in tl.range(0, width, CHUNK):
             mine = load_queries(queries, first, at, width, QUERIES, CHUNK)
-            scores = dot(mine, load_rows(table, tile, at, width, CHUNK, MAP), scores)
+            scores = tl.dot(mine, load_rows(table, tile, at, width, CHUNK, MAP).T, scores)
         tl.store(out + tile * BINS, bin_maxima(scores, QUERIES), mask=query[:, None] < batch)
 
 

@@ -5,8 +5,9 @@
  * Strict where the real one lets mistakes pass: work on a stream does not run before something waits for it, so a
  * missing wait shows; new memory holds NaN; writes past the ends of memory and memory left behind are counted; copies
  * are checked against the sizes of what they touch. Two things are simpler: any stream runs what it waits for and
- * nothing else, and all runs on one thread.
+ * nothing else, and one thing runs at a time.
  */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -84,7 +85,8 @@ typedef struct Event {
 
 typedef int (*Launcher)(const char *name, const unsigned *grid, unsigned threads, unsigned shared, void **parameters);
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Recursive: Python may collect an array, and so free memory, in the middle of a kernel. */
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static Memory *memories;
 static Stream default_stream, *streams;
 static Launcher launcher;
@@ -108,7 +110,6 @@ API void fake_fail(const char *function, int after, int result) {
 API void fake_recover(void) { lost = 0, failing[0] = '\0'; }
 API long fake_damaged(void) { return damaged; }
 API long fake_launches(void) { return launches; }
-API size_t fake_memory_used(void) { return memory_used; }
 API int fake_context_depth(void) { return depth; }
 
 static int number(const char *variable, int otherwise) {
@@ -128,7 +129,7 @@ static int failure(const char *function) {
     int result = failure(function);                            \
     if (result == OK && depth == 0) result = INVALID_CONTEXT;  \
     if (result != OK) return pthread_mutex_unlock(&lock), result
-#define LEAVE(value) return pthread_mutex_unlock(&lock), (value)
+#define LEAVE(value) return result = (value), pthread_mutex_unlock(&lock), result
 
 /* ---- memory ---- */
 static Memory *memory_of(const void *at, size_t bytes) {
@@ -227,6 +228,14 @@ static int put(void *handle, Operation given) {
     else *first = o;
     *last = o;
     return OK;
+}
+
+/* Runs what all streams have, frees included, and gives the bytes that are still allocated on the GPU. */
+API size_t fake_memory_used(void) {
+    pthread_mutex_lock(&lock);
+    run_all();
+    size_t used = memory_used;
+    return pthread_mutex_unlock(&lock), used;
 }
 
 /* ---- the driver's functions ---- */

@@ -201,7 +201,7 @@ def finish(
         int(exactly),
         parts,
         K=room,
-        BLOCK=256,
+        BLOCK=1024,
     )
     each = [ids[i, : counts[i]].numpy() for i in range(batch)]
     return each, [scores[i, : counts[i]].numpy() for i in range(batch)], certificates.numpy()
@@ -216,7 +216,7 @@ def select(
     def best(values: torch.Tensor, groups: torch.Tensor, kind: Any) -> torch.Tensor:
         chosen = torch.full((batch, most), -9, dtype=torch.int32)
         arguments = (values, groups, offsets, chosen, bounds, values.shape[1], wanted, most)
-        selection.select_best[(batch,)](*arguments, KIND=kind, BLOCK=128)
+        selection.select_best[(batch,)](*arguments, KIND=kind, BLOCK=256)
         return chosen
 
     if n <= direct:
@@ -240,7 +240,7 @@ def ranks(
     queries32, offsets, listed = table.chunked(queries), *lists(known, batch)
     right = torch.tensor(targets)
     scores = torch.full((batch,), torch.nan)
-    exact.pair_scores[(ceil(batch, 32),)](queries32, table.table32, right, scores, batch, table.chunks, PAIRS=32)
+    exact.pair_scores[(ceil(batch, 64),)](queries32, table.table32, right, scores, batch, table.chunks, PAIRS=64)
     slack, sure, lengths, nans = torch.zeros(1), NOWHERE.int(), NOWHERE.int(), NOWHERE.int()
     parts, programs = table.parts, table.parts
     counts = torch.full((batch, parts, 3), -1, dtype=torch.int32)
