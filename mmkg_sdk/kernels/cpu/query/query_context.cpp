@@ -147,10 +147,7 @@ std::unique_ptr<mmkg::QueryScratch> mmkg_query_context::take_scratch() const {
     return scratch;
 }
 
-namespace {
-
-void require_weights(const mmkg_query_weights &w) {
-    using mmkg::require;
+void mmkg::require_sizes(const mmkg_query_weights &w) {
     require(w.width >= 1 && w.width <= MMKG_MAX_ENCODER_WIDTH, "weights: width is not from 1 to 2^14");
     require(w.heads >= 1 && w.width % w.heads == 0, "weights: width is no multiple of heads");
     require(w.feedforward_width >= 1 && w.feedforward_width <= MMKG_MAX_FEEDFORWARD_WIDTH,
@@ -161,6 +158,8 @@ void require_weights(const mmkg_query_weights &w) {
     require(w.norm_epsilon >= 0 && std::isfinite(w.norm_epsilon), "weights: norm_epsilon is negative or not finite");
     require(w.layers, "weights: layers is NULL");
 }
+
+namespace {
 
 void require_ids(const char *name, const int64_t *ids, int64_t batch, int64_t limit) {
     for (int64_t i = 0; i < batch; ++i) {
@@ -179,7 +178,7 @@ mmkg_status mmkg_query_context_open(const mmkg_query_weights *weights, int32_t i
         require(encoder, "encoder is NULL");
         require(pool, "pool is NULL");
         require(weights, "weights is NULL");
-        require_weights(*weights);
+        mmkg::require_sizes(*weights);
         const mmkg::FloatMode mode;
         *encoder = new mmkg_query_context(*weights, mmkg::chosen_encoder_set(instruction_set), pool->pool);
     });

@@ -15,6 +15,9 @@
 
 namespace mmkg {
 
+// Throws if sizes are out of range.
+void require_sizes(const mmkg_query_weights &weights);
+
 constexpr int64_t kPositions = 3;  // known entity, relation, missing entity
 
 struct QueryLayer {

@@ -1,0 +1,42 @@
+#include "cuda/launch/layer.h"
+
+#include <algorithm>
+
+namespace mmkg::cuda {
+
+namespace {
+
+constexpr int64_t kPadded[] = {128, 256, 512};  // PADDED_WIDTHS of triton/layer.py
+
+int64_t padded_width(int64_t width, int64_t heads, int64_t groups_per_head) {
+    const int64_t needed = std::max(width, heads * groups_per_head * kGroup);
+    for (const int64_t padded : kPadded) {
+        if (padded >= needed) return padded;
+    }
+    throw BadArgument("weights: width " + std::to_string(width) + " with " + std::to_string(heads) + " heads takes " +
+                      std::to_string(needed) + " columns on a GPU, whose kernels go to 512");
+}
+
+}  // namespace
+
+LayerWidths::LayerWidths(int64_t width_, int64_t heads_, int64_t feedforward_width_)
+    : width(width_),
+      heads(heads_),
+      feedforward_width(feedforward_width_),
+      groups_per_head(ceil_div(width / heads, kGroup)),
+      padded(padded_width(width, heads, groups_per_head)),
+      padded_hidden(padded_to(feedforward_width, kHiddenColumns)) {}
+
+ByRows::ByRows(mmkg_gpu &gpu, const std::string &name, int64_t few, int64_t many)
+    : few_(gpu.kernel(name + "_" + std::to_string(few))),
+      many_(gpu.kernel(name + "_" + std::to_string(many))),
+      few_rows_(few),
+      many_rows_(many),
+      multiprocessors_(gpu.facts.multiprocessors) {}
+
+ByRows::Tile ByRows::of(int64_t rows, int64_t tiles_a_row) const {
+    if (ceil_div(rows, many_rows_) * tiles_a_row >= multiprocessors_) return {many_, many_rows_};
+    return {few_, few_rows_};
+}
+
+}  // namespace mmkg::cuda
