@@ -335,10 +335,11 @@ class Model(Opened):
         return found
 
     def _placed_vectors(self, entities: EntityTable, queries: Queries) -> DeviceArray:
-        if self._stand_ins.placed_query is not None:
-            return self._stand_ins.placed_query.placed_query_vectors(entities.table, queries)
-        if self._stand_ins.query is not None:
-            return self.backend.place(self._stand_ins.query.query_vectors(entities.table, queries))
+        if stand_in := self._stand_ins.query:
+            placed = stand_in.placed_query_vectors(entities.table, queries, self.backend.stream())
+            if placed is not None:
+                return placed
+            return self.backend.place(stand_in.query_vectors(entities.table, queries))
         batches = list(self._runtime.query_batches(self.bundle, entities.table, queries))
         runs = [(rows, self.run_placed("query_encoder", inputs, ["queries"])["queries"]) for rows, inputs in batches]
         if len(runs) == 1 and isinstance(runs[0][0], slice):
