@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend, DeviceArray
+from ..backends.streams import thread_stream
 from ..backends.tables import plain_ranking
 from ..bundle import Bundle
 from ..errors import DataError, QueryError
@@ -149,9 +150,12 @@ class Model(Opened):
     def placed_query_vectors(self, queries: Queries) -> DeviceArray:
         """What `query_vectors` gives, on the backend's device: `torch.from_dlpack(...)` and CuPy's read it there.
 
-        Nobody has looked for NaN and infinity, which would take a wait for the device.
+        Nobody has looked for NaN and infinity.
         """
-        return self._placed_vectors(self._entities, queries)
+        placed = self._placed_vectors(self._entities, queries)
+        if stream := thread_stream(self.backend.device):
+            stream.synchronize()  # others know nothing of the stream that the kernels write it on
+        return placed
 
     def score_queries(self, queries: Queries) -> NDArray[np.float32]:
         """Scores of all entities for each query, float32 [batch, num_entities]."""
