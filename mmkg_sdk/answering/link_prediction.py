@@ -335,7 +335,7 @@ class Model(Opened):
         # The scores tell of the vectors: with NaN in one the ranking fails, with infinity no score of it is finite, and
         # those of -infinity are left out.
         if not np.isfinite(found.scores).all() or (np.diff(found.offsets) < np.minimum(k, left)).any():
-            raise self.not_finite("query_encoder")
+            raise self._not_finite("query_encoder")
         return found
 
     def _placed_vectors(self, entities: EntityTable, queries: Queries) -> DeviceArray:
