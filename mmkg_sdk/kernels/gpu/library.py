@@ -49,7 +49,8 @@ _DEVICE: dict[str, list[Any]] = {
     "mmkg_gpu_graph_close": [_pointer, _uint64],
 }
 _SCAN: dict[str, list[Any]] = {
-    "mmkg_gpu_scan_open": [_pointer, _pointer, _int64, _int64, _pointer],
+    "mmkg_gpu_scan_open": [_pointer, _pointer, _int64, _int64, _int32, ctypes.c_float, _pointer],
+    "mmkg_gpu_pair_scores": [_pointer, _uint64, _int32, _int64, _pointer, _pointer, _uint64],
     "mmkg_gpu_top_k": [
         *[_pointer, _uint64, _int32, _int64, _int64],
         *[_pointer, _pointer, _pointer, _int64],
@@ -73,9 +74,21 @@ _ENCODERS: dict[str, list[Any]] = {
         *(_pointer, _uint64, _int64, _int64, _uint64, _uint64, _uint64, _uint64, _uint64, _uint64)
     ],
 }
-_FUNCTIONS = {**_DEVICE, **_SCAN, **_ENCODERS}
+_INTERACTION: dict[str, list[Any]] = {
+    "mmkg_gpu_interaction_open": [_pointer, _pointer, _int32, _pointer],
+    "mmkg_gpu_interaction_scores": [
+        *[_pointer, _pointer, _int64, _pointer, _int64, _pointer, _int64],
+        *[_pointer, _pointer, _pointer, _uint64],
+    ],
+    "mmkg_gpu_interaction_launch": [
+        *[_pointer, _pointer, _int64, _pointer, _int64, _uint64, _int64],
+        *[_uint64, _uint64, _uint64, _uint64, _uint64],
+    ],
+}
+_FUNCTIONS = {**_DEVICE, **_SCAN, **_ENCODERS, **_INTERACTION}
 # What gives something else than a status: what it gives, and what it takes.
 _OTHERS: dict[str, tuple[Any, list[Any]]] = {
+    "mmkg_gpu_interaction_close": (None, [_pointer]),
     "mmkg_gpu_scan_close": (None, [_pointer]),
     "mmkg_gpu_tucker_close": (None, [_pointer]),
     "mmkg_gpu_token_table_close": (None, [_pointer]),

@@ -41,7 +41,7 @@ def _built() -> None:
 
 def kernel(name: str, target: int, kind: CodeKind = CodeKind.CUBIN) -> CompiledKernel:
     layout = (Parameter(Kind.ADDRESS, 0, 8), Parameter(Kind.TENSOR_MAP, 1, 128, 0, 9, 3, (64, 128)))
-    return CompiledKernel(name, name, target, kind, f"code of {name}\0".encode(), 1024, 128, layout)
+    return CompiledKernel(name, name, target, kind, f"code of {name}\0".encode(), 1024, 128, layout, (("BLOCK", 64),))
 
 
 def targets(contents: bytes) -> str:
@@ -90,7 +90,8 @@ def test_every_changed_byte_is_refused() -> None:
         ({"parameters": (Parameter(Kind.TENSOR_MAP, 0, 128),)}, "parameter is of no known form"),
         ({"parameters": (Parameter(Kind.ZERO, 0, 9),)}, "parameter is of no known form"),
         ({"parameters": (Parameter(Kind.ZERO, 64, 8),)}, "parameter is of no known form"),
-        ({"parameters": (Parameter(Kind.ZERO, 0, 8),) * 65}, "parameters lie outside"),
+        ({"parameters": (Parameter(Kind.ZERO, 0, 8),) * 65}, "parameters or constants lie outside"),
+        ({"constants": (("c" * 24, 1),)}, "a name has no end"),
         ({"code": b""}, "code lies outside"),
         ({"kind": CodeKind.PTX, "code": b"no end"}, "PTX has no end"),
     ],
@@ -147,5 +148,5 @@ def _gaps(whole: bytes) -> Iterator[int]:
         if end:
             yield from range(end, start)
         end = start + len(name)
-    tables = 32 + 2 * 176 + 4 * 48
+    tables = 40 + 2 * 184 + 4 * 48 + 2 * 32
     yield from range(tables, whole.index(b"code of a\0"))

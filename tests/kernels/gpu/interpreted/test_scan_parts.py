@@ -47,23 +47,39 @@ def test_rounded_copies_are_rounded_to_nearest_even() -> None:
 
 
 @pytest.mark.parametrize(("levels", "direct"), [(10_000, 4096), (10_000, 8), (3, 8)])
-def test_the_best_of_many_numbers_ties_to_the_lower_place(levels: int, direct: int) -> None:
+def test_the_best_of_many_exact_numbers_ties_to_the_lower_place(levels: int, direct: int) -> None:
     rng = np.random.default_rng(2)
     bins = (rng.integers(-levels, levels, (2, 600)) / 7).astype(np.float32)
-    offsets = torch.tensor([0, 3, 50])
-    bounds = torch.zeros(2)
-    chosen = select(torch.tensor(bins), offsets, bounds, 11, 30, direct)
-    for row, own, bound, count in zip(bins, chosen.tolist(), bounds.tolist(), (14, 30), strict=True):
+    found = select(torch.tensor(bins), torch.tensor([0, 3, 50]), torch.zeros(1), 11, 30, True, direct)
+    for row, own, length, bound, count in zip(bins, *(each.tolist() for each in found), (14, 30), strict=True):
         order = np.lexsort((np.arange(600), -row))
-        assert own == [*sorted(order[:count].tolist()), *[-1] * (30 - count)]
+        assert length == count
+        assert own[:count] == sorted(order[:count].tolist())
         assert np.float32(bound) == row[order[count]]
 
 
 @pytest.mark.parametrize("direct", [4096, 8])
-def test_all_numbers_are_chosen_where_there_are_no_more(direct: int) -> None:
-    bins, bounds = torch.randn(2, 70), torch.zeros(2)
-    chosen = select(bins, torch.tensor([0, 0, 1]), bounds, 70, 70, direct)
+def test_all_bins_that_answers_can_be_in_are_chosen_or_the_best_of_them(direct: int) -> None:
+    bins = np.random.default_rng(3).standard_normal((3, 600)).astype(np.float32)
+    slack = torch.tensor([0.0, 0.2, 5.0])
+    found = select(torch.tensor(bins), torch.zeros(4).long(), slack, 11, 60, False, direct)
+    for row, own, length, bound, excess in zip(bins, *(each.tolist() for each in (*found, slack)), strict=True):
+        order = np.argsort(-row)
+        low = row[order[10]] - np.float32(2.25) * np.float32(excess)
+        near = int(np.count_nonzero(row >= low))
+        assert length == min(near, 60)
+        assert own[:length] == sorted(order[:length].tolist())
+        assert np.float32(bound) == max(row[order[length]], low)
+    assert found[1].tolist()[0] == 11 < found[1].tolist()[1] < found[1].tolist()[2] == 60
+
+
+@pytest.mark.parametrize("direct", [4096, 8])
+@pytest.mark.parametrize("exactly", [True, False])
+def test_all_numbers_are_chosen_where_there_are_no_more(direct: int, exactly: bool) -> None:
+    slack = torch.tensor([1.0, torch.inf])
+    chosen, lengths, bounds = select(torch.randn(2, 70), torch.tensor([0, 0, 1]), slack, 71, 70, exactly, direct)
     assert chosen.tolist() == [list(range(70))] * 2
+    assert lengths.tolist() == [70, 70]
     assert bounds.tolist() == [-np.inf] * 2
 
 
