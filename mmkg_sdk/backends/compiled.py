@@ -1,4 +1,4 @@
-"""CompiledGraph: a graph of a bundle whose work the compiled kernels do, on the CPU or, for some, on a GPU.
+"""CompiledGraph: a graph of a bundle whose work the compiled kernels do on the CPU.
 
 The graph stays what it is: whoever names it gets it, on the backend. Only where nobody asked for a backend by name, and
 no graph is named, kernels that are made of its weights do its work, several times faster.
@@ -16,21 +16,13 @@ from numpy.typing import NDArray
 from ..bundle import Bundle
 from ..files.tensors import BFLOAT16_BITS, tensors_in
 from ..kernels import library
-from ..kernels.gpu import gpu_kernels_absence
-from .base import parse_device
 
 Kernel = TypeVar("Kernel")
 Weights = dict[str, NDArray[Any]]
 
 
-def kernels_absence(device: str, on_gpus: bool = False) -> str | None:
-    """Why no compiled kernels can stand in for a graph on a device; None if they can.
-
-    Args:
-        on_gpus: whether there are kernels for the work of this graph on GPUs, too.
-    """
-    if on_gpus and parse_device(device)[0] == "cuda":
-        return gpu_kernels_absence(device)
+def kernels_absence(device: str) -> str | None:
+    """Why no compiled kernels can stand in for graphs on a device; None if they can."""
     if device != "cpu":
         return f"the compiled kernels run on the CPU, and this is {device}"
     found = library()

@@ -16,7 +16,7 @@ from ...backends.compiled import CompiledGraph, Weights, as_float32
 from ...bundle import Bundle
 from ...errors import BackendError
 from ...kernels import QueryContext, TuckerCore
-from ...kernels.gpu import GpuArray
+from ...kernels.gpu import GpuArray, Stream
 from ...kernels.gpu.query_context import GpuQueryContext
 from ...kernels.gpu.tucker import GpuTuckerCore
 from ...ranking.known_triples import Queries
@@ -50,15 +50,17 @@ class _OnGpu:
     def __init__(self, context: GpuQueryContext, core: GpuTuckerCore | None) -> None:
         self._context, self._core = context, core
         self._lock = threading.Lock()
+        self._streams = threading.local()
         self._table: tuple[NDArray[np.float32], GpuArray] | None = None
 
     def vectors(self, table: NDArray[np.float32], queries: Queries) -> NDArray[np.float32]:
-        return self.placed_vectors(table, queries, 0).numpy()
+        if not hasattr(self._streams, "mine"):
+            self._streams.mine = self._context.gpu.stream()  # of the calling thread
+        return self.placed_vectors(table, queries, self._streams.mine).numpy()
 
-    def placed_vectors(self, table: NDArray[np.float32], queries: Queries, stream: int) -> GpuArray:
+    def placed_vectors(self, table: NDArray[np.float32], queries: Queries, stream: Stream | int) -> GpuArray:
         ids = queries.entity, queries.relation, queries.direction
-        vectors, relation = self._context.encode(self._placed(table), *ids, stream)
-        return vectors if self._core is None else self._core.apply(vectors, relation, stream)
+        return self._context.query_vectors(self._core, self._placed(table), *ids, stream)
 
     def _placed(self, table: NDArray[np.float32]) -> GpuArray:
         with self._lock:

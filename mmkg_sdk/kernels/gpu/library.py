@@ -62,18 +62,6 @@ _SCAN: dict[str, list[Any]] = {
         *[_pointer, _pointer, _pointer, _pointer, _uint64],
     ],
 }
-_ENCODERS: dict[str, list[Any]] = {
-    "mmkg_gpu_tucker_open": [_pointer, _pointer, _int32, _pointer, _pointer, _int64, _pointer],
-    "mmkg_gpu_tucker_apply": [_pointer, _uint64, _uint64, _int64, _uint64, _uint64],
-    "mmkg_gpu_token_table_open": [_pointer, _pointer, _int32, _pointer],
-    "mmkg_gpu_token_table_encode": [
-        *(_pointer, _int64, _uint64, _uint64, _uint64, _int64, _uint64, _uint64, _int64, _uint64, _uint64)
-    ],
-    "mmkg_gpu_query_context_open": [_pointer, _pointer, _pointer],
-    "mmkg_gpu_query_context_encode": [
-        *(_pointer, _uint64, _int64, _int64, _uint64, _uint64, _uint64, _uint64, _uint64, _uint64)
-    ],
-}
 _INTERACTION: dict[str, list[Any]] = {
     "mmkg_gpu_interaction_open": [_pointer, _pointer, _int32, _pointer],
     "mmkg_gpu_interaction_scores": [
@@ -85,7 +73,22 @@ _INTERACTION: dict[str, list[Any]] = {
         *[_uint64, _uint64, _uint64, _uint64, _uint64],
     ],
 }
-_FUNCTIONS = {**_DEVICE, **_SCAN, **_ENCODERS, **_INTERACTION}
+_ENCODERS: dict[str, list[Any]] = {
+    "mmkg_gpu_tucker_open": [_pointer, _pointer, _int32, _pointer, _pointer, _int64, _pointer],
+    "mmkg_gpu_tucker_apply": [_pointer, _uint64, _uint64, _int64, _uint64, _uint64],
+    "mmkg_gpu_token_table_open": [_pointer, _pointer, _int32, _pointer],
+    "mmkg_gpu_token_table_encode": [
+        *(_pointer, _int64, _uint64, _uint64, _uint64, _int64, _uint64, _uint64, _int64, _uint64, _uint64)
+    ],
+    "mmkg_gpu_query_context_open": [_pointer, _pointer, _pointer],
+    "mmkg_gpu_query_context_encode": [
+        *(_pointer, _uint64, _int64, _int64, _uint64, _uint64, _uint64, _uint64, _uint64, _uint64)
+    ],
+    "mmkg_gpu_query_vectors": [
+        *(_pointer, _pointer, _uint64, _int64, _int64, _uint64, _uint64, _uint64, _int32, _uint64, _uint64)
+    ],
+}
+_FUNCTIONS = {**_DEVICE, **_SCAN, **_INTERACTION, **_ENCODERS}
 # What gives something else than a status: what it gives, and what it takes.
 _OTHERS: dict[str, tuple[Any, list[Any]]] = {
     "mmkg_gpu_interaction_close": (None, [_pointer]),

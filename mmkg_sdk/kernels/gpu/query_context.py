@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError
+from ..library import address, in_place
 from ..query_context import QueryWeights
 from .arguments import OnGpu, gpu_of, placed, stream_on
 from .device import GpuArray, Stream
 from .library import check, gpu_library
+from .tucker import GpuTuckerCore
+
+_ON_HOST = 0  # mmkg_place
 
 
 class GpuQueryContext:
@@ -78,6 +82,54 @@ class GpuQueryContext:
         places = [array.pointer for array in (*ids, *found)]
         check(gpu_library().mmkg_gpu_query_context_encode(self._handle, known.pointer, rows, batch, *places, on.handle))
         return found[0], found[1]
+
+    def query_vectors(
+        self,
+        core: GpuTuckerCore | None,
+        table: OnGpu,
+        entity: NDArray[np.int64],
+        relation: NDArray[np.int64],
+        direction: NDArray[np.int64],
+        stream: Stream | int | None = None,
+    ) -> GpuArray:
+        """The product that the core makes of context and relation, or the context without one, in one go.
+
+        Args:
+            core: of the same width and GPU.
+            table: float32 [entities, width] on the GPU. A row that is not finite gives NaN for its queries.
+            entity, relation, direction: int64 [batch] on the host; see `encode`.
+            stream: as of `encode`.
+
+        Returns:
+            float32 [batch, width] on the GPU.
+
+        Raises:
+            BackendError: wrong shape or dtype, an id that is out of range, not enough memory, a launch that failed.
+        """
+        on, batch, rows = stream_on(self.gpu, stream), len(entity), table.shape[0]
+        if table.shape != (rows, self.width) or table.dtype != np.float32:
+            raise BackendError(f"table: {table.dtype} {list(table.shape)}; expected float32 [entities, {self.width}].")
+        ids = []
+        for name, column in (("entity", entity), ("relation", relation), ("direction", direction)):
+            if column.shape != (batch,) or column.dtype != np.int64:
+                raise BackendError(f"{name}: {column.dtype} {list(column.shape)}; expected int64 [{batch}].")
+            ids.append(in_place(column))
+        vectors = self.gpu.empty((batch, self.width), np.float32, on)
+        places = [address(column) for column in ids]
+        check(
+            gpu_library().mmkg_gpu_query_vectors(
+                self._handle,
+                None if core is None else core.handle,
+                table.pointer,
+                rows,
+                batch,
+                *places,
+                _ON_HOST,
+                vectors.pointer,
+                on.handle,
+            )
+        )
+        return vectors
 
 
 def _check_ids(name: str, ids: NDArray[np.int64] | OnGpu, limit: int) -> None:

@@ -19,12 +19,17 @@ class GpuTuckerCore:
     """As `mmkg_sdk.kernels.TuckerCore`, up to rounding, with a copy of the core on the GPU.
 
     Sums are float32. Of products of a bfloat16 core up to 2^-16 is lost, of those of float16 and float32 about 2^-21;
-    include/mmkg_cuda.h says why. On one GPU, a row of the answer depends on that row of the arguments and on the kernel
-    that suits the batch (up to 16, up to 256, more) alone. Safe to call from several threads.
+    cuda/triton/tucker.py says why. On one GPU, a row of the answer depends on that row of the arguments and on
+    the kernel that suits the batch (up to 16, up to 256, more) alone. Safe to call from several threads.
 
     Args:
         core, relation_weight, shift: as of TuckerCore; they may go once it is open.
         device: "cuda" or "cuda:N".
+
+    Attributes:
+        gpu, width: where it is, and of a vector.
+        precision: of the core: "float32", "float16" or "bfloat16".
+        handle: `mmkg_gpu_tucker *` of include/mmkg_cuda_encoder.h.
 
     Raises:
         BackendError: no GPU, no kernels for it, not enough memory; a weight that is misshapen or not finite.
@@ -36,10 +41,10 @@ class GpuTuckerCore:
         weights = TuckerWeights(core, relation_weight, shift)
         self.gpu = gpu_of(device)
         self.width, self.precision = weights.width, weights.precision
-        self._handle = ctypes.c_void_p()
-        check(gpu_library().mmkg_gpu_tucker_open(self.gpu.handle, *weights.arguments(), ctypes.byref(self._handle)))
+        self.handle = ctypes.c_void_p()
+        check(gpu_library().mmkg_gpu_tucker_open(self.gpu.handle, *weights.arguments(), ctypes.byref(self.handle)))
         # At the end of the process the driver frees all.
-        weakref.finalize(self, gpu_library().mmkg_gpu_tucker_close, self._handle).atexit = False
+        weakref.finalize(self, gpu_library().mmkg_gpu_tucker_close, self.handle).atexit = False
 
     def apply(
         self,
@@ -64,7 +69,7 @@ class GpuTuckerCore:
         out = self.gpu.empty(shape, np.float32, on)
         check(
             gpu_library().mmkg_gpu_tucker_apply(
-                self._handle, first.pointer, second.pointer, shape[0], out.pointer, on.handle
+                self.handle, first.pointer, second.pointer, shape[0], out.pointer, on.handle
             )
         )
         return out

@@ -21,14 +21,15 @@
 #define MMKG_CUDA_H
 
 #include "mmkg.h"
-#include "mmkg_query.h"
-#include "mmkg_tucker.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 typedef struct mmkg_gpu mmkg_gpu; /* one GPU and the kernels for it */
+
+/* Where arguments of functions that take them from either side lie. */
+typedef enum mmkg_place { MMKG_ON_HOST = 0, MMKG_ON_GPU = 1 } mmkg_place;
 
 typedef struct mmkg_gpu_facts {
     char name[256];
@@ -104,57 +105,6 @@ MMKG_API mmkg_status mmkg_gpu_capture_begin(mmkg_gpu *gpu, uint64_t stream);
 MMKG_API mmkg_status mmkg_gpu_capture_end(mmkg_gpu *gpu, uint64_t stream, uint64_t *graph);
 MMKG_API mmkg_status mmkg_gpu_graph_launch(mmkg_gpu *gpu, uint64_t graph, uint64_t stream);
 MMKG_API mmkg_status mmkg_gpu_graph_close(mmkg_gpu *gpu, uint64_t graph);
-
-/*
- * Encoders. What they compute, and the weights, are those of mmkg_tucker.h, mmkg_encoder.h and mmkg_query.h; sums are
- * float32, and products of float32 are taken apart so that no more than about 2^-21 of them is lost ("3 x TF32", never
- * TF32). The results of a row depend on that row, the GPU, and which of a few kernels suits the size of the batch. The
- * GPU must stay open until what was opened on it is closed. Opening copies the weights, which may go then, and waits.
- *
- * Addresses of arguments are those of GPU memory, C-contiguous, multiples of 16. Their contents are not checked: what is
- * not finite, no row of a table or of a codebook, or too large for float32, makes NaN or infinity of the entity or
- * question that it belongs to, and of no other; nothing outside the arguments is read.
- */
-typedef struct mmkg_gpu_tucker mmkg_gpu_tucker;
-
-/* As mmkg_tucker_open. A bfloat16 core is multiplied with the context as two bfloat16 numbers, 2^-16 of it is lost. */
-MMKG_API mmkg_status mmkg_gpu_tucker_open(mmkg_gpu *gpu, const void *core, int32_t precision,
-                                          const void *relation_weight, const float *shift, int64_t width,
-                                          mmkg_gpu_tucker **tucker);
-MMKG_API void mmkg_gpu_tucker_close(mmkg_gpu_tucker *tucker); /* NULL is allowed */
-
-/* As mmkg_tucker_apply. Memory beside the arguments: up to 32 MiB, in the order of the stream. */
-MMKG_API mmkg_status mmkg_gpu_tucker_apply(const mmkg_gpu_tucker *tucker, uint64_t context, uint64_t relation,
-                                           int64_t batch, uint64_t out, uint64_t stream);
-
-typedef struct mmkg_gpu_token_table mmkg_gpu_token_table;
-
-/* As mmkg_token_table_open; up to 512 columns, with every head padded to a multiple of 64. */
-MMKG_API mmkg_status mmkg_gpu_token_table_open(mmkg_gpu *gpu, const mmkg_token_table_weights *weights, int32_t storage,
-                                               mmkg_gpu_token_table **encoder);
-MMKG_API void mmkg_gpu_token_table_close(mmkg_gpu_token_table *encoder); /* NULL is allowed */
-
-/*
- * As mmkg_token_table_encode, but masks are never NULL where there are tokens, and masked tokens need be no rows. Memory
- * beside the arguments: up to 32 MiB, in the order of the stream.
- */
-MMKG_API mmkg_status mmkg_gpu_token_table_encode(const mmkg_gpu_token_table *encoder, int64_t batch, uint64_t structure,
-                                                 uint64_t visual_tokens, uint64_t visual_mask,
-                                                 int64_t num_visual_tokens, uint64_t text_tokens, uint64_t text_mask,
-                                                 int64_t num_text_tokens, uint64_t vectors, uint64_t stream);
-
-typedef struct mmkg_gpu_query_context mmkg_gpu_query_context;
-
-/* As mmkg_query_context_open; up to 512 columns, with every head padded to a multiple of 64. */
-MMKG_API mmkg_status mmkg_gpu_query_context_open(mmkg_gpu *gpu, const mmkg_query_weights *weights,
-                                                 mmkg_gpu_query_context **encoder);
-MMKG_API void mmkg_gpu_query_context_close(mmkg_gpu_query_context *encoder); /* NULL is allowed */
-
-/* As mmkg_query_context_encode. Memory beside the arguments: up to about 64 MiB, in the order of the stream. */
-MMKG_API mmkg_status mmkg_gpu_query_context_encode(const mmkg_gpu_query_context *encoder, uint64_t table, int64_t rows,
-                                                   int64_t batch, uint64_t entities, uint64_t relations,
-                                                   uint64_t directions, uint64_t context, uint64_t relation,
-                                                   uint64_t stream);
 
 #ifdef __cplusplus
 }

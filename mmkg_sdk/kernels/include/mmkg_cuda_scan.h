@@ -42,9 +42,6 @@ MMKG_API mmkg_status mmkg_gpu_scan_open(mmkg_gpu *gpu, const float *table, int64
 MMKG_API void mmkg_gpu_scan_close(mmkg_gpu_scan *scan); /* before its GPU; NULL is allowed */
 MMKG_API int64_t mmkg_gpu_scan_bytes(const mmkg_gpu_scan *scan); /* of GPU memory that the table takes */
 
-/* Where queries lie; lists and answers of the functions that wait are in memory of the host. */
-typedef enum mmkg_place { MMKG_ON_HOST = 0, MMKG_ON_GPU = 1 } mmkg_place;
-
 /* How answers came about: queries that were answered in the first pass, in a wider one, and from all rows. */
 typedef struct mmkg_gpu_report {
     int64_t first, wider, exact;

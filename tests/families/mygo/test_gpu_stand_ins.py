@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmkg_sdk.backends import compiled
 from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.families.mygo import compiled_layers
 from mmkg_sdk.families.mygo.compiled_encoder import absence
 from mmkg_sdk.families.mygo.compiled_query import compiled_query
 from mmkg_sdk.kernels import library
@@ -58,10 +58,10 @@ def test_they_give_the_vectors_of_those_on_the_cpu(
 
 def test_the_graph_runs_where_there_are_no_kernels(golden_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = Bundle.open(golden_bundle)
-    monkeypatch.setattr(compiled, "gpu_kernels_absence", lambda device: f"no driver for {device}")
+    monkeypatch.setattr(compiled_layers, "gpu_kernels_absence", lambda device: f"no driver for {device}")
     assert absence(bundle, "cuda:0") == "no driver for cuda:0"
     assert compiled_query(bundle, "cuda:0", None) is None
-    monkeypatch.setattr(compiled, "gpu_kernels_absence", lambda device: None)
+    monkeypatch.setattr(compiled_layers, "gpu_kernels_absence", lambda device: None)
     assert absence(bundle, "cuda:0") is None
     assert compiled_query(bundle, "cuda:0", None) is not None
     config = bundle.manifest["config"] | {"embedding_dim": 516}

@@ -27,16 +27,13 @@ LayerWidths::LayerWidths(int64_t width_, int64_t heads_, int64_t feedforward_wid
       padded(padded_width(width, heads, groups_per_head)),
       padded_hidden(padded_to(feedforward_width, kHiddenColumns)) {}
 
-ByRows::ByRows(mmkg_gpu &gpu, const std::string &name, int64_t few, int64_t many)
-    : few_(gpu.kernel(name + "_" + std::to_string(few))),
-      many_(gpu.kernel(name + "_" + std::to_string(many))),
-      few_rows_(few),
-      many_rows_(many),
+ByRows::ByRows(mmkg_gpu &gpu, const std::string &name)
+    : few(gpu.kernel(name + "_few")),
+      many(gpu.kernel(name + "_many")),
       multiprocessors_(gpu.facts.multiprocessors) {}
 
-ByRows::Tile ByRows::of(int64_t rows, int64_t tiles_a_row) const {
-    if (ceil_div(rows, many_rows_) * tiles_a_row >= multiprocessors_) return {many_, many_rows_};
-    return {few_, few_rows_};
+const Kernel &ByRows::of(int64_t rows, int64_t tiles_a_row) const {
+    return ceil_div(rows, many.constant("ROWS")) * tiles_a_row >= multiprocessors_ ? many : few;
 }
 
 }  // namespace mmkg::cuda

@@ -1,6 +1,7 @@
 // What encoder layers on a GPU share: how vectors and heads are padded, and the kernels of triton/layer.py.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -11,11 +12,14 @@ namespace mmkg::cuda {
 
 constexpr int64_t kFloatBytes = 4;
 constexpr int64_t kGroup = 64;  // columns of a head come in groups of so many: GROUP of triton/token_table.py
-constexpr int64_t kDepth = 32;  // DEPTH of triton/layer.py
 // Hidden vectors are padded to so many columns: a tile of `linear`.
 constexpr int64_t kHiddenColumns = 64;
 
 inline int64_t ceil_div(int64_t count, int64_t of) { return (count + of - 1) / of; }
+// How many rows go through some kernels together, a multiple of `multiple`: what they hand on should stay in the cache.
+inline int64_t rows_together(const mmkg_gpu &gpu, int64_t row_bytes, int64_t multiple) {
+    return std::max<int64_t>(gpu.facts.l2_bytes / 2 / row_bytes / multiple, 1) * multiple;
+}
 inline int64_t padded_to(int64_t count, int64_t multiple) { return ceil_div(count, multiple) * multiple; }
 
 struct LayerWidths {
@@ -33,20 +37,18 @@ struct LayerWidths {
     const int64_t padded_hidden;
 };
 
-// A kernel for tiles of few rows, which spread over the GPU, and one for many, which read the weights less often.
+// A kernel whose tiles have few rows, so that they spread over the GPU, and one with many, which reads the weights less
+// often.
 struct ByRows {
-    ByRows(mmkg_gpu &gpu, const std::string &name, int64_t few, int64_t many);
+    ByRows(mmkg_gpu &gpu, const std::string &name);
 
-    struct Tile {
-        const Kernel &kernel;
-        int64_t rows;
-    };
-    // The larger tile once there are enough of them for every multiprocessor.
-    Tile of(int64_t rows, int64_t tiles_a_row = 1) const;
+    // The second, once there are enough of its tiles for every multiprocessor.
+    const Kernel &of(int64_t rows, int64_t tiles_a_row = 1) const;
+
+    const Kernel &few, &many;
 
 private:
-    const Kernel &few_, &many_;
-    const int64_t few_rows_, many_rows_, multiprocessors_;
+    const int64_t multiprocessors_;
 };
 
 }  // namespace mmkg::cuda

@@ -3,23 +3,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <vector>
 
 #include "cuda/launch/layer.h"
+#include "cuda/launch/tucker.h"
 #include "cuda/launch/weights.h"
+#include "mmkg_cuda_encoder.h"
 
 using mmkg::kPositions;
 using mmkg::require;
 using namespace mmkg::cuda;
 
 namespace {
-
-constexpr int64_t kFewRows = 16, kManyRows = 64;          // tiles of `linear` and their columns
-constexpr int64_t kFewColumns = 32, kManyColumns = 64;
-constexpr int64_t kNormColumns = 1024;                    // rows of a tile of add_norm times columns
-constexpr int64_t kAttentionColumns = 512;                // queries of a tile of query_attention times columns
-constexpr int64_t kWorkspaceBytes = 64 << 20;             // of the questions that are launched together
 
 struct Layer {
     Address projection_weight, projection_bias, output_weight, output_bias, norm1_weight, norm1_bias, hidden_weight,
@@ -44,9 +41,15 @@ struct mmkg_gpu_query_context {
 
     void encode(const Batch &batch, Stream stream) const;
 
+    // context and relation of the batch are found here.
+    void vectors(const mmkg_gpu_tucker *tucker, Batch batch, int32_t place, Address out, Stream stream) const;
+
+    int64_t width() const { return widths_.width; }
+
     mmkg_gpu &gpu;
 
 private:
+    Batch copied(const Batch &host, Address ids, Stream stream) const;
     void encode_block(const Batch &batch, int64_t first, int64_t count, Planes planes, Stream stream) const;
     void linear(const ByRows &kernel, Address input, int64_t inner, Address weight, Address bias, int64_t columns,
                 Address out, int64_t rows, Stream stream) const;
@@ -72,8 +75,8 @@ mmkg_gpu_query_context::mmkg_gpu_query_context(mmkg_gpu &gpu_, const mmkg_query_
       sequence_(gpu.kernel(widths_.named("query_sequence"))),
       attention_(gpu.kernel(widths_.named("query_attention"))),
       add_norm_(gpu.kernel(widths_.named("add_norm"))),
-      linear_(gpu, "linear", kFewRows, kManyRows),
-      linear_relu_(gpu, "linear_relu", kFewRows, kManyRows),
+      linear_(gpu, "linear"),
+      linear_relu_(gpu, "linear_relu"),
       layers_(static_cast<size_t>(w.num_layers)) {
     const Axis columns = widths_.columns(), groups = widths_.groups(), hidden = widths_.hidden();
     const Axis one = Axis::whole(1, 1), two = Axis::whole(2, 2);
@@ -108,8 +111,7 @@ void mmkg_gpu_query_context::encode(const Batch &batch, Stream stream) const {
     // x, y, attended and sum have the columns of a vector, projected three times so many.
     const int64_t vector_bytes = kPositions * widths_.padded * kFloatBytes;
     const int64_t question_bytes = 7 * vector_bytes + kPositions * widths_.padded_hidden * kFloatBytes;
-    const int64_t most = std::max<int64_t>(kWorkspaceBytes / question_bytes / 64, 1) * 64;
-    const int64_t together = std::min(batch.size, most);
+    const int64_t together = std::min(batch.size, rows_together(gpu, question_bytes, 64));
     Workspace workspace(gpu, Workspace::rounded(together * question_bytes), stream);
     const Address start = workspace.take(together * question_bytes);
     for (int64_t first = 0; first < batch.size; first += together) {
@@ -119,6 +121,44 @@ void mmkg_gpu_query_context::encode(const Batch &batch, Stream stream) const {
                      {start, start + size, start + 2 * size, start + 3 * size, start + 4 * size, start + 7 * size},
                      stream);
     }
+}
+
+void mmkg_gpu_query_context::vectors(const mmkg_gpu_tucker *tucker, Batch batch, int32_t place, Address out,
+                                     Stream stream) const {
+    const int64_t id_bytes = Workspace::rounded(batch.size * 8);
+    const int64_t vector_bytes = Workspace::rounded(batch.size * widths_.width * kFloatBytes);
+    Workspace workspace(gpu, 3 * id_bytes + 2 * vector_bytes, stream);
+    const Address ids = workspace.take(3 * id_bytes);
+    if (place == MMKG_ON_HOST) batch = copied(batch, ids, stream);
+    batch.relation = workspace.take(vector_bytes);
+    batch.context = workspace.take(vector_bytes);
+    if (!tucker) batch.context = out;
+    encode(batch, stream);
+    if (tucker) tucker->apply(batch.context, batch.relation, batch.size, out, stream);
+}
+
+// Checks ids of the host, and copies them. The source is pageable, so it has been read when the copy returns.
+Batch mmkg_gpu_query_context::copied(const Batch &host, Address ids, Stream stream) const {
+    const int64_t id_bytes = Workspace::rounded(host.size * 8);
+    std::vector<char> together(static_cast<size_t>(3 * id_bytes));
+    const struct {
+        const char *name;
+        Address from;
+        int64_t limit;
+    } columns[] = {{"entity", host.entities, host.rows},
+                   {"relation", host.relations, num_relations_},
+                   {"direction", host.directions, 2}};
+    for (int i = 0; i < 3; ++i) {
+        const auto *from = reinterpret_cast<const int64_t *>(static_cast<uintptr_t>(columns[i].from));
+        mmkg::require_ids(columns[i].name, from, host.size, columns[i].limit);
+        std::memcpy(together.data() + i * id_bytes, from, static_cast<size_t>(host.size * 8));
+    }
+    check(gpu.api.copy_to_device(ids, together.data(), together.size(), stream), "copy ids to the GPU");
+    Batch found = host;
+    found.entities = ids;
+    found.relations = ids + static_cast<Address>(id_bytes);
+    found.directions = ids + static_cast<Address>(2 * id_bytes);
+    return found;
 }
 
 void mmkg_gpu_query_context::encode_block(const Batch &batch, int64_t first, int64_t count, Planes planes,
@@ -145,7 +185,7 @@ void mmkg_gpu_query_context::encode_block(const Batch &batch, int64_t first, int
         const bool last = &layer == &layers_.back();
         linear(linear_, planes.x, padded, layer.projection_weight, layer.projection_bias, 3 * padded, planes.projected,
                kPositions * count, stream);
-        attention_.launch({ceil_div(count, kAttentionColumns / padded)},
+        attention_.launch({ceil_div(count, attention_.constant("QUERIES"))},
                           Arguments()
                               .address(planes.projected)
                               .address(planes.attended)
@@ -178,22 +218,21 @@ void mmkg_gpu_query_context::encode_block(const Batch &batch, int64_t first, int
 
 void mmkg_gpu_query_context::linear(const ByRows &kernel, Address input, int64_t inner, Address weight, Address bias,
                                     int64_t columns, Address out, int64_t rows, Stream stream) const {
-    const auto tile = kernel.of(rows, columns / kManyColumns);
-    const int64_t tile_columns = tile.rows == kFewRows ? kFewColumns : kManyColumns;
-    tile.kernel.launch({ceil_div(rows, tile.rows), columns / tile_columns},
-                       Arguments()
-                           .address(input)
-                           .address(weight)
-                           .address(bias)
-                           .address(out)
-                           .integer(rows)
-                           .integer(inner / kDepth),
-                       stream);
+    const Kernel &tiles = kernel.of(rows, columns / kernel.many.constant("COLUMNS"));
+    tiles.launch({ceil_div(rows, tiles.constant("ROWS")), columns / tiles.constant("COLUMNS")},
+                 Arguments()
+                     .address(input)
+                     .address(weight)
+                     .address(bias)
+                     .address(out)
+                     .integer(rows)
+                     .integer(inner / tiles.constant("DEPTH")),
+                 stream);
 }
 
 void mmkg_gpu_query_context::add_norm(Address x, Address y, Address weight, Address bias, Address out,
                                       int64_t out_columns, int64_t rows, Stream stream) const {
-    add_norm_.launch({ceil_div(rows, kNormColumns / widths_.padded)},
+    add_norm_.launch({ceil_div(rows, add_norm_.constant("ROWS"))},
                      Arguments()
                          .address(x)
                          .address(y)
@@ -206,6 +245,18 @@ void mmkg_gpu_query_context::add_norm(Address x, Address y, Address weight, Addr
                          .number(epsilon_),
                      stream);
 }
+
+namespace {
+
+void require_batch(const Batch &batch) {
+    require(batch.size >= 0 && batch.size <= INT32_MAX, "batch is negative or above 2^31 - 1");
+    if (batch.size == 0) return;
+    require(batch.table && batch.rows >= 1 && batch.rows <= MMKG_MAX_ROWS,
+            "table is NULL, or rows are not from 1 to 2^31 - 1");
+    require(batch.entities && batch.relations && batch.directions, "entities, relations or directions is NULL");
+}
+
+}  // namespace
 
 mmkg_status mmkg_gpu_query_context_open(mmkg_gpu *gpu, const mmkg_query_weights *weights,
                                         mmkg_gpu_query_context **encoder) {
@@ -223,11 +274,23 @@ mmkg_status mmkg_gpu_query_context_encode(const mmkg_gpu_query_context *encoder,
                                           int64_t batch, uint64_t entities, uint64_t relations, uint64_t directions,
                                           uint64_t context, uint64_t relation, uint64_t stream) {
     return on_gpu(encoder ? &encoder->gpu : nullptr, [&] {
-        require(batch >= 0 && batch <= INT32_MAX, "batch is negative or above 2^31 - 1");
-        if (batch == 0) return;
-        require(table && rows >= 1 && rows <= MMKG_MAX_ROWS, "table is NULL, or rows are not from 1 to 2^31 - 1");
-        require(entities && relations && directions, "entities, relations or directions is NULL");
-        require(context && relation, "context or relation is NULL");
-        encoder->encode({table, rows, batch, entities, relations, directions, context, relation}, stream_of(stream));
+        const Batch all{table, rows, batch, entities, relations, directions, context, relation};
+        require_batch(all);
+        require((context && relation) || batch == 0, "context or relation is NULL");
+        if (batch) encoder->encode(all, stream_of(stream));
+    });
+}
+
+mmkg_status mmkg_gpu_query_vectors(const mmkg_gpu_query_context *encoder, const mmkg_gpu_tucker *tucker, uint64_t table,
+                                   int64_t rows, int64_t batch, uint64_t entities, uint64_t relations,
+                                   uint64_t directions, int32_t place, uint64_t vectors, uint64_t stream) {
+    return on_gpu(encoder ? &encoder->gpu : nullptr, [&] {
+        const Batch all{table, rows, batch, entities, relations, directions, 0, 0};
+        require_batch(all);
+        require(place == MMKG_ON_HOST || place == MMKG_ON_GPU, "place is none of mmkg_place");
+        require(vectors || batch == 0, "vectors is NULL");
+        require(!tucker || (&tucker->gpu == &encoder->gpu && tucker->width == encoder->width()),
+                "tucker is of another GPU or width");
+        if (batch) encoder->vectors(tucker, all, place, vectors, stream_of(stream));
     });
 }

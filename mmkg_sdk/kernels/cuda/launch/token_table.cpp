@@ -5,18 +5,12 @@
 #include "cuda/launch/layer.h"
 #include "cuda/launch/weights.h"
 #include "encoder/token_table.h"
+#include "mmkg_cuda_encoder.h"
 
 using mmkg::require;
 using namespace mmkg::cuda;
 
 namespace {
-
-constexpr int64_t kGatherColumns = 1024;  // entities of a tile times columns
-constexpr int64_t kFewRows = 16;
-int64_t many_rows(int64_t padded) { return padded < 512 ? 64 : 32; }   // tiles() of triton/layer.py
-int64_t few_chunk(int64_t padded) { return padded < 512 ? 32 : 16; }
-constexpr int64_t kManyChunk = 16;
-constexpr int64_t kVectorBytes = 32 << 20;  // of what entities that are launched together keep between the kernels
 
 struct Batch {
     int64_t size, num_visual_tokens, num_text_tokens;
@@ -54,8 +48,8 @@ mmkg_gpu_token_table::mmkg_gpu_token_table(mmkg_gpu &gpu_, const mmkg_token_tabl
       epsilon_(w.norm_epsilon),
       gather_(gpu.kernel(
           widths_.named(storage == MMKG_BFLOAT16 ? "token_table_gather_bf16" : "token_table_gather_fp32"))),
-      project_(gpu, widths_.named("token_table_project"), kFewRows, many_rows(widths_.padded)),
-      feed_forward_(gpu, widths_.named("feed_forward"), kFewRows, many_rows(widths_.padded)) {
+      project_(gpu, widths_.named("token_table_project")),
+      feed_forward_(gpu, widths_.named("feed_forward")) {
     const Axis columns = widths_.columns(), groups = widths_.groups(), hidden = widths_.hidden();
     const Axis heads = Axis::whole(w.heads, w.heads);
     const int64_t num_rows = w.visual_rows + w.text_rows;
@@ -92,7 +86,7 @@ mmkg_gpu_token_table::mmkg_gpu_token_table(mmkg_gpu &gpu_, const mmkg_token_tabl
 void mmkg_gpu_token_table::encode(const Batch &batch, Stream stream) const {
     const int64_t entity_bytes = (3 * widths_.padded + widths_.padded / kGroup) * kFloatBytes;
     // A multiple of 64, so that every block of each input begins where a kernel may read.
-    const int64_t together = std::min(batch.size, kVectorBytes / entity_bytes / 64 * 64);
+    const int64_t together = std::min(batch.size, rows_together(gpu, entity_bytes, 64));
     Workspace workspace(gpu, Workspace::rounded(together * entity_bytes), stream);
     const Address start = workspace.take(together * entity_bytes);
     for (int64_t first = 0; first < batch.size; first += together)
@@ -104,7 +98,7 @@ void mmkg_gpu_token_table::encode_block(const Batch &batch, int64_t first, int64
     const auto at = [&](Address start, int64_t bytes) { return start + static_cast<Address>(first * bytes); };
     const Address plane = static_cast<Address>(count * widths_.padded * kFloatBytes);
     const Address own = workspace, attended = own + plane, x = attended + plane, share = x + plane;
-    gather_.launch({ceil_div(count, kGatherColumns / widths_.padded)},
+    gather_.launch({ceil_div(count, gather_.constant("ENTITIES"))},
                    Arguments()
                        .address(at(batch.structure, widths_.width * kFloatBytes))
                        .address(at(batch.visual_tokens, batch.num_visual_tokens * 8))
@@ -132,42 +126,41 @@ void mmkg_gpu_token_table::encode_block(const Batch &batch, int64_t first, int64
                        .integer(text_rows_)
                        .number(epsilon_),
                    stream);
-    const auto project = project_.of(count);
-    project.kernel.launch({ceil_div(count, project.rows)},
-                          Arguments()
-                              .address(own)
-                              .address(attended)
-                              .address(share)
-                              .address(value_weight_)
-                              .address(value_bias_)
-                              .address(output_weight_)
-                              .address(output_bias_)
-                              .address(pooled_)
-                              .address(norm1_weight_)
-                              .address(norm1_bias_)
-                              .address(x)
-                              .integer(count)
-                              .integer(widths_.width)
-                              .number(epsilon_),
-                          stream);
-    const auto last = feed_forward_.of(count);
-    const int64_t chunk = last.rows == kFewRows ? few_chunk(widths_.padded) : kManyChunk;
-    last.kernel.launch({ceil_div(count, last.rows)},
-                       Arguments()
-                           .address(x)
-                           .address(hidden_weight_)
-                           .address(hidden_bias_)
-                           .address(feedforward_weight_)
-                           .address(feedforward_bias_)
-                           .address(norm2_weight_)
-                           .address(norm2_bias_)
-                           .address(at(batch.vectors, widths_.width * kFloatBytes))
-                           .integer(count)
-                           .integer(widths_.width)
-                           .integer(widths_.width)
-                           .integer(widths_.padded_hidden / chunk)
-                           .number(epsilon_),
-                       stream);
+    const Kernel &project = project_.of(count);
+    project.launch({ceil_div(count, project.constant("ROWS"))},
+                   Arguments()
+                       .address(own)
+                       .address(attended)
+                       .address(share)
+                       .address(value_weight_)
+                       .address(value_bias_)
+                       .address(output_weight_)
+                       .address(output_bias_)
+                       .address(pooled_)
+                       .address(norm1_weight_)
+                       .address(norm1_bias_)
+                       .address(x)
+                       .integer(count)
+                       .integer(widths_.width)
+                       .number(epsilon_),
+                   stream);
+    const Kernel &last = feed_forward_.of(count);
+    last.launch({ceil_div(count, last.constant("ROWS"))},
+                Arguments()
+                    .address(x)
+                    .address(hidden_weight_)
+                    .address(hidden_bias_)
+                    .address(feedforward_weight_)
+                    .address(feedforward_bias_)
+                    .address(norm2_weight_)
+                    .address(norm2_bias_)
+                    .address(at(batch.vectors, widths_.width * kFloatBytes))
+                    .integer(count)
+                    .integer(widths_.width)
+                    .integer(widths_.width)
+                    .integer(widths_.padded_hidden / last.constant("CHUNK"))
+                    .number(epsilon_),
+                stream);
 }
 
 mmkg_status mmkg_gpu_token_table_open(mmkg_gpu *gpu, const mmkg_token_table_weights *weights, int32_t storage,

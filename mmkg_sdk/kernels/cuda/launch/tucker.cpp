@@ -1,75 +1,46 @@
-// mmkg_gpu_tucker_...: the core padded and on the GPU, and launches of triton/tucker.py.
+#include "cuda/launch/tucker.h"
+
 #include <algorithm>
 #include <cstring>
-#include <memory>
-#include <vector>
 
 #include "common/finite.h"
 #include "cuda/launch/layer.h"
-#include "cuda/launch/weights.h"
+#include "mmkg_cuda_encoder.h"
 
 using mmkg::require;
 using namespace mmkg::cuda;
 
 namespace {
 
-constexpr int64_t kColumns = 64;    // COLUMNS of the kernel, a multiple of every DEPTH
-constexpr int64_t kMinSplits = 32;  // MIN_SPLITS
-constexpr int64_t kSumColumns = 128;
-constexpr int64_t kPartialBytes = 32 << 20;  // of the splits of rows that are launched together: they stay in the cache
+constexpr int64_t kPadding = 64;  // widths are padded to a multiple, which COLUMNS and DEPTH of the kernels divide
+// So many splits at least: with tiles of 64 columns a core of width 256 keeps 128 blocks reading.
+constexpr int64_t kMinSplits = 32;
 
 constexpr const char *kNames[] = {"fp32", "bf16", "fp16"};  // by mmkg_precision
 
-struct Tile {
-    int64_t rows;
-    int64_t batch;  // up to which it is taken
-};
-
-// Rows of a tile: few while reading the core is the bound.
-std::vector<Tile> tiles(int32_t precision) {
-    if (precision == MMKG_BF16) return {{16, 16}, {64, 256}, {128, INT64_MAX}};
-    return {{16, 16}, {64, INT64_MAX}};
+// Kernels by the size of a batch: tiles have few rows while reading the core is the bound.
+std::vector<mmkg_gpu_tucker::Partials> partials(mmkg_gpu &gpu, int32_t precision) {
+    const std::string name = std::string("tucker_partials_") + kNames[precision] + "_";
+    std::vector<mmkg_gpu_tucker::Partials> found{{&gpu.kernel(name + "few"), 16}, {&gpu.kernel(name + "more"), 256}};
+    if (precision == MMKG_BF16) found.push_back({&gpu.kernel(name + "many"), 0});
+    found.back().most = INT64_MAX;
+    return found;
 }
 
 }  // namespace
 
-struct mmkg_gpu_tucker {
-    mmkg_gpu_tucker(mmkg_gpu &gpu, const void *core, int32_t precision, const void *relation_weight,
-                    const float *shift, int64_t width);
-
-    void apply(Address context, Address relation, int64_t batch, Address out, Stream stream) const;
-
-    mmkg_gpu &gpu;
-
-private:
-    std::unique_ptr<DeviceMemory> copy(const void *matrices, int64_t num_matrices, const char *name) const;
-
-    const int64_t width_, padded_, number_bytes_;
-    const int32_t precision_;
-    const int64_t chunks_, rows_per_split_, splits_;
-    std::vector<Tile> tiles_;
-    std::vector<const Kernel *> partials_;
-    const Kernel &sum_;
-    std::unique_ptr<DeviceMemory> core_, relation_weight_, shift_memory_;
-    Address shift_ = 0;
-};
-
 mmkg_gpu_tucker::mmkg_gpu_tucker(mmkg_gpu &gpu_, const void *core, int32_t precision, const void *relation_weight,
-                                 const float *shift, int64_t width)
+                                 const float *shift, int64_t width_)
     : gpu(gpu_),
-      width_(width),
-      padded_(padded_to(width, kColumns)),
+      width(width_),
+      padded_(padded_to(width, kPadding)),
       number_bytes_(precision == MMKG_FP32 ? 4 : 2),
       precision_(precision),
-      chunks_(padded_ / (precision == MMKG_BF16 ? 64 : 32)),  // DEPTHS
+      partials_(partials(gpu, precision)),
+      sum_(gpu.kernel("tucker_sum")),
+      chunks_(padded_ / partials_[0].kernel->constant("DEPTH")),
       rows_per_split_(ceil_div(width, ceil_div(kMinSplits, chunks_))),
-      splits_(ceil_div(width, rows_per_split_) * chunks_),
-      tiles_(tiles(precision)),
-      sum_(gpu.kernel("tucker_sum")) {
-    for (const Tile &tile : tiles_) {
-        const std::string rows = std::to_string(tile.rows);
-        partials_.push_back(&gpu.kernel(std::string("tucker_partials_") + kNames[precision] + "_" + rows));
-    }
+      splits_(ceil_div(width, rows_per_split_) * chunks_) {
     core_ = copy(core, width, "core");
     relation_weight_ = copy(relation_weight, 1, "relation_weight");
     mmkg::require_finite(shift, width, MMKG_FP32, "shift");
@@ -78,21 +49,20 @@ mmkg_gpu_tucker::mmkg_gpu_tucker(mmkg_gpu &gpu_, const void *core, int32_t preci
     shift_memory_ = weights.upload(gpu);
 }
 
-// [num_matrices, width, width] to [num_matrices, padded, padded], one matrix at a time. The last rows of a single one
-// are not needed, but cost nothing.
+// [num_matrices, width, width] to [num_matrices, padded, padded], one matrix at a time.
 std::unique_ptr<DeviceMemory> mmkg_gpu_tucker::copy(const void *matrices, int64_t num_matrices,
                                                     const char *name) const {
-    const int64_t bytes = width_ * width_ * number_bytes_, padded_bytes = padded_ * padded_ * number_bytes_;
-    const int64_t row = width_ * number_bytes_, padded_row = padded_ * number_bytes_;
+    const int64_t bytes = width * width * number_bytes_, padded_bytes = padded_ * padded_ * number_bytes_;
+    const int64_t row = width * number_bytes_, padded_row = padded_ * number_bytes_;
     auto memory = std::make_unique<DeviceMemory>(gpu, num_matrices * padded_bytes);
     std::vector<char> padded(static_cast<size_t>(padded_bytes));
     for (int64_t i = 0; i < num_matrices; ++i) {
         const char *from = static_cast<const char *>(matrices) + i * bytes;
-        const int64_t wrong = mmkg::first_not_finite(from, width_ * width_, precision_);
-        if (wrong != width_ * width_)
+        const int64_t wrong = mmkg::first_not_finite(from, width * width, precision_);
+        if (wrong != width * width)
             throw mmkg::BadArgument(std::string(name) + " holds NaN or infinity at " +
-                                    std::to_string(i * width_ * width_ + wrong));
-        for (int64_t j = 0; j < width_; ++j)
+                                    std::to_string(i * width * width + wrong));
+        for (int64_t j = 0; j < width; ++j)
             std::memcpy(padded.data() + j * padded_row, from + j * row, static_cast<size_t>(row));
         memory->write(i * padded_bytes, padded.data(), padded_bytes);
     }
@@ -101,33 +71,34 @@ std::unique_ptr<DeviceMemory> mmkg_gpu_tucker::copy(const void *matrices, int64_
 
 void mmkg_gpu_tucker::apply(Address context, Address relation, int64_t batch, Address out, Stream stream) const {
     size_t chosen = 0;  // by the whole batch, so that all of its rows are multiplied alike
-    while (batch > tiles_[chosen].batch) ++chosen;
-    const int64_t rows = tiles_[chosen].rows, row_bytes = splits_ * padded_ * kFloatBytes;
-    const int64_t together = std::min(batch, std::max(kPartialBytes / row_bytes / rows, int64_t(1)) * rows);
+    while (batch > partials_[chosen].most) ++chosen;
+    const Kernel &kernel = *partials_[chosen].kernel;
+    const int64_t rows = kernel.constant("ROWS"), row_bytes = splits_ * padded_ * kFloatBytes;
+    const int64_t together = std::min(batch, rows_together(gpu, row_bytes, rows));
     Workspace workspace(gpu, Workspace::rounded(together * row_bytes), stream);
     const Address partials = workspace.take(together * row_bytes);
     for (int64_t first = 0; first < batch; first += together) {
         const int64_t count = std::min(together, batch - first);
-        const Address offset = static_cast<Address>(first * width_ * kFloatBytes);
-        partials_[chosen]->launch({ceil_div(count, rows), padded_ / kColumns, splits_},
-                                  Arguments()
-                                      .address(context + offset)
-                                      .address(relation + offset)
-                                      .address(core_->address)
-                                      .address(relation_weight_->address)
-                                      .address(partials)
-                                      .integer(count)
-                                      .integer(width_)
-                                      .integer(chunks_)
-                                      .integer(rows_per_split_),
-                                  stream);
-        sum_.launch({count, ceil_div(width_, kSumColumns)},
+        const Address offset = static_cast<Address>(first * width * kFloatBytes);
+        kernel.launch({ceil_div(count, rows), padded_ / kernel.constant("COLUMNS"), splits_},
+                      Arguments()
+                          .address(context + offset)
+                          .address(relation + offset)
+                          .address(core_->address)
+                          .address(relation_weight_->address)
+                          .address(partials)
+                          .integer(count)
+                          .integer(width)
+                          .integer(chunks_)
+                          .integer(rows_per_split_),
+                      stream);
+        sum_.launch({count, ceil_div(width, sum_.constant("COLUMNS"))},
                     Arguments()
                         .address(partials)
                         .address(shift_)
                         .address(out + offset)
                         .integer(count)
-                        .integer(width_)
+                        .integer(width)
                         .integer(padded_)
                         .integer(splits_),
                     stream);

@@ -13,7 +13,7 @@ import triton.language as tl
 
 from .specs import KernelSpec
 
-# Padded widths that kernels exist for; see launch/layer.hpp.
+# Padded widths that kernels exist for; those of launch/layer.cpp.
 PADDED_WIDTHS = (128, 256, 512)
 # Columns of an input that one product takes.
 DEPTH = 32
@@ -159,9 +159,10 @@ def add_norm(x, y, weight, bias, out, batch, width, out_columns, epsilon, ROWS: 
     tl.store(out + rows[:, None] * out_columns + columns[None, :], total, mask=known)
 
 
-def tiles(padded: int) -> tuple[tuple[int, int, int], ...]:
-    """Rows, columns of a chunk and warps, by size of a batch: the most that registers of every target hold."""
-    return ((16, 32 if padded < 512 else 16, 4), (64 if padded < 512 else 32, 16, 8))
+def tiles(padded: int) -> tuple[tuple[str, int, int, int], ...]:
+    """Name, rows, columns of a chunk and warps: the most that the registers of every target hold."""
+    wide = padded == 512
+    return ("few", 16, 16 if wide else 32, 4), ("many", 32 if wide else 64, 16, 8)
 
 
 def addresses(names: str) -> dict[str, str]:
@@ -172,7 +173,7 @@ def addresses(names: str) -> dict[str, str]:
 KERNELS = (
     *(
         KernelSpec(
-            f"feed_forward_{padded}_{rows}",
+            f"feed_forward_{padded}_{name}",
             feed_forward,
             addresses("x hidden_weight hidden_bias feedforward_weight feedforward_bias norm_weight norm_bias out")
             | {"batch": "i32", "width": "i32", "out_columns": "i32", "hidden_chunks": "i32", "epsilon": "fp32"},
@@ -181,11 +182,11 @@ KERNELS = (
             2,
         )
         for padded in PADDED_WIDTHS
-        for rows, chunk, warps in tiles(padded)
+        for name, rows, chunk, warps in tiles(padded)
     ),
     *(
         KernelSpec(
-            f"linear{'_relu' if relu else ''}_{rows}",
+            f"linear{'_relu' if relu else ''}_{name}",
             linear,
             addresses("input weight bias out") | {"batch": "i32", "chunks": "i32"},
             {"ROWS": rows, "COLUMNS": columns, "DEPTH": DEPTH, "RELU": relu},
@@ -193,7 +194,7 @@ KERNELS = (
             4,
         )
         for relu in (False, True)
-        for rows, columns in ((16, 32), (64, 64))
+        for name, rows, columns in (("few", 16, 32), ("many", 64, 64))
     ),
     *(
         KernelSpec(

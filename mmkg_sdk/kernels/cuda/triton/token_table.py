@@ -257,7 +257,7 @@ KERNELS = (
     ),
     *(
         KernelSpec(
-            f"token_table_project_{padded}_{rows}",
+            f"token_table_project_{padded}_{name}",
             token_table_project,
             _PROJECT,
             {"ROWS": rows, "PADDED": padded, "CHUNK": chunk, "DEPTH": DEPTH, "GROUP": GROUP},
@@ -265,6 +265,6 @@ KERNELS = (
             2,
         )
         for padded in PADDED_WIDTHS
-        for rows, chunk, warps in tiles(padded)
+        for name, rows, chunk, warps in tiles(padded)
     ),
 )

@@ -8,8 +8,8 @@ where it is while the core streams past; the product of one i is scaled by relat
 [batch, width, width] tensor exists, and the operand relation[b, i] * context[b, j] does not either. The scaling costs a
 multiply-add where the matrix units do DEPTH of them. `tucker_sum` adds the splits in ascending order.
 
-Splits depend on the width alone, so every batch has the same sums in the same order, and there are enough of them to
-read the core with the whole GPU for a batch of one.
+Splits depend on the width alone, so every batch has the same sums in the same order; launch/tucker.cpp makes enough of
+them to read the core with the whole GPU for a batch of one.
 
 Precision, all sums float32:
   bfloat16 core   context = high + low, two bfloat16 numbers, each rounded to the nearest. What they leave out is
@@ -28,23 +28,13 @@ from .specs import KernelSpec
 # Columns j of a split, by the core's precision; three products of a deeper tile would not fit the registers.
 DEPTHS = {"bf16": 64, "fp16": 32, "fp32": 32}
 
-# So many splits at least: with tiles of 64 columns a core of width 256 keeps 128 blocks reading.
-MIN_SPLITS = 32
-
-
-@triton.jit
-def _nearest_bfloat16(x):
-    """float32 numbers that bfloat16 holds, the nearest of x; ties away from zero."""
-    bits = x.to(tl.uint32, bitcast=True)
-    return ((bits + 0x8000) & 0xFFFF0000).to(tl.float32, bitcast=True)
-
 
 @triton.jit
 def _product(context, high, low, weights):
     """float32 [ROWS, COLUMNS] = context @ weights."""
     if weights.dtype == tl.bfloat16:
-        product = tl.dot(high.to(tl.bfloat16), weights)
-        product = tl.dot(low.to(tl.bfloat16), weights, product)
+        product = tl.dot(high, weights)
+        product = tl.dot(low, weights, product)
     else:
         product = tl.dot(context, weights.to(tl.float32), input_precision="tf32x3")
     return product
@@ -95,8 +85,8 @@ def tucker_partials(
     start = rows * width
     known = inside[:, None] & (depths < width)[None, :]
     here = tl.load(context + start[:, None] + depths[None, :], mask=known, other=0.0)
-    high = _nearest_bfloat16(here)
-    low = _nearest_bfloat16(here - high)
+    high = here.to(tl.bfloat16)
+    low = (here - high.to(tl.float32)).to(tl.bfloat16)
 
     total = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
     if chunk == 0:
@@ -131,9 +121,9 @@ def tucker_sum(partials, shift, out, batch, width, padded, splits, COLUMNS: tl.c
     tl.store(out + row * width + columns, total, mask=inside)
 
 
-def _partials(precision: str, rows: int, columns: int, num_warps: int, num_stages: int) -> KernelSpec:
+def _partials(precision: str, tiles: str, rows: int, num_warps: int, num_stages: int) -> KernelSpec:
     return KernelSpec(
-        f"tucker_partials_{precision}_{rows}",
+        f"tucker_partials_{precision}_{tiles}",
         tucker_partials,
         {
             "context": "*fp32",
@@ -146,21 +136,21 @@ def _partials(precision: str, rows: int, columns: int, num_warps: int, num_stage
             "chunks": "i32",
             "rows_per_split": "i32",
         },
-        {"ROWS": rows, "COLUMNS": columns, "DEPTH": DEPTHS[precision]},
+        {"ROWS": rows, "COLUMNS": 64, "DEPTH": DEPTHS[precision]},
         num_warps,
         num_stages,
     )
 
 
 KERNELS = (
-    # 16 rows while the core's bytes are the bound; more rows a tile once the products are.
-    _partials("bf16", 16, 64, 4, 5),
-    _partials("bf16", 64, 64, 4, 4),
-    _partials("bf16", 128, 64, 8, 4),
-    _partials("fp16", 16, 64, 4, 5),
-    _partials("fp16", 64, 64, 4, 4),
-    _partials("fp32", 16, 64, 4, 5),
-    _partials("fp32", 64, 64, 4, 4),
+    # Few rows a tile while the core's bytes are the bound, more once the products are.
+    _partials("bf16", "few", 16, 4, 5),
+    _partials("bf16", "more", 64, 4, 4),
+    _partials("bf16", "many", 128, 8, 4),
+    _partials("fp16", "few", 16, 4, 5),
+    _partials("fp16", "more", 64, 4, 4),
+    _partials("fp32", "few", 16, 4, 5),
+    _partials("fp32", "more", 64, 4, 4),
     KernelSpec(
         "tucker_sum",
         tucker_sum,

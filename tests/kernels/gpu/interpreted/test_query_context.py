@@ -13,6 +13,7 @@ import pytest
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import QueryContext
 from mmkg_sdk.kernels.gpu.query_context import GpuQueryContext
+from mmkg_sdk.kernels.gpu.tucker import GpuTuckerCore
 from tests.kernels.references.encoder import Arrays
 from tests.kernels.references.query import encoded, random_questions, random_weights
 
@@ -60,11 +61,11 @@ def test_it_gives_the_numbers_of_the_formula_at_every_width(
 def test_it_gives_the_numbers_of_the_formula_at_every_batch_size(fake: FakeGpu) -> None:
     weights = random_weights(np.random.default_rng(0), 20, 24)
     transformer = GpuQueryContext(weights, 2)
-    for size in (1, 5, 6, 22):  # 2 or 3 tokens of each: around tiles of 16 and 64
+    for size in (1, 5, 6, 22, 65):  # 2 or 3 tokens of each, around tiles; two parts
         questions = questions_of(size, 20)
         found = vectors_of(transformer, questions)
         np.testing.assert_allclose(found, expected_of(weights, 2, questions), rtol=0, atol=TOLERANCE)
-    tiles = {"linear_16", "linear_64", "linear_relu_16"}
+    tiles = {"linear_few", "linear_many", "linear_relu_few"}
     assert tiles | {"query_sequence_128", "query_attention_128", "add_norm_128"} == set(fake.launches.launched)
 
 
@@ -91,6 +92,27 @@ def test_a_question_depends_on_no_other(fake: FakeGpu) -> None:
     assert np.isnan(found[:, spoilt]).all()
     np.testing.assert_array_equal(found[:, ~spoilt], expected[:, ~spoilt])
     assert (~spoilt).sum() > 10
+
+
+def test_query_vectors_are_the_product_of_what_the_transformer_gives(fake: FakeGpu) -> None:
+    rng, questions = np.random.default_rng(0), questions_of(7, 20)
+    transformer = GpuQueryContext(random_weights(rng, 20, 24), 2)
+    core = rng.standard_normal((20, 20, 20), np.float32), rng.standard_normal((20, 20), np.float32)
+    tucker = GpuTuckerCore(*core, np.zeros(20, np.float32))
+    context, relation = transformer.encode(**questions)
+    table = fake.gpu.array(questions.pop("table"))
+    stream = fake.gpu.stream()
+    found = transformer.query_vectors(tucker, table, **questions, stream=stream)
+    np.testing.assert_array_equal(found.numpy(), tucker.apply(context, relation).numpy())
+    np.testing.assert_array_equal(transformer.query_vectors(None, table, **questions).numpy(), context.numpy())
+    questions["relation"][6] = 5
+    with pytest.raises(BackendError, match="question 6: relation 5 is not from 0 to 4"):
+        transformer.query_vectors(tucker, table, **questions)
+    with pytest.raises(BackendError, match=r"entity: int32 \[7\]; expected int64 \[7\]"):
+        transformer.query_vectors(tucker, table, **questions | {"entity": questions["entity"].astype(np.int32)})
+    narrow = GpuTuckerCore(*(array[..., :9, :9][:9] for array in core), np.zeros(9, np.float32))
+    with pytest.raises(BackendError, match="tucker is of another GPU or width"):
+        transformer.query_vectors(narrow, table, **questions)
 
 
 def test_what_does_not_fit_is_refused(fake: FakeGpu) -> None:

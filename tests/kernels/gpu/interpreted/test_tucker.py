@@ -83,23 +83,23 @@ def vectors(batch: int, width: int) -> tuple[Array, Array]:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("width", "batches"), [(1, (1, 15, 17, 63, 65, 257)), (31, (7,)), (64, (16,)), (65, (3,))])
+@pytest.mark.parametrize(("width", "batches"), [(1, (1, 15, 17, 63, 65, 257)), (31, (7,)), (64, (65,)), (65, (3,))])
 def test_products_are_those_of_the_formula(width: int, batches: tuple[int, ...], precision: str, fake: FakeGpu) -> None:
     core = Core(width, precision)
     opened = core.open()
     for batch in batches:
         context, relation = vectors(batch, width)
-        found = opened.apply(context, relation).numpy()
+        found = opened.apply(context, relation).numpy()  # 65 of width 64 go in two parts
         exact, sizes = core.sums(in_two_bfloat16(context) if precision == "bfloat16" else context, relation)
         assert (abs(found - exact) <= core.most_roundings() * ROUNDING * sizes).all()
         # What two bfloat16 numbers leave out of the context.
         unrounded, _ = core.sums(context, relation)
         assert (abs(exact - unrounded) <= 2.0**-16 * sizes).all()
-    tiles = (16, 64, 128) if precision == "bfloat16" else (16, 64)
+    tiles = ("few", "more", "many") if precision == "bfloat16" else ("few", "more")
     ran = {name for name in fake.launches.launched if "partials" in name}
     if width == 1:
         short = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}[precision]
-        assert ran == {f"tucker_partials_{short}_{rows}" for rows in tiles}
+        assert ran == {f"tucker_partials_{short}_{name}" for name in tiles}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
