@@ -80,6 +80,10 @@ class DeviceArray(Protocol):
 AnyArray = NDArray[Any] | DeviceArray
 
 
+class OutOfDeviceMemory(BackendError):
+    """The device had too little memory for what it was given at a time."""
+
+
 class Backend(ABC):
     """The graphs of one bundle on one device; safe to call from several threads. Use `open_backend`.
 
@@ -189,10 +193,16 @@ class Backend(ABC):
 
     def _failure(self, graph: str, inputs: Mapping[str, AnyArray], err: Exception) -> BackendError:
         shapes = {name: list(array.shape) for name, array in inputs.items()}
-        return BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}")
+        kind = OutOfDeviceMemory if self._wants_memory(err) else BackendError
+        return kind(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}")
 
     def _not_placed(self, array: NDArray[Any], err: Exception) -> BackendError:
-        return BackendError(f"an array of {array.nbytes:,} bytes could not be copied to {self.device}: {err}")
+        kind = OutOfDeviceMemory if self._wants_memory(err) else BackendError
+        return kind(f"an array of {array.nbytes:,} bytes could not be copied to {self.device}: {err}")
+
+    def _wants_memory(self, err: Exception) -> bool:
+        """Whether a runtime's error says that the device has too little memory, so that less at a time may do."""
+        return False
 
 
 def _leave_to_parent() -> None:

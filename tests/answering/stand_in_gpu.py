@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.backends import AnyArray, DeviceArray, tables
 from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend
@@ -27,6 +25,8 @@ from mmkg_sdk.kernels.gpu import library as gpu_library
 from tests.kernels.gpu.fake_driver.driver import FakeDriver, compile_driver
 from tests.kernels.gpu.fake_driver.interpreted import InterpretedLaunches, fake_image
 from tests.kernels.gpu.fake_driver.mended import mend_interpreter
+
+from .questions import questions
 
 
 class StandInBackend(OnnxRuntimeBackend):
@@ -68,22 +68,19 @@ def main(bundle: Path, folder: Path) -> None:
 
     GpuArray.numpy = numpy  # type: ignore[method-assign]
     tables.MAX_K = 4  # so that twelve answers come in three parts
-    model = Model(Bundle.open(bundle), StandInBackend(Bundle.open(bundle), "cuda", 1))
-    heads = np.arange(6)
-    asked = [
-        model.predict_tails(heads, heads % 3, k=3),
-        model.predict_heads(heads % 3, heads, k=12),
-        model.predict_tails(heads, 0, k=6, candidates=[1, 2, 3, 5, 8, 13, 21]),
-        model.predict_tails(0, 0, k=4, filter_known=False),
-    ]
-    found = {
-        "answers": [[[row.ids.tolist(), row.scores.tolist()] for row in answer] for answer in asked],
-        "read_back": read_back,
-        "repr": repr(model),
-        "stream": model.backend.stream(),
-        "launched": sorted(set(launches.launched)),
-    }
-    model.close()
+    found = {}
+    for compiled in (False, True):
+        launches.launched.clear()
+        model = Model(Bundle.open(bundle), StandInBackend(Bundle.open(bundle), "cuda", 1), compiled=compiled)
+        asked = questions(model)[: 1 if compiled else None]  # the interpreter takes its time
+        found["kernels" if compiled else "graphs"] = {
+            "answers": [[[row.ids.tolist(), row.scores.tolist()] for row in answer] for answer in asked],
+            "read_back": read_back,
+            "repr": repr(model),
+            "stream": model.backend.stream(),
+            "launched": sorted(set(launches.launched)),
+        }
+        model.close()
     print(json.dumps(found))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,11 @@ def test_it_is_the_stream_of_the_kernels_where_there_are_some(
     device: TorchDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "ExternalStream", Stream)
-    monkeypatch.setattr("mmkg_sdk.backends.torch_arrays.own_stream", lambda name: 4711)
-    assert device.stream().made_of == (4711, "cuda:1")  # type: ignore[union-attr]
+    kernels = SimpleNamespace(handle=4711)
+    monkeypatch.setattr("mmkg_sdk.backends.torch_arrays.thread_stream", lambda name: kernels)
+    stream: Any = device.stream()
+    assert stream.made_of == (4711, "cuda:1")
+    assert stream.owner is kernels  # which outlives its thread
 
 
 def test_what_another_thread_made_is_waited_for_and_kept_until_it_was_read(device: TorchDevice) -> None:
