@@ -19,7 +19,7 @@ from ...bundle import Bundle
 from ...errors import BackendError, MmkgError, QueryError
 from ..base import AnyArray, Backend, DeviceArray, parse_device
 from ..streams import ThreadStreams
-from .bindings import Bindings, load_bindings
+from .bindings import Bindings, installed, load_bindings
 from .cache import EngineCache
 from .cuts import cut, empty_outputs, part_of
 from .engine import OpenEngine, Placed, open_engine
@@ -44,10 +44,12 @@ class TensorRtBackend(Backend):
 
     @classmethod
     def device_for(cls, device: str) -> str | None:
-        """See Backend.device_for; there is no engine for the CPU."""
-        load_bindings()
+        """See Backend.device_for; there is no engine for the CPU, and without a GPU the library is not loaded."""
         wanted = "cuda" if device == "auto" else device
-        return None if _absence(wanted) else wanted
+        if installed() and _absence(wanted):
+            return None
+        load_bindings()
+        return wanted
 
     @classmethod
     def has_precision(cls, precision: str, device: str) -> bool:
