@@ -22,7 +22,7 @@ from ..streams import ThreadStreams
 from .bindings import Bindings, installed, load_bindings
 from .cache import EngineCache
 from .cuts import cut, empty_outputs, part_of
-from .engine import OpenEngine, Placed, open_engine
+from .engine import OpenEngine, Placed
 from .machine import Machine
 from .prepare import PreparedEngine, fitting_engine
 from .record import Unusable
@@ -143,7 +143,7 @@ class TensorRtBackend(Backend):
         cache = EngineCache.open()
         prepared = self._prepared(graph, cache)
         try:
-            return self._opened_engine(graph, prepared)
+            return self._opened_engine(prepared)
         except Unusable as err:
             if not prepared.built:
                 cache.discard(prepared.engine, str(err))
@@ -152,15 +152,15 @@ class TensorRtBackend(Backend):
 
     def _open_new(self, graph: str, cache: EngineCache) -> OpenEngine:
         try:
-            return self._opened_engine(graph, self._prepared(graph, cache))
+            return self._opened_engine(self._prepared(graph, cache))
         except Unusable as err:
             raise self._does_not_fit(graph, err) from err
 
     def _prepared(self, graph: str, cache: EngineCache) -> PreparedEngine:
         return fitting_engine(self._bindings, self._bundle, graph, Machine.of(self._gpu), cache)
 
-    def _opened_engine(self, graph: str, prepared: PreparedEngine) -> OpenEngine:
-        return open_engine(self._bindings, self._gpu, self._bundle.graphs[graph], prepared.engine)
+    def _opened_engine(self, prepared: PreparedEngine) -> OpenEngine:
+        return OpenEngine(self._bindings, self._gpu, self._bundle, prepared.engine)
 
     def _does_not_fit(self, graph: str, err: Unusable) -> BackendError:
         return BackendError(

@@ -9,13 +9,15 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
-from ...bundle.graph_specs import Axis, GraphSpec
+from ...bundle import Bundle
+from ...bundle.graph_specs import Axis
 from ...errors import BackendError, QueryError
 from . import api
 from .bindings import Bindings
 from .cache import CachedEngine
 from .profiles import Profile, limits, profile_of
 from .record import Unusable
+from .refit import refit
 
 if TYPE_CHECKING:
     from ...kernels.gpu import Gpu, GpuArray, Stream
@@ -38,16 +40,24 @@ class OpenEngine:
     closed.
     """
 
-    def __init__(self, bindings: Bindings, gpu: Gpu, spec: GraphSpec, cached: CachedEngine) -> None:
-        """See `open_engine`."""
-        self.spec = spec
+    def __init__(self, bindings: Bindings, gpu: Gpu, bundle: Bundle, cached: CachedEngine) -> None:
+        """Open an engine of the bundle on a GPU.
+
+        Raises:
+            Unusable: this GPU or library does not take it.
+            BackendError: its weights, which were left out, do not go into it.
+        """
+        graph = cached.record.key.graph
+        self.spec = bundle.graphs[graph]
         self.profiles: Sequence[Profile] = cached.record.profiles
         self._bindings = bindings
         self._gpu = gpu
         self._contexts = _Contexts()
         with gpu.entered():
             self._engine = _deserialized(bindings, cached)
-        self._check()
+            self._check()
+            if cached.record.key.options["strip"]:
+                refit(bindings, self._engine, bundle, graph)
 
     def sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
         """The size of each free axis.
@@ -139,15 +149,6 @@ class _Contexts(threading.local):
 
     def __init__(self) -> None:
         self.by_profile: dict[int, api.IExecutionContext] = {}
-
-
-def open_engine(bindings: Bindings, gpu: Gpu, spec: GraphSpec, cached: CachedEngine) -> OpenEngine:
-    """An engine of the cache on a GPU.
-
-    Raises:
-        Unusable: this GPU or library does not take it.
-    """
-    return OpenEngine(bindings, gpu, spec, cached)
 
 
 def _deserialized(bindings: Bindings, cached: CachedEngine) -> api.ICudaEngine:

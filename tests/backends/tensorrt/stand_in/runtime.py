@@ -16,6 +16,7 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from mmkg_sdk.backends.tensorrt.bindings import Bindings
@@ -51,6 +52,9 @@ class Library:
         opened: graphs whose engines were opened, in order.
         runs: (graph, profile) of each run.
         refuse: words with which the next run is refused.
+        unopened: how many of the next engines cannot be opened.
+        not_taken: a weight that engines do not take.
+        weights: what an engine that came without weights was given, by name.
     """
 
     bundle: Bundle
@@ -62,6 +66,8 @@ class Library:
     runs: list[tuple[str, int]] = field(default_factory=list)
     refuse: str = ""
     unopened: int = 0
+    not_taken: str = ""
+    weights: dict[str, bytes] = field(default_factory=dict)
 
 
 def with_stand_in(bindings: Bindings, library: Library) -> Bindings:
@@ -76,6 +82,9 @@ def with_stand_in(bindings: Bindings, library: Library) -> Bindings:
         def Runtime(logger: object) -> Runtime:
             assert logger is bindings.logger
             return Runtime(library)
+
+        Refitter = staticmethod(Refitter)
+        OnnxParserRefitter = staticmethod(OnnxParserRefitter)
 
         def __getattr__(self, name: str) -> Any:
             return getattr(real, name)
@@ -103,7 +112,7 @@ class Runtime:
             return None
         digest = hashlib.sha256(serialized_engine).hexdigest()
         records = [EngineRecord.of_bytes(path.read_bytes()) for path in EngineCache.open().folder.rglob("*.json")]
-        (record,) = (record for record in records if record.sha256 == digest)
+        record, *_ = (record for record in records if record.sha256 == digest)
         self.library.opened.append(record.key.graph)
         return Engine(self.library, record)
 
@@ -180,6 +189,49 @@ class Context:
             _memory(self.addresses[name], value.shape, str(value.dtype))[...] = value
         library.runs.append((spec.name, self.profile))
         return True
+
+
+class Refitter:
+    """See api.Refitter; what is missing is what the ONNX package finds to lie outside of the graph."""
+
+    def __init__(self, engine: Engine, logger: object) -> None:
+        self.engine = engine
+
+    def get_missing_weights(self) -> list[str]:
+        return sorted(outside(self.engine) - self.engine.library.weights.keys())
+
+    def refit_cuda_engine(self) -> bool:
+        assert self.engine.library.in_context()
+        return True
+
+
+class OnnxParserRefitter:
+    """See api.OnnxParserRefitter."""
+
+    def __init__(self, refitter: Refitter, logger: object) -> None:
+        self.engine = refitter.engine
+        self.model = b""
+        self.num_errors = 0
+
+    def load_model_proto(self, model: bytes) -> bool:
+        self.model = model
+        return True
+
+    def load_initializer(self, name: str, data: int, size: int) -> bool:
+        assert self.model == bytes(self.engine.library.bundle.files[self.engine.spec.file_name])
+        if name == self.engine.library.not_taken:
+            return False
+        self.engine.library.weights[name] = ctypes.string_at(data, size)
+        return True
+
+    def refit_model_proto(self) -> bool:
+        return True
+
+
+def outside(engine: Engine) -> set[str]:
+    """The weights of an engine's graph that lie outside of it."""
+    model = onnx.load_from_string(bytes(engine.library.bundle.files[engine.spec.file_name]))
+    return {one.name for one in model.graph.initializer if one.data_location == onnx.TensorProto.EXTERNAL}
 
 
 def _memory(address: int, shape: tuple[int, ...], dtype: str) -> np.ndarray[Any, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from mmkg_sdk import BackendError, QueryError
@@ -20,6 +22,7 @@ from mmkg_sdk.backends.tensorrt.machine import Machine
 from mmkg_sdk.backends.tensorrt.options import BuildOptions
 from mmkg_sdk.backends.tensorrt.prepare import prepare_engine
 from mmkg_sdk.backends.tensorrt.profiles import parse_buckets
+from mmkg_sdk.backends.tensorrt.record import EngineRecord
 from mmkg_sdk.kernels.gpu import Gpu
 from tests.kernels.gpu.fake_driver.driver import OUT_OF_MEMORY
 
@@ -223,6 +226,35 @@ def test_a_model_answers_as_it_does_on_the_cpu(stand_in: StandIn) -> None:
                 assert one.ids.tolist() == other.ids.tolist()
                 np.testing.assert_allclose(one.scores, other.scores, rtol=1e-4, atol=1e-4)
     assert {graph for graph, _ in stand_in.library.runs} == {GRAPH}
+
+
+def test_an_engine_without_weights_gets_those_of_the_bundle(stand_in: StandIn, own_cache: Path) -> None:
+    """Of TensorRT for RTX there are none such, so one of its engines is said to be."""
+    build(stand_in)
+    cache = EngineCache.open()
+    (path,) = own_cache.rglob("*.json")
+    record = EngineRecord.of_bytes(path.read_bytes())
+    key = replace(record.key, options={**record.key.options, "strip": True})
+    with cache.lock(key):
+        cache.put(key, path.with_suffix(".engine").read_bytes(), record.profiles, 1.0)
+    stand_in.library.not_taken = next(iter(stored := stored_weights(stand_in)))
+    with pytest.raises(BackendError, match=r"TensorRT does not take the [\d,]+ bytes of weight"):
+        stand_in.backend.prepare(GRAPH)
+    stand_in.library.not_taken = ""
+    stand_in.backend.prepare(GRAPH)
+    assert stand_in.library.weights == stored
+    assert len(stored) > 5
+
+
+def stored_weights(stand_in: StandIn) -> dict[str, bytes]:
+    """Name -> bytes of the weights of the graph, as the package onnx finds them."""
+    model = onnx.load_from_string(bytes(stand_in.bundle.files[f"{GRAPH}.onnx"]))
+    places = {one.name: {entry.key: entry.value for entry in one.external_data} for one in model.graph.initializer}
+    return {
+        name: bytes(stand_in.bundle.files[place["location"]])[int(place["offset"]) :][: int(place["length"])]
+        for name, place in places.items()
+        if place
+    }
 
 
 def test_a_closed_backend_runs_nothing(stand_in: StandIn) -> None:
