@@ -52,7 +52,7 @@ class Library:
         opened: graphs whose engines were opened, in order.
         runs: (graph, profile) of each run.
         refuse: words with which the next run is refused.
-        unopened: how many of the next engines cannot be opened.
+        unopened, why_unopened: how many of the next engines cannot be opened, in the library's words.
         not_taken: a weight that engines do not take.
         weights: what an engine that came without weights was given, by name.
     """
@@ -66,6 +66,7 @@ class Library:
     runs: list[tuple[str, int]] = field(default_factory=list)
     refuse: str = ""
     unopened: int = 0
+    why_unopened: str = "Error Code 6: the engine is of another platform"
     not_taken: str = ""
     weights: dict[str, bytes] = field(default_factory=dict)
 
@@ -108,7 +109,7 @@ class Runtime:
         assert self.library.in_context()
         if self.library.unopened:
             self.library.unopened -= 1
-            self.library.add_words("Error Code 6: the engine is of another platform")
+            self.library.add_words(self.library.why_unopened)
             return None
         digest = hashlib.sha256(serialized_engine).hexdigest()
         records = [EngineRecord.of_bytes(path.read_bytes()) for path in EngineCache.open().folder.rglob("*.json")]

@@ -198,6 +198,19 @@ def test_an_engine_that_was_just_built_and_is_not_taken_is_an_error(stand_in: St
     stand_in.backend.prepare(GRAPH)
 
 
+def test_an_engine_that_memory_does_not_take_is_kept(stand_in: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    stand_in.backend.prepare("entity_encoder")
+    engines = sorted(stand_in.cache.rglob("*.engine"))
+    again = TensorRtBackend.open(stand_in.bundle, "cuda", None)
+    stand_in.library.unopened = 1
+    stand_in.library.why_unopened = "Error Code 2: OutOfMemory (Requested size was 68719476736 bytes.)"
+    with pytest.raises(BackendError, match=r"no memory to open the engine of entity_encoder, [\d,]+ bytes \(.* free"):
+        again.prepare("entity_encoder")
+    assert sorted(stand_in.cache.rglob("*.engine")) == engines
+    assert not [record for record in caplog.records if "discarded" in record.getMessage()]
+    again.prepare("entity_encoder")
+
+
 def test_a_run_that_the_library_refuses_is_an_error_with_its_words(stand_in: StandIn) -> None:
     inputs = queries(2, stand_in.bundle.table)
     stand_in.library.refuse = "Error Code 7: something of the library's own"
