@@ -156,6 +156,29 @@ class Runtime(Protocol):
     def deserialize_cuda_engine(self, serialized_engine: Buffer) -> ICudaEngine | None: ...
 
 
+class Refitter(Protocol):
+    """Puts weights into an engine."""
+
+    def get_missing_weights(self) -> list[str]: ...
+
+    def refit_cuda_engine(self) -> bool: ...
+
+
+class OnnxParserRefitter(Protocol):
+    """ONNX bytes to the weights of an engine."""
+
+    @property
+    def num_errors(self) -> int: ...
+
+    def load_model_proto(self, model: Buffer) -> bool: ...
+
+    def load_initializer(self, name: str, data: int, size: int) -> bool: ...
+
+    def refit_model_proto(self) -> bool: ...
+
+    def get_error(self, index: int) -> ParserError: ...
+
+
 class DataType(Protocol):
     """A dtype; its name is one of the members'."""
 
@@ -185,6 +208,8 @@ class BuilderFlag(Protocol):
 
     TF32: ClassVar[BuilderFlag]
     VERSION_COMPATIBLE: ClassVar[BuilderFlag]
+    STRIP_PLAN: ClassVar[BuilderFlag]
+    REFIT_IDENTICAL: ClassVar[BuilderFlag]
 
 
 class HardwareCompatibilityLevel(Protocol):

@@ -19,12 +19,12 @@ from ...bundle import Bundle
 from ...errors import BackendError, MmkgError, QueryError
 from ..base import AnyArray, Backend, DeviceArray, parse_device
 from ..streams import ThreadStreams
-from .bindings import Bindings, load_bindings
+from .bindings import Bindings, installed, load_bindings
 from .cache import EngineCache
 from .cuts import cut, empty_outputs, part_of
-from .engine import OpenEngine, Placed, open_engine
+from .engine import OpenEngine, Placed
 from .machine import Machine
-from .prepare import PreparedEngine, fitting_engine
+from .prepare import fitting_engine
 from .record import Unusable
 
 if TYPE_CHECKING:
@@ -44,10 +44,12 @@ class TensorRtBackend(Backend):
 
     @classmethod
     def device_for(cls, device: str) -> str | None:
-        """See Backend.device_for; there is no engine for the CPU."""
-        load_bindings()
+        """See Backend.device_for; there is no engine for the CPU, and without a GPU the library is not loaded."""
         wanted = "cuda" if device == "auto" else device
-        return None if _absence(wanted) else wanted
+        if installed() and _absence(wanted):
+            return None
+        load_bindings()
+        return wanted
 
     @classmethod
     def has_precision(cls, precision: str, device: str) -> bool:
@@ -82,8 +84,9 @@ class TensorRtBackend(Backend):
     def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
         """See Backend.run_placed.
 
-        Inputs that are larger along the batch than the engine's profiles take are cut, and go by the host. Ids are not
-        compared with the sizes of tables by an engine, as other backends do: whoever calls does.
+        It returns before the GPU is done, unless inputs are cut: those that are larger along the batch than the
+        engine's profiles take, which go by the host. Ids are not compared with the sizes of tables by an engine, as
+        other backends do: whoever calls does.
 
         Raises:
             QueryError: the shape fits no profile and cannot be cut into some that do.
@@ -139,32 +142,17 @@ class TensorRtBackend(Backend):
 
     def _open(self, graph: str) -> OpenEngine:
         cache = EngineCache.open()
-        prepared = self._prepared(graph, cache)
-        try:
-            return self._opened_engine(graph, prepared)
-        except Unusable as err:
-            if not prepared.built:
+        while True:
+            prepared = fitting_engine(self._bindings, self._bundle, graph, Machine.of(self._gpu), cache)
+            try:
+                return OpenEngine(self._bindings, self._gpu, self._bundle, prepared.engine)
+            except Unusable as err:
+                if prepared.built:
+                    raise BackendError(
+                        f"the engine of {graph} was just built by {self._bindings.flavour} {self._bindings.version}, "
+                        f"and {self._gpu.name} does not take it: {err}."
+                    ) from err
                 cache.discard(prepared.engine, str(err))
-                return self._open_new(graph, cache)
-            raise self._does_not_fit(graph, err) from err
-
-    def _open_new(self, graph: str, cache: EngineCache) -> OpenEngine:
-        try:
-            return self._opened_engine(graph, self._prepared(graph, cache))
-        except Unusable as err:
-            raise self._does_not_fit(graph, err) from err
-
-    def _prepared(self, graph: str, cache: EngineCache) -> PreparedEngine:
-        return fitting_engine(self._bindings, self._bundle, graph, Machine.of(self._gpu), cache)
-
-    def _opened_engine(self, graph: str, prepared: PreparedEngine) -> OpenEngine:
-        return open_engine(self._bindings, self._gpu, self._bundle.graphs[graph], prepared.engine)
-
-    def _does_not_fit(self, graph: str, err: Unusable) -> BackendError:
-        return BackendError(
-            f"the engine of {graph} was just built by {self._bindings.flavour} {self._bindings.version}, and "
-            f"{self._gpu.name} does not take it: {err}."
-        )
 
 
 def _absence(device: str) -> str | None:

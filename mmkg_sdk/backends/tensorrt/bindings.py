@@ -47,6 +47,10 @@ class TensorRt(Protocol):
 
     def Runtime(self, logger: api.ILogger) -> api.Runtime: ...
 
+    def Refitter(self, engine: api.ICudaEngine, logger: api.ILogger) -> api.Refitter: ...
+
+    def OnnxParserRefitter(self, refitter: api.Refitter, logger: api.ILogger) -> api.OnnxParserRefitter: ...
+
 
 class TensorRtRtx(TensorRt, Protocol):
     """What only TensorRT for RTX has."""

@@ -21,7 +21,7 @@ from .bindings import Bindings
 from .machine import Machine, is_shortage
 from .options import BuildOptions, Hardware
 from .profiles import Profile, profile_shapes, profiles_for
-from .weights import give_weights
+from .weights import give_weights, parser_errors
 
 _MIB = 1 << 20
 # One at a time: builds use all cores as it is, and the library's words belong to the one that runs.
@@ -110,18 +110,14 @@ def _parse(bindings: Bindings, bundle: Bundle, spec: GraphSpec, network: api.INe
     """Fill the network; what is returned must live until the engine is built."""
     parser = bindings.trt.OnnxParser(network, bindings.logger)
     if not parser.load_model_proto(bytes(bundle.files[spec.file_name])):
-        raise BackendError(f"{spec.file_name} is not read by TensorRT: {_errors(parser)}")
+        raise BackendError(f"{spec.file_name} is not read by TensorRT: {parser_errors(parser)}")
     weights = give_weights(parser, bundle, spec.name)
     if not parser.parse_model_proto():
-        raise BackendError(f"{spec.file_name} is not understood by TensorRT {bindings.version}: {_errors(parser)}")
+        raise BackendError(
+            f"{spec.file_name} is not understood by TensorRT {bindings.version}: {parser_errors(parser)}"
+        )
     _check_tensors(spec, network)
     return parser, weights
-
-
-def _errors(parser: api.OnnxParser) -> str:
-    errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    words = (f"{error.node_operator()} {error.node_name()}: {error.desc()}".lstrip(" :") for error in errors)
-    return "; ".join(words) or "it gave no reason"
 
 
 def _check_tensors(spec: GraphSpec, network: api.INetworkDefinition) -> None:
@@ -160,6 +156,9 @@ def _configure(bindings: Bindings, config: api.IBuilderConfig, options: BuildOpt
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * _MIB)
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.strip:
+        config.set_flag(trt.BuilderFlag.STRIP_PLAN)
+        config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)  # with these very weights, so that it may optimise for them
     if options.hardware is not None:
         config.hardware_compatibility_level = _hardware(trt.HardwareCompatibilityLevel, options.hardware)
     if bindings.rtx is not None and options.compute_capabilities:

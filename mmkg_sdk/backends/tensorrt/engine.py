@@ -9,13 +9,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
-from ...bundle.graph_specs import Axis, GraphSpec
+from ...bundle import Bundle
+from ...bundle.graph_specs import Axis
 from ...errors import BackendError, QueryError
 from . import api
 from .bindings import Bindings
 from .cache import CachedEngine
+from .machine import Machine, is_shortage
 from .profiles import Profile, limits, profile_of
 from .record import Unusable
+from .refit import refit
 
 if TYPE_CHECKING:
     from ...kernels.gpu import Gpu, GpuArray, Stream
@@ -38,16 +41,24 @@ class OpenEngine:
     closed.
     """
 
-    def __init__(self, bindings: Bindings, gpu: Gpu, spec: GraphSpec, cached: CachedEngine) -> None:
-        """See `open_engine`."""
-        self.spec = spec
+    def __init__(self, bindings: Bindings, gpu: Gpu, bundle: Bundle, cached: CachedEngine) -> None:
+        """Open an engine of the bundle on a GPU.
+
+        Raises:
+            Unusable: this GPU or library does not take it.
+            BackendError: there is no memory for it, or its weights, which were left out, do not go into it.
+        """
+        graph = cached.record.key.graph
+        self.spec = bundle.graphs[graph]
         self.profiles: Sequence[Profile] = cached.record.profiles
         self._bindings = bindings
         self._gpu = gpu
         self._contexts = _Contexts()
         with gpu.entered():
-            self._engine = _deserialized(bindings, cached)
-        self._check()
+            self._engine = _deserialized(bindings, Machine.of(gpu), cached)
+            self._check()
+            if cached.record.key.options["strip"]:
+                refit(bindings, self._engine, bundle, graph)
 
     def sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
         """The size of each free axis.
@@ -117,8 +128,8 @@ class OpenEngine:
             strategy = self._bindings.trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
             found = self._engine.create_execution_context(strategy)
             if found is None or not found.set_optimization_profile_async(index, stream.handle):
-                free = self._gpu.memory()[0] >> 20
-                raise BackendError(f"no context for profile {index} ({free:,} MiB free): {self._bindings.words.take()}")
+                free = Machine.of(self._gpu).free_memory()
+                raise BackendError(f"no context for profile {index} ({free}): {self._bindings.words.take()}")
             self._contexts.by_profile[index] = found
         return found
 
@@ -141,16 +152,8 @@ class _Contexts(threading.local):
         self.by_profile: dict[int, api.IExecutionContext] = {}
 
 
-def open_engine(bindings: Bindings, gpu: Gpu, spec: GraphSpec, cached: CachedEngine) -> OpenEngine:
-    """An engine of the cache on a GPU.
-
-    Raises:
-        Unusable: this GPU or library does not take it.
-    """
-    return OpenEngine(bindings, gpu, spec, cached)
-
-
-def _deserialized(bindings: Bindings, cached: CachedEngine) -> api.ICudaEngine:
+def _deserialized(bindings: Bindings, machine: Machine, cached: CachedEngine) -> api.ICudaEngine:
+    bindings.words.take()
     runtime = bindings.trt.Runtime(bindings.logger)
     if reason := _invalidity(bindings, runtime, cached.plan):
         raise Unusable(f"TensorRT for RTX says that it does not run here: {reason}")
@@ -159,9 +162,15 @@ def _deserialized(bindings: Bindings, cached: CachedEngine) -> api.ICudaEngine:
         # the folder is private, and the hash was compared.
         runtime.engine_host_code_allowed = True
     engine = runtime.deserialize_cuda_engine(cached.plan)
-    if engine is None:
-        raise Unusable(f"it could not be opened: {bindings.words.take()}")
-    return engine
+    if engine is not None:
+        return engine
+    words = bindings.words.take()
+    if is_shortage(words):  # the engine is right, and building it again would change nothing
+        raise BackendError(
+            f"there is no memory to open the engine of {cached.record.key.graph}, {cached.record.size:,} bytes "
+            f"({machine.free_memory()}): {words}"
+        )
+    raise Unusable(f"it could not be opened: {words}")
 
 
 def _invalidity(bindings: Bindings, runtime: api.Runtime, plan: bytes) -> str | None:

@@ -23,6 +23,7 @@ class BuildOptions:
         workspace_mib: the most memory that a kernel may need beside its inputs and outputs, in MiB.
         version_compatible: the engine runs with later versions of TensorRT as well. It then holds code of the library
             that built it, which the runtime is allowed to run.
+        strip: the engine is kept without its weights, which are put into it from the bundle whenever it is opened.
         hardware: which other GPUs run an engine of TensorRT; without it, only those of the compute capability that it
             was built on are given it.
         compute_capabilities: for which GPUs TensorRT for RTX builds, like "8.9"; none of them means its own list.
@@ -32,6 +33,7 @@ class BuildOptions:
     level: int | None = None
     workspace_mib: int | None = None
     version_compatible: bool = False
+    strip: bool = False
     hardware: Hardware | None = None
     compute_capabilities: tuple[str, ...] = ()
 
@@ -57,6 +59,11 @@ class BuildOptions:
                 "TensorRT for RTX has no hardware-compatible engines: it builds for the compute capabilities that it "
                 "is told. Name those instead."
             )
+        if flavour == "tensorrt-rtx" and self.strip:
+            raise BackendError(
+                "TensorRT for RTX leaves weights out only on a machine with a GPU, where that has never been tried. "
+                "Leave the option out, or take the flavour tensorrt."
+            )
         if flavour == "tensorrt-rtx" and self.version_compatible:
             raise BackendError(
                 "TensorRT for RTX 1.7 lacks the library (libnvinfer_lean) that a version-compatible engine is made of. "
@@ -70,5 +77,6 @@ class BuildOptions:
             "level": self.level,
             "workspace_mib": self.workspace_mib,
             "version_compatible": self.version_compatible,
+            "strip": self.strip,
             "hardware": self.hardware,
         }

@@ -16,19 +16,25 @@ from ...bundle import Bundle
 from ...bundle.external_data import external_data
 from ...bundle.protobuf import children
 from ...errors import BackendError
+from . import api
 
 # onnx.proto3: ModelProto.graph, GraphProto.initializer, TensorProto.name and external_data.
 _GRAPH, _INITIALIZER, _NAME, _EXTERNAL_DATA = 7, 5, 8, 13
 _KEY, _VALUE = 1, 2
 
 
-class TakesWeights(Protocol):
-    """A parser of the library."""
+class ReadsGraphs(Protocol):
+    """A parser of the library: OnnxParser or OnnxParserRefitter."""
+
+    @property
+    def num_errors(self) -> int: ...
 
     def load_initializer(self, name: str, data: int, size: int) -> bool: ...
 
+    def get_error(self, index: int) -> api.ParserError: ...
 
-def give_weights(parser: TakesWeights, bundle: Bundle, graph: str) -> list[NDArray[np.uint8]]:
+
+def give_weights(parser: ReadsGraphs, bundle: Bundle, graph: str) -> list[NDArray[np.uint8]]:
     """Give a parser, which has loaded the graph, each weight that lies outside of it.
 
     Returns:
@@ -48,6 +54,13 @@ def give_weights(parser: TakesWeights, bundle: Bundle, graph: str) -> list[NDArr
     if len(kept) != sum(1 for _ in external_data(model)):
         raise BackendError(f"{graph}.onnx keeps weights outside in other places than its initializers. Export again.")
     return kept
+
+
+def parser_errors(parser: ReadsGraphs) -> str:
+    """What a parser says of a graph that it did not read."""
+    errors = [parser.get_error(index) for index in range(parser.num_errors)]
+    words = (f"{error.node_operator()} {error.node_name()}: {error.desc()}".lstrip(" :") for error in errors)
+    return "; ".join(words) or "it gave no reason"
 
 
 def _outside(model: memoryview) -> Iterator[tuple[str, str, int, int]]:

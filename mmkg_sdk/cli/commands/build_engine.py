@@ -44,6 +44,11 @@ from ..options import bundle_argument, json_option, print_json, say
     help="Later versions of TensorRT are to run it as well. Such an engine holds code of the TensorRT that built it, "
     "which is then allowed to run.",
 )
+@click.option(
+    "--strip",
+    is_flag=True,
+    help="Keep engines of TensorRT without their weights, which are put in from the bundle whenever one is opened.",
+)
 @click.option("--workspace", type=click.IntRange(1), metavar="MIB", help="The most memory of a kernel, in MiB.")
 @click.option(
     "--level", type=click.IntRange(0, 5), help="How long TensorRT looks for faster kernels. [default: its own, 3]"
@@ -57,6 +62,7 @@ def build_engine(
     compute_capability: str | None,
     hardware_compatible: Any,
     version_compatible: bool,
+    strip: bool,
     workspace: int | None,
     level: int | None,
     as_json: bool,
@@ -78,6 +84,7 @@ def build_engine(
         level=level,
         workspace_mib=workspace,
         version_compatible=version_compatible,
+        strip=strip,
         hardware=hardware_compatible,
         compute_capabilities=tuple(compute_capability.split(",")) if compute_capability else (),
     )

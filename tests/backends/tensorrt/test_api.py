@@ -106,7 +106,7 @@ def test_the_module_has_the_classes_that_we_make(recorded: tuple[str, Described]
     modules = [bindings.TensorRt, *([bindings.TensorRtRtx] if name.startswith("tensorrt-rtx") else [])]
     made = {one: value for module in modules for one, value in vars(module).items() if inspect.isfunction(value)}
     makers = {one: list(inspect.signature(value).parameters)[1:] for one, value in made.items() if one[0] != "_"}
-    assert sorted(makers) == ["Builder", "OnnxParser", "Runtime"]
+    assert sorted(makers) == ["Builder", "OnnxParser", "OnnxParserRefitter", "Refitter", "Runtime"]
     for kind, parameters in makers.items():
         assert takes(found[kind]["__init__"], parameters), kind
     for module in modules:

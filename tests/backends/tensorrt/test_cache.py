@@ -63,6 +63,7 @@ def test_it_lies_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.
         key_with(BuildOptions(level=5)),
         key_with(BuildOptions(workspace_mib=7)),
         key_with(BuildOptions(version_compatible=True)),
+        key_with(BuildOptions(strip=True)),
         key_with(BuildOptions(hardware="ampere-plus")),
     ],
 )

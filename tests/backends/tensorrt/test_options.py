@@ -21,6 +21,7 @@ from mmkg_sdk.errors import BackendError
         ("tensorrt", {"compute_capabilities": ("8.9",)}, "TensorRT builds for the GPU that it runs on"),
         ("tensorrt-rtx", {"hardware": "ampere-plus"}, "no hardware-compatible engines"),
         ("tensorrt-rtx", {"version_compatible": True}, "libnvinfer_lean"),
+        ("tensorrt-rtx", {"strip": True}, "leaves weights out only on a machine with a GPU"),
     ],
 )
 def test_options_that_cannot_be_had_are_refused(flavour: Flavour, options: dict[str, Any], message: str) -> None:
@@ -32,7 +33,10 @@ def test_options_that_cannot_be_had_are_refused(flavour: Flavour, options: dict[
     ("flavour", "options"),
     [
         ("tensorrt", {}),
-        ("tensorrt", {"level": 0, "workspace_mib": 1, "hardware": "ampere-plus", "version_compatible": True}),
+        (
+            "tensorrt",
+            {"level": 0, "workspace_mib": 1, "hardware": "ampere-plus", "version_compatible": True, "strip": True},
+        ),
         ("tensorrt-rtx", {"level": 5, "compute_capabilities": ("8.9", "12.0")}),
     ],
 )
