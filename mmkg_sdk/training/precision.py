@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -12,6 +12,7 @@ from .settings import TrainingSettings
 
 SMALLEST_SCALE = 2.0**-24  # fp16: forty skipped steps from the scaler's start; no gradient is finite any more
 _CUDA_ONLY = ("fp16", "tf32")
+_HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 def check_precision(precision: str, device: torch.device) -> None:
@@ -43,7 +44,8 @@ def float32_products(precision: str, device: torch.device) -> Iterator[None]:
         products.allow_tf32, convolutions.allow_tf32 = before
 
 
-def autocast(settings: TrainingSettings, device: torch.device) -> torch.autocast:
+def autocast(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[object]:
     """What the forward passes run under; it does nothing with "fp32" and "tf32"."""
-    half = torch.float16 if settings.precision == "fp16" else torch.bfloat16
-    return torch.autocast(device.type, dtype=half, enabled=settings.precision in ("bf16", "fp16"))
+    if settings.precision not in _HALF:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_HALF[settings.precision])
