@@ -97,7 +97,7 @@ def test_what_would_wait_for_a_gpu_is_an_error_here(how: Callable[[Tensor], Any]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_itself_sees_no_wait_in_a_step(tmp_path: Path) -> None:
+def test_cuda_itself_sees_no_wait_in_a_step() -> None:
     """What a device without values cannot show: waits inside of CUDA's kernels."""
     objective = mygo()
     device = torch.device("cuda", 0)

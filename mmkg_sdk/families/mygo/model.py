@@ -113,7 +113,7 @@ class TuckerDecoder(nn.Module):
     def forward(self, context: Tensor, relation: Tensor) -> Tensor:
         """context, relation [B, d] -> query vectors [B, d]."""
         first, middle, last = self.rates
-        block = block_width(*context.shape, context.device.type)
+        block = block_width(len(context), context.shape[1], context.device.type)
         context = F.dropout(self.bn0(context), first, self.training)
         mapped = tucker_product(context, relation, self.W, middle if self.training else 0.0, block=block)
         return F.dropout(self.bn1(mapped), last, self.training)

@@ -38,7 +38,7 @@ def tucker_product(context: Tensor, relation: Tensor, core: Tensor, rate: float,
     if block >= width:
         return _mapped(context, relation, core, rate)
     # split, because its gradient is one concatenation; that of slices would be a sum of cores.
-    parts = zip(context.split(block, dim=1), core.split(block, dim=1), strict=True)
+    parts = zip(torch.split(context, block, dim=1), torch.split(core, block, dim=1), strict=True)
     first, *others = (checkpoint(_mapped, some, relation, rows, rate, use_reentrant=False) for some, rows in parts)
     for part in others:
         first = first + part
