@@ -18,7 +18,7 @@ from mmkg_sdk.training.step import Stepper
 from tests.families.adamf_mat.cases import golden as adamf_case
 from tests.families.mimic.cases import golden as mimic_case
 from tests.families.mkgformer.cases import golden as mkgformer_case
-from tests.families.mkgformer.test_objective import objective as mkgformer_objective
+from tests.families.mkgformer.cases import objective as mkgformer_objective
 from tests.families.mygo.cases import golden_case as mygo_case
 from tests.training.tiny import SETTINGS, Objective, new_objective
 from tests.training.waits import META, NoCopies
