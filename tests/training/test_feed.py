@@ -56,6 +56,16 @@ def test_items_made_ahead_keep_their_order_and_are_made_while_the_one_before_is_
     assert found == [(number, False) for number in range(4)]
 
 
+def test_the_other_thread_begins_with_what_it_is_told() -> None:
+    places = threading.local()
+
+    def items() -> Iterator[str]:
+        yield places.device
+
+    assert list(one_ahead(items(), lambda: setattr(places, "device", "cuda:1"))) == ["cuda:1"]
+    assert not hasattr(places, "device")
+
+
 def test_nothing_ahead_of_nothing() -> None:
     assert list(one_ahead(iter(()))) == []
 
