@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -38,17 +38,23 @@ def device_shares(
     For a GPU they go through page-locked memory, so that no copy waits for the queue of the GPU. torch keeps such
     memory until the copy out of it is done.
     """
-    on_gpu = group.device.type == "cuda"
-    shares = _host_shares(objective, batch_size, generator, group, pinned=on_gpu)
-    for share in one_ahead(shares) if on_gpu else shares:
+    shares = _host_shares(objective, batch_size, generator, group)
+    if group.device.type == "cuda":
+        # Page-locked memory is of the thread's GPU, and each thread begins with the first.
+        shares = one_ahead(map(_pinned, shares), lambda: torch.cuda.set_device(group.device))
+    for share in shares:
         tensors = tuple(tensor.to(group.device, non_blocking=True) for tensor in share.tensors)
         yield Share(tensors, share.rows, share.weight)
 
 
-def one_ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items in the same order, each of them made in another thread while the one before is in use."""
+def one_ahead(items: Iterator[T], begin: Callable[[], object] = lambda: None) -> Iterator[T]:
+    """The same items in the same order, each of them made in another thread while the one before is in use.
+
+    Args:
+        begin: what that thread does first.
+    """
     end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
+    with ThreadPoolExecutor(1, thread_name_prefix="batches", initializer=begin) as thread:
         following = thread.submit(next, items, end)
         while (item := following.result()) is not end:
             following = thread.submit(next, items, end)
@@ -56,11 +62,12 @@ def one_ahead(items: Iterator[T]) -> Iterator[T]:
 
 
 def _host_shares(
-    objective: TrainingObjective, batch_size: int, generator: torch.Generator, group: ProcessGroup, *, pinned: bool
+    objective: TrainingObjective, batch_size: int, generator: torch.Generator, group: ProcessGroup
 ) -> Iterator[Share]:
     for batch in objective.batches(batch_size, generator):
         part, weight = group.share(batch)
-        tensors = objective.prepared(*part)
-        if pinned:
-            tensors = tuple(tensor.pin_memory() for tensor in tensors)
-        yield Share(tensors, len(batch[0]), weight)
+        yield Share(objective.prepared(*part), len(batch[0]), weight)
+
+
+def _pinned(share: Share) -> Share:
+    return replace(share, tensors=tuple(tensor.pin_memory() for tensor in share.tensors))

@@ -242,7 +242,8 @@ class _Training:
     def _validated(self) -> dict[str, float]:
         """The validation metrics, all finite, and the one that selects among them."""
         self.objective.train(False)
-        with torch.no_grad():
+        # In full float32, as it will be evaluated and exported.
+        with torch.no_grad(), float32_products("fp32", self.group.device):
             metrics = {name: float(value) for name, value in self.validate().items()}
         wrong = [name for name in (self.selected, *metrics) if not math.isfinite(metrics.get(name, math.nan))]
         if wrong:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -12,38 +12,46 @@ from .settings import TrainingSettings
 
 SMALLEST_SCALE = 2.0**-24  # fp16: forty skipped steps from the scaler's start; no gradient is finite any more
 _CUDA_ONLY = ("fp16", "tf32")
+_HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def check_precision(precision: str, device: torch.device) -> None:
+def check_precision(precision: str, device: str | torch.device) -> None:
     """Whether the device has the precision.
 
     Raises:
         BackendError: it has not.
     """
-    if precision in _CUDA_ONLY and device.type != "cuda":
+    if precision in _CUDA_ONLY and torch.device(device).type != "cuda":
         raise BackendError(f"precision {precision!r} needs a CUDA device; use 'bf16' or 'fp32' on the CPU.")
 
 
 @contextmanager
 def float32_products(precision: str, device: torch.device) -> Iterator[None]:
-    """Products of float32 on a GPU as the precision says; put back at the end.
+    """Products of float32 on a GPU as the precision says; put back at the end. On a CPU nothing is changed.
 
-    torch's own default lets convolutions have TF32, ten bits of mantissa. Here all of them have it with "tf32", and
-    none otherwise.
+    torch's own default lets convolutions have TF32, ten bits of mantissa. Here products and convolutions have it with
+    "tf32", and not otherwise. The settings are the whole process's.
     """
     if device.type != "cuda":
         yield
         return
-    products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = products.allow_tf32, convolutions.allow_tf32
-    products.allow_tf32 = convolutions.allow_tf32 = precision == "tf32"
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    use_tf32(precision == "tf32")
     try:
         yield
     finally:
-        products.allow_tf32, convolutions.allow_tf32 = before
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
-def autocast(settings: TrainingSettings, device: torch.device) -> torch.autocast:
+def use_tf32(wanted: bool) -> None:
+    """Whether products and convolutions of float32 on a GPU are taken with TF32 from now on."""
+    torch.set_float32_matmul_precision("high" if wanted else "highest")
+    torch.backends.cudnn.allow_tf32 = wanted
+
+
+def autocast(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[object]:
     """What the forward passes run under; it does nothing with "fp32" and "tf32"."""
-    half = torch.float16 if settings.precision == "fp16" else torch.bfloat16
-    return torch.autocast(device.type, dtype=half, enabled=settings.precision in ("bf16", "fp16"))
+    if settings.precision not in _HALF:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_HALF[settings.precision])

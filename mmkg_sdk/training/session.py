@@ -55,17 +55,22 @@ def start_training(
     Raises:
         DataError: unknown preset or setting, a data set that cannot be read or lacks what is required, or weights of
             another model or other data, or another process trains or writes the run.
+        BackendError: the device is not there, lacks the precision, or has no room for the model. Only the last is
+            found out after the data were read.
     """
     from .distributed import process_group
+    from .precision import check_precision
 
     if start is not None and Path(start).resolve() == Path(out).resolve():
         raise DataError(f"{out} is to begin with its own weights and would replace them. Name another folder to write.")
+    device = torch_device(device)  # before anything is read: it may not be there
     family = family_name(family)
     preset, chosen = _preset(family, preset, data)
     check_names(family, settings)
     chosen |= settings
     training_names = {field.name for field in fields(TrainingSettings)}
     training = TrainingSettings.from_json({n: v for n, v in chosen.items() if n in training_names})
+    check_precision(training.precision, device)
     dropped = dict(drop_modality or {})
     opened = open_data(data)
     inputs = contract.inputs_part(family)
@@ -74,7 +79,6 @@ def start_training(
     _check_decided(settings, {**config.to_json(), **training.to_json()}, data)
     coverage = inputs.coverage(opened)
     need_modalities(coverage, require)
-    device = torch_device(device)
     # Locked before it is there: of two trainings with one folder, one goes from its first file to its last weight.
     with process_group(device) as group, folder_lock(Path(out), RUN) if group.is_first else nullcontext():
         if group.is_first:  # under torchrun every process comes here, and all work on the same folder
@@ -100,17 +104,23 @@ def start_training(
 
 
 def resume_training(folder: str | Path, *, device: str = "auto") -> tuple[Run, Any]:
-    """Go on with an interrupted run, exactly where it stopped; from the start if that was before its first state.
+    """Go on with an interrupted run; from the start if that was before its first state.
+
+    On the CPU it is exactly as if there had been no interruption. The device may be another than the one before:
+    shuffles are the same on each, but what a GPU computes, dropout among it, is not to the bit that of a CPU, nor that
+    of the same GPU another time.
 
     Raises:
+        BackendError: as `start_training`.
         DataError: the run was imported, or it has no state yet and its data, which are then read again, have changed.
     """
+    device = torch_device(device)
     run = Run.open(folder)
     if run.settings is None:
         raise DataError(f"{folder} was imported from a checkpoint; there is no training to resume.")
     settings = TrainingSettings.from_json(run.settings)
     given = {} if (run.folder / "resume.pt").is_file() else _given_again(run, settings.seed)
-    return run, _train(run, settings, torch_device(device), given)
+    return run, _train(run, settings, device, given)
 
 
 def _given_again(run: Run, seed: int) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmkg_sdk.errors import BackendError, DataError, MmkgError
-from mmkg_sdk.training import train
+from mmkg_sdk.training import loop, train
 from mmkg_sdk.training.metrics import append_metrics, read_metrics
 from tests.training.tiny import SETTINGS, Objective, new_objective, new_run, validation, without_times
 
@@ -182,6 +183,44 @@ def test_a_loss_that_is_not_finite_names_epoch_and_batch(tmp_path: Path) -> None
     objective.__class__ = Diverging
     with pytest.raises(MmkgError, match="loss is nan in epoch 2, batch 2"):
         train(objective, new_run(tmp_path / "run"), SETTINGS, validation(objective))
+
+
+class Rarely(loop._Training):
+    """Looks at its measurements as seldom as on a GPU."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.read_every = loop.READ_EVERY
+
+
+def test_measurements_that_are_read_seldom_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = []
+    for name in ("each step", "seldom"):
+        objective, run = new_objective(), new_run(tmp_path / name)
+        train(objective, run, SETTINGS, validation(objective))
+        rows.append(without_times(read_metrics(run.folder / "metrics.jsonl")))
+        monkeypatch.setattr(loop, "_Training", Rarely)
+    assert rows[0] == rows[1]
+
+
+def test_a_loss_that_is_not_finite_is_named_although_it_is_read_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Diverging(Objective):
+        calls = 0
+
+        def forward(self, triples: Tensor, tails: Tensor) -> dict[str, Tensor]:
+            Diverging.calls += 1
+            outputs = super().forward(triples, tails)
+            return outputs | {"loss": outputs["loss"] * (math.nan if Diverging.calls == 7 else 1)}
+
+    monkeypatch.setattr(loop, "_Training", Rarely)
+    objective, run = new_objective(), new_run(tmp_path / "run")
+    objective.__class__ = Diverging
+    with pytest.raises(MmkgError, match="loss is nan in epoch 2, batch 2"):
+        train(objective, run, SETTINGS, validation(objective))
+    assert Diverging.calls == 10, "the epoch was gone through"
+    assert [row["epoch"] for row in read_metrics(run.folder / "metrics.jsonl")] == [1]
 
 
 def test_gradients_that_are_not_finite_name_epoch_and_batch(tmp_path: Path) -> None:

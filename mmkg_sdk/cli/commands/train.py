@@ -106,6 +106,8 @@ def train(
         "seconds": round(result.seconds, 1),
         "validation": result.best_metrics,
     }
+    if result.peak_memory_mib is not None:
+        summary["peak_memory_mib"] = round(result.peak_memory_mib, 1)
     if as_json:
         print_json(summary)
         return
@@ -115,4 +117,6 @@ def train(
         f"best of {result.epochs} epochs: {result.best_epoch}, in {result.seconds:.0f} s "
         f"(stopped by {result.stopped_by})"
     )
+    if result.peak_memory_mib is not None:
+        say(f"the GPU's tensors took {result.peak_memory_mib:,.0f} MiB at most")
     say(f"next: mmkg-sdk evaluate {run.folder} && mmkg-sdk export {run.folder} --out BUNDLE")

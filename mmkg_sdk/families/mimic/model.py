@@ -59,7 +59,10 @@ class Encoder(nn.Module):
 
     def clip_text(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Joint-space vector of length 1 [n, H] and final states [n, L, H]; input_ids, attention_mask int64 [n, L]."""
-        states = self.clip.text_model(input_ids=input_ids, attention_mask=attention_mask)
+        mask = attention_mask
+        if mask.device.type != "cpu" and _takes_pair_masks():
+            mask = pair_mask(mask)
+        states = self.clip.text_model(input_ids=input_ids, attention_mask=mask)
         return _unit_length(self.clip.text_projection(states.pooler_output)), states.last_hidden_state
 
     def clip_image(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
@@ -298,6 +301,24 @@ def _transformers() -> Any:
     except ModuleNotFoundError as err:
         raise missing_package("transformers", "train", "MIMIC's CLIP") from err
     return transformers
+
+
+def pair_mask(attention_mask: Tensor) -> Tensor:
+    """bool [n, 1, L, L]: which tokens each token of a text attends to, from int64 [n, L].
+
+    Of a mask by token, transformers reads the values to see whether it can do without one. A GPU would have to be
+    waited for, in every step of a training; a mask by pair is taken as it is.
+    """
+    length = attention_mask.shape[1]
+    past = torch.ones(length, length, dtype=torch.bool, device=attention_mask.device).tril()
+    return past & attention_mask[:, None, None, :].bool()
+
+
+def _takes_pair_masks() -> bool:
+    """Whether CLIP of this transformers does; older ones take masks by token alone, and do not read them."""
+    from transformers.models.clip import modeling_clip
+
+    return hasattr(modeling_clip, "create_causal_mask")
 
 
 def _unit_length(vectors: Tensor) -> Tensor:

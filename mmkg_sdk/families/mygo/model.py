@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .config import MyGOConfig
+from .tucker_product import block_width, tucker_product
 
 INPUT_NAMES = ("visual_tokens", "visual_mask", "text_tokens", "text_mask")
 _VECTOR_NAMES = ("pos_str_ent", "pos_vis_ent", "pos_txt_ent", "pos_head", "pos_rel", "pos_tail")
@@ -111,12 +112,10 @@ class TuckerDecoder(nn.Module):
 
     def forward(self, context: Tensor, relation: Tensor) -> Tensor:
         """context, relation [B, d] -> query vectors [B, d]."""
-        width = context.shape[1]
         first, middle, last = self.rates
+        block = block_width(len(context), context.shape[1], context.device.type)
         context = F.dropout(self.bn0(context), first, self.training)
-        matrix = (relation @ self.W.view(width, width * width)).view(-1, width, width)
-        matrix = F.dropout(matrix, middle, self.training)
-        mapped = torch.bmm(context.to(matrix.dtype)[:, None], matrix)[:, 0]
+        mapped = tucker_product(context, relation, self.W, middle if self.training else 0.0, block=block)
         return F.dropout(self.bn1(mapped), last, self.training)
 
 

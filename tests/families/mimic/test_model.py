@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.families.mimic.config import MimicConfig
-from mmkg_sdk.families.mimic.model import Encoded, Mimic, Scores, build, pretrained_clip
+from mmkg_sdk.families.mimic.model import Encoded, Mimic, Scores, _takes_pair_masks, build, pair_mask, pretrained_clip
 from tests.families.mimic.cases import CASES, SIDES, Case, close, golden, ranks
 
 TINY = MimicConfig(
@@ -173,3 +173,21 @@ def test_what_is_no_usable_clip_is_refused(tmp_path: Path) -> None:
     clip.save_pretrained(tmp_path)
     with pytest.raises(DataError, match="vision tower has activation 'gelu'"):
         pretrained_clip(tmp_path)
+
+
+def test_a_mask_by_pair_stands_for_the_mask_by_token_and_the_past() -> None:
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    expected = [[[1, 0, 0], [1, 1, 0], [1, 1, 0]], [[1, 0, 0], [1, 1, 0], [1, 1, 1]]]
+    assert pair_mask(mask)[:, 0].int().tolist() == expected
+
+
+def test_clip_reads_the_same_from_a_mask_by_pair(case: Case) -> None:
+    """What a GPU's training gives it; where transformers takes masks by token only, that goes on as it was."""
+    if not _takes_pair_masks():
+        pytest.skip("this transformers takes masks by token only")
+    tower = case.model().encoder.clip.text_model
+    input_ids, mask, _ = case.encoder_inputs("mention")
+    with torch.no_grad():
+        expected, found = (tower(input_ids=input_ids, attention_mask=given) for given in (mask, pair_mask(mask)))
+    torch.testing.assert_close(found.last_hidden_state, expected.last_hidden_state)
+    torch.testing.assert_close(found.pooler_output, expected.pooler_output)

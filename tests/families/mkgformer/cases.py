@@ -17,7 +17,11 @@ from mmkg_sdk.families.mkgformer.checkpoint import (
     read_checkpoint,
 )
 from mmkg_sdk.families.mkgformer.encoder import Images, Texts
+from mmkg_sdk.families.mkgformer.examples import Examples
 from mmkg_sdk.families.mkgformer.model import build_model
+from mmkg_sdk.families.mkgformer.objective import Objective
+from mmkg_sdk.families.training_images import StoredImages
+from mmkg_sdk.ranking.known_triples import TAIL, KnownTriples, Queries
 from tests.places import GOLDEN
 
 FOLDER = GOLDEN / "mkgformer"
@@ -68,3 +72,23 @@ def golden(name: str) -> Case:
 def close(found: torch.Tensor, expected: np.ndarray) -> None:
     """At the tolerance of the golden README."""
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-5, atol=1e-4)
+
+
+def stored_images(case: Case) -> dict[str, StoredImages]:
+    names = {"main": "pixel_values", "aux": "aux_values", "rcnn": "rcnn_values"}
+    return {group: StoredImages(case.inputs[name]) for group, name in names.items()}
+
+
+def objective(case: Case, **changes: Any) -> Objective:
+    """Over the golden batch as a training set; link prediction's known triples are its multi-hot labels."""
+    texts, rows = case.texts, torch.arange(len(case.texts.input_ids))
+    labels = case.tensor("label" if "label" in case.inputs else "labels")
+    examples = Examples(texts.input_ids, texts.attention_mask, rows, labels, texts.token_type_ids)
+    model = case.model(**changes)
+    if model.config.loss != "bce" or "label" not in case.inputs:
+        return Objective(model, examples, stored_images(case))
+    row, answer = case.inputs["labels"].nonzero()
+    # Query i: entity 0 with relation i, asking for the tail.
+    known = KnownTriples(np.stack([np.zeros_like(row), row, answer], axis=1))
+    asked = Queries(np.zeros_like(rows), rows.numpy(), np.full(len(rows), TAIL))
+    return Objective(model, replace(examples, queries=asked), stored_images(case), known)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,35 +10,13 @@ import pytest
 import torch
 
 from mmkg_sdk.families.mkgformer.encoder import Images
-from mmkg_sdk.families.mkgformer.examples import Examples
 from mmkg_sdk.families.mkgformer.images import ImageGroups
 from mmkg_sdk.families.mkgformer.links.examples import both_queries, stage_2_queries
 from mmkg_sdk.families.mkgformer.objective import Objective, smoothed_cross_entropy
-from mmkg_sdk.families.training_images import StoredImages
-from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
-from tests.families.mkgformer.cases import CASES, FOLDER, LP_CASES, Case, golden
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples
+from tests.families.mkgformer.cases import CASES, FOLDER, LP_CASES, golden, objective
 
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0}
-
-
-def stored_images(case: Case) -> dict[str, StoredImages]:
-    names = {"main": "pixel_values", "aux": "aux_values", "rcnn": "rcnn_values"}
-    return {group: StoredImages(case.inputs[name]) for group, name in names.items()}
-
-
-def objective(case: Case, **changes: Any) -> Objective:
-    """Over the golden batch as a training set; link prediction's known triples are its multi-hot labels."""
-    texts, rows = case.texts, torch.arange(len(case.texts.input_ids))
-    labels = case.tensor("label" if "label" in case.inputs else "labels")
-    examples = Examples(texts.input_ids, texts.attention_mask, rows, labels, texts.token_type_ids)
-    model = case.model(**changes)
-    if model.config.loss != "bce" or "label" not in case.inputs:
-        return Objective(model, examples, stored_images(case))
-    row, answer = case.inputs["labels"].nonzero()
-    # Query i: entity 0 with relation i, asking for the tail.
-    known = KnownTriples(np.stack([np.zeros_like(row), row, answer], axis=1))
-    asked = Queries(np.zeros_like(rows), rows.numpy(), np.full(len(rows), TAIL))
-    return Objective(model, replace(examples, queries=asked), stored_images(case), known)
 
 
 def whole_batch(made: Objective) -> tuple[torch.Tensor, ...]:
