@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk import Model
-from mmkg_sdk.answering.link_prediction import ENTITY_CHUNK_TOKENS
+from mmkg_sdk.answering.entity_table import entity_chunk
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import missing_package
 from mmkg_sdk.families.entity_batch import EntityBatch
@@ -59,18 +59,17 @@ def open_encoder(model: Model, graph: str, job: Mapping[str, Any]) -> Encoder:
             lambda arrays: model.encode_batch(EntityBatch(dict(arrays), 0)),
             lambda token_count: _KERNELS_AT_ONCE,
         )
+
+    def own_batch(token_count: int) -> int:
+        return entity_chunk(token_count, job["device"])
+
     if job["rewrite"] == PLAIN:
         try:
             module, spec = measuring(bundle.family).plain_encoder(bundle)
         except ModuleNotFoundError as err:
             raise missing_package("torch", "train", "measuring the encoder as published") from err
         return Encoder(
-            bundle, graph, open_module(module, spec, job["backend"], job["device"], job["threads"]), sdk_batch
+            bundle, graph, open_module(module, spec, job["backend"], job["device"], job["threads"]), own_batch
         )
     model.backend.prepare(graph)
-    return Encoder(bundle, graph, lambda arrays: model.backend.run(graph, arrays), sdk_batch)
-
-
-def sdk_batch(token_count: int) -> int:
-    """Entities per run that the SDK chooses for a graph (`Model.encode_batch`)."""
-    return min(4096, max(1, ENTITY_CHUNK_TOKENS // token_count))
+    return Encoder(bundle, graph, lambda arrays: model.backend.run(graph, arrays), own_batch)

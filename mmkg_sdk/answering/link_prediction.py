@@ -2,6 +2,9 @@
 
 One query, from label to answer: `to_ids` (ids.py) -> query vector (the family's stand-in, or the query graph on a
 backend) -> `top_k` over the entity table (backends/tables.py) -> `Predictions` (predictions.py).
+
+On a GPU that ranks, table and weights lie there; ids and the rows of the entities that are asked about go in, and ids
+and scores, k a query, come back. Query vectors stay.
 """
 
 from __future__ import annotations
@@ -9,15 +12,13 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import Backend
-from ..backends.tables import TableRanking, rank_table
+from ..backends import Backend, DeviceArray
 from ..bundle import Bundle
 from ..errors import DataError, QueryError
 from ..families import contract
@@ -27,36 +28,11 @@ from ..families.runtimes import LinkStandIns
 from ..files.labels import Labels
 from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores
 from ..ranking.known_triples import HEAD, TAIL, AnswerLists, Queries
-from ..ranking.scores import CandidateScore
 from ..registry import LINK_PREDICTION
 from .answers.predictions import Predictions
+from .entity_table import EntityTable, candidates_left, entity_chunk, joined, no_answers
 from .ids import Names, aligned_ids, checked_k, to_ids
 from .opened import Opened, reopened
-
-# Entities per run of an encoder: what it holds per token is best kept within the L2 cache (1 MiB). Of 512 to 8,192
-# tokens at d = 256, 2,048 is within 3 % of the best for either MyGO encoder from 8 to 128 tokens an entity and within
-# 7 % at 512; 4,096 loses up to 7 %.
-ENTITY_CHUNK_TOKENS = 2048
-
-
-@dataclass(frozen=True)
-class _Entities:
-    """Labels, what the encoder gave for each, and what ranks them, which grow together and are replaced as one."""
-
-    labels: Labels
-    encoded: dict[str, NDArray[np.float32]]
-    ranking: TableRanking
-
-    @classmethod
-    def of(
-        cls, labels: Labels, encoded: dict[str, NDArray[np.float32]], score: CandidateScore, backend: Backend
-    ) -> _Entities:
-        ranking = rank_table(encoded["vectors"], score, device=backend.device, threads=backend.threads)
-        return cls(labels, encoded, ranking)
-
-    @property
-    def table(self) -> NDArray[np.float32]:
-        return self.encoded["vectors"]
 
 
 class Model(Opened):
@@ -78,7 +54,7 @@ class Model(Opened):
         super().__init__(bundle, backend, compiled=compiled)
         self.relations = bundle.relations
         self._score = contract.link_config(bundle.config).candidate_score
-        self._entities = _Entities.of(bundle.entities, bundle.encoded, self._score, backend)
+        self._entities = EntityTable.of(bundle.entities, bundle.encoded, self._score, backend)
         self._lock = threading.Lock()
 
     @property
@@ -160,7 +136,7 @@ class Model(Opened):
         return self.table[to_ids(entities, self.entities)]
 
     def query_vectors(self, queries: Queries) -> NDArray[np.float32]:
-        """What the entities of the table are scored against, float32 [batch, width]."""
+        """What the entities of the table are scored against, float32 [batch, width], finite."""
         table = self.table
         if self._stand_ins.query is not None:
             return self._stand_ins.query.query_vectors(table, queries)
@@ -168,6 +144,13 @@ class Model(Opened):
         for rows, inputs in self._runtime.query_batches(self.bundle, table, queries):
             vectors[rows] = self.run_graph("query_encoder", inputs, ["queries"])["queries"]
         return vectors
+
+    def placed_query_vectors(self, queries: Queries) -> DeviceArray:
+        """What `query_vectors` gives, on the backend's device: `torch.from_dlpack(...)` and CuPy's read it there.
+
+        Nobody has looked for NaN and infinity, which would take a wait for the device.
+        """
+        return self._placed_vectors(self._entities, queries)
 
     def score_queries(self, queries: Queries) -> NDArray[np.float32]:
         """Scores of all entities for each query, float32 [batch, num_entities]."""
@@ -190,7 +173,9 @@ class Model(Opened):
             BackendError: the graph failed or gave NaN.
         """
         asked, places = queries.distinct()
-        return self._entities.ranking.ranks(self.query_vectors(asked)[places], targets, known, protocol)
+        # By the host, where the vectors are checked and repeated: a thousandth of the scores that nobody copies.
+        vectors = self.query_vectors(asked)[places]
+        return self._entities.ranking.ranks(vectors, targets, known, protocol, self.backend.stream())
 
     def encode_entities(self, **modalities: Any) -> NDArray[np.float32]:
         """Encode entities; no new export, no torch.
@@ -221,7 +206,7 @@ class Model(Opened):
             return self._stand_ins.encoder.encode(batch)
         if graph is None:
             graph = self._runtime.encoder_graph(self.bundle)
-        chunk = min(4096, max(1, ENTITY_CHUNK_TOKENS // batch.token_count))
+        chunk = entity_chunk(batch.token_count, self.backend.device)
         widths = {name: array.shape[1] for name, array in self._entities.encoded.items()}
         parts = [
             self.run_graph(graph, batch.rows(slice(start, start + chunk)), widths)
@@ -296,7 +281,7 @@ class Model(Opened):
         except DataError as err:
             raise QueryError(str(err)) from err
         grown = {name: np.concatenate([array, encoded[name]]) for name, array in before.encoded.items()}
-        self._entities = _Entities.of(longer, grown, self._score, self.backend)
+        self._entities = EntityTable.of(longer, grown, self._score, self.backend)
 
     def _entity_batch(self, modalities: dict[str, Any]) -> EntityBatch:
         check = self._runtime.entity_batch
@@ -320,13 +305,48 @@ class Model(Opened):
         for start in range(0, len(queries), QUERY_CHUNK):
             chunk = queries[start : start + QUERY_CHUNK]
             excluded = None if known is None else known.part(start, start + len(chunk))
-            found = (
-                entities.ranking.top_k(self.query_vectors(chunk), k, excluded, chosen) if k else _nothing(len(chunk))
-            )
-            parts.append(found)
+            parts.append(self._best(entities, chunk, k, excluded, chosen) if k else no_answers(len(chunk)))
         if known is not None and chosen is not None:
             known = known.among(chosen)
-        return Predictions(_joined(parts), queries, known, entities.labels, self.relations, k)
+        return Predictions(joined(parts), queries, known, entities.labels, self.relations, k)
+
+    def _best(
+        self,
+        entities: EntityTable,
+        queries: Queries,
+        k: int,
+        excluded: AnswerLists | None,
+        candidates: NDArray[np.int64] | None,
+    ) -> TopK:
+        if not entities.ranking.on_device:
+            return entities.ranking.top_k(self.query_vectors(queries), k, excluded, candidates)
+        vectors = self._placed_vectors(entities, queries)
+        found = entities.ranking.top_k(vectors, k, excluded, candidates, self.backend.stream())
+        count = len(entities.table) if candidates is None else len(candidates)
+        left = candidates_left(count, len(queries), excluded, candidates)
+        # The scores tell of the vectors: with NaN in one the ranking fails, with infinity no score of it is finite, and
+        # those of -infinity are left out.
+        if not np.isfinite(found.scores).all() or (np.diff(found.offsets) < np.minimum(k, left)).any():
+            raise self.not_finite("query_encoder")
+        return found
+
+    def _placed_vectors(self, entities: EntityTable, queries: Queries) -> DeviceArray:
+        if self._stand_ins.query is not None:
+            vectors = self._stand_ins.query.query_vectors(entities.table, queries)
+            return self.backend.place(vectors) if isinstance(vectors, np.ndarray) else vectors
+        batches = list(self._runtime.query_batches(self.bundle, entities.table, queries))
+        runs = [(rows, self.run_placed("query_encoder", inputs, ["queries"])["queries"]) for rows, inputs in batches]
+        if len(runs) == 1 and isinstance(runs[0][0], slice):
+            return runs[0][1]
+        # Of several runs, those of texts of other lengths or of very many queries, the rows are put together here.
+        joined = np.empty((len(queries), entities.table.shape[1]), np.float32)
+        for rows, found in runs:
+            joined[rows] = found.numpy()
+        return self.backend.place(joined)
+
+    def _runs_on(self) -> str:
+        runs = super()._runs_on()
+        return runs if self.backend.device == "cpu" else f"{runs}, ranked by {self._entities.ranking.name}"
 
 
 def _load_grown(
@@ -343,19 +363,3 @@ def _load_grown(
     if labels:
         model._grow(labels, encoded)
     return model
-
-
-def _nothing(batch: int) -> TopK:
-    return TopK(np.zeros(batch + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-
-
-def _joined(parts: list[TopK]) -> TopK:
-    if len(parts) < 2:
-        return parts[0] if parts else _nothing(0)
-    starts = np.cumsum([0, *(len(part.ids) for part in parts)])
-    offsets = [part.offsets[:-1] + start for part, start in zip(parts, starts, strict=False)]
-    return TopK(
-        np.concatenate([*offsets, starts[-1:]]),
-        np.concatenate([part.ids for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-    )

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import AnyArray, Backend, open_backend
+from ..backends import AnyArray, Backend, DeviceArray, open_backend
 from ..bundle import Bundle
 from ..errors import BackendError, BundleError
 
@@ -74,6 +74,36 @@ class Opened(ABC):
         Raises:
             BackendError: the graph failed, or gave something else.
         """
+        given, expected = self._signature(graph, inputs, needed)
+        outputs = self.backend.run(graph, given)
+        _check_outputs(graph, outputs, expected)
+        for name in expected:
+            if outputs[name].dtype.kind == "f" and not np.isfinite(outputs[name]).all():
+                raise self.not_finite(graph)
+        return outputs
+
+    def run_placed(self, graph: str, inputs: Mapping[str, AnyArray], needed: Iterable[str]) -> dict[str, DeviceArray]:
+        """Like `run_graph`, with outputs that stay on the backend's device.
+
+        Nobody has looked for NaN and infinity among them: that would take a wait for the device. Whoever reads what is
+        made of them looks there, and raises `not_finite`.
+        """
+        given, expected = self._signature(graph, inputs, needed)
+        outputs = self.backend.run_placed(graph, given)
+        _check_outputs(graph, outputs, expected)
+        return outputs
+
+    def not_finite(self, graph: str) -> BackendError:
+        """The error for NaN or infinity in what a graph gave."""
+        return BackendError(
+            f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
+            "Export again with --precision fp32."
+        )
+
+    def _signature(
+        self, graph: str, inputs: Mapping[str, AnyArray], needed: Iterable[str]
+    ) -> tuple[dict[str, AnyArray], dict[str, tuple[str, tuple[int, ...] | None]]]:
+        """The inputs that a graph's signature names; dtype and shape (None: it names none) of the outputs by name."""
         spec = self.bundle.graphs[graph]
         try:
             given = {tensor.name: inputs[tensor.name] for tensor in spec.exported_inputs}
@@ -84,20 +114,7 @@ class Opened(ABC):
                 f"{graph} does not take {found_shapes} by its signature in bundle.json ({err}). "
                 "Export the bundle again."
             ) from err
-        outputs = self.backend.run(graph, given)
-        for name in {*needed, *shapes}:
-            found = outputs.get(name)
-            dtype, shape = shapes.get(name, ("float32", None))
-            if found is None or found.shape != shape or found.dtype != dtype:
-                what = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
-                wanted = dtype if shape is None else f"{dtype} {list(shape)}"
-                raise BackendError(f"{graph} gave {what} as {name!r}, expected {wanted}. Export the bundle again.")
-            if found.dtype.kind == "f" and not np.isfinite(found).all():
-                raise BackendError(
-                    f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "
-                    "Export again with --precision fp32."
-                )
-        return outputs
+        return given, {name: shapes.get(name, ("float32", None)) for name in {*needed, *shapes}}
 
     def _needs_first_graph(self) -> bool:
         """Whether the first graph is loaded now, so that its errors come now; others are when they are run."""
@@ -116,11 +133,14 @@ class Opened(ABC):
         self.close()
 
     def __repr__(self) -> str:
-        bundle, backend = self.bundle, self.backend
+        bundle = self.bundle
         return (
-            f"{type(self).__name__}({bundle.family} {bundle.precision}: {self._sizes()}, {backend.name} on "
-            f"{backend.device}, {str(bundle.path)!r})"
+            f"{type(self).__name__}({bundle.family} {bundle.precision}: {self._sizes()}, {self._runs_on()}, "
+            f"{str(bundle.path)!r})"
         )
+
+    def _runs_on(self) -> str:
+        return f"{self.backend.name} on {self.backend.device}"
 
     @abstractmethod
     def _sizes(self) -> str:
@@ -137,3 +157,14 @@ class Opened(ABC):
 def reopened(kind: type[Opened], path: Path, backend: str, device: str, threads: int | None, follow_links: bool) -> Any:
     """What unpickling does: open the bundle again, on the same kind of backend."""
     return kind.load(path, backend, device, threads=threads, follow_links=follow_links)
+
+
+def _check_outputs(
+    graph: str, outputs: Mapping[str, AnyArray], expected: Mapping[str, tuple[str, tuple[int, ...] | None]]
+) -> None:
+    for name, (dtype, shape) in expected.items():
+        found = outputs.get(name)
+        if found is None or found.shape != shape or found.dtype != dtype:
+            what = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
+            wanted = dtype if shape is None else f"{dtype} {list(shape)}"
+            raise BackendError(f"{graph} gave {what} as {name!r}, expected {wanted}. Export the bundle again.")

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self
 from weakref import WeakSet
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
@@ -36,13 +37,30 @@ BACKENDS = {"onnxruntime": ("onnxruntime", "OnnxRuntimeBackend"), "torch": ("tor
 
 
 class DeviceArray(Protocol):
-    """An array on a backend's device. torch, CuPy and others read it where it lies: `torch.from_dlpack(array)`."""
+    """A C-contiguous array on a backend's device.
+
+    torch, CuPy and others read it where it lies: `torch.from_dlpack(array)` waits, on the device, for what makes it.
+    """
 
     @property
     def shape(self) -> tuple[int, ...]: ...
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its elements. Raises TypeError: one that numpy does not have (bfloat16)."""
+        ...
+
+    @property
+    def pointer(self) -> int:
+        """Address of its first element on the device.
+
+        What lies there is whole for work on the `Backend.stream()` of the thread that made the array; anyone else
+        synchronises with that stream first.
+        """
+        ...
+
     def numpy(self) -> NDArray[Any]:
-        """The array on the host; a copy unless the device is the CPU."""
+        """The array on the host, whole; a copy unless the device is the CPU."""
         ...
 
     def __dlpack__(self) -> Any: ...
@@ -113,11 +131,22 @@ class Backend(ABC):
 
     @abstractmethod
     def place(self, array: NDArray[Any]) -> DeviceArray:
-        """The array on the device, to be an input of many runs; on the CPU it may be the array itself."""
+        """The array on the device, to be an input of many runs of any thread; on the CPU it may be the array itself."""
 
     @abstractmethod
     def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
-        """Like `run`, but the outputs stay on the device, to be inputs of the next run."""
+        """Like `run`, but the outputs stay on the device, to be inputs of the next run.
+
+        It may return before the device is done; see `stream`.
+        """
+
+    def stream(self) -> int:
+        """The CUDA stream that this thread's runs are ordered on, as a CUstream handle; 0 on the CPU.
+
+        A kernel launched there reads what `run_placed` gave to this thread, without a wait on the host. Each thread has
+        its own, so that callers do not wait for each other.
+        """
+        return 0
 
     def close(self) -> None:
         """Free what the backend holds; later calls fail."""

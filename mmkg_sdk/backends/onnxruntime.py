@@ -1,4 +1,4 @@
-"""ONNX Runtime: the exported graphs on the CPU or with the CUDA execution provider."""
+"""ONNX Runtime: the exported graphs on the CPU or with the CUDA execution provider (onnxruntime_cuda.py)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ from ..bundle import Bundle
 from ..errors import BackendError, missing_package
 from ..kernels import default_threads
 from .base import AnyArray, Backend, DeviceArray, parse_device
+from .gpus import NVIDIA, has_no_gpu
+from .onnxruntime_cuda import (
+    CUDA_PROVIDER,
+    cuda_provider,
+    element_dtype,
+    load_libraries,
+    record_providers,
+    refuse_work_on_cpu,
+)
+from .streams import own_stream
 
 
 def session_options(threads: int | None) -> Any:
@@ -35,7 +45,8 @@ class OnnxRuntimeBackend(Backend):
     @classmethod
     def device_for(cls, device: str) -> str | None:
         """See Backend.device_for."""
-        has_cuda = "CUDAExecutionProvider" in _providers()
+        # The package for GPUs names its provider on every machine.
+        has_cuda = CUDA_PROVIDER in _providers() and not has_no_gpu(NVIDIA)
         if device == "auto":
             return "cuda" if has_cuda else "cpu"
         return device if parse_device(device)[0] == "cpu" or has_cuda else None
@@ -50,11 +61,17 @@ class OnnxRuntimeBackend(Backend):
         """See Backend.open."""
         found = cls.device_for(device)
         if found is None:
+            if CUDA_PROVIDER in _providers():
+                raise BackendError(f"device {device!r} asked for, no NVIDIA GPU found here. Pass device='cpu'.")
             raise BackendError(
                 f"device {device!r} asked for, but this onnxruntime has only {', '.join(_providers())}. "
                 "Run: pip uninstall onnxruntime && pip install 'mmkg_sdk[gpu]', or pass device='cpu'."
             )
         return cls(bundle, found, threads)
+
+    def stream(self) -> int:
+        """See Backend.stream; whatever a run gave is whole when it returns, so this stream waits for none."""
+        return own_stream(self.device)
 
     def run(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, NDArray[Any]]:
         """See Backend.run."""
@@ -111,9 +128,10 @@ class OnnxRuntimeBackend(Backend):
                 "or export with --precision fp32."
             )
         provider: Any = "CPUExecutionProvider"
+        options, said = session_options(self.threads), ""
         if kind == "cuda":
-            provider = ("CUDAExecutionProvider", {"device_id": index, "use_tf32": 0})
-        options = session_options(self.threads)
+            provider, said = cuda_provider(index), load_libraries()
+            record_providers(options)
         weights = {name: self._bundle.files[name] for name in self._bundle.weight_files(graph)}
         options.add_external_initializers_from_files_in_memory(
             list(weights), list(weights.values()), list(map(len, weights.values()))
@@ -129,8 +147,10 @@ class OnnxRuntimeBackend(Backend):
         if session.get_providers()[0] != wanted:
             raise BackendError(
                 f"{wanted} was asked for, ONNX Runtime took {session.get_providers()[0]}: a library of the provider "
-                "did not load. Check the CUDA and cuDNN installation, or pass device='cpu'."
+                f"did not load. {said}Check the CUDA and cuDNN installation, or pass device='cpu'."
             )
+        if kind == "cuda":
+            refuse_work_on_cpu(session, graph)
         return session
 
 
@@ -143,6 +163,14 @@ class _Placed:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.value.shape())
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return element_dtype(self.value.data_type())
+
+    @property
+    def pointer(self) -> int:
+        return int(self.value.data_ptr())
 
     def numpy(self) -> NDArray[Any]:
         array: NDArray[Any] = self.value.numpy()

@@ -1,9 +1,10 @@
-"""What ranks the rows of an entity table: the compiled kernels, or numpy where they are absent. Chosen once a table."""
+"""What ranks the rows of an entity table, chosen once a table: on a GPU its kernels, where there are some for it;
+else, and on the CPU, the compiled kernels, or numpy where they are absent."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from ..kernels.scan import Storage
 from ..ranking.exact import RankingProtocol, Ranks, TopK, filtered_ranks, top_k
 from ..ranking.known_triples import AnswerLists
 from ..ranking.scores import CandidateScore
+from .base import AnyArray
+
+if TYPE_CHECKING:
+    from ..kernels.gpu.scan import GpuScan
 
 # Queries that numpy scores against the whole table at a time.
 _NUMPY_BATCH = 512
@@ -21,20 +26,32 @@ _NUMPY_BATCH = 512
 class TableRanking(Protocol):
     """A table of candidates float32 [rows, width], and a score."""
 
+    @property
+    def name(self) -> str:
+        """What ranks, and where, in words."""
+        ...
+
+    @property
+    def on_device(self) -> bool:
+        """Whether queries had better stay on the device; elsewhere they come to the host, with a wait for them."""
+        ...
+
     def top_k(
         self,
-        queries: NDArray[np.float32],
+        queries: AnyArray,
         k: int,
         excluded: AnswerLists | None = None,
         candidates: NDArray[np.int64] | None = None,
+        stream: int | None = None,
     ) -> TopK:
         """The k best rows of the table for each query, best first; equal scores by ascending row.
 
         Args:
-            queries: float32 [batch, width].
+            queries: float32 [batch, width], on the host or on the device.
             k: how many to keep, at least 1; a query with fewer candidates that are not excluded gets those.
             excluded: rows that are no answer, per query.
             candidates: int64, ascending: rank only these rows; None = all.
+            stream: the CUDA stream that queries on a device are ordered on (`Backend.stream`).
 
         Raises:
             BackendError: if a score is NaN.
@@ -43,18 +60,20 @@ class TableRanking(Protocol):
 
     def ranks(
         self,
-        queries: NDArray[np.float32],
+        queries: AnyArray,
         targets: NDArray[np.int64],
         known: AnswerLists,
         protocol: RankingProtocol,
+        stream: int | None = None,
     ) -> Ranks:
         """Where the right answer stands among the rows that are not known answers themselves.
 
         Args:
-            queries: float32 [batch, width].
+            queries: float32 [batch, width], on the host or on the device.
             targets: int64 [batch], the right answers.
             known: all known answers of each query; the target may be among them.
             protocol: what counts as before the target.
+            stream: see `top_k`.
 
         Raises:
             BackendError: if a score is NaN.
@@ -63,8 +82,89 @@ class TableRanking(Protocol):
 
 
 @dataclass(frozen=True)
+class HostRanking:
+    """See TableRanking: ranked on the CPU, wherever the queries are."""
+
+    kernels: Scan | NumpyRanking
+
+    @property
+    def name(self) -> str:
+        """See TableRanking."""
+        if isinstance(self.kernels, Scan):
+            return f"the CPU's kernels ({self.kernels.instruction_set})"
+        return "numpy on the CPU"
+
+    @property
+    def on_device(self) -> bool:
+        """See TableRanking."""
+        return False
+
+    def top_k(
+        self,
+        queries: AnyArray,
+        k: int,
+        excluded: AnswerLists | None = None,
+        candidates: NDArray[np.int64] | None = None,
+        stream: int | None = None,
+    ) -> TopK:
+        """See TableRanking."""
+        return self.kernels.top_k(_on_host(queries), k, excluded, candidates)
+
+    def ranks(
+        self,
+        queries: AnyArray,
+        targets: NDArray[np.int64],
+        known: AnswerLists,
+        protocol: RankingProtocol,
+        stream: int | None = None,
+    ) -> Ranks:
+        """See TableRanking."""
+        return self.kernels.ranks(_on_host(queries), targets, known, protocol)
+
+
+@dataclass(frozen=True)
+class GpuRanking:
+    """See TableRanking: ranked on the GPU that the table was copied to."""
+
+    kernels: GpuScan
+    device: str
+
+    @property
+    def name(self) -> str:
+        """See TableRanking."""
+        return f"the CUDA kernels on {self.device}"
+
+    @property
+    def on_device(self) -> bool:
+        """See TableRanking."""
+        return True
+
+    def top_k(
+        self,
+        queries: AnyArray,
+        k: int,
+        excluded: AnswerLists | None = None,
+        candidates: NDArray[np.int64] | None = None,
+        stream: int | None = None,
+    ) -> TopK:
+        """See TableRanking."""
+        return self.kernels.top_k(queries, k, excluded, candidates, stream=stream)
+
+    def ranks(
+        self,
+        queries: AnyArray,
+        targets: NDArray[np.int64],
+        known: AnswerLists,
+        protocol: RankingProtocol,
+        stream: int | None = None,
+    ) -> Ranks:
+        """See TableRanking."""
+        return self.kernels.ranks(queries, targets, known, protocol, stream=stream)
+
+
+@dataclass(frozen=True)
 class NumpyRanking:
-    """See TableRanking."""
+    """What Scan does, in numpy."""
 
     table: NDArray[np.float32]
     score: CandidateScore
@@ -76,7 +176,7 @@ class NumpyRanking:
         excluded: AnswerLists | None = None,
         candidates: NDArray[np.int64] | None = None,
     ) -> TopK:
-        """See TableRanking."""
+        """See TableRanking, of queries on the host."""
         if candidates is None:
             return top_k(queries, self.table, k, excluded, self.score)
         rows = None if excluded is None else _places(excluded, candidates)
@@ -90,7 +190,7 @@ class NumpyRanking:
         known: AnswerLists,
         protocol: RankingProtocol,
     ) -> Ranks:
-        """See TableRanking."""
+        """See TableRanking, of queries on the host."""
         found = Ranks(np.empty(len(queries)), np.empty(len(queries)))
         for start in range(0, len(queries), _NUMPY_BATCH):
             rows = slice(start, min(start + _NUMPY_BATCH, len(queries)))
@@ -98,10 +198,6 @@ class NumpyRanking:
             part = filtered_ranks(self.score(queries[rows], self.table), targets[rows], answers, protocol)
             found.published[rows], found.realistic[rows] = part.published, part.realistic
         return found
-
-
-# Kind of device -> the kernels that rank there.
-_SCANS = {"cpu": Scan}
 
 
 def rank_table(
@@ -115,15 +211,30 @@ def rank_table(
     """What ranks this table fastest for a device; the table must not change afterwards.
 
     Args:
-        table: float32 [rows, width], on the host.
-        device: of the backend that makes the queries. A device without kernels of its own is
-            ranked for on the CPU: its queries come to the host, which are small beside the table.
-        threads: of a call; None takes `kernels.default_threads()`. numpy has its own setting.
-        storage: see Scan; numpy reads the table itself. "auto" may keep a copy of a quarter or half of the table's size
+        table: float32 [rows, width], on the host; ranked on a GPU, it is copied there.
+        device: of the backend that makes the queries. Where there are no CUDA kernels for a GPU, or none for the score,
+            it is ranked for on the CPU, which `TableRanking.name` says: its queries come to the host, which are small
+            beside the table.
+        threads: of a call on the CPU; None takes `kernels.default_threads()`. numpy has its own setting.
+        storage: see Scan; numpy and GPUs pass it over. "auto" may keep a copy of a quarter or half of the table's size
             beside it.
+
+    Raises:
+        BackendError: the table is larger than the GPU's free memory.
     """
-    scan = _SCANS.get(device.partition(":")[0], Scan)
-    return scan(table, score, threads, storage=storage) if scan.supports(table, score) else NumpyRanking(table, score)
+    if device != "cpu":
+        from ..kernels.gpu.device import gpu_kernels_absence
+        from ..kernels.gpu.scan import GpuScan
+
+        if not gpu_kernels_absence(device) and GpuScan.supports(table, score):
+            return GpuRanking(GpuScan(table, score, device), device)
+    if Scan.supports(table, score):
+        return HostRanking(Scan(table, score, threads, storage=storage))
+    return HostRanking(NumpyRanking(table, score))
+
+
+def _on_host(queries: AnyArray) -> NDArray[np.float32]:
+    return queries if isinstance(queries, np.ndarray) else queries.numpy()
 
 
 def _places(lists: AnswerLists, candidates: NDArray[np.int64]) -> AnswerLists:

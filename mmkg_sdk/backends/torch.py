@@ -1,15 +1,15 @@
-"""Torch: the modules that were exported, with the bundle's weights, on any torch device."""
+"""Torch: the modules that were exported, with the bundle's weights, on any torch device.
+
+On a GPU every calling thread has a stream of its own (torch_arrays.py), copies of at most 64 MiB go through page-locked
+memory, and float32 products are full ones: TF32 is off for the whole process from the first load on. Never run there.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..bundle import Bundle
@@ -18,6 +18,9 @@ from ..errors import BackendError, BundleError, DataError, missing_package
 from ..files.tensors import BFLOAT16_BITS, tensors_in
 from ..registry import family_part
 from .base import AnyArray, Backend, DeviceArray, parse_device
+from .gpus import has_no_gpu
+from .torch_arrays import TorchDevice
+from .torch_precision import use_full_float32
 from .torch_threads import use_torch_threads
 
 if TYPE_CHECKING:
@@ -31,12 +34,13 @@ class TorchBackend(Backend):
 
     def __init__(self, bundle: Bundle, device: str, threads: int | None) -> None:
         super().__init__(bundle, device, threads)
+        self._arrays = TorchDevice(device)
         self._modules: dict[str, nn.Module] = {}
 
     @classmethod
     def device_for(cls, device: str) -> str | None:
         """See Backend.device_for; on a machine without a GPU torch itself is not loaded."""
-        if device == "cpu" or (device == "auto" and _has_no_gpu()):
+        if device == "cpu" or (device == "auto" and has_no_gpu()):
             return "cpu"
         torch = _loaded_torch()
         if device == "auto":
@@ -58,7 +62,11 @@ class TorchBackend(Backend):
 
     def place(self, array: NDArray[Any]) -> DeviceArray:
         """See Backend.place."""
-        return _Placed(self._tensor(array))
+        with self._arrays.current():
+            placed = self._arrays.placed(self._arrays.tensor(array))
+        if placed.stream is not None:
+            placed.stream.synchronize()  # whoever reads it, on whatever stream
+        return placed
 
     def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
         """See Backend.run_placed."""
@@ -66,28 +74,25 @@ class TorchBackend(Backend):
         import torch
 
         try:
-            with torch.inference_mode():
-                found = module(**{name: self._tensor(value) for name, value in inputs.items()})
+            with torch.inference_mode(), self._arrays.current():
+                found = module(**{name: self._arrays.tensor(value) for name, value in inputs.items()})
+                outputs = [self._arrays.placed(output) for output in (found if isinstance(found, tuple) else (found,))]
         except Exception as err:  # torch raises a different type for each way an input can be wrong
             raise self._failure(graph, inputs, err) from err
-        outputs = found if isinstance(found, tuple) else (found,)
         names = [tensor.name for tensor in self._bundle.graphs[graph].outputs]
         if len(names) != len(outputs):
             raise BackendError(f"graph {graph} gave {len(outputs)} outputs, bundle.json names {names}. Export again.")
-        return {name: _Placed(output) for name, output in zip(names, outputs, strict=True)}
+        return dict(zip(names, outputs, strict=True))
+
+    def stream(self) -> int:
+        """See Backend.stream."""
+        stream = self._arrays.stream()
+        return 0 if stream is None else int(stream.cuda_stream)
 
     def close(self) -> None:
         """See Backend.close."""
         super().close()
         self._modules = {}
-
-    def _tensor(self, value: AnyArray) -> Tensor:
-        import torch
-
-        if isinstance(value, np.ndarray):
-            # from_numpy warns about read-only arrays; the modules never write to their inputs.
-            return torch.from_numpy(value if value.flags.writeable else value.copy()).to(self.device)
-        return value.tensor if isinstance(value, _Placed) else torch.utils.dlpack.from_dlpack(value)
 
     def _open(self, graph: str) -> nn.Module:
         if not self._modules:  # weights of all graphs lie in one file
@@ -101,6 +106,8 @@ class TorchBackend(Backend):
         _loaded_torch()
         bundle = self._bundle
         use_torch_threads(self.threads)
+        if self.device.startswith("cuda"):
+            use_full_float32()
         modules_of: Callable[[FamilyConfig, str, dict[str, Tensor]], dict[str, nn.Module]]
         modules_of = family_part(bundle.family, "graphs").load_modules
         path = bundle.path / "weights.safetensors"
@@ -109,27 +116,6 @@ class TorchBackend(Backend):
         except (RuntimeError, KeyError, DataError) as err:
             raise BundleError(f"{path} does not fit the configuration: {err}") from err
         return {name: module.to(self.device) for name, module in modules.items()}
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """A tensor as a DeviceArray."""
-
-    tensor: Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.tensor.shape)
-
-    def numpy(self) -> NDArray[Any]:
-        array: NDArray[Any] = self.tensor.cpu().numpy()
-        return array
-
-    def __dlpack__(self, **arguments: Any) -> Any:
-        return self.tensor.__dlpack__(**arguments)
-
-    def __dlpack_device__(self) -> Any:
-        return self.tensor.__dlpack_device__()
 
 
 def torch_weights(bundle: Bundle) -> dict[str, Tensor]:
@@ -164,12 +150,3 @@ def _loaded_torch() -> Any:
     except ImportError as err:
         raise BackendError(f"torch is installed but does not load: {err}. Install it again.") from err
     return torch
-
-
-def _has_no_gpu() -> bool:
-    """Whether this is a Linux without a device of any GPU driver, so that torch, which takes a second, need not say.
-
-    The names are those of NVIDIA (also Tegra's and Windows Subsystem for Linux's) and of AMD.
-    """
-    names = ("nvidia", "nvhost", "nvgpu", "nvmap", "dxg", "kfd")
-    return sys.platform == "linux" and not any(entry.startswith(names) for entry in os.listdir("/dev"))

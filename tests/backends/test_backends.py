@@ -364,11 +364,11 @@ def test_memory_does_not_grow_with_the_number_of_pairs(golden_bundle: Path) -> N
     code = f"""
 import resource, numpy as np, mmkg_sdk
 from mmkg_sdk.files.labels import Labels
-from mmkg_sdk.answering.link_prediction import _Entities
+from mmkg_sdk.answering.entity_table import EntityTable
 model = mmkg_sdk.load({str(golden_bundle)!r}, "onnxruntime", "cpu", threads=1)
 table = np.random.default_rng(0).standard_normal((20_000, 32), dtype=np.float32)
 labels = Labels([*model.entities, *map(str, range(40, 20_000))])
-model._entities = _Entities.of(labels, dict(vectors=table), model._score, model.backend)
+model._entities = EntityTable.of(labels, dict(vectors=table), model._score, model.backend)
 model.predict_tails(np.zeros(300, np.int64), 0, k=10)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = model.predict_tails(np.arange(20_000), np.arange(20_000) % 7, k=10)

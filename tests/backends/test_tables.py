@@ -9,10 +9,16 @@ import pytest
 
 import mmkg_sdk
 import mmkg_sdk.kernels.scan
-from mmkg_sdk.backends.tables import NumpyRanking, rank_table
+from mmkg_sdk.backends.tables import HostRanking, NumpyRanking, TableRanking, rank_table
 from mmkg_sdk.evaluation.link_prediction import evaluate_bundle
 from mmkg_sdk.kernels import Scan
 from mmkg_sdk.ranking.scores import InnerProduct
+
+
+def kernels(ranking: TableRanking) -> Scan | NumpyRanking:
+    assert isinstance(ranking, HostRanking)
+    assert not ranking.on_device
+    return ranking.kernels
 
 
 @pytest.fixture
@@ -22,7 +28,7 @@ def without_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("without_library")
 def test_without_the_library_numpy_ranks() -> None:
-    assert isinstance(rank_table(np.ones((2, 2), np.float32), InnerProduct()), NumpyRanking)
+    assert isinstance(kernels(rank_table(np.ones((2, 2), np.float32), InnerProduct())), NumpyRanking)
 
 
 def test_numpy_ranks_what_the_kernels_do_not_have() -> None:
@@ -30,20 +36,20 @@ def test_numpy_ranks_what_the_kernels_do_not_have() -> None:
         pass
 
     table = np.ones((2, 2), np.float32)
-    assert isinstance(rank_table(table, Other()), NumpyRanking)
-    assert isinstance(rank_table(table.astype(np.float64), InnerProduct()), NumpyRanking)  # type: ignore[arg-type]
-    assert isinstance(rank_table(np.ones((2, 0), np.float32), InnerProduct()), NumpyRanking)
+    assert isinstance(kernels(rank_table(table, Other())), NumpyRanking)
+    assert isinstance(kernels(rank_table(table.astype(np.float64), InnerProduct())), NumpyRanking)  # type: ignore[arg-type]
+    assert isinstance(kernels(rank_table(np.ones((2, 0), np.float32), InnerProduct())), NumpyRanking)
 
 
 def test_a_model_answers_the_same_with_and_without_the_library(
     golden_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with mmkg_sdk.load(golden_bundle) as fast:
-        if not isinstance(fast._entities.ranking, Scan):
+        if not isinstance(kernels(fast._entities.ranking), Scan):
             pytest.skip("the library is not built")
         monkeypatch.setattr(mmkg_sdk.kernels.scan, "library", lambda: "not built")
         with mmkg_sdk.load(golden_bundle) as plain:
-            assert isinstance(plain._entities.ranking, NumpyRanking)
+            assert isinstance(kernels(plain._entities.ranking), NumpyRanking)
             heads = list(range(8))
             for candidates in (None, [1, 3, 5, 11]):
                 found = fast.predict_tails(heads, 0, k=7, candidates=candidates)
