@@ -1,0 +1,107 @@
+"""What the CPU answers to the same cells, and how far a GPU's answers are from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmkg_sdk import load
+from mmkg_sdk.answering.link_prediction import Model
+from mmkg_sdk.backends.tables import TableRanking, rank_table
+from mmkg_sdk.families import contract
+from mmkg_sdk.kernels import default_threads
+
+from .calls import Arrays, Call, KernelScan, LabelCall, encoding, query_turns, querying
+from .cells import Cell
+
+# Of a batch, so many are compared.
+COMPARED = 64
+Found = dict[str, float | None]
+
+
+class Reference:
+    """The bundle, opened on the CPU: by torch where the precision needs it, else by ONNX Runtime."""
+
+    def __init__(self, bundle: Path, precision: str, seed: int) -> None:
+        backend = "torch" if precision == "bf16" else "onnxruntime"
+        self._opened: Any = load(bundle, backend, "cpu", threads=default_threads())
+        self._seed = seed
+        self._answers: dict[Cell, Arrays] = {}
+
+    def answer(self, cell: Cell) -> Arrays:
+        """What a contender saves for this cell (`compared`)."""
+        if cell not in self._answers:
+            call = open_call(self._opened, cell, self._seed, stand_in=False)
+            self._answers[cell] = compared(call)
+        return self._answers[cell]
+
+    def queries(self, cell: Cell, file: Path) -> Path:
+        """The query vectors of a scan's turns, which every contender gets, in a file."""
+        np.savez(file, *query_turns(self._opened, cell, self._seed))  # type: ignore[arg-type]
+        return file
+
+    def close(self) -> None:
+        """Free it."""
+        self._opened.close()
+
+
+def open_call(
+    opened: Any,
+    cell: Cell,
+    seed: int,
+    *,
+    stand_in: bool,
+    ranking: TableRanking | None = None,
+    turns: list[NDArray[np.float32]] | None = None,
+) -> Call:
+    """The SDK's way of doing a cell.
+
+    Args:
+        stand_in: kernels do the work of graphs.
+        ranking: what scans; see `ranking_of`.
+        turns: query vectors of a scan; None has them made.
+    """
+    if cell.mode == "gpu-answer":
+        return LabelCall(opened, cell, seed)
+    model: Model = opened
+    if cell.mode == "gpu-encode":
+        return encoding(model, cell, seed, stand_in=stand_in)
+    if cell.mode == "gpu-query":
+        return querying(model, cell, seed, stand_in=stand_in)
+    given = query_turns(model, cell, seed) if turns is None else turns
+    return KernelScan(model, ranking or ranking_of(model), cell, given)
+
+
+def ranking_of(model: Model) -> TableRanking:
+    """What ranks the model's table on its device."""
+    score = contract.link_config(model.bundle.config).candidate_score
+    return rank_table(model.table, score, device=model.backend.device, threads=model.backend.threads)
+
+
+def compared(call: Call) -> Arrays:
+    """The answers to the first set of inputs, of so many as are compared."""
+    call.load(0)
+    call.run()
+    return {name: array[:COMPARED] for name, array in call.fetch().items()}
+
+
+def difference(found: Arrays, expected: Arrays) -> tuple[float | None, Found]:
+    """The largest difference of numbers as a share of the CPU's root mean square, and the share of right answers.
+
+    Rows of ids are compared as sets, for equal products may be ordered as rounding has it.
+    """
+    numbers = next((name for name in ("vectors", "scores") if name in expected), None)
+    largest = None
+    if numbers is not None:
+        want = expected[numbers].astype(np.float64)
+        scale = float(np.sqrt(np.mean(want**2))) or 1.0
+        largest = float(np.abs(found[numbers] - want).max()) / scale
+    if "ids" in expected:
+        shared = [len(set(a) & set(b)) for a, b in zip(found["ids"].tolist(), expected["ids"].tolist(), strict=True)]
+        return largest, {"right_ids": float(np.sum(shared)) / expected["ids"].size}
+    if "labels" in expected:
+        return None, {"right_ids": float(np.mean(found["labels"] == expected["labels"]))}
+    return largest, {}
