@@ -131,7 +131,7 @@ class _Worker:
             np.savez(Path(request["outputs"]), **compared(call))  # type: ignore[arg-type]
             calls = [call, *(self._measured.call(cell, queries) for _ in range(IN_FLIGHT - 1))]
             rates, energy = self._metered(lambda: rates_in_flight(calls, cell.batch, _FLYING * seconds))
-            per_second = LOAD * float(np.median(rates))
+            per_second = LOAD * float(np.mean(rates))
             found = self._measured.served(cell, per_second, self._job)
         return {
             "samples": asdict(samples),

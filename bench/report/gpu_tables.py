@@ -74,7 +74,7 @@ def gpu_plots(report: BenchReport) -> list[Plot]:
 
 def _device_table(title: str, rows: Sequence[Row]) -> Table:
     cells = [["contender", "batch", *_head(rows), *_DEVICE, "of the ceiling", "bound"]]
-    for row in rows:
+    for row in rows if any("gpu_ms_p50" in row.numbers for row in rows) else ():
         share = percent(row.numbers.get("percent_of_ceiling"))
         cells.append([row.contender, *_place(row), *_values(row, _DEVICE.values()), share, row.bound or "-"])
     note = f"ms by events, {_COLD}; warm: the same inputs again; graph: as a CUDA graph; bound by launching: the host "
