@@ -47,7 +47,26 @@ _DEVICE: dict[str, list[Any]] = {
     "mmkg_gpu_graph_launch": [_pointer, _uint64, _uint64],
     "mmkg_gpu_graph_close": [_pointer, _uint64],
 }
-_FUNCTIONS = {**_DEVICE}
+_SCAN: dict[str, list[Any]] = {
+    "mmkg_gpu_scan_open": [_pointer, _pointer, _int64, _int64, _pointer],
+    "mmkg_gpu_top_k": [
+        *[_pointer, _uint64, _int32, _int64, _int64],
+        *[_pointer, _pointer, _pointer, _int64],
+        *[_pointer, _pointer, _pointer, _pointer, _uint64],
+    ],
+    "mmkg_gpu_top_k_launch": [_pointer, _uint64, _int64, _int64, _uint64, _uint64, _int64, *[_uint64] * 5],
+    "mmkg_gpu_ranks": [
+        *[_pointer, _uint64, _int32, _int64, _pointer, _pointer, _pointer, ctypes.c_float],
+        *[_pointer, _pointer, _pointer, _pointer, _uint64],
+    ],
+}
+_FUNCTIONS = {**_DEVICE, **_SCAN}
+# What gives something else than a status: what it gives, and what it takes.
+_OTHERS: dict[str, tuple[Any, list[Any]]] = {
+    "mmkg_gpu_scan_close": (None, [_pointer]),
+    "mmkg_gpu_scan_bytes": (_int64, [_pointer]),
+    "mmkg_gpu_top_k_batch": (_int64, [_pointer, _int64, _int64]),
+}
 
 
 @cache
@@ -59,9 +78,10 @@ def gpu_library() -> ctypes.CDLL:
     """
     loaded = loaded_library()
     try:
-        for name, arguments in _FUNCTIONS.items():
+        statuses = {name: (_int32, arguments) for name, arguments in _FUNCTIONS.items()}
+        for name, (result, arguments) in (statuses | _OTHERS).items():
             function = getattr(loaded, name)
-            function.restype, function.argtypes = _int32, arguments
+            function.restype, function.argtypes = result, arguments
     except AttributeError as err:
         raise BackendError(f"the compiled library is of another version of mmkg_sdk: {err}; reinstall it.") from err
     return loaded

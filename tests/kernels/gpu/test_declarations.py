@@ -38,12 +38,18 @@ template <class R, class... A, class S, class... B> struct same<R(A...), S(B...)
 namespace ours = mmkg::cuda;
 using ours::Address; using ours::Context; using ours::DeviceNumber; using ours::Event; using ours::Function;
 using ours::Graph; using ours::GraphExec; using ours::MemoryPool; using ours::MemoryPoolProperties; using ours::Module;
-using ours::Result; using ours::Stream; using ours::TensorMap;
+using ours::Result; using ours::RowCopy; using ours::Stream; using ours::TensorMap;
 #define CHECK(symbol, name, arguments) static_assert(same<decltype(symbol), Result arguments>::value, #symbol);
 MMKG_CUDA_FUNCTIONS(CHECK)
 
 static_assert(sizeof(CUtensorMap) == sizeof(TensorMap) && alignof(CUtensorMap) <= alignof(TensorMap));
 static_assert(sizeof(CUtensorMap) == ours::kTensorMapBytes);
+static_assert(sizeof(CUDA_MEMCPY2D) == sizeof(ours::RowCopy));
+static_assert(offsetof(CUDA_MEMCPY2D, srcPitch) == offsetof(ours::RowCopy, from_pitch));
+static_assert(offsetof(CUDA_MEMCPY2D, dstMemoryType) == offsetof(ours::RowCopy, to_type));
+static_assert(offsetof(CUDA_MEMCPY2D, dstDevice) == offsetof(ours::RowCopy, to_device));
+static_assert(offsetof(CUDA_MEMCPY2D, WidthInBytes) == offsetof(ours::RowCopy, width_bytes));
+static_assert(ours::kHostMemory == CU_MEMORYTYPE_HOST && ours::kDeviceMemory == CU_MEMORYTYPE_DEVICE);
 static_assert(sizeof(CUmemPoolProps) == sizeof(MemoryPoolProperties));
 static_assert(offsetof(CUmemPoolProps, location) == offsetof(MemoryPoolProperties, location));
 static_assert(offsetof(CUmemPoolProps, maxSize) == offsetof(MemoryPoolProperties, max_size));

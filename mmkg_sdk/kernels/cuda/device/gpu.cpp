@@ -1,5 +1,6 @@
 #include "cuda/device/gpu.h"
 
+#include <algorithm>
 #include <cstring>
 
 #if defined(_WIN32)
@@ -75,6 +76,7 @@ void mmkg_gpu::open(int device) {
 mmkg_gpu::~mmkg_gpu() {
     if (process != this_process()) return;  // nothing of the driver survives a fork
     api.context_push(context);
+    pinned.free_all(api);
     for (const auto &loaded : kernels) api.module_unload(loaded.second->module);
     api.pool_destroy(pool);
     mmkg::cuda::Context popped;
@@ -127,6 +129,13 @@ Scope::~Scope() {
     Context popped;
     gpu.api.context_pop(&popped);
 }
+
+Memory::Memory(const mmkg_gpu &gpu_, int64_t bytes_) : bytes(bytes_), gpu(gpu_) {
+    const std::string what = "get on the GPU " + std::to_string(bytes) + " bytes of memory";
+    check(gpu.api.allocate(&address, static_cast<size_t>(std::max<int64_t>(bytes, 1))), what.c_str());
+}
+
+Memory::~Memory() { gpu.api.free(address); }
 
 Workspace::Workspace(const mmkg_gpu &gpu_, int64_t bytes_, Stream stream_)
     : bytes(bytes_), gpu(gpu_), stream(stream_) {

@@ -11,6 +11,7 @@
 
 #include "common/status.h"
 #include "cuda/device/kernel.h"
+#include "cuda/device/pinned.h"
 #include "cuda/driver/driver.h"
 #include "cuda/image/image.h"
 #include "mmkg_cuda.h"
@@ -26,6 +27,11 @@ struct mmkg_gpu {
     const mmkg::cuda::Kernel &kernel(const std::string &name);
     bool has_kernel(const std::string &name) const;
 
+    // The kernel if the image has it for this GPU, else null.
+    const mmkg::cuda::Kernel *kernel_or_null(const std::string &name) {
+        return has_kernel(name) ? &kernel(name) : nullptr;
+    }
+
     // Throws if nothing can run any more: the GPU was lost, or this is a forked child.
     void require_usable() const;
 
@@ -37,6 +43,7 @@ struct mmkg_gpu {
     mmkg_gpu_facts facts;
     mmkg::cuda::Context context = nullptr;
     mmkg::cuda::MemoryPool pool = nullptr;  // for memory that is ordered on streams
+    mmkg::cuda::PinnedBlocks pinned;
 
 private:
     void open(int device);
@@ -101,6 +108,42 @@ private:
     const Stream stream;
     Address first = 0;
     int64_t taken = 0;
+};
+
+// Waits for the stream when it goes, if nothing has until then: before memory that its work uses, declared earlier, goes.
+class Waiting {
+public:
+    Waiting(const mmkg_gpu &gpu_, Stream stream_) : gpu(gpu_), stream(stream_) {}
+    ~Waiting() {
+        if (!done) gpu.api.stream_synchronize(stream);
+    }
+    Waiting(const Waiting &) = delete;
+    Waiting &operator=(const Waiting &) = delete;
+
+    void wait(const char *what) {
+        done = true;
+        check(gpu.api.stream_synchronize(stream), what);
+    }
+
+private:
+    const mmkg_gpu &gpu;
+    const Stream stream;
+    bool done = false;
+};
+
+// Memory of the GPU for as long as this lives; freeing waits for all work.
+class Memory {
+public:
+    Memory(const mmkg_gpu &gpu, int64_t bytes);
+    ~Memory();
+    Memory(const Memory &) = delete;
+    Memory &operator=(const Memory &) = delete;
+
+    const int64_t bytes;
+    Address address = 0;
+
+private:
+    const mmkg_gpu &gpu;
 };
 
 // A stream's handle as C functions take it.

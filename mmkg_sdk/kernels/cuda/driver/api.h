@@ -38,6 +38,23 @@ struct MemoryPoolProperties {  // CUmemPoolProps
     unsigned char reserved[54];
 };
 
+// A part of rows, of `width_bytes` each, from one pitch to another.
+struct RowCopy {  // CUDA_MEMCPY2D
+    size_t from_x, from_y;
+    int from_type;
+    const void *from_host;
+    Address from_device;
+    void *from_array;
+    size_t from_pitch;
+    size_t to_x, to_y;
+    int to_type;
+    void *to_host;
+    Address to_device;
+    void *to_array;
+    size_t to_pitch;
+    size_t width_bytes, height;
+};
+
 // Results, attributes and flags that are told apart by number.
 constexpr Result kSuccess = 0, kOutOfMemory = 2, kNotReady = 600;
 constexpr int kSharedMemoryOfBlock = 97;  // CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
@@ -52,6 +69,7 @@ constexpr int kPinnedAllocation = 1;      // CU_MEM_ALLOCATION_TYPE_PINNED
 constexpr int kOnDevice = 1;              // CU_MEM_LOCATION_TYPE_DEVICE
 constexpr int kReleaseThreshold = 4;      // CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
 constexpr int kPromoteTo128Bytes = 2;     // CU_TENSOR_MAP_L2_PROMOTION_L2_128B
+constexpr int kHostMemory = 1, kDeviceMemory = 2;  // CU_MEMORYTYPE_HOST, _DEVICE
 constexpr int kMaxMapRank = 5;
 
 // X(name in the library, what it is called here, arguments). Every one gives a Result.
@@ -82,6 +100,7 @@ constexpr int kMaxMapRank = 5;
     X(cuMemcpyHtoDAsync_v2, copy_to_device, (Address, const void *, size_t, Stream))                        \
     X(cuMemcpyDtoHAsync_v2, copy_to_host, (void *, Address, size_t, Stream))                                \
     X(cuMemcpyDtoDAsync_v2, copy_on_device, (Address, Address, size_t, Stream))                             \
+    X(cuMemcpy2DAsync_v2, copy_rows, (const RowCopy *, Stream))                                             \
     X(cuMemsetD8Async, fill, (Address, unsigned char, size_t, Stream))                                      \
     X(cuStreamCreate, stream_create, (Stream *, unsigned))                                                  \
     X(cuStreamDestroy_v2, stream_destroy, (Stream))                                                         \

@@ -174,7 +174,7 @@ _PAIRS = {
     "chunks": "i32",
 }
 KERNELS = (
-    KernelSpec("exact_bins", exact_bins, _EXACT_BINS, {"QUERIES": 4}, num_warps=8, num_stages=2),
-    KernelSpec("exact_counts", exact_counts, _EXACT_COUNTS, {"QUERIES": 4}, num_warps=8, num_stages=2),
-    KernelSpec("pair_scores", pair_scores, _PAIRS, {"PAIRS": 64}, num_warps=4, num_stages=2),
+    KernelSpec("exact_bins", exact_bins, _EXACT_BINS, {"QUERIES": 8}, num_warps=8, num_stages=2),
+    KernelSpec("exact_counts", exact_counts, _EXACT_COUNTS, {"QUERIES": 8}, num_warps=8, num_stages=2),
+    KernelSpec("pair_scores", pair_scores, _PAIRS, {"PAIRS": 32}, num_warps=4, num_stages=2),
 )

@@ -218,6 +218,6 @@ _FINISH = {
 }
 KERNELS = (
     KernelSpec("list_marked", list_marked, _LIST, {"BLOCK": 1024}, num_warps=4, num_stages=1),
-    KernelSpec("settle_marked", settle_marked, _SETTLE, {"ROWS": 64}, num_warps=4, num_stages=2),
-    KernelSpec("finish_ranks", finish_ranks, _FINISH, {"ROWS": 64}, num_warps=4, num_stages=2),
+    KernelSpec("settle_marked", settle_marked, _SETTLE, {"ROWS": 64}, num_warps=8, num_stages=2),
+    KernelSpec("finish_ranks", finish_ranks, _FINISH, {"ROWS": 64}, num_warps=8, num_stages=2),
 )

@@ -21,9 +21,11 @@ _WARPS = {16: 4, 64: 4, 128: 8}
 # (width, queries): stages by target.
 _STAGES = {
     **{(64, queries): dict.fromkeys((*_ADDRESSES, *_MAPS), 4) for queries in _WARPS},
-    **{(128, queries): dict.fromkeys((*_ADDRESSES, *_MAPS), 3) for queries in _WARPS},
+    (128, 16): dict.fromkeys((*_ADDRESSES, *_MAPS), 3),
+    (128, 64): dict.fromkeys((*_ADDRESSES, 90, 100), 3),
+    (128, 128): {80: 3, 90: 3, 100: 3},
     (256, 16): {80: 3, 90: 3, 100: 3},
-    (256, 64): {80: 3, 90: 3, 100: 3},
+    (256, 64): {80: 3, 90: 3, 100: 2},
     (256, 128): {90: 2, 100: 2},
 }
 

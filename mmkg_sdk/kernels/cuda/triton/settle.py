@@ -171,6 +171,6 @@ KERNELS = (
     KernelSpec("settle_rows", settle_rows, _SETTLE, {"ROWS": 64}, num_warps=4, num_stages=2),
     *(
         KernelSpec(f"finish_top_{k}", finish_top_k, _FINISH, {"K": k, "BLOCK": 1024}, num_warps=warps, num_stages=1)
-        for k, warps in ((16, 4), (128, 4), (1024, 8))
+        for k, warps in ((16, 4), (128, 4), (1024, 16))
     ),
 )

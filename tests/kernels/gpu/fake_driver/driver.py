@@ -72,7 +72,7 @@ class FakeDriver:
 
     @property
     def memory_used(self) -> int:
-        """Bytes that are allocated."""
+        """Bytes that are allocated on the GPU, once all streams have done their work."""
         return int(self._library.fake_memory_used())
 
     @property

@@ -11,7 +11,6 @@ import numpy as np
 import triton.language as tl
 from triton.runtime.interpreter import (
     GridExecutor,
-    InterpreterBuilder,
     TensorHandle,
     interpreter_semantic,
 )
@@ -128,23 +127,3 @@ def _pointer(address: int, element: str) -> Any:
 
 def _integer(value: int, dtype: Any, kind: Any) -> Any:
     return tl.tensor(TensorHandle(np.array([value], dtype), kind), kind)
-
-
-def multiply_bfloat16_as_numbers() -> None:
-    """Mend Triton's interpreter (3.6 and 3.9), which multiplies the bit patterns of bfloat16 as whole numbers."""
-    dot = InterpreterBuilder.create_dot
-    if getattr(dot, "mended", False):
-        return
-
-    def create_dot(self: Any, a: Any, b: Any, d: Any, input_precision: Any, max_num_imprecise_acc: Any) -> Any:
-        return dot(self, _float32(a), _float32(b), d, input_precision, max_num_imprecise_acc)
-
-    create_dot.mended = True  # type: ignore[attr-defined]
-    InterpreterBuilder.create_dot = create_dot
-
-
-def _float32(handle: Any) -> Any:
-    if handle.dtype != tl.bfloat16:
-        return handle
-    bits = handle.data.view(np.uint16).astype(np.uint32) << 16
-    return TensorHandle(bits.view(np.float32), tl.float32)

@@ -5,8 +5,9 @@
  * Strict where the real one lets mistakes pass: work on a stream does not run before something waits for it, so a
  * missing wait shows; new memory holds NaN; writes past the ends of memory and memory left behind are counted; copies
  * are checked against the sizes of what they touch. Two things are simpler: any stream runs what it waits for and
- * nothing else, and all runs on one thread.
+ * nothing else, and one thing runs at a time.
  */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -34,6 +35,20 @@ typedef struct Function {
     int num_parameters;
     unsigned sizes[MAX_PARAMETERS];
 } Function;
+
+typedef struct RowCopy { /* CUDA_MEMCPY2D */
+    size_t from_x, from_y;
+    int from_type;
+    const unsigned char *from_host;
+    uint64_t from_device;
+    void *from_array;
+    size_t from_pitch, to_x, to_y;
+    int to_type;
+    unsigned char *to_host;
+    uint64_t to_device;
+    void *to_array;
+    size_t to_pitch, width, height;
+} RowCopy;
 
 typedef enum Kind { COPY, FILL, LAUNCH, FREE, RECORD, WAIT, OWN } Kind; /* OWN: memory of a graph */
 
@@ -70,7 +85,8 @@ typedef struct Event {
 
 typedef int (*Launcher)(const char *name, const unsigned *grid, unsigned threads, unsigned shared, void **parameters);
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Recursive: Python may collect an array, and so free memory, in the middle of a kernel. */
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static Memory *memories;
 static Stream default_stream, *streams;
 static Launcher launcher;
@@ -94,7 +110,6 @@ API void fake_fail(const char *function, int after, int result) {
 API void fake_recover(void) { lost = 0, failing[0] = '\0'; }
 API long fake_damaged(void) { return damaged; }
 API long fake_launches(void) { return launches; }
-API size_t fake_memory_used(void) { return memory_used; }
 API int fake_context_depth(void) { return depth; }
 
 static int number(const char *variable, int otherwise) {
@@ -114,7 +129,7 @@ static int failure(const char *function) {
     int result = failure(function);                            \
     if (result == OK && depth == 0) result = INVALID_CONTEXT;  \
     if (result != OK) return pthread_mutex_unlock(&lock), result
-#define LEAVE(value) return pthread_mutex_unlock(&lock), (value)
+#define LEAVE(value) return result = (value), pthread_mutex_unlock(&lock), result
 
 /* ---- memory ---- */
 static Memory *memory_of(const void *at, size_t bytes) {
@@ -215,6 +230,14 @@ static int put(void *handle, Operation given) {
     return OK;
 }
 
+/* Runs what all streams have, frees included, and gives the bytes that are still allocated on the GPU. */
+API size_t fake_memory_used(void) {
+    pthread_mutex_lock(&lock);
+    run_all();
+    size_t used = memory_used;
+    return pthread_mutex_unlock(&lock), used;
+}
+
 /* ---- the driver's functions ---- */
 API int cuInit(unsigned flags) { return flags ? INVALID_VALUE : number("FAKE_CUDA_DEVICES", 1) ? OK : NO_DEVICE; }
 API int cuDriverGetVersion(int *v) { return *v = number("FAKE_CUDA_VERSION", 13000), OK; }
@@ -310,6 +333,23 @@ API int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *str
     ENTER("cuMemcpyDtoDAsync");
     if (!on_device((void *)(uintptr_t)from, bytes) || !on_device((void *)(uintptr_t)to, bytes)) LEAVE(INVALID_VALUE);
     LEAVE(put(stream, (Operation){.kind = COPY, .to = (void *)(uintptr_t)to, .from = (void *)(uintptr_t)from, .bytes = bytes}));
+}
+/* Row by row; to the device only. */
+API int cuMemcpy2DAsync_v2(const RowCopy *c, void *stream) {
+    ENTER("cuMemcpy2DAsync");
+    if (c->to_type != 2 || c->from_x || c->from_y || c->to_x || c->to_y || c->width > c->from_pitch || c->width > c->to_pitch)
+        LEAVE(INVALID_VALUE);
+    unsigned char *to = (unsigned char *)(uintptr_t)c->to_device;
+    const unsigned char *from = c->from_type == 1 ? c->from_host : (unsigned char *)(uintptr_t)c->from_device;
+    size_t last = c->height ? c->height - 1 : 0;
+    if (!on_device(to, last * c->to_pitch + c->width)) LEAVE(INVALID_VALUE);
+    if (c->from_type == 2 && !on_device(from, last * c->from_pitch + c->width)) LEAVE(INVALID_VALUE);
+    for (size_t row = 0; row < c->height && result == OK; ++row, to += c->to_pitch, from += c->from_pitch) {
+        Operation o = {.kind = COPY, .to = to, .from = from, .bytes = c->width};
+        if (c->from_type == 1 && !memory_of(from, c->width)) o.from = memcpy(malloc(c->width), from, c->width), o.owns_from = 1;
+        result = put(stream, o);
+    }
+    LEAVE(result);
 }
 API int cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, void *stream) {
     ENTER("cuMemsetD8Async");

@@ -14,10 +14,11 @@ from mmkg_sdk.kernels.gpu import Gpu
 from mmkg_sdk.kernels.gpu import library as gpu_library
 
 from ..fake_driver.driver import FakeDriver, compile_driver
-from ..fake_driver.interpreted import InterpretedLaunches, fake_image, multiply_bfloat16_as_numbers
+from ..fake_driver.interpreted import InterpretedLaunches, fake_image
+from ..fake_driver.mended import mend_interpreter
 from ..probe import PROBE
 
-multiply_bfloat16_as_numbers()
+mend_interpreter()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from mmkg_sdk.kernels.cuda.triton import exact, rank_scan, rank_settle, rounding, scan, selection, settle
 from mmkg_sdk.ranking.known_triples import AnswerLists
+from tests.kernels.references.canonical import answer_lists
 
 TILE, BINS, BIN_ROWS, GROUP = 128, 4, 32, 32
 LIMIT = 4096
@@ -111,7 +112,7 @@ def top_k(
     again = np.flatnonzero(found[2] == 0)
     if widen and len(again):
         assert not exactly
-        some = AnswerLists.of([listed[offsets[i] : offsets[i + 1]].numpy() for i in again]) if excluded else None
+        some = answer_lists([listed[offsets[i] : offsets[i + 1]].tolist() for i in again]) if excluded else None
         everything = np.arange(rows)
         ids, scores, certificates = top_k(table, queries[again], k, some, everything, spare)
         for place, i in enumerate(again):
@@ -124,7 +125,7 @@ def exact_bins(
 ) -> tuple[torch.Tensor, int]:
     nans = torch.full((len(queries), table.parts), -1, dtype=torch.int32)
     tiles = ceil(rows, TILE)
-    exact.exact_bins[(ceil(len(queries), 4), table.parts)](
+    exact.exact_bins[(ceil(len(queries), 8), table.parts)](
         queries,
         table.table32,
         subset,
@@ -136,7 +137,7 @@ def exact_bins(
         table.chunks,
         tiles,
         ceil(tiles, table.parts),
-        QUERIES=4,
+        QUERIES=8,
     )
     return nans, table.parts
 
@@ -239,13 +240,13 @@ def ranks(
     queries32, offsets, listed = table.chunked(queries), *lists(known, batch)
     right = torch.tensor(targets)
     scores = torch.full((batch,), torch.nan)
-    exact.pair_scores[(ceil(batch, 64),)](queries32, table.table32, right, scores, batch, table.chunks, PAIRS=64)
+    exact.pair_scores[(ceil(batch, 32),)](queries32, table.table32, right, scores, batch, table.chunks, PAIRS=32)
     slack, sure, lengths, nans = torch.zeros(1), NOWHERE.int(), NOWHERE.int(), NOWHERE.int()
     parts, programs = table.parts, table.parts
     counts = torch.full((batch, parts, 3), -1, dtype=torch.int32)
     if exactly:
         nans = torch.full((batch, parts), -1, dtype=torch.int32)
-        exact.exact_counts[(ceil(batch, 4), parts)](
+        exact.exact_counts[(ceil(batch, 8), parts)](
             queries32,
             table.table32,
             right,
@@ -257,7 +258,7 @@ def ranks(
             table.chunks,
             table.tiles,
             ceil(table.tiles, parts),
-            QUERIES=4,
+            QUERIES=8,
         )
     else:
         short, slack = table.rounded(queries32)

@@ -1,0 +1,166 @@
+#include "cuda/launch/scan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+namespace mmkg::cuda {
+
+namespace {
+
+// Queries that a block of a first pass holds, by shape.
+constexpr std::array<int64_t, 3> kShapes = {16, 64, 128};
+
+// Width of the copy in bfloat16: one that there are kernels for, or a multiple of 64.
+int64_t padded_width(int64_t width) {
+    for (const int64_t compiled : {64, 128, 256})
+        if (width <= compiled) return compiled;
+    return divided(width, 64) * 64;
+}
+
+}  // namespace
+
+FirstPass::FirstPass(mmkg_gpu &gpu, const char *name, int64_t padded) {
+    for (size_t i = 0; i < kShapes.size(); ++i) {
+        const std::string queries = "_q" + std::to_string(kShapes[i]);
+        const Kernel *const narrow = gpu.kernel_or_null(name + ("_d" + std::to_string(padded)) + queries);
+        const bool wide = narrow == nullptr;
+        shapes[i] = {wide ? &gpu.kernel(std::string(name) + "_wide" + queries) : narrow, kShapes[i], wide};
+    }
+}
+
+const FirstPass::Shape &FirstPass::shape(int64_t batch) const {
+    for (const Shape &shape : shapes)
+        if (batch <= shape.queries) return shape;
+    return shapes.back();
+}
+
+Parts::Parts(const mmkg_gpu &gpu, const Kernel &kernel, int64_t batch, int64_t queries, int64_t tiles)
+    : query_tiles(divided(batch, queries)) {
+    const int64_t blocks = gpu.facts.multiprocessors * kernel.resident_blocks();
+    const int64_t wanted = std::clamp<int64_t>(divided(blocks, query_tiles), 1, tiles);
+    tiles_each = divided(tiles, wanted);
+    count = wanted;
+}
+
+}  // namespace mmkg::cuda
+
+using mmkg::require;
+using mmkg::cuda::Arguments;
+using mmkg::cuda::check;
+using mmkg::cuda::divided;
+
+mmkg_gpu_scan::mmkg_gpu_scan(mmkg_gpu &gpu_, const float *table, int64_t rows_, int64_t width_)
+    : gpu(gpu_),
+      rows(rows_),
+      width(width_),
+      chunks(divided(width, mmkg::cuda::kChunk)),
+      padded(mmkg::cuda::padded_width(width)),
+      tiles(divided(rows, mmkg::cuda::kTileRows)),
+      table32(gpu, rows * chunks * mmkg::cuda::kChunk * 4),
+      table16(gpu, tiles * mmkg::cuda::kTileRows * padded * 2),
+      bins(gpu, "scan_bins", padded),
+      ranks(gpu, "scan_ranks", padded),
+      round_queries(gpu.kernel("round_queries")),
+      group_maxima(gpu.kernel("group_maxima")),
+      select_best(gpu.kernel("select_best")),
+      select_grouped(gpu.kernel("select_grouped")),
+      settle_rows(gpu.kernel("settle_rows")),
+      finish_top_k{&gpu.kernel("finish_top_16"), &gpu.kernel("finish_top_128"), &gpu.kernel("finish_top_1024")},
+      exact_bins(gpu.kernel("exact_bins")),
+      exact_counts(gpu.kernel("exact_counts")),
+      pair_scores(gpu.kernel("pair_scores")),
+      list_marked(gpu.kernel("list_marked")),
+      settle_marked(gpu.kernel("settle_marked")),
+      finish_ranks(gpu.kernel("finish_ranks")) {
+    if (rows > 0) fill(table);
+}
+
+void mmkg_gpu_scan::fill(const float *table) {
+    const mmkg::cuda::Stream stream = nullptr;
+    const int64_t row_bytes = chunks * mmkg::cuda::kChunk * 4;
+    if (row_bytes != width * 4)
+        check(gpu.api.fill(table32.address, 0, static_cast<size_t>(table32.bytes), stream), "clear the table");
+    mmkg::cuda::RowCopy copy{};
+    copy.from_type = mmkg::cuda::kHostMemory;
+    copy.from_host = table;
+    copy.to_type = mmkg::cuda::kDeviceMemory;
+    copy.to_device = table32.address;
+    copy.from_pitch = copy.width_bytes = static_cast<size_t>(width * 4);
+    copy.to_pitch = static_cast<size_t>(row_bytes);
+    copy.height = static_cast<size_t>(rows);
+    check(gpu.api.copy_rows(&copy, stream), "copy the table to the GPU");
+
+    const int64_t blocks = 8 * tiles;  // of 16 rows each
+    mmkg::cuda::Workspace work(gpu, mmkg::cuda::Workspace::rounded(8 * blocks), stream);
+    const mmkg::cuda::Address largest = work.take(8 * blocks);
+    gpu.kernel("round_table")
+        .launch({blocks},
+                Arguments()
+                    .address(table32.address)
+                    .address(table16.address)
+                    .address(largest)
+                    .integer(rows)
+                    .integer(chunks * mmkg::cuda::kChunk)
+                    .integer(padded),
+                stream);
+    std::vector<float> found(static_cast<size_t>(2 * blocks));
+    check(gpu.api.copy_to_host(found.data(), largest, found.size() * sizeof(float), stream), "copy from the GPU");
+    check(gpu.api.stream_synchronize(stream), "copy the table to the GPU");
+    for (size_t i = 0; i < found.size(); i += 2) {
+        require(std::isfinite(found[i]) && std::isfinite(found[i + 1]),
+                "the table holds a number that is not finite in bfloat16; rank it on the CPU, or mend it");
+        table_size = std::max(table_size, found[i]);
+        table_rest = std::max(table_rest, found[i + 1]);
+    }
+}
+
+mmkg::cuda::Tensor mmkg_gpu_scan::rounded_table() const {
+    return {table16.address, {tiles * mmkg::cuda::kTileRows, padded}, {padded, 1}};
+}
+
+int64_t mmkg_gpu_scan::rounded_bytes(int64_t batch) const {
+    using mmkg::cuda::Workspace;
+    return Workspace::rounded(divided(batch, 128) * 128 * padded * 2) + Workspace::rounded(4 * batch);
+}
+
+mmkg_gpu_scan::Rounded mmkg_gpu_scan::round(mmkg::cuda::Address queries, int64_t batch, mmkg::cuda::Workspace &work,
+                                            mmkg::cuda::Stream stream) const {
+    const int64_t whole = divided(batch, 128) * 128;
+    const Rounded made{work.take(whole * padded * 2), work.take(4 * batch)};
+    round_queries.launch({whole},
+                         Arguments()
+                             .address(queries)
+                             .address(made.queries)
+                             .address(made.slack)
+                             .integer(batch)
+                             .integer(chunks * mmkg::cuda::kChunk)
+                             .integer(padded)
+                             .number(table_size)
+                             .number(table_rest),
+                         stream);
+    return made;
+}
+
+mmkg_status mmkg_gpu_scan_open(mmkg_gpu *gpu, const float *table, int64_t rows, int64_t width, mmkg_gpu_scan **scan) {
+    return mmkg::cuda::on_gpu(gpu, [&] {
+        require(scan != nullptr, "scan is NULL");
+        require(rows >= 0 && rows <= MMKG_MAX_ROWS, "rows is not from 0 to 2^31 - 1");
+        require(table != nullptr || rows == 0, "table is NULL");
+        require(width >= 1 && width <= MMKG_MAX_WIDTH, "width is not from 1 to 2^20");
+        *scan = std::make_unique<mmkg_gpu_scan>(*gpu, table, rows, width).release();
+    });
+}
+
+void mmkg_gpu_scan_close(mmkg_gpu_scan *scan) {
+    if (scan == nullptr) return;
+    // A lost GPU refuses the scope; its memory is gone with it.
+    mmkg::cuda::on_gpu(&scan->gpu, [&] {
+        delete scan;
+        scan = nullptr;
+    });
+}
+
+int64_t mmkg_gpu_scan_bytes(const mmkg_gpu_scan *scan) {
+    return scan == nullptr ? 0 : scan->table32.bytes + scan->table16.bytes;
+}
