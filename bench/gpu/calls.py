@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.answering.link_prediction import Model
-from mmkg_sdk.backends.tables import TableRanking
 from mmkg_sdk.families import contract
-from mmkg_sdk.ranking.exact import TopK
 from mmkg_sdk.ranking.known_triples import TAIL, Queries
 
 from ..sweep.counts import random_entities
@@ -66,8 +64,8 @@ class GraphCall:
         self._placed: Mapping[str, Any] = {}
         self._found: Any = None
         # backends/onnxruntime_cuda.py says why.
-        own = model.backend.name == "onnxruntime"
-        self.waits: str | None = "each run has a stream of ONNX Runtime's own and is whole when it returns" if own else None
+        waits = "each run has a stream of ONNX Runtime's own and is whole when it returns"
+        self.waits = waits if model.backend.name == "onnxruntime" else None
         self.graphless = self.waits
 
     def load(self, turn: int) -> None:
@@ -133,33 +131,6 @@ class StandInQuery:
     def fetch(self) -> Arrays:
         """See Call."""
         return {"vectors": self._found.numpy()}
-
-
-class KernelScan:
-    """The k best rows of the bundle's table, by the SDK's kernels."""
-
-    whole: str | None = None
-    waits: str | None = "the answers are looked at on the host, and copied there within it"
-    graphless = waits
-
-    def __init__(self, model: Model, ranking: TableRanking, cell: Cell, turns: list[NDArray[np.float32]]) -> None:
-        self._backend, self._ranking, self._k, self._turns = model.backend, ranking, cell.best, turns
-        self._queries: Any = None
-        self._found: TopK | None = None
-
-    def load(self, turn: int) -> None:
-        """See Call."""
-        self._queries = self._backend.place(self._turns[turn])
-
-    def run(self) -> None:
-        """See Call; the copy of the answers to the host is part of it."""
-        self._found = self._ranking.top_k(self._queries, self._k, stream=self._backend.stream())
-
-    def fetch(self) -> Arrays:
-        """See Call."""
-        assert self._found is not None
-        batch = len(self._found.offsets) - 1
-        return {"ids": self._found.ids.reshape(batch, -1), "scores": self._found.scores.reshape(batch, -1)}
 
 
 class LabelCall:

@@ -10,7 +10,9 @@ from mmkg_sdk.families.measuring import KERNELS
 
 from ..report.results import GpuMode
 from .cells import STAGES
-from .peers import OpenPeer, flashlib_scan, jax_scan, onnxruntime_scan, torch_scan
+from .kernel_scans import kernel_scans
+from .peers import flashlib_scans, jax_scans, onnxruntime_scans, torch_scans
+from .scans import OpenScans
 
 _BY_GRAPHS: tuple[GpuMode, ...] = ("gpu-query", "gpu-answer", "gpu-encode")
 _SCAN: tuple[GpuMode, ...] = ("gpu-scan",)
@@ -21,7 +23,7 @@ class GpuContender:
     """Attributes:
     backend: that of `mmkg_sdk.load`; "" for a peer, which opens the table alone.
     stages: what it is measured in.
-    peer: what opens the table of a peer.
+    scans: what opens the table for the scan stage.
     arithmetic, number_bytes: of the first pass of a scan: the ceiling that it is held against, and the bytes of a
         number as it is read.
     package: what a peer needs beside the SDK, as pip knows it.
@@ -30,7 +32,7 @@ class GpuContender:
 
     backend: str
     stages: tuple[GpuMode, ...]
-    peer: OpenPeer | None = None
+    scans: OpenScans | None = None
     arithmetic: str = "bfloat16"
     number_bytes: int = 2
     package: str = ""
@@ -39,21 +41,23 @@ class GpuContender:
 
 # What `--backends` names -> its contenders.
 CONTENDERS: dict[str, dict[str, GpuContender]] = {
-    "kernels": {"kernels": GpuContender(KERNELS, STAGES)},
+    "kernels": {"kernels": GpuContender(KERNELS, STAGES, kernel_scans)},
     "tensorrt": {"tensorrt": GpuContender("tensorrt", _BY_GRAPHS)},
     "onnxruntime": {
         "onnxruntime": GpuContender("onnxruntime", _BY_GRAPHS),
-        "onnxruntime, MatMul and TopK": GpuContender("", _SCAN, onnxruntime_scan, "float32", 4, "onnxruntime-gpu"),
+        "onnxruntime, MatMul and TopK": GpuContender("", _SCAN, onnxruntime_scans, "float32", 4, "onnxruntime-gpu"),
     },
     "torch": {
         "torch": GpuContender("torch", _BY_GRAPHS),
-        "torch, bf16 in blocks": GpuContender("", _SCAN, torch_scan(compiled=False), package="torch"),
-        "torch, bf16 compiled": GpuContender("", _SCAN, torch_scan(compiled=True), package="torch"),
+        "torch, bf16 in blocks": GpuContender("", _SCAN, torch_scans(compiled=False), package="torch"),
+        "torch, bf16 compiled": GpuContender("", _SCAN, torch_scans(compiled=True), package="torch"),
     },
     "flashlib": {
-        "flashlib": GpuContender("", _SCAN, flashlib_scan, package="flashlib", remark="ranks by L2 distance, not by products")
+        "flashlib": GpuContender(
+            "", _SCAN, flashlib_scans, package="flashlib", remark="ranks by L2 distance, not by products"
+        )
     },
-    "jax": {"jax": GpuContender("", _SCAN, jax_scan, package="jax[cuda13]")},
+    "jax": {"jax": GpuContender("", _SCAN, jax_scans, package="jax[cuda13]")},
 }
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from mmkg_sdk import load
-from mmkg_sdk.backends.tables import TableRanking
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import BackendError
+from mmkg_sdk.families import contract
 from mmkg_sdk.families.measuring import KERNELS
 
 from ..machine.clock import DeviceClock, open_clock
@@ -31,10 +30,10 @@ from ..sweep.measure import served
 from .calls import Call
 from .cells import Cell
 from .contenders import contender
-from .peers import PeerScan
 from .power import Meter, Watching, open_meter
 from .ranges import Range, open_ranges
-from .reference import compared, open_call, ranking_of
+from .reference import compared, open_call
+from .scans import Scans
 from .timing import IN_FLIGHT, rates_in_flight, timed
 
 # Share of the rate of two in flight at which queries arrive in the open loop.
@@ -49,68 +48,57 @@ def open_worker(job: Mapping[str, Any]) -> Answer:
         BackendError: the contender is not installed, or cannot run here.
     """
     began = time.perf_counter()
-    way = contender(job["contender"])
-    measured: _Measured
-    if way.peer is not None:
-        try:
-            table = np.array(Bundle.open(job["bundle"]).table)
-            measured = _Peer(way.peer(table, job["clock"], job["device"], job["threads"]))
-        except ImportError as err:
-            raise BackendError(f"{err}. Run: pip install '{way.package}'") from err
-    else:
-        measured = _Sdk(load(job["bundle"], way.backend, job["device"], threads=job["threads"]), way.backend, job)
+    measured = _Measured(job)
     worker = _Worker(measured, job, open_ranges(asked=job["nvtx"]), open_meter(job["device"]))
     worker.open_ms = 1e3 * (time.perf_counter() - began)
     return worker.answer
 
 
-class _Measured(ABC):
-    """What opens the calls of a contender."""
+class _Measured:
+    """What opens the calls of a contender: the bundle on its backend, or its table alone."""
 
-    clock: DeviceClock
+    def __init__(self, job: Mapping[str, Any]) -> None:
+        self._job, self._way = job, contender(job["contender"])
+        self._scans: Scans | None = None
+        if self._way.backend:
+            self._opened: Any = load(job["bundle"], self._way.backend, job["device"], threads=job["threads"])
+        else:
+            self._opened = None
+            self._scan()
 
-    @abstractmethod
-    def call(self, cell: Cell, queries: str | None) -> Call:
-        """One more call of a cell."""
-
-    def served(self, cell: Cell, per_second: float, job: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Queries that arrive at random moments; None where this is no way to answer any."""
-        return None
-
-
-class _Sdk(_Measured):
-    def __init__(self, opened: Any, backend: str, job: Mapping[str, Any]) -> None:
-        self._opened, self._stand_in, self._seed = opened, backend == KERNELS, job["seed"]
-        self._checked = job["clock"] == "device"
-        self._ranking: TableRanking | None = None
-        of = opened.backend
-        self.clock = open_clock(job["clock"], job["device"], of.stream(), torch=of.name == "torch")
-
-    def call(self, cell: Cell, queries: str | None) -> Call:
-        if cell.mode == "gpu-scan":
-            self._ranking = self._ranking or ranking_of(self._opened)
-            if self._checked and not self._ranking.on_device:
-                raise BackendError(f"the table is ranked by {self._ranking.name}, which is not what is measured here")
-        if self._stand_in and cell.mode in ("gpu-encode", "gpu-query") and not self._opened.has_stand_ins:
+    def call(self, cell: Cell, queries: str | None) -> tuple[Call, DeviceClock]:
+        """One more call of a cell, and the clock of its stream."""
+        if queries is not None:
+            scans = self._scan()
+            call = scans.call(_turns(queries), cell.best)
+            return call, scans.clock(call)
+        stand_in = self._way.backend == KERNELS
+        if stand_in and cell.mode in ("gpu-encode", "gpu-query") and not self._opened.has_stand_ins:
             raise BackendError("the family has no kernels for this on the device")
-        turns = None if queries is None else _turns(queries)
-        given: dict[str, Any] = {"stand_in": self._stand_in, "ranking": self._ranking, "turns": turns}
-        return open_call(self._opened, cell, self._seed, **given)
+        backend, kind, device = self._opened.backend, self._job["clock"], self._job["device"]
+        clock = open_clock(kind, device, backend.stream(), torch=backend.name == "torch")
+        return open_call(self._opened, cell, self._job["seed"], stand_in=stand_in), clock
 
-    def served(self, cell: Cell, per_second: float, job: Mapping[str, Any]) -> dict[str, Any] | None:
+    def served(self, cell: Cell, per_second: float) -> dict[str, Any] | None:
+        """Queries that arrive at random moments; None where labels are not answered."""
         if cell.mode != "gpu-answer":
             return None
-        found = served(self._opened, cell.batch, per_second, seconds=_SERVED * job["seconds"], seed=self._seed)
-        return asdict(found)
+        seconds = _SERVED * self._job["seconds"]
+        return asdict(served(self._opened, cell.batch, per_second, seconds=seconds, seed=self._job["seed"]))
 
-
-class _Peer(_Measured):
-    def __init__(self, peer: PeerScan) -> None:
-        self._peer, self.clock = peer, peer.clock
-
-    def call(self, cell: Cell, queries: str | None) -> Call:
-        assert queries is not None
-        return self._peer.call(_turns(queries), cell.best)
+    def _scan(self) -> Scans:
+        if self._scans is None:
+            assert self._way.scans is not None
+            bundle, where = (
+                Bundle.open(self._job["bundle"]),
+                [self._job[name] for name in ("clock", "device", "threads")],
+            )
+            score = contract.link_config(bundle.config).candidate_score
+            try:
+                self._scans = self._way.scans(np.array(bundle.table), score, *where)
+            except ImportError as err:
+                raise BackendError(f"{err}. Run: pip install '{self._way.package}'") from err
+        return self._scans
 
 
 class _Worker:
@@ -126,13 +114,13 @@ class _Worker:
         cell, queries, seconds = Cell(**request["cell"]), request["queries"], self._job["seconds"]
         watching = Watching(self._meter) if isinstance(self._meter, Meter) else None
         with self._ranges(str(cell)), watching or contextlib.nullcontext():
-            call = self._measured.call(cell, queries)
-            samples = timed(call, self._measured.clock, _TIMED * seconds, transfers=self._job["transfers"])
+            call, clock = self._measured.call(cell, queries)
+            samples = timed(call, clock, _TIMED * seconds, transfers=self._job["transfers"])
             np.savez(Path(request["outputs"]), **compared(call))  # type: ignore[arg-type]
-            calls = [call, *(self._measured.call(cell, queries) for _ in range(IN_FLIGHT - 1))]
+            calls = [call, *(self._measured.call(cell, queries)[0] for _ in range(IN_FLIGHT - 1))]
             rates, energy = self._metered(lambda: rates_in_flight(calls, cell.batch, _FLYING * seconds))
             per_second = LOAD * float(np.mean(rates))
-            found = self._measured.served(cell, per_second, self._job)
+            found = self._measured.served(cell, per_second)
         return {
             "samples": asdict(samples),
             "rates": rates,

@@ -8,39 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.errors import BackendError
+from mmkg_sdk.ranking.scores import CandidateScore, InnerProduct
 
-from ..machine.sessions import open_nodes
-from .calls import Arrays, Call
 from ..machine.clock import ClockKind, DeviceClock, HostClock, open_clock
+from ..machine.sessions import open_nodes
+from .calls import Arrays
+from .scans import OpenScans, Scans, Table
 
-Table = NDArray[np.float32]
 # Rows whose products with a batch of queries are kept at a time: 1 GiB in bfloat16 at 4,096 queries.
 _ROWS_AT_ONCE = 1 << 17
-
-
-@dataclass(frozen=True)
-class PeerScan:
-    """One table, open in one library.
-
-    Attributes:
-        call: of queries float32 [batch, width] each, and k.
-    """
-
-    clock: DeviceClock
-    call: Callable[[list[Table], int], Call]
-
-
-# From the table, the kind of clock, the device and the CPU threads. Raises ImportError, or BackendError.
-OpenPeer = Callable[[Table, ClockKind, str, int], PeerScan]
 
 
 class _TorchScan:
@@ -49,17 +31,24 @@ class _TorchScan:
     whole: str | None = None
     waits: str | None = None
 
-    def __init__(self, clock: DeviceClock, device: str, scan: Callable[[Any, int], Any], turns: list[Table], k: int):
+    graphless: str | None = None
+
+    def __init__(self, device: str, scan: Callable[[Any, int], Any], turns: list[Table], k: int) -> None:
         import torch
 
         self._torch, self._device, self._scan, self._k = torch, device, scan, k
         self._turns = [torch.from_numpy(turn) for turn in turns]
+        self._stream: Any = None
         if device != "cpu":
             self._turns = [turn.pin_memory() for turn in self._turns]
-        self._stream = clock.stream
+            self._stream = torch.cuda.Stream(device)
         self._queries: Any = None
         self._found: Any = None
-        self.graphless: str | None = None
+
+    @property
+    def stream(self) -> int:
+        """Its CUstream handle; 0 on a processor."""
+        return 0 if self._stream is None else int(self._stream.cuda_stream)
 
     def load(self, turn: int) -> None:
         """See Call."""
@@ -77,19 +66,17 @@ class _TorchScan:
             return {"ids": self._found[1].cpu().numpy(), "scores": self._found[0].float().cpu().numpy()}
 
     def _on_stream(self) -> Any:
-        if not self._stream:
-            return nullcontext()
-        return self._torch.cuda.stream(self._torch.cuda.ExternalStream(self._stream, self._device))
+        return self._torch.cuda.stream(self._stream)  # of None: a context that does nothing
 
 
-def torch_scan(*, compiled: bool) -> OpenPeer:
+def torch_scans(*, compiled: bool) -> OpenScans:
     """Torch: in blocks of rows, or all products at once through torch.compile."""
 
-    def opened(table: Table, kind: ClockKind, device: str, threads: int) -> PeerScan:
+    def opened(table: Table, score: CandidateScore, kind: ClockKind, device: str, threads: int) -> Scans:
         import torch
 
+        _check_score(score)
         torch.set_num_threads(threads)
-        clock = open_clock(kind, device, 0, torch=True)
         rows = torch.from_numpy(table).to(device).bfloat16()
 
         def at_once(queries: Any, k: int) -> Any:
@@ -106,9 +93,21 @@ def torch_scan(*, compiled: bool) -> OpenPeer:
             return best, ids.gather(1, places)
 
         scan = torch.compile(at_once, dynamic=False) if compiled else in_blocks
-        return PeerScan(clock, lambda turns, k: _TorchScan(clock, device, scan, turns, k))
+        return _torch_calls(scan, kind, device)
 
     return opened
+
+
+def _torch_calls(scan: Callable[[Any, int], Any], kind: ClockKind, device: str) -> Scans:
+    def clock(call: Any) -> DeviceClock:
+        return open_clock(kind, device, call.stream, torch=True)
+
+    return Scans(clock, lambda turns, k: _TorchScan(device, scan, turns, k))
+
+
+def _check_score(score: CandidateScore) -> None:
+    if not isinstance(score, InnerProduct):
+        raise BackendError("inner products only")
 
 
 class _HostScan:
@@ -136,10 +135,15 @@ class _HostScan:
         return self._found
 
 
-def onnxruntime_scan(table: Table, kind: ClockKind, device: str, threads: int) -> PeerScan:
+def _host_calls(answer: Callable[[Table, int], tuple[Any, Any]], why: str) -> Scans:
+    return Scans(lambda call: HostClock(), lambda turns, k: _HostScan(answer, turns, k, why))
+
+
+def onnxruntime_scans(table: Table, score: CandidateScore, kind: ClockKind, device: str, threads: int) -> Scans:
     """ONNX Runtime: MatMul and TopK with the table as a constant, float32 without TF32."""
     from onnx import TensorProto, helper
 
+    _check_score(score)
     nodes = [
         helper.make_node("MatMul", ["queries", "table"], ["all"]),
         helper.make_node("TopK", ["all", "k"], ["scores", "ids"], largest=1, sorted=1),
@@ -161,32 +165,33 @@ def onnxruntime_scan(table: Table, kind: ClockKind, device: str, threads: int) -
         ids, scores = session.run(["ids", "scores"], {"queries": queries, "k": np.array([k])})
         return ids, scores
 
-    return PeerScan(HostClock(), lambda turns, k: _HostScan(answer, turns, k, "ONNX Runtime is asked from host to host"))
+    return _host_calls(answer, "ONNX Runtime is asked from host to host")
 
 
-def flashlib_scan(table: Table, kind: ClockKind, device: str, threads: int) -> PeerScan:
+def flashlib_scans(table: Table, score: CandidateScore, kind: ClockKind, device: str, threads: int) -> Scans:
     """flashlib's nearest neighbours by L2 distance: another ranking, of the same work."""
     from flashlib import flash_knn
 
+    _check_score(score)
     if kind == "host":
         raise BackendError("flashlib runs on GPUs alone")
     import torch
 
-    clock = open_clock(kind, device, 0, torch=True)
     rows = torch.from_numpy(table).to(device).bfloat16()[None]
 
     def scan(queries: Any, k: int) -> Any:
         return tuple(part[0] for part in flash_knn(queries[None], rows, k))
 
-    return PeerScan(clock, lambda turns, k: _TorchScan(clock, device, scan, turns, k))
+    return _torch_calls(scan, kind, device)
 
 
-def jax_scan(table: Table, kind: ClockKind, device: str, threads: int) -> PeerScan:
+def jax_scans(table: Table, score: CandidateScore, kind: ClockKind, device: str, threads: int) -> Scans:
     """JAX: bfloat16 products and jax.lax.top_k under jit."""
     # It would take three quarters of the GPU's memory, where the others have theirs.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     import jax
 
+    _check_score(score)
     wanted = "cpu" if device == "cpu" else "gpu"
     place = jax.devices(wanted)[parse_device(device)[1]]
     rows = jax.device_put(table, place).astype("bfloat16")
@@ -200,4 +205,4 @@ def jax_scan(table: Table, kind: ClockKind, device: str, threads: int) -> PeerSc
         scores, ids = jitted(jax.device_put(queries, place), k)
         return ids, scores
 
-    return PeerScan(HostClock(), lambda turns, k: _HostScan(answer, turns, k, "JAX is asked from host to host"))
+    return _host_calls(answer, "JAX is asked from host to host")

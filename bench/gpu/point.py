@@ -144,9 +144,7 @@ class GpuPoint:
         if cell.mode != "gpu-encode":
             return None, f"the operations of {cell.mode} are not counted"
         precision, graph = self.bundle.precision, self._graph() or ""
-        found = measuring(self.bundle.family).encoder_work(
-            self.bundle, graph, cell.tokens, _NUMBER_BYTES[precision]
-        )
+        found = measuring(self.bundle.family).encoder_work(self.bundle, graph, cell.tokens, _NUMBER_BYTES[precision])
         moved = found.entity_bytes + found.weight_bytes / cell.batch
         return Work(found.flop, moved, _ARITHMETIC[precision]), None
 

@@ -83,7 +83,9 @@ def open_meter(device: str) -> Meter | str:
     try:
         pynvml.nvmlInit()
         name = system_name(parse_device(device)[1])
-        handle = pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdecimal() else pynvml.nvmlDeviceGetHandleByUUID(name)
+        handle = (
+            pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdecimal() else pynvml.nvmlDeviceGetHandleByUUID(name)
+        )
         return Meter(pynvml, handle)
     except pynvml.NVMLError as err:
         return f"energy, clocks and temperature: NVML does not answer ({err})"

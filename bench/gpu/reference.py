@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmkg_sdk import load
-from mmkg_sdk.answering.link_prediction import Model
-from mmkg_sdk.backends.tables import TableRanking, rank_table
+from mmkg_sdk.backends.tables import rank_table
 from mmkg_sdk.families import contract
 from mmkg_sdk.kernels import default_threads
 
-from .calls import Arrays, Call, KernelScan, LabelCall, encoding, query_turns, querying
+from .calls import Arrays, Call, LabelCall, encoding, query_turns, querying
 from .cells import Cell
 
 # Of a batch, so many are compared.
@@ -34,8 +32,7 @@ class Reference:
     def answer(self, cell: Cell) -> Arrays:
         """What a contender saves for this cell (`compared`)."""
         if cell not in self._answers:
-            call = open_call(self._opened, cell, self._seed, stand_in=False)
-            self._answers[cell] = compared(call)
+            self._answers[cell] = self._scanned(cell) if cell.mode == "gpu-scan" else compared(self._call(cell))
         return self._answers[cell]
 
     def queries(self, cell: Cell, file: Path) -> Path:
@@ -43,42 +40,32 @@ class Reference:
         np.savez(file, *query_turns(self._opened, cell, self._seed))  # type: ignore[arg-type]
         return file
 
+    def _call(self, cell: Cell) -> Call:
+        return open_call(self._opened, cell, self._seed, stand_in=False)
+
+    def _scanned(self, cell: Cell) -> Arrays:
+        score = contract.link_config(self._opened.bundle.config).candidate_score
+        ranking = rank_table(self._opened.table, score, threads=default_threads())
+        queries = query_turns(self._opened, cell, self._seed)[0][:COMPARED]
+        found = ranking.top_k(queries, cell.best)
+        return {"ids": found.ids.reshape(len(queries), -1), "scores": found.scores.reshape(len(queries), -1)}
+
     def close(self) -> None:
         """Free it."""
         self._opened.close()
 
 
-def open_call(
-    opened: Any,
-    cell: Cell,
-    seed: int,
-    *,
-    stand_in: bool,
-    ranking: TableRanking | None = None,
-    turns: list[NDArray[np.float32]] | None = None,
-) -> Call:
-    """The SDK's way of doing a cell.
+def open_call(opened: Any, cell: Cell, seed: int, *, stand_in: bool) -> Call:
+    """The SDK's way of doing a cell of any stage but the scan.
 
     Args:
         stand_in: kernels do the work of graphs.
-        ranking: what scans; see `ranking_of`.
-        turns: query vectors of a scan; None has them made.
     """
     if cell.mode == "gpu-answer":
         return LabelCall(opened, cell, seed)
-    model: Model = opened
     if cell.mode == "gpu-encode":
-        return encoding(model, cell, seed, stand_in=stand_in)
-    if cell.mode == "gpu-query":
-        return querying(model, cell, seed, stand_in=stand_in)
-    given = query_turns(model, cell, seed) if turns is None else turns
-    return KernelScan(model, ranking or ranking_of(model), cell, given)
-
-
-def ranking_of(model: Model) -> TableRanking:
-    """What ranks the model's table on its device."""
-    score = contract.link_config(model.bundle.config).candidate_score
-    return rank_table(model.table, score, device=model.backend.device, threads=model.backend.threads)
+        return encoding(opened, cell, seed, stand_in=stand_in)
+    return querying(opened, cell, seed, stand_in=stand_in)
 
 
 def compared(call: Call) -> Arrays:

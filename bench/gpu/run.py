@@ -90,7 +90,9 @@ def run_gpu_benchmark(
         BackendError: no name of a device; nvtx or plotly is asked for and not installed.
     """
     if (parse_device(device)[0] == "cuda") != (clock == "device"):
-        raise QueryError(f"device is {device!r}; a GPU is measured here, 'cuda' or 'cuda:N'. `bench run` measures a CPU.")
+        raise QueryError(
+            f"device is {device!r}; expected 'cuda' or 'cuda:N'. A CPU is measured by `mmkg-sdk bench run`."
+        )
     opened, threads = Bundle.open(bundle), default_threads() if threads is None else threads
     cells, chosen = cells_of(opened, stages, batches, best, token_counts), chosen_contenders(backends)
     check_turns(threads, seconds, rounds)
@@ -136,7 +138,7 @@ def run_gpu_benchmark(
     job = {"bundle": str(opened.path.absolute()), "device": device, "clock": clock, "threads": threads}
     job |= {"seconds": seconds, "transfers": transfers, "nvtx": nvtx, "seed": SEED}
     jobs = {name: {**job, "contender": name} for name in chosen if any(who == name for who, _ in points)}
-    starts = {name: Starts(name, way.backend, job) for name, way in chosen.items() if way.peer is None}
+    starts = {name: Starts(name, way.backend, job) for name, way in chosen.items() if way.backend}
     save()
     with tempfile.TemporaryDirectory() as files:
         reference = Reference(opened.path, opened.precision, SEED)
@@ -194,4 +196,3 @@ def _described(bundle: Bundle) -> dict[str, Any]:
     described = {"name": bundle.path.name, **{name: manifest[name] for name in ("family", "precision", "config")}}
     described["bytes"] = sum(entry["bytes"] for entry in manifest["files"].values())
     return described | {"export_seconds": manifest["provenance"].get("export_seconds")}
-

@@ -15,8 +15,8 @@ import numpy as np
 
 from mmkg_sdk.errors import BackendError, MmkgError
 
-from .calls import TURNS, Call
 from ..machine.clock import DeviceClock
+from .calls import TURNS, Call
 
 # So many carry a median.
 MIN_SAMPLES = 5

@@ -43,10 +43,7 @@ def open_worker(job: Mapping[str, Any]) -> Answer:
     def measured(request: Mapping[str, Any]) -> dict[str, Any]:
         best = _Best(clock, job["seconds"])
         with best.on_stream(device):
-            source = torch.randn(int(scale * _COPIED / 4), device=device)
-            target = torch.empty_like(source)
-            copying = best.rate(lambda: target.copy_(source), 2 * source.nbytes, "torch, copy")
-            del source, target
+            copying = _copying(best, device, scale)
             arithmetic = {kind: _products(best, device, kind, scale) for kind in GPU_ARITHMETIC}
             return Ceilings(copying, arithmetic, launch_us=_launch_us(best, device)).to_json()
 
@@ -84,6 +81,14 @@ class _Best:
             return Rate(round(amount / self.least_ms(work) / 1e6, 2), name)
         except (RuntimeError, MmkgError) as err:  # a precision that it has not, or too little memory
             return Rate(None, f"{name} failed: {err}"[:200])
+
+
+def _copying(best: _Best, device: str, scale: float) -> Rate:
+    import torch
+
+    source = torch.randn(int(scale * _COPIED / 4), device=device)
+    target = torch.empty_like(source)
+    return best.rate(lambda: target.copy_(source), 2 * source.nbytes, "torch, copy")
 
 
 def _products(best: _Best, device: str, kind: str, scale: float) -> Rate:

@@ -98,7 +98,7 @@ def _seen_table(title: str, rows: Sequence[Row]) -> Table:
         difference = "-" if row.max_difference is None else f"{row.max_difference:.1e}"
         shown = "-" if right is None else f"{100 * right:.4g} %"
         cells.append([row.contender, *_place(row), difference, shown, *_values(row, _SEEN.values())])
-    note = "difference: the largest from the CPU's answer, as a share of its root mean square; energy and clocks by NVML"
+    note = "difference: the largest from the CPU's answer, as a share of its root mean square; energy, clocks by NVML"
     return Table(f"Rightness, energy and clocks, {title}", _kept(cells), (note,))
 
 
