@@ -18,6 +18,7 @@ import mmkg_sdk
 from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.bundle import MANIFEST
 from mmkg_sdk.kernels import instruction_sets, library
+from mmkg_sdk.kernels.gpu import gpu_kernels_state
 from mmkg_sdk.kernels.threads import ChosenThreads, chosen_threads, usable_cores
 
 from .gpus import gpu_facts, gpu_names
@@ -65,6 +66,7 @@ def environment(
         "python": platform.python_version(),
         "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {name: _version(name) for name in (*PACKAGES, *packages)},
         "kernels": kernels(),
+        "cuda_kernels": gpu_kernels_state(),
         "threads": chosen.count,
         "threads_reason": chosen.reason,
         "load_average": load_average(),

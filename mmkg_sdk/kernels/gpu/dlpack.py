@@ -55,16 +55,18 @@ _api.PyCapsule_GetPointer.restype = ctypes.c_void_p
 _api.PyCapsule_GetPointer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
 
 
-@_Deleter
 def _drop(managed: int) -> None:
     _shared.pop(managed, None)
 
 
-@ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 def _drop_unused(capsule_address: int) -> None:
     # A consumer renames the capsule and calls the deleter itself.
     if _api.PyCapsule_IsValid(capsule_address, _UNUSED):
         _shared.pop(_api.PyCapsule_GetPointer(capsule_address, _UNUSED), None)
+
+
+_deleter = _Deleter(_drop)
+_destructor = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(_drop_unused)
 
 
 def capsule(array: _Array) -> Any:
@@ -79,7 +81,7 @@ def capsule(array: _Array) -> Any:
     kind, index = array.__dlpack_device__()
     code, bits = _TYPE_CODES[array.dtype.kind], array.dtype.itemsize * 8
     tensor = _Tensor(array.pointer, kind, index, len(shape), code, bits, 1, shape, None, 0)
-    managed = _Managed(tensor, None, _drop)
+    managed = _Managed(tensor, None, _deleter)
     place = ctypes.addressof(managed)
     _shared[place] = (managed, shape, array)
-    return _api.PyCapsule_New(place, _UNUSED, ctypes.cast(_drop_unused, ctypes.c_void_p))
+    return _api.PyCapsule_New(place, _UNUSED, ctypes.cast(_destructor, ctypes.c_void_p))

@@ -19,6 +19,7 @@ from ...ranking.exact import RankingProtocol, Ranks, TopK, ranks_of_counts
 from ...ranking.known_triples import AnswerLists
 from ...ranking.scores import CandidateScore, InnerProduct
 from ..library import address, in_place
+from .answers import TopKOnGpu
 from .device import Gpu, Stream
 from .library import check, gpu_library
 
@@ -148,6 +149,35 @@ class GpuScan:
         found = np.arange(k) < counts[:, None]
         ends = np.concatenate([[0], counts.cumsum()])
         return TopK(ends, ids[found], scores[found]), _report(report)
+
+    def largest_launch(self, k: int, longest: int = 0) -> int:
+        """The largest batch of `launch_top_k`, at least 1, with at most `longest` excluded rows a query."""
+        return int(self._library.mmkg_gpu_top_k_batch(self._handle, k, longest))
+
+    def launch_top_k(
+        self,
+        queries: OnGpu,
+        answers: TopKOnGpu,
+        stream: Stream,
+        excluded: tuple[OnGpu, OnGpu] | None = None,
+        longest: int = 0,
+    ) -> None:
+        """Put the first pass of `top_k` on a stream; it is not waited for, and can be captured (`Stream.capture`).
+
+        Args:
+            queries: float32 [batch, width] on the GPU, at most `answers.batch` and `largest_launch` of them.
+            answers: written; `answers.read` says which are certain. Those that are not are asked of `top_k`.
+            excluded: offsets int64 [batch + 1] from 0 and rows int64 on the GPU, strictly ascending for each query.
+                What they hold is not checked.
+            longest: at least the length of the longest list.
+        """
+        pointer, _, batch, _ = self._queries(queries)
+        if batch > answers.batch:
+            raise BackendError(f"{batch} queries and room for the answers of {answers.batch}; expected no more.")
+        lists = (answers.no_offsets,) * 2 if excluded is None else tuple(array.pointer for array in excluded)
+        outputs = (answers.ids, answers.scores, answers.counts, answers.certificates)
+        arguments = (pointer, batch, answers.k, *lists, longest, *outputs, stream.handle)
+        check(self._library.mmkg_gpu_top_k_launch(self._handle, *arguments))
 
     def ranks(
         self,

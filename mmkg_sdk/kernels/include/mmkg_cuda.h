@@ -42,6 +42,14 @@ typedef struct mmkg_gpu_facts {
 MMKG_API mmkg_status mmkg_gpu_count(int32_t *count);
 
 /*
+ * What there is code for in an image (see mmkg_gpu_open), checked as a whole: "8.0, 8.6, 9.0" are compute capabilities.
+ * Needs neither a driver nor a GPU.
+ *
+ *   text   `size` bytes, written with a NUL at the end
+ */
+MMKG_API mmkg_status mmkg_gpu_image_targets(const void *image, int64_t bytes, char *text, int64_t size);
+
+/*
  * Opens a GPU, by its number in the driver's order. Kernels are loaded when they are first used.
  *
  *   image   mmkg_cuda.bin, `bytes` of it, read where it is: it must stay, unchanged, until the GPU is closed

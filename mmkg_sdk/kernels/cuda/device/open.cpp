@@ -1,4 +1,5 @@
 // The C functions that open, describe and close a GPU.
+#include <cstring>
 #include <memory>
 
 #include "cuda/device/gpu.h"
@@ -12,6 +13,16 @@ mmkg_status mmkg_gpu_count(int32_t *count) {
         int found = 0;
         mmkg::cuda::check(mmkg::cuda::driver().device_count(&found), "count the GPUs");
         *count = found;
+    });
+}
+
+mmkg_status mmkg_gpu_image_targets(const void *image, int64_t bytes, char *text, int64_t size) {
+    return guarded([&] {
+        const mmkg::cuda::Image whole(image, bytes);
+        whole.verify();
+        const std::string found = whole.targets();
+        require(text != nullptr && size > static_cast<int64_t>(found.size()), "text is NULL or too short");
+        std::memcpy(text, found.c_str(), found.size() + 1);
     });
 }
 

@@ -131,6 +131,10 @@ Image::Image(const void *contents, int64_t bytes) {
     }
 }
 
+void Image::verify() const {
+    for (const Entry &entry : entries) entry.verify();
+}
+
 const Entry *Image::find(const std::string &name, int capability) const {
     const Entry *best = nullptr;
     for (const Entry &entry : entries) {

@@ -39,6 +39,9 @@ public:
     // `contents` must stay, unchanged, as long as the image is used. Throws BadArgument if it is no whole image.
     Image(const void *contents, int64_t bytes);
 
+    // Throws BadArgument if any code is not the one that was written.
+    void verify() const;
+
     // What a GPU of this compute capability (90 for 9.0) should run: code made for it; for 8.x the newest made for an
     // 8.x before it; else PTX, which the driver compiles. Null: there is nothing that it can run.
     const Entry *find(const std::string &name, int capability) const;

@@ -15,7 +15,9 @@ import pytest
 
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import Scan
-from mmkg_sdk.kernels.gpu.scan import GpuScan, GpuScanReport
+from mmkg_sdk.kernels.gpu import GpuScan, GpuScanReport, TopKOnGpu
+from mmkg_sdk.kernels.gpu.library import check, gpu_library
+from mmkg_sdk.kernels.library import address
 from mmkg_sdk.ranking.exact import RankingProtocol, TopK
 from mmkg_sdk.ranking.known_triples import AnswerLists
 from mmkg_sdk.ranking.scores import ComplexDistance, InnerProduct
@@ -224,3 +226,45 @@ def test_memory_of_a_table_is_freed_with_its_scan(fake: FakeGpu) -> None:
     assert scan.table_bytes == 130 * 32 * 4 + 256 * 64 * 2 == fake.driver.memory_used - before
     del scan
     assert fake.driver.memory_used == before
+
+
+@pytest.mark.parametrize("width", [32, 33])
+def test_a_captured_top_k_answers_whatever_the_queries_are_then(fake: FakeGpu, width: int) -> None:
+    table, stream = numbers(140, width), fake.gpu.stream()
+    scan, expected = GpuScan(table, SCORE), Scan(table, SCORE)
+    answers = TopKOnGpu(fake.gpu, 3, 4)
+    rows = lists([1, 100], [], [7])
+    excluded = fake.gpu.array(rows.offsets.astype(np.int64)), fake.gpu.array(rows.ids)
+    queries = fake.gpu.array(numbers(3, width))
+    assert scan.largest_launch(4) >= 3
+    with stream.capture() as graph:
+        scan.launch_top_k(queries, answers, stream, excluded, longest=2)
+    assert not fake.launches.launched[1:]  # the table was rounded, and nothing ran since
+    for seed in (1, 2):
+        new = numbers(3, width, seed=seed)
+        check(
+            gpu_library().mmkg_gpu_copy_to_device(
+                fake.gpu.handle, queries.pointer, address(new), new.nbytes, stream.handle
+            )
+        )
+        graph.launch(stream)
+        found, certain = answers.read(stream)
+        assert certain.all()
+        assert_same(found, expected.top_k(new, 4, rows))
+
+
+def test_a_launch_says_which_answers_are_not_certain(fake: FakeGpu) -> None:
+    table, stream = np.ones((600, 8), np.float32), fake.gpu.stream()
+    table[:, 0] += np.arange(600, dtype=np.float32) * 2**-22
+    queries = np.zeros((2, 8), np.float32)
+    queries[0, 0] = 1  # the second scores 0 everywhere: ties that bfloat16 sees as such
+    queries[0, 1:] = 3
+    answers = TopKOnGpu(fake.gpu, 4, 3)
+    scan = GpuScan(table, SCORE)
+    scan.launch_top_k(fake.gpu.array(queries), answers, stream)
+    found, certain = answers.read(stream, 2)
+    assert not certain[0]
+    assert np.diff(found.offsets).tolist() == [0, 3 * certain[1]]
+    assert_same(scan.top_k(queries, 3), Scan(table, SCORE).top_k(queries, 3))
+    with pytest.raises(BackendError, match="room for the answers of 4"):
+        scan.launch_top_k(fake.gpu.array(np.zeros((5, 8), np.float32)), answers, stream)
