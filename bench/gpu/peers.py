@@ -41,7 +41,8 @@ class _TorchScan:
         self._stream: Any = None
         if device != "cpu":
             self._turns = [turn.pin_memory() for turn in self._turns]
-            self._stream = torch.cuda.Stream(device)
+            cuda: Any = torch.cuda  # whose streams have no types
+            self._stream = cuda.Stream(device)
         self._queries: Any = None
         self._found: Any = None
 

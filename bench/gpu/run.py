@@ -15,12 +15,13 @@ import numpy as np
 
 from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.errors import QueryError
+from mmkg_sdk.errors import BackendError, QueryError
 from mmkg_sdk.kernels import default_threads
 
 from ..machine.ceilings import Ceilings, measure_ceilings
 from ..machine.clock import ClockKind
 from ..machine.conditions import Watch
+from ..machine.gpus import gpu_absence
 from ..machine.turns import Contestants, check_turns
 from ..machine.worker_process import WAIT_POLICY, ContenderError, PointError
 from ..report.page import write_page
@@ -87,12 +88,14 @@ def run_gpu_benchmark(
     Raises:
         BundleError: the bundle cannot be opened.
         QueryError: a number out of range, or an unknown name.
-        BackendError: no name of a device; nvtx or plotly is asked for and not installed.
+        BackendError: no name of a device, or no such GPU; nvtx or plotly is asked for and not installed.
     """
     if (parse_device(device)[0] == "cuda") != (clock == "device"):
         raise QueryError(
             f"device is {device!r}; expected 'cuda' or 'cuda:N'. A CPU is measured by `mmkg-sdk bench run`."
         )
+    if clock == "device" and (absence := gpu_absence(parse_device(device)[1])):
+        raise BackendError(f"device {device!r} asked for, but {absence}.")
     opened, threads = Bundle.open(bundle), default_threads() if threads is None else threads
     cells, chosen = cells_of(opened, stages, batches, best, token_counts), chosen_contenders(backends)
     check_turns(threads, seconds, rounds)
@@ -150,9 +153,9 @@ def run_gpu_benchmark(
                 for turn, cell in enumerate(cells):
                     progress(f"round {number + 1}: {cell}")
                     for name in contestants.in_turn(number + turn):
-                        point = points.get((name, cell))
-                        if point is not None and point.open:
-                            _measure(point, contestants, reference, Path(files))
+                        asked = points.get((name, cell))
+                        if asked is not None and asked.open:
+                            _measure(asked, contestants, reference, Path(files))
                             save()
             # Last, when no other process of ours holds memory of the GPU.
             for name, one in starts.items():

@@ -6,7 +6,7 @@ NEVER RUN ON A GPU. The driver's clock is tested with a stand-in for the driver;
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from mmkg_sdk.kernels.gpu import Event, Gpu, Stream, gpu_kernels_absence
 from mmkg_sdk.kernels.gpu.library import check, gpu_library
 
 from .clock import DeviceClock
-
-if TYPE_CHECKING:
-    import torch
 
 # What is written to flush a cache, as a multiple of it.
 _FLUSHED = 2
@@ -78,12 +75,10 @@ class TorchClock:
     def __init__(self, device: str, stream: int) -> None:
         import torch
 
-        self._torch = torch
+        self._cuda: Any = torch.cuda  # whose streams and events have no types
         self._device = torch.device(device)
-        self._stream: torch.cuda.Stream = (
-            torch.cuda.ExternalStream(stream, self._device) if stream else torch.cuda.Stream(self._device)
-        )
-        l2_bytes = torch.cuda.get_device_properties(self._device).L2_cache_size
+        self._stream = self._cuda.ExternalStream(stream, device) if stream else self._cuda.Stream(device)
+        l2_bytes = self._cuda.get_device_properties(self._device).L2_cache_size
         self._swept = torch.empty(_FLUSHED * l2_bytes, dtype=torch.uint8, device=self._device)
 
     @property
@@ -91,9 +86,9 @@ class TorchClock:
         """See DeviceClock."""
         return int(self._stream.cuda_stream)
 
-    def mark(self) -> torch.cuda.Event:
+    def mark(self) -> Any:
         """See DeviceClock."""
-        event = self._torch.cuda.Event(enable_timing=True)
+        event = self._cuda.Event(enable_timing=True)
         event.record(self._stream)
         return event
 
@@ -108,20 +103,20 @@ class TorchClock:
 
     def flush_cache(self) -> None:
         """See DeviceClock."""
-        with self._torch.cuda.stream(self._stream):
+        with self._cuda.stream(self._stream):
             self._swept.fill_(1)
 
     def capture(self, work: Callable[[], None]) -> Callable[[], None]:
         """See DeviceClock."""
-        graph = self._torch.cuda.CUDAGraph()
+        graph = self._cuda.CUDAGraph()
         try:
-            with self._torch.cuda.graph(graph, stream=self._stream):
+            with self._cuda.graph(graph, stream=self._stream):
                 work()
         except RuntimeError as err:
             raise BackendError(f"torch cannot capture it: {err}") from err
 
         def launch() -> None:
-            with self._torch.cuda.stream(self._stream):
+            with self._cuda.stream(self._stream):
                 graph.replay()
 
         return launch

@@ -60,8 +60,8 @@ class _Best:
         """Within it, torch's work is on the clock's stream."""
         import torch
 
-        stream = torch.cuda.ExternalStream(self._clock.stream, device) if self._clock.stream else None
-        return torch.cuda.stream(stream)
+        cuda: Any = torch.cuda  # whose streams have no types
+        return cuda.stream(cuda.ExternalStream(self._clock.stream, device) if self._clock.stream else None)
 
     def least_ms(self, work: Callable[[], object]) -> float:
         """Milliseconds of the quickest call, after one that does not count."""
