@@ -79,7 +79,7 @@ def check(case: Case, seed: int, device: str, *, on_gpu: bool) -> dict[str, Any]
     random = np.random.default_rng(seed)
     table, queries = (random.standard_normal((count, case.width), np.float32) for count in (case.rows, case.batch))
     if case.ties:
-        table, queries = np.round(2 * table) / 2, np.round(2 * queries) / 2
+        table, queries = (np.round(2 * array).astype(np.float32) / np.float32(2) for array in (table, queries))
         table[case.rows // 2 :] = table[: case.rows - case.rows // 2]
     best = _best(table, queries, 3 * case.k)
     excluded = _excluded(best[0], case.k, random)
@@ -158,8 +158,8 @@ def _is_ordered(found: TopK, k: int) -> bool:
 
 def _is_same(one: TopK, other: TopK) -> bool:
     """Ids, and the bits of the scores."""
-    bits = [found.scores.view(np.uint32) for found in (one, other)]
-    return bool(np.array_equal(one.ids, other.ids) and np.array_equal(*bits))
+    bits, others = (found.scores.view(np.uint32) for found in (one, other))
+    return bool(np.array_equal(one.ids, other.ids) and np.array_equal(bits, others))
 
 
 def _same_ranks(

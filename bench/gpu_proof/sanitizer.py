@@ -11,7 +11,9 @@ import sys
 import time
 
 from mmkg_sdk.errors import BackendError
+from mmkg_sdk.kernels import default_threads
 
+from ..machine.worker_process import child_environment
 from .exactness import TINY, check
 from .job import Job
 from .record import Record
@@ -30,9 +32,12 @@ def run(job: Job, record: Record) -> None:
     """
     program = shutil.which("compute-sanitizer")
     command = [sys.executable, "-P", "-m", "mmkg_sdk.bench.gpu_proof.sanitizer", job.device]
+    here = child_environment(default_threads())
     if job.rehearsed:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=here)
         record.add(tool=None, code=done.returncode, said=(done.stdout + done.stderr)[-2000:])
+        if done.returncode:
+            raise SystemExit("the cases that the tools would watch do not pass by themselves")
         return
     if program is None:
         raise BackendError("compute-sanitizer is not installed; it comes with the CUDA toolkit")
@@ -44,7 +49,7 @@ def run(job: Job, record: Record) -> None:
             continue
         under = [program, "--tool", tool, f"--error-exitcode={_FOUND}", *command]
         try:
-            done = subprocess.run(under, capture_output=True, text=True, timeout=left, check=False)
+            done = subprocess.run(under, capture_output=True, text=True, timeout=left, check=False, env=here)
         except subprocess.TimeoutExpired:
             record.add(tool=tool, status="cut")
             continue

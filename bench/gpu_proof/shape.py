@@ -28,11 +28,11 @@ def run(job: Job, record: Record) -> None:
     from mmkg_sdk.export import export_bundle
 
     if (Path(job.bundle) / "bundle.json").is_file():
-        record.add(bundle=job.bundle, made=False)
+        record.add(bundle=Path(job.bundle).name, made=False)
         return
     made = random_run(job.folder / "run", rehearsed=job.rehearsed)
     export_bundle(made, job.bundle, precision="fp32")
-    record.add(bundle=job.bundle, made=True)
+    record.add(bundle=Path(job.bundle).name, made=True)
 
 
 def random_run(folder: Path, *, rehearsed: bool) -> Run:
@@ -60,8 +60,10 @@ def random_run(folder: Path, *, rehearsed: bool) -> Run:
     splits = [
         random.integers([entities, relations, entities], size=(count, 3)) for count in (triples, _HELD_OUT, _HELD_OUT)
     ]
-    names = [Labels([f"{kind} {i}" for i in range(count)]) for kind, count in (("e", entities), ("r", relations))]
-    graph = KnowledgeGraph("random numbers in DB15K's shape", *names, *splits)
+    labels, relation_labels = (
+        Labels([f"{kind} {i}" for i in range(count)]) for kind, count in (("e", entities), ("r", relations))
+    )
+    graph = KnowledgeGraph("random numbers in DB15K's shape", labels, relation_labels, *splits)
     tokens = {
         "visual_tokens": random.integers(visual_rows, size=(entities, config.num_visual_tokens)),
         "text_tokens": random.integers(text_rows, size=(entities, config.num_text_tokens)),

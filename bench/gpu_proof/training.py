@@ -67,8 +67,10 @@ def _published(job: Job, record: Record) -> None:
     from mmkg_sdk.training.session import start_training
 
     began = time.monotonic()
+    settings: dict[str, Any]
     if job.rehearsed:
-        data, preset, settings = "atlas", None, {"epochs": 1, "embedding_dim": 16, "feedforward_dim": 16}
+        data, preset = "atlas", None
+        settings = {"epochs": 1, "embedding_dim": 16, "feedforward_dim": 16}
     elif job.data is None:
         raise BackendError("no data were given. Pass --data with DB15K's folder.")
     else:
@@ -81,4 +83,4 @@ def _published(job: Job, record: Record) -> None:
         epochs=result.epochs, best_epoch=result.best_epoch, best=result.best_metrics, stopped_by=result.stopped_by
     )
     report = evaluate_path(run.folder, "test", device=job.device)
-    record.add(test=report.metrics(), seconds=round(time.monotonic() - began, 1), settings=settings, data=data)
+    record.add(test=report.metrics(), seconds=round(time.monotonic() - began, 1), settings=settings, data=run.data_name)
