@@ -140,10 +140,10 @@ class LabelCall:
     waits = whole
     graphless = whole
 
-    def __init__(self, opened: Any, cell: Cell, seed: int) -> None:
+    def __init__(self, opened: Any, cell: Cell, seed: int, turns: int = TURNS) -> None:
         found = random_questions(opened, seed)
         self._opened = opened
-        self._turns = [[next(found) for _ in range(cell.batch)] for _ in range(TURNS)]
+        self._turns = [[next(found) for _ in range(cell.batch)] for _ in range(turns)]
         self._turn, self._k = 0, cell.k
         self._found: list[Any] = []
 

@@ -16,6 +16,8 @@ from ..sweep.questions import asked_things
 
 STAGES: tuple[GpuMode, ...] = get_args(GpuMode)
 _LARGEST_BATCH = 1 << 16
+# Whether what is asked are ids, rather than texts and images, of which a processor prepares thousands in minutes.
+BATCHES = {True: (1, 32, 256, 2048), False: (1, 32)}
 # What `predict_tails` gives at most.
 _MOST_ANSWERS = 3840
 
@@ -54,7 +56,7 @@ class Cell:
 def cells_of(
     bundle: Bundle,
     stages: Sequence[str] | None,
-    batches: Sequence[int],
+    batches: Sequence[int] | None,
     best: Sequence[int],
     token_counts: Sequence[int] | None,
 ) -> list[Cell]:
@@ -62,6 +64,7 @@ def cells_of(
 
     Args:
         stages: some of STAGES; None takes all that the bundle's task has.
+        batches: None takes BATCHES.
         best: numbers of answers per query.
         token_counts: None takes the family's own.
 
@@ -74,6 +77,7 @@ def cells_of(
     for stage in chosen:
         if stage not in there:
             raise QueryError(f"stage {stage!r}; a bundle for {task} is measured in {', '.join(there)}.")
+    batches = BATCHES[task == LINK_PREDICTION] if batches is None else batches
     for name, numbers, most in (("batch", batches, _LARGEST_BATCH), ("k", best, _MOST_ANSWERS)):
         if not numbers or any(isinstance(one, bool) or not 1 <= one <= most for one in numbers):
             raise QueryError(f"{name} is {list(numbers)}; expected whole numbers from 1 to {most:,}.")

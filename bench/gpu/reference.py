@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 from mmkg_sdk import load
 from mmkg_sdk.backends.tables import rank_table
 from mmkg_sdk.families import contract
+from mmkg_sdk.families.entity_batch import EntityBatch
 from mmkg_sdk.kernels import default_threads
 
+from ..sweep.counts import random_entities
 from .calls import Arrays, Call, LabelCall, encoding, query_turns, querying
 from .cells import Cell
 
@@ -32,7 +35,8 @@ class Reference:
     def answer(self, cell: Cell) -> Arrays:
         """What a contender saves for this cell (`compared`)."""
         if cell not in self._answers:
-            self._answers[cell] = self._scanned(cell) if cell.mode == "gpu-scan" else compared(self._call(cell))
+            make = {"gpu-scan": self._scanned, "gpu-encode": self._encoded, "gpu-answer": self._answered}
+            self._answers[cell] = make.get(cell.mode, self._asked)(cell)
         return self._answers[cell]
 
     def queries(self, cell: Cell, file: Path) -> Path:
@@ -40,8 +44,18 @@ class Reference:
         np.savez(file, *query_turns(self._opened, cell, self._seed))  # type: ignore[arg-type]
         return file
 
-    def _call(self, cell: Cell) -> Call:
-        return open_call(self._opened, cell, self._seed, stand_in=False)
+    def _asked(self, cell: Cell) -> Arrays:
+        return compared(querying(self._opened, cell, self._seed, stand_in=False))
+
+    def _answered(self, cell: Cell) -> Arrays:
+        # The first queries of a batch are those of a smaller one.
+        few = replace(cell, batch=min(cell.batch, COMPARED))
+        return compared(LabelCall(self._opened, few, self._seed, turns=1))
+
+    def _encoded(self, cell: Cell) -> Arrays:
+        entities = random_entities(self._opened.bundle, cell.tokens, cell.batch, self._seed)
+        few = EntityBatch(entities.rows(slice(COMPARED)), entities.token_count)
+        return {"vectors": self._opened.encode_batch(few)["vectors"]}
 
     def _scanned(self, cell: Cell) -> Arrays:
         score = contract.link_config(self._opened.bundle.config).candidate_score

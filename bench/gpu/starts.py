@@ -12,6 +12,7 @@ from ..machine.worker_process import PointError
 from ..report.percentiles import start_numbers
 from ..report.results import Row
 from ..sweep.cold_start import cold_start
+from .point import NOT_REACHED
 
 
 class Starts:
@@ -20,15 +21,21 @@ class Starts:
     def __init__(self, name: str, backend: str, job: Mapping[str, Any]) -> None:
         self._name, self._job = name, {**job, "backend": backend}
         self._found: list[dict[str, Any]] = []
-        self._note: str | None = None
+        self._failure: str | None = None
+        self._absence: str | None = NOT_REACHED
 
     def again(self) -> None:
         """One more, unless one failed."""
-        if self._note is None:
+        if self._failure is None:
             try:
                 self._found.append(cold_start(self._job))
             except PointError as err:
-                self._note = str(err)
+                self._failure = str(err)
+            self._absence = None
+
+    def rule_out(self, why: str) -> None:
+        """It cannot run here."""
+        self._absence = why
 
     def row(self) -> Row:
         """What is known by now."""
@@ -44,9 +51,9 @@ class Starts:
             own_batch=False,
             load=None,
             unit=None,
-            status="failed" if self._note else "measured" if self._found else "not measured",
+            status="failed" if self._failure else "measured" if self._found else "not measured",
             samples=len(self._found),
             rounds=len(self._found),
-            note=self._note,
+            note=self._failure or self._absence,
             numbers=start_numbers(self._found) if self._found else {},
         )

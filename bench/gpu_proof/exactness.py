@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mmkg_sdk.backends.tables import TableRanking, rank_table
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import Scan
+from mmkg_sdk.kernels.gpu import gpu_kernels_absence
 from mmkg_sdk.ranking.exact import RankingProtocol, TopK
 from mmkg_sdk.ranking.known_triples import AnswerLists
 from mmkg_sdk.ranking.scores import InnerProduct
@@ -85,7 +86,8 @@ def check(case: Case, seed: int, device: str, *, on_gpu: bool) -> dict[str, Any]
     excluded = _excluded(best[0], case.k, random)
     ranking = rank_table(table, InnerProduct(), device=device)
     if on_gpu and not ranking.on_device:
-        raise BackendError(f"there are no kernels for this GPU: tables are ranked by {ranking.name}")
+        why = gpu_kernels_absence(device) or f"tables are ranked by {ranking.name}"
+        raise BackendError(f"there are no kernels for {device}: {why}")
     found, again = (ranking.top_k(queries, case.k, excluded) for _ in range(2))
     cpu = Scan(table, InnerProduct(), storage="float32")
     gap, error = _against_float64(found, best, excluded, case.k, table, queries)

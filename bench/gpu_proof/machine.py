@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from typing import Any
 
+from mmkg_sdk.errors import MmkgError
 from mmkg_sdk.files.atomic import write_atomically
 from mmkg_sdk.kernels.gpu import gpu_kernels_absence
 
@@ -27,7 +29,14 @@ def run(job: Job, record: Record) -> None:
     record.add(kernels_absence=gpu_kernels_absence(job.device))
     meter = open_meter(job.device)
     record.add(energy=meter if isinstance(meter, str) else meter.reading())
+    record.add(ceilings=_ceilings(job))
+
+
+def _ceilings(job: Job) -> dict[str, Any]:
     asked = {"device": job.device, "clock": job.clock, "seconds": 0.01 if job.rehearsed else 0.3}
-    ceilings = open_worker(asked | ({"scale": _REHEARSED_SCALE} if job.rehearsed else {}))({})
-    write_atomically(job.folder / CEILINGS, (json.dumps(ceilings, indent=1) + "\n").encode())
-    record.add(ceilings=ceilings)
+    try:
+        found = open_worker(asked | ({"scale": _REHEARSED_SCALE} if job.rehearsed else {}))({})
+    except (MmkgError, ImportError) as err:
+        return {"not measured": str(err)}
+    write_atomically(job.folder / CEILINGS, (json.dumps(found, indent=1) + "\n").encode())
+    return dict(found)

@@ -27,7 +27,7 @@ class Step:
 
 
 PLAN = (
-    Step("environment", "machine, driver, versions, and what the GPU can do", "machine", 40, packages=("torch",)),
+    Step("environment", "machine, driver, versions, and what the GPU can do", "machine", 40),
     Step("kernels", "kernels against float64 and the CPU's to the bit", "exactness", 75),
     Step("sanitizer", "the same under compute-sanitizer", "sanitizer", 60),
     Step("race-kernels", "kernels on random tables", "races", 60, "kernels"),

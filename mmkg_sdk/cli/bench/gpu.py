@@ -27,7 +27,9 @@ from .options import counts, modes_named, rounds_option, seconds_option, threads
     "vectors of queries. gpu-answer: from labels to labels. gpu-encode: entities by their number of tokens.",
 )
 @click.option(
-    "--batches", callback=counts, default="1,32,256,2048", show_default=True, help="Queries or entities at once."
+    "--batches",
+    callback=counts,
+    help="Queries or entities at once. Default: 1,32,256,2048, and 1,32 where texts and images are asked.",
 )
 @click.option("-k", "best", callback=counts, default="10,100", show_default=True, help="Answers per query.")
 @click.option(
@@ -50,7 +52,7 @@ def gpu(
     device: str,
     backends: list[str] | None,
     stages: list[str] | None,
-    batches: list[int],
+    batches: list[int] | None,
     best: list[int],
     token_counts: list[int] | None,
     seconds: float,
