@@ -8,15 +8,16 @@ scores with the pieces of every entity (the family's stand-in, or the interactio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import Backend
+from ..backends import AnyArray, Backend, DeviceArray
+from ..backends.base import parse_device
 from ..bundle import Bundle
 from ..data.mentions import Mention
 from ..errors import QueryError
@@ -27,6 +28,7 @@ from ..registry import ENTITY_LINKING
 from .answers.links import Link, Links
 from .ids import Names, checked_k, skips_unreadable, to_ids
 from .opened import Opened
+from .placed_pieces import PlacedPieces
 
 if TYPE_CHECKING:
     from ..data.mentions import LabelledMention, LinkingData
@@ -34,14 +36,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Linker", "Links", "Mention", "show_answers"]
 
-# Mentions encoded at a time, and of these scored at a time: each block of entities is read once for all of them.
-_ENCODED, _SCORED = 64, 16
+# Mentions encoded at a time, and of these scored at a time: each block of entities is read once for all of them. On a
+# GPU their pieces stay where they were encoded, all together.
+_ENCODED = 64
+_SCORED = {"cpu": 16, "cuda": _ENCODED}
 # Pairs per run of the interaction graph. On a processor their attention weights (6.4 KB each at 40 tokens) should stay
-# in its cache; see `Interaction` in families/mimic/pairs.py.
-PAIRS = {"cpu": 512, "cuda": 1 << 14}
+# in its cache; see `Interaction` in families/mimic/pairs.py. The number for a GPU, 0.8 GB with their logits, is an
+# estimate that no GPU has seen.
+PAIRS = {"cpu": 512, "cuda": 1 << 16}
 _CANDIDATES = 2048  # the most that the graph's signature names
 
 Pieces = dict[str, NDArray[np.float32]]
+Array = TypeVar("Array", NDArray[Any], DeviceArray)
 
 
 class Linker(Opened):
@@ -51,7 +57,7 @@ class Linker(Opened):
 
     What the bundle knows of its entities stays on the disk as a memory map, in half precision unless the bundle is of
     fp32, and is scored in blocks; sums are float32. Memory therefore does not grow with the number of candidates, apart
-    from a block of scores.
+    from a block of scores. A GPU, by its graphs, is given all of it with the first mention, and keeps it.
     """
 
     task = ENTITY_LINKING
@@ -61,6 +67,8 @@ class Linker(Opened):
         self._runtime = contract.linking_runtime(bundle.family)
         self._config = contract.linking_config(bundle.config)
         self._stand_in = self._runtime.stand_in(bundle, backend.device, backend.threads) if compiled else None
+        self._kind = parse_device(backend.device)[0]
+        self._entities = PlacedPieces(backend, bundle.encoded, PAIRS[self._kind] // _SCORED[self._kind])
 
     @property
     def has_stand_ins(self) -> bool:
@@ -124,14 +132,10 @@ class Linker(Opened):
 
     def encode_mentions(self, mentions: Mention | Sequence[Mention], *, skip_unreadable: bool = False) -> Pieces:
         """What the units need of each mention, by name: float32 [mentions, ...]; for `score_pieces`."""
-        asked, config = _checked(mentions), self._config
-        input_ids, attention_mask, _ = self._runtime.read_texts(config, self._tokenizer, asked)
-        parts = []
-        for start in range(0, len(asked), _ENCODED):
-            rows = slice(start, start + _ENCODED)
-            pixels = self._runtime.read_images(config, asked[rows], skip_unreadable=skip_unreadable)
-            parts.append(self.encode_tokens(input_ids[rows], attention_mask[rows], pixels))
-        return _joined(parts)
+        asked = _checked(mentions)
+        starts = range(0, len(asked), _ENCODED)
+        parts = (self._read(asked[start : start + _ENCODED], skip_unreadable=skip_unreadable) for start in starts)
+        return _joined([self.encode_tokens(*tokens) for tokens in parts])
 
     def encode_tokens(
         self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64], pixel_values: NDArray[np.float32]
@@ -149,17 +153,16 @@ class Linker(Opened):
         parts = []
         for start in range(0, len(pixels), _ENCODED):
             rows = slice(start, start + _ENCODED)
-            encoded = self.run_graph("text_encoder", {"input_ids": ids[rows], "attention_mask": mask[rows]}, ())
-            parts.append(self.run_graph("mention_side", encoded | self._encode_images(pixels[rows]), ()))
+            parts.append(self._encode(self.run_graph, ids[rows], mask[rows], pixels[rows]))
         return _joined(parts)
 
     def score_pieces(self, pieces: Mapping[str, NDArray[np.float32]], candidates: Names | None = None) -> Pieces:
         """The scores of encoded mentions by unit, float32 [mentions, candidates] each; the model's is their mean."""
         chosen = self._chosen(candidates)
-        count = len(next(iter(pieces.values()), ()))
+        count, step = len(next(iter(pieces.values()), ())), _SCORED[self._kind]
         parts = [
-            self._unit_scores({name: piece[start : start + _SCORED] for name, piece in pieces.items()}, chosen)
-            for start in range(0, count, _SCORED)
+            self._unit_scores({name: piece[start : start + step] for name, piece in pieces.items()}, chosen)
+            for start in range(0, count, step)
         ]
         width = len(self.entities) if chosen is None else len(chosen)
         units = np.concatenate([np.empty((len(self._runtime.UNITS), 0, width), np.float32), *parts], axis=1)
@@ -178,13 +181,34 @@ class Linker(Opened):
         size = self._config.image_size
         return self.run_graph("image_encoder", {"pixel_values": np.zeros((1, 3, size, size), np.float32)}, ())
 
-    def _encode_images(self, pixels: NDArray[np.float32]) -> Pieces:
+    def _read(
+        self, mentions: Sequence[Mention], *, skip_unreadable: bool
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """The arguments of `encode_tokens` for checked mentions."""
+        input_ids, attention_mask, _ = self._runtime.read_texts(self._config, self._tokenizer, mentions)
+        pixels = self._runtime.read_images(self._config, mentions, skip_unreadable=skip_unreadable)
+        return input_ids, attention_mask, pixels
+
+    def _encode(
+        self,
+        run: Callable[[str, Mapping[str, AnyArray], tuple[str, ...]], dict[str, Array]],
+        input_ids: NDArray[np.int64],
+        attention_mask: NDArray[np.int64],
+        pixels: NDArray[np.float32],
+    ) -> dict[str, Array]:
+        """The pieces of at most _ENCODED mentions, where `run` (`run_graph` or `run_placed`) leaves them."""
+        texts = run("text_encoder", {"input_ids": input_ids, "attention_mask": attention_mask}, ())
         shown = pixels.reshape(len(pixels), -1).any(axis=1)
-        found = {name: np.repeat(array, len(pixels), axis=0) for name, array in self._no_image.items()}
-        if shown.any():
-            for name, array in self.run_graph("image_encoder", {"pixel_values": pixels[shown]}, ()).items():
-                found[name][shown] = array
-        return found
+        images: Mapping[str, AnyArray]
+        if shown.all():
+            images = run("image_encoder", {"pixel_values": pixels}, ())
+        else:  # one set for all without an image; put together on the host
+            merged = {name: np.repeat(array, len(pixels), axis=0) for name, array in self._no_image.items()}
+            if shown.any():
+                for name, array in self.run_graph("image_encoder", {"pixel_values": pixels[shown]}, ()).items():
+                    merged[name][shown] = array
+            images = merged
+        return run("mention_side", {**texts, **images}, ())
 
     def _chosen(self, candidates: Names | None) -> NDArray[np.int64] | None:
         """Ids in ascending order, each once; None = all."""
@@ -196,29 +220,55 @@ class Linker(Opened):
         """Some mentions and their scores by unit, float32 [units, mentions, candidates]."""
         for start in range(0, len(mentions), _ENCODED):
             part = mentions[start : start + _ENCODED]
+            if self._kind != "cpu" and self._stand_in is None:
+                tokens = self._read(part, skip_unreadable=skip_unreadable)
+                yield part, self._graph_scores(self._encode(self.run_placed, *tokens), chosen)
+                continue
             pieces = self.encode_mentions(part, skip_unreadable=skip_unreadable)
-            for first in range(0, len(part), _SCORED):
-                rows = slice(first, first + _SCORED)
+            for first in range(0, len(part), _SCORED[self._kind]):
+                rows = slice(first, first + _SCORED[self._kind])
                 yield part[rows], self._unit_scores({name: piece[rows] for name, piece in pieces.items()}, chosen)
 
     def _unit_scores(
         self, pieces: Mapping[str, NDArray[np.float32]], chosen: NDArray[np.int64] | None
     ) -> NDArray[np.float32]:
-        if self._stand_in:
-            return self._stand_in.scores(pieces, chosen)
-        table = self.bundle.encoded
+        if stand_in := self._stand_in:
+            return stand_in.scores(pieces, chosen)
+        # Once for all blocks of entities.
+        return self._graph_scores({name: self.backend.place(piece) for name, piece in pieces.items()}, chosen)
+
+    def _graph_scores(self, pieces: Mapping[str, DeviceArray], chosen: NDArray[np.int64] | None) -> NDArray[np.float32]:
+        """The scores of mentions by unit, float32 [units, mentions, candidates], from pieces on the device."""
+        mentions = next(iter(pieces.values())).shape[0]
         count = len(self.entities) if chosen is None else len(chosen)
-        mentions = len(next(iter(pieces.values())))
-        step = min(_CANDIDATES, max(1, PAIRS[self.backend.device.partition(":")[0]] // mentions))
         units = np.empty((len(self._runtime.UNITS), mentions, count), np.float32)
-        placed = {name: self.backend.place(piece) for name, piece in pieces.items()}  # once for all blocks of entities
+        start = 0
+        for block in self._entity_blocks(chosen, mentions):
+            outputs = self.run_graph(
+                "interaction", {**pieces, **block}, [f"{unit}_scores" for unit in self._runtime.UNITS]
+            )
+            for row, unit in enumerate(self._runtime.UNITS):
+                scores = outputs[f"{unit}_scores"]
+                units[row, :, start : start + scores.shape[1]] = scores
+            start += scores.shape[1]
+        return units
+
+    def _entity_blocks(self, chosen: NDArray[np.int64] | None, mentions: int) -> Iterator[Mapping[str, AnyArray]]:
+        """The pieces of all candidates, some at a time: as many as go into a run with so many mentions."""
+        if self._kind != "cpu" and chosen is None:
+            yield from self._entities.blocks()
+            return
+        count = len(self.entities) if chosen is None else len(chosen)
+        step = min(_CANDIDATES, max(1, PAIRS[self._kind] // mentions))
         for start in range(0, count, step):
             rows: Any = slice(start, start + step) if chosen is None else chosen[start : start + step]
-            inputs = {**placed, **{name: array[rows] for name, array in table.items()}}
-            outputs = self.run_graph("interaction", inputs, [f"{unit}_scores" for unit in self._runtime.UNITS])
-            for row, unit in enumerate(self._runtime.UNITS):
-                units[row, :, start : start + step] = outputs[f"{unit}_scores"]
-        return units
+            yield {name: array[rows] for name, array in self.bundle.encoded.items()}
+
+    def close(self) -> None:
+        """Free the backend, and what it was given of the entities. Later calls raise BackendError."""
+        super().close()
+        self._stand_in = None  # what is left are the graphs, and their backend is closed
+        self._entities.free()
 
     def _link(
         self,

@@ -1,4 +1,4 @@
-"""The entities of a link prediction bundle as they are asked for: labels, vectors, what ranks them; lists of answers."""
+"""The entities of a link prediction bundle as they are asked for, with what ranks them; and lists of answers."""
 
 from __future__ import annotations
 

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend, DeviceArray
+from ..backends.streams import thread_stream
+from ..backends.tables import plain_ranking
 from ..bundle import Bundle
 from ..errors import DataError, QueryError
 from ..families import contract
@@ -148,9 +150,12 @@ class Model(Opened):
     def placed_query_vectors(self, queries: Queries) -> DeviceArray:
         """What `query_vectors` gives, on the backend's device: `torch.from_dlpack(...)` and CuPy's read it there.
 
-        Nobody has looked for NaN and infinity, which would take a wait for the device.
+        Nobody has looked for NaN and infinity.
         """
-        return self._placed_vectors(self._entities, queries)
+        placed = self._placed_vectors(self._entities, queries)
+        if stream := thread_stream(self.backend.device):
+            stream.synchronize()  # others know nothing of the stream that the kernels write it on
+        return placed
 
     def score_queries(self, queries: Queries) -> NDArray[np.float32]:
         """Scores of all entities for each query, float32 [batch, num_entities]."""
@@ -263,6 +268,9 @@ class Model(Opened):
         super().close()
         # What is left are the graphs, and their backend is closed.
         self._stand_ins = LinkStandIns()
+        entities = self._entities
+        if entities.ranking.on_device:  # the table there; a call that runs keeps it to its end
+            self._entities = EntityTable(entities.labels, entities.encoded, plain_ranking(entities.table, self._score))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Beside what every opened bundle sends to another process: the entities that were added here.
@@ -327,13 +335,15 @@ class Model(Opened):
         # The scores tell of the vectors: with NaN in one the ranking fails, with infinity no score of it is finite, and
         # those of -infinity are left out.
         if not np.isfinite(found.scores).all() or (np.diff(found.offsets) < np.minimum(k, left)).any():
-            raise self.not_finite("query_encoder")
+            raise self._not_finite("query_encoder")
         return found
 
     def _placed_vectors(self, entities: EntityTable, queries: Queries) -> DeviceArray:
-        if self._stand_ins.query is not None:
-            vectors = self._stand_ins.query.query_vectors(entities.table, queries)
-            return self.backend.place(vectors) if isinstance(vectors, np.ndarray) else vectors
+        if stand_in := self._stand_ins.query:
+            placed = stand_in.placed_query_vectors(entities.table, queries, self.backend.stream())
+            if placed is not None:
+                return placed
+            return self.backend.place(stand_in.query_vectors(entities.table, queries))
         batches = list(self._runtime.query_batches(self.bundle, entities.table, queries))
         runs = [(rows, self.run_placed("query_encoder", inputs, ["queries"])["queries"]) for rows, inputs in batches]
         if len(runs) == 1 and isinstance(runs[0][0], slice):

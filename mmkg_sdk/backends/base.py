@@ -47,7 +47,7 @@ class DeviceArray(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of its elements. Raises TypeError: one that numpy does not have (bfloat16)."""
+        """Of its elements. Raises TypeError: one that numpy does not know (bfloat16, but for ml_dtypes)."""
         ...
 
     @property
@@ -131,7 +131,11 @@ class Backend(ABC):
 
     @abstractmethod
     def place(self, array: NDArray[Any]) -> DeviceArray:
-        """The array on the device, to be an input of many runs of any thread; on the CPU it may be the array itself."""
+        """The array on the device, to be an input of many runs of any thread; on the CPU it may be the array itself.
+
+        Raises:
+            BackendError: it cannot be copied there, for want of memory for example.
+        """
 
     @abstractmethod
     def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
@@ -178,6 +182,9 @@ class Backend(ABC):
     def _failure(self, graph: str, inputs: Mapping[str, AnyArray], err: Exception) -> BackendError:
         shapes = {name: list(array.shape) for name, array in inputs.items()}
         return BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}")
+
+    def _not_placed(self, array: NDArray[Any], err: Exception) -> BackendError:
+        return BackendError(f"an array of {array.nbytes:,} bytes could not be copied to {self.device}: {err}")
 
 
 def _leave_to_parent() -> None:
@@ -231,6 +238,20 @@ def _first_choice(precision: str, device: str) -> type[Backend]:
         if found and found.startswith(best) and kind.has_precision(precision, found):
             return kind
     return (installed or [_backend_class(next(iter(BACKENDS)))])[0]
+
+
+def devices_found() -> dict[str, str]:
+    """What each backend takes for the device "auto", by name, or why it cannot be used.
+
+    The backend "auto" takes the first of those that have the best of these devices and the bundle's precision.
+    """
+    found = {}
+    for name in BACKENDS:
+        try:
+            found[name] = _backend_class(name).device_for("auto") or "no device"
+        except BackendError as err:
+            found[name] = str(err)
+    return found
 
 
 def parse_device(device: str) -> tuple[str, int]:

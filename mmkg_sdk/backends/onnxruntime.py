@@ -89,7 +89,10 @@ class OnnxRuntimeBackend(Backend):
 
     def place(self, array: NDArray[Any]) -> DeviceArray:
         """See Backend.place."""
-        return _Placed(self._value(array))
+        try:
+            return _Placed(self._value(array))
+        except Exception as err:  # ONNX Runtime raises its own types, which are not exported
+            raise self._not_placed(array, err) from err
 
     def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
         """See Backend.run_placed."""

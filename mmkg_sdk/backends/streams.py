@@ -1,14 +1,11 @@
-"""A CUDA stream for each calling thread, for backends whose runtime does not give them one."""
+"""A CUDA stream for each calling thread: what backends and kernels do for it is ordered there, waiting for no other."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
+from ..kernels.gpu import Gpu, Stream, gpu_kernels_absence
 from .base import parse_device
-
-if TYPE_CHECKING:
-    from ..kernels.gpu.device import Stream
 
 
 class ThreadStreams(threading.local):
@@ -21,18 +18,20 @@ class ThreadStreams(threading.local):
 _OWN = ThreadStreams()
 
 
-def own_stream(device: str) -> int:
-    """The calling thread's stream on "cuda" or "cuda:N", as a CUstream handle.
+def thread_stream(device: str) -> Stream | None:
+    """The calling thread's stream on "cuda" or "cuda:N"; it is gone when nothing holds it and the thread has ended.
 
-    0, the one that all threads share, on the CPU and where there are no CUDA kernels to launch on another.
+    None on the CPU, and where there are no CUDA kernels to launch on it.
     """
     kind, index = parse_device(device)
-    if kind == "cpu":
-        return 0
-    from ..kernels.gpu.device import Gpu, gpu_kernels_absence
-
-    if gpu_kernels_absence(device):
-        return 0
+    if kind == "cpu" or gpu_kernels_absence(device):
+        return None
     if index not in _OWN.streams:
         _OWN.streams[index] = Gpu.open(index).stream()
-    return _OWN.streams[index].handle
+    return _OWN.streams[index]
+
+
+def own_stream(device: str) -> int:
+    """Its handle, a CUstream; 0, the stream that all threads share, where there is none."""
+    stream = thread_stream(device)
+    return 0 if stream is None else stream.handle

@@ -4,20 +4,20 @@ else, and on the CPU, the compiled kernels, or numpy where they are absent."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels import Scan
+from ..kernels.gpu import gpu_kernels_absence
+from ..kernels.gpu.scan import MAX_K, GpuScan
 from ..kernels.scan import Storage
 from ..ranking.exact import RankingProtocol, Ranks, TopK, filtered_ranks, top_k
 from ..ranking.known_triples import AnswerLists
 from ..ranking.scores import CandidateScore
+from .answer_parts import appended, merged_lists
 from .base import AnyArray
-
-if TYPE_CHECKING:
-    from ..kernels.gpu.scan import GpuScan
 
 # Queries that numpy scores against the whole table at a time.
 _NUMPY_BATCH = 512
@@ -148,7 +148,13 @@ class GpuRanking:
         stream: int | None = None,
     ) -> TopK:
         """See TableRanking."""
-        return self.kernels.top_k(queries, k, excluded, candidates, stream=stream)
+        found = part = self.kernels.top_k(queries, min(k, MAX_K), excluded, candidates, stream)
+        # More than the kernels give at a time: the best of those that are left, and so on.
+        for start in range(MAX_K, k, MAX_K):
+            excluded = merged_lists(excluded, part)
+            part = self.kernels.top_k(queries, min(k - start, MAX_K), excluded, candidates, stream)
+            found = appended(found, part)
+        return found
 
     def ranks(
         self,
@@ -159,7 +165,7 @@ class GpuRanking:
         stream: int | None = None,
     ) -> Ranks:
         """See TableRanking."""
-        return self.kernels.ranks(queries, targets, known, protocol, stream=stream)
+        return self.kernels.ranks(queries, targets, known, protocol, stream)
 
 
 @dataclass(frozen=True)
@@ -222,14 +228,15 @@ def rank_table(
     Raises:
         BackendError: the table is larger than the GPU's free memory.
     """
-    if device != "cpu":
-        from ..kernels.gpu.device import gpu_kernels_absence
-        from ..kernels.gpu.scan import GpuScan
-
-        if not gpu_kernels_absence(device) and GpuScan.supports(table, score):
-            return GpuRanking(GpuScan(table, score, device), device)
+    if device != "cpu" and GpuScan.supports(table, score) and not gpu_kernels_absence(device):
+        return GpuRanking(GpuScan(table, score, device), device)
     if Scan.supports(table, score):
         return HostRanking(Scan(table, score, threads, storage=storage))
+    return plain_ranking(table, score)
+
+
+def plain_ranking(table: NDArray[np.float32], score: CandidateScore) -> TableRanking:
+    """numpy's, which keeps nothing beside the table."""
     return HostRanking(NumpyRanking(table, score))
 
 

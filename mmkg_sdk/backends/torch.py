@@ -62,10 +62,13 @@ class TorchBackend(Backend):
 
     def place(self, array: NDArray[Any]) -> DeviceArray:
         """See Backend.place."""
-        with self._arrays.current():
-            placed = self._arrays.placed(self._arrays.tensor(array))
-        if placed.stream is not None:
-            placed.stream.synchronize()  # whoever reads it, on whatever stream
+        try:
+            with self._arrays.current():
+                placed = self._arrays.placed(self._arrays.tensor(array))
+            if placed.stream is not None:
+                placed.stream.synchronize()  # whoever reads it, on whatever stream
+        except RuntimeError as err:
+            raise self._not_placed(array, err) from err
         return placed
 
     def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:

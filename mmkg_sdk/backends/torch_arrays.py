@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import AnyArray
+from .streams import thread_stream
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,7 +95,10 @@ class TorchDevice:
             import torch
 
             cuda: Any = torch.cuda  # whose streams have no types
-            self._threads.stream = cuda.Stream(self.name)
+            kernels = thread_stream(self.name)  # that of the kernels, so that neither waits for the other
+            made = cuda.Stream(self.name) if kernels is None else cuda.ExternalStream(kernels.handle, self.name)
+            made.owner = kernels  # which stays as long as any array that was made there
+            self._threads.stream = made
         found: Stream = self._threads.stream
         return found
 
@@ -103,8 +107,10 @@ class TorchDevice:
         return _current(self.stream())
 
     def placed(self, tensor: Tensor) -> TorchArray:
-        """A tensor that the calling thread's stream makes."""
-        return TorchArray(tensor.contiguous(), self.stream())
+        """A tensor that the calling thread's stream makes; call it within `current`."""
+        whole, stream = tensor.contiguous(), self.stream()
+        # A view into another tensor may begin where kernels cannot read 16 bytes at a time.
+        return TorchArray(whole.clone() if stream is not None and whole.data_ptr() % 16 else whole, stream)
 
     def tensor(self, value: AnyArray) -> Tensor:
         """The tensor here, for work on the calling thread's stream; call it within `current`."""

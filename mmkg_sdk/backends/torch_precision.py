@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def use_full_float32() -> None:
@@ -19,8 +23,11 @@ def use_full_float32() -> None:
 
 
 @contextmanager
-def full_float32() -> Iterator[None]:
-    """Full float32 within, and what was set before afterwards."""
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Full float32 within, and what was set before afterwards; on a CPU nothing is changed."""
+    if device.type != "cuda":
+        yield
+        return
     import torch
 
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32

@@ -9,20 +9,25 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..answering.entity_linking import Linker
+from ..backends.torch_precision import full_float32
 from ..data.mentions import LinkingData, Mention
 from ..data.open import open_kind
 from ..errors import DataError
 from ..families import contract
-from ..ranking.exact import RankingProtocol, filtered_ranks
+from ..families.tensor_ranks import tensor_ranks
+from ..ranking.exact import RankingProtocol, Ranks, filtered_ranks
 from ..ranking.known_triples import AnswerLists
 from ..run import Run
 from .reports import VALIDATION_STAND_IN
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SELECTED = "mrr"
 HITS = (1, 3, 5, 10, 20)
@@ -30,8 +35,9 @@ HITS = (1, 3, 5, 10, 20)
 MENTION_CHUNK = 64
 _PROTOCOL = RankingProtocol("stable")
 
-# Scores of the mentions in some rows with every candidate: float32 [rows, candidates].
-Scorer = Callable[[slice], NDArray[np.float32]]
+# Scores of the mentions in some rows with every candidate, float32 [rows, candidates]; tensors are ranked where they
+# are.
+Scorer = Callable[[slice], "NDArray[np.float32] | Tensor"]
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,10 @@ def evaluate_run(run: Run, model: Any, split: str) -> LinkingReport:
     if split == "valid" and not len(run.tensors("mentions-valid")["answers"]):
         split, count = "train", VALIDATION_STAND_IN
     mentions = run.tensors(f"mentions-{split}")
-    scores = contract.linking_scoring(run.family).scorer(model, run)
     cut = mentions["cut"][:count] if "cut" in mentions else None  # neither older versions nor token ids tell
-    return evaluate_linking(lambda rows: scores(split, rows), mentions["answers"][:count], cut)
+    with full_float32(next(model.parameters()).device):
+        scores = contract.linking_scoring(run.family).scorer(model, run)
+        return evaluate_linking(lambda rows: scores(split, rows), mentions["answers"][:count], cut)
 
 
 def evaluate_bundle(linker: Linker, split: str, data: str | None) -> LinkingReport:
@@ -119,8 +126,16 @@ def evaluate_linking(scores: Scorer, answers: NDArray[np.int64], cut: NDArray[np
         block = scores(rows)
         candidates = block.shape[1]
         nothing = AnswerLists(np.zeros(len(block) + 1, np.int64), np.empty(0, np.int64))
-        ranks[rows] = filtered_ranks(block, answers[rows], nothing, _PROTOCOL).published.astype(np.int64)
+        found = _ranks(block, answers[rows], nothing)
+        ranks[rows] = found.published.astype(np.int64)
     return LinkingReport(ranks, candidates, None if cut is None else int(cut.sum()))
+
+
+def _ranks(scores: NDArray[np.float32] | Tensor, answers: NDArray[np.int64], known: AnswerLists) -> Ranks:
+    """Where the scores are."""
+    if isinstance(scores, np.ndarray):
+        return filtered_ranks(scores, answers, known, _PROTOCOL)
+    return tensor_ranks(scores, answers, known, _PROTOCOL)
 
 
 def _answer_rows(linker: Linker, data: LinkingData, split: str) -> NDArray[np.int64]:

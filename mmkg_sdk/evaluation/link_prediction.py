@@ -80,7 +80,7 @@ def evaluate_run(run: Run, model: Any, split: str, *, answer_pictured: bool = Fa
         triples = graph.train[:VALIDATION_STAND_IN]
     known, protocol = KnownTriples(graph.triples), model.config.protocol
     scorer = contract.link_scoring(run.family).scorer(model, run)
-    rank = _by_scores(scorer) if scorer.table is None else _by_table(scorer, model.config.candidate_score)
+    rank = scorer.rank if scorer.table is None else _by_table(scorer, model.config.candidate_score)
     return rank_triples(rank, triples, known, protocol, graph.relations, answer_pictured=answer_pictured)
 
 

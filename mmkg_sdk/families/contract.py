@@ -242,8 +242,8 @@ class LinkScoring(Protocol):
 class LinkingScoring(Protocol):
     """scoring.py of entity linking."""
 
-    def scorer(self, model: Any, run: Run) -> Callable[[str, slice], NDArray[np.float32]]:
-        """From a split and some of its rows to the scores of all entities, float32 [rows, entities]."""
+    def scorer(self, model: Any, run: Run) -> Callable[[str, slice], Tensor]:
+        """From a split and some of its rows to the scores of all entities, float32 [rows, entities], on its device."""
         ...
 
     def entity_pieces(self, model: Any, run: Run) -> Iterator[dict[str, NDArray[np.float32]]]:

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends.torch_precision import full_float32
 from ..data.graph import SPLITS, DataSet, KnowledgeGraph
 from ..data.open import AnyData, kind_of
 from ..errors import DataError, ExportError
 from ..files.labels import Labels
-from ..ranking.known_triples import HEAD, Queries
+from ..ranking.exact import RankingProtocol, Ranks
+from ..ranking.known_triples import HEAD, AnswerLists, Queries
 from ..run import RunData
 from .official import stored_array
+from .tensor_ranks import tensor_ranks
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 def knowledge_graph(dataset: AnyData, family: str) -> DataSet:
@@ -69,18 +76,46 @@ class LinkScorer:
     """How a torch model answers a chunk of queries; its tables were made once.
 
     Attributes:
-        scores: of all entities, [batch, num_entities] in the model's own dtype.
+        tensor_scores: of all entities, [batch, num_entities] in the model's own dtype, on its device.
         query_vectors: what the family's `candidate_score` compares with the rows of `table`, [batch, width].
         table: the encoded entities, float32 [num_entities, width]; None where the model runs on a GPU or in float64,
             and had better score by itself.
+        device: of the model.
     """
 
-    scores: Callable[[Queries], NDArray[Any]]
+    tensor_scores: Callable[[Queries], Tensor]
     query_vectors: Callable[[Queries], NDArray[Any]]
     table: NDArray[Any] | None
+    device: torch.device
 
     def __call__(self, queries: Queries) -> NDArray[Any]:
-        return self.scores(queries)
+        """The scores, on the host."""
+        import torch
+
+        with torch.inference_mode():
+            found: NDArray[Any] = self.tensor_scores(queries).cpu().numpy()
+        return found
+
+    def rank(
+        self, queries: Queries, targets: NDArray[np.int64], known: AnswerLists, protocol: RankingProtocol
+    ) -> Ranks:
+        """Filtered ranks of the right answers, counted where the scores are; float32 is full, never TF32.
+
+        Args:
+            queries: repeated ones are scored once.
+            targets: int64 [batch].
+            known: all known answers of each query; the target may be among them.
+            protocol: the rule for equal scores and known answers.
+
+        Raises:
+            BackendError: if a score is NaN.
+        """
+        import torch
+
+        asked, places = queries.distinct()
+        with full_float32(self.device), torch.inference_mode():
+            scores = self.tensor_scores(asked)
+            return tensor_ranks(scores[torch.as_tensor(places, device=self.device)], targets, known, protocol)
 
 
 def host_table(table: Any) -> NDArray[Any] | None:
@@ -110,9 +145,8 @@ def link_scorer(model: Any) -> LinkScorer:
         head, tail = np.where(asks_head, missing, queries.entity), np.where(asks_head, queries.entity, missing)
         return torch.as_tensor(np.stack([head, queries.relation, tail], axis=1), device=entities.device)
 
-    def scores(queries: Queries) -> NDArray[Any]:
-        with torch.inference_mode():
-            found: NDArray[Any] = model.scores(entities, relations, asked(queries)).cpu().numpy()
+    def scores(queries: Queries) -> Tensor:
+        found: Tensor = model.scores(entities, relations, asked(queries))
         return found
 
     def query_vectors(queries: Queries) -> NDArray[Any]:
@@ -120,7 +154,7 @@ def link_scorer(model: Any) -> LinkScorer:
             found: NDArray[Any] = model.query_vectors(entities, relations, asked(queries)).cpu().numpy()
         return found
 
-    return LinkScorer(scores, query_vectors, host_table(entities[: model.config.num_entities]))
+    return LinkScorer(scores, query_vectors, host_table(entities[: model.config.num_entities]), entities.device)
 
 
 def link_prediction_data(graph: KnowledgeGraph, inputs: Mapping[str, NDArray[Any]]) -> RunData:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:  # types alone, so that answering loads nothing more
     from tokenizers import Tokenizer
 
+    from ..backends import DeviceArray
     from ..bundle import Bundle
     from ..bundle.contents import Contents
     from ..data.mentions import Mention
@@ -46,6 +47,10 @@ class QueryStandIn(Protocol):
 
     def query_vectors(self, table: NDArray[np.float32], queries: Queries) -> NDArray[np.float32]:
         """float32 [batch, width], finite."""
+        ...
+
+    def placed_query_vectors(self, table: NDArray[np.float32], queries: Queries, stream: int) -> DeviceArray | None:
+        """The same on the GPU, in the order of a CUDA stream, not checked; None where it works on the CPU."""
         ...
 
 

@@ -30,8 +30,8 @@ Pieces = tuple[Tensor, ...]
 Modules = Mapping[str, nn.Module]
 
 
-def scorer(model: Mimic, run: Run) -> Callable[[str, slice], NDArray[np.float32]]:
-    """Scores of mentions of a split, by row, with every entity: float32 [rows, entities].
+def scorer(model: Mimic, run: Run) -> Callable[[str, slice], Tensor]:
+    """Scores of mentions of a split, by row, with every entity: float32 [rows, entities], on the model's device.
 
     Args:
         model: on its device; left in eval mode. All entities are encoded now.
@@ -42,10 +42,10 @@ def scorer(model: Mimic, run: Run) -> Callable[[str, slice], NDArray[np.float32]
     parts = list(encode_items(modules, run, "entities", "entity_side", device))
     entities = tuple(torch.cat(piece) for piece in zip(*parts, strict=True))
 
-    def scores(split: str, rows: slice) -> NDArray[np.float32]:
+    def scores(split: str, rows: slice) -> Tensor:
         name = f"mentions-{split}"
         found = [_block_scores(modules, block, entities) for block in _mentions(modules, run, name, rows, device)]
-        return np.concatenate([np.empty((0, len(entities[0])), np.float32), *found])
+        return torch.cat([torch.empty((0, len(entities[0])), device=device), *found])
 
     return scores
 
@@ -135,12 +135,11 @@ def _mentions(modules: Modules, run: Run, name: str, rows: slice, device: torch.
     return encode_items(modules, run, name, "mention_side", device, rows, _MENTIONS)
 
 
-def _block_scores(modules: Modules, mentions: Pieces, entities: Pieces) -> NDArray[np.float32]:
+def _block_scores(modules: Modules, mentions: Pieces, entities: Pieces) -> Tensor:
     step = max(1, _PAIRS.get(mentions[0].device.type, _PAIRS["cpu"]) // len(mentions[0]))
     found = []
     with torch.inference_mode():
         for start in range(0, len(entities[0]), step):
             text, image, image_text = modules["interaction"](*mentions, *(p[start : start + step] for p in entities))
             found.append((text + image + image_text) / 3)
-        scores: NDArray[np.float32] = torch.cat(found, dim=1).cpu().numpy()
-    return scores
+        return torch.cat(found, dim=1)

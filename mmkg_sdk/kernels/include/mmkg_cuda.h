@@ -28,6 +28,9 @@ extern "C" {
 
 typedef struct mmkg_gpu mmkg_gpu; /* one GPU and the kernels for it */
 
+/* Where arguments of functions that take them from either side lie. */
+typedef enum mmkg_place { MMKG_ON_HOST = 0, MMKG_ON_GPU = 1 } mmkg_place;
+
 typedef struct mmkg_gpu_facts {
     char name[256];
     int32_t major, minor; /* compute capability */

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ....ranking.known_triples import Queries
 from ....run import Run
@@ -30,20 +27,22 @@ def scorer(model: LinkPredictor, run: Run) -> LinkScorer:
     with torch.inference_mode():
         table = model.entity_table()
 
-    def answers(queries: Queries, width: int, answer: Callable[[torch.Tensor], torch.Tensor]) -> NDArray[Any]:
+    def answers(queries: Queries, width: int, answer: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """What `answer` makes of the query vectors, [batch, width]."""
-        found = np.empty((len(queries), width), np.float64 if table.dtype == torch.float64 else np.float32)
+        dtype = torch.float64 if table.dtype == torch.float64 else torch.float32
+        found = torch.empty((len(queries), width), dtype=dtype, device=table.device)
         for rows, tokens in queries_by_length(texts, queries, config.visual_tokens):
             input_ids = torch.as_tensor(tokens, device=table.device)
             shown = groups.images(torch.as_tensor(image_rows[queries.shown[rows]], device=table.device))
             shown = Images(*(None if group is None else group.to(table.dtype) for group in shown))
             with torch.inference_mode():
                 vectors = model.query_vectors(Texts(input_ids, torch.ones_like(input_ids)), shown)
-                found[rows] = answer(vectors).cpu().numpy()
+                found[torch.as_tensor(rows, device=table.device)] = answer(vectors).to(dtype)
         return found
 
     return LinkScorer(
         lambda queries: answers(queries, len(table), lambda vectors: vectors @ table.T),
-        lambda queries: answers(queries, table.shape[1], lambda vectors: vectors),
+        lambda queries: answers(queries, table.shape[1], lambda vectors: vectors).cpu().numpy(),
         host_table(table),
+        table.device,
     )

@@ -146,6 +146,12 @@ Kernel::Kernel(const Api &api_, const Entry &entry_, int64_t shared_limit) : api
     }
 }
 
+int64_t Kernel::constant(const char *name) const {
+    for (const Constant &constant : entry.constants)
+        if (std::strcmp(constant.name, name) == 0) return constant.value;
+    throw BadArgument("CUDA kernel " + entry.name + " has no constant " + name);
+}
+
 void Kernel::launch(Grid grid, const Arguments &arguments, Stream stream) const {
     require(grid.x >= 1 && grid.x <= kMaxGridX && grid.y >= 1 && grid.y <= kMaxGridYZ && grid.z >= 1 &&
                 grid.z <= kMaxGridYZ,
