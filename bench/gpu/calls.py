@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.answering.link_prediction import Model
+from mmkg_sdk.backends import Backend, DeviceArray
+from mmkg_sdk.errors import BackendError
 from mmkg_sdk.families import contract
+from mmkg_sdk.families.runtimes import EncoderStandIn
 from mmkg_sdk.ranking.known_triples import TAIL, Queries
 
 from ..sweep.counts import random_entities
@@ -81,10 +84,36 @@ class GraphCall:
         return {"vectors": self._found.numpy()}
 
 
-class StandInEncoding:
-    """Entities by what stands in for the encoder graph, from host to host."""
+class PlacedEncoding:
+    """Entities by what stands in for the encoder graph, on the device."""
 
-    whole: str | None = "encoding by the kernels is one call from host to host"
+    whole: str | None = None
+    waits: str | None = None
+    graphless: str | None = None
+
+    def __init__(self, backend: Backend, encoder: EncoderStandIn, turns: list[Arrays]) -> None:
+        self._backend, self._encoder, self._turns = backend, encoder, turns
+        self._placed: Mapping[str, Any] = {}
+        self._found: DeviceArray | None = None
+
+    def load(self, turn: int) -> None:
+        """See Call."""
+        self._placed = {name: self._backend.place(array) for name, array in self._turns[turn].items()}
+
+    def run(self) -> None:
+        """See Call."""
+        self._found = self._encoder.placed_vectors(self._placed, self._backend.stream())
+
+    def fetch(self) -> Arrays:
+        """See Call."""
+        assert self._found is not None
+        return {"vectors": self._found.numpy()}
+
+
+class StandInEncoding:
+    """Entities by what stands in for the encoder graph, from host to host: on a processor, which stands for a GPU."""
+
+    whole: str | None = "encoding on a processor is one call from host to host"
     waits = whole
     graphless = whole
 
@@ -167,11 +196,16 @@ class LabelCall:
 
 def encoding(model: Model, cell: Cell, seed: int, *, stand_in: bool) -> Call:
     """Entities of `cell.tokens` tokens each."""
-    if stand_in:
-        return StandInEncoding(model, cell, seed)
-    bundle = model.bundle
-    graph = contract.link_runtime(bundle.family).encoder_graph(bundle)
+    bundle, backend, runtime = model.bundle, model.backend, contract.link_runtime(model.bundle.family)
     turns = [random_entities(bundle, cell.tokens, cell.batch, seed + turn).arrays for turn in range(TURNS)]
+    if stand_in and backend.device == "cpu":
+        return StandInEncoding(model, cell, seed)
+    if stand_in:
+        encoder = runtime.stand_ins(bundle, backend.device, backend.threads).encoder
+        if encoder is None:
+            raise BackendError(f"there are no kernels for the encoder of this bundle on {backend.device}")
+        return PlacedEncoding(backend, encoder, turns)
+    graph = runtime.encoder_graph(bundle)
     names = {tensor.name for tensor in bundle.graphs[graph].inputs}
     return GraphCall(model, graph, [{name: turn[name] for name in turn if name in names} for turn in turns], "vectors")
 

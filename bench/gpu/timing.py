@@ -105,10 +105,9 @@ def rates_in_flight(calls: list[Call], batch: int, seconds: float) -> list[float
         thread.join()
     if failures:
         raise failures[0]
-    # Windows with few calls in them would say nothing: then there is one.
-    windows = _WINDOWS if len(ends) >= _WINDOWS * MIN_SAMPLES else 1
-    edges = np.linspace(began, max(ends), windows + 1)
-    counts, _ = np.histogram(ends, edges)
+    counts, edges = np.histogram(ends, np.linspace(began, max(ends), _WINDOWS + 1))
+    if counts.min() < MIN_SAMPLES:  # windows with few calls in them would say nothing
+        counts, edges = np.histogram(ends, np.linspace(began, max(ends), 2))
     return [float(batch * count / (edges[1] - edges[0])) for count in counts]
 
 
