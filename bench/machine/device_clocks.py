@@ -15,8 +15,6 @@ from mmkg_sdk.errors import BackendError, missing_package
 from mmkg_sdk.kernels.gpu import Event, Gpu, Stream, gpu_kernels_absence
 from mmkg_sdk.kernels.gpu.library import check, gpu_library
 
-from .clock import DeviceClock
-
 # What is written to flush a cache, as a multiple of it.
 _FLUSHED = 2
 
@@ -122,7 +120,7 @@ class TorchClock:
         return launch
 
 
-def driver_clock(device: str, stream: int) -> DeviceClock:
+def driver_clock(device: str, stream: int) -> DriverClock | TorchClock:
     """The driver's clock; torch's where there are no compiled kernels for the GPU."""
     absence = gpu_kernels_absence(device)
     if absence is None:
@@ -133,7 +131,7 @@ def driver_clock(device: str, stream: int) -> DeviceClock:
         raise BackendError(f"nothing here times work on {device}: {absence}; and {err}") from err
 
 
-def torch_clock(device: str, stream: int) -> DeviceClock:
+def torch_clock(device: str, stream: int) -> TorchClock:
     """Torch's clock.
 
     Raises:
