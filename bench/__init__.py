@@ -5,6 +5,7 @@ Contenders run one after the other, each in a process of its own, in turn at eve
 the machine meets all of them alike. Beside every time stands how far its vectors are from those of the plain graph.
 """
 
+from .gpu.run import run_gpu_benchmark
 from .machine.environment import environment
 from .report.compare import Comparison, compare_reports
 from .report.results import BenchReport, Row, read_report
@@ -22,4 +23,5 @@ __all__ = [
     "read_report",
     "report_table",
     "run_benchmark",
+    "run_gpu_benchmark",
 ]

@@ -9,12 +9,16 @@ what it read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from mmkg_sdk.backends.base import parse_device
 
 from .worker_process import ContenderError, PointError, WorkerProcess
 
 ARITHMETIC = ("float32", "bfloat16", "int8")
+# Of a GPU; int8 tables are ranked on processors alone.
+GPU_ARITHMETIC = ("float32", "bfloat16", "float16")
 # Long enough for the best of several passes; what is measured against it takes longer.
 _SECONDS = 0.3
 
@@ -33,15 +37,20 @@ class Rate:
 @dataclass(frozen=True)
 class Ceilings:
     """Attributes:
-    read: of memory, with all threads, GB/s.
-    arithmetic: float32, bfloat16 and int8 products, GFLOP/s; a multiplication and an addition are two.
+    read: of memory, with all threads, GB/s; of a GPU by copying, read and written bytes together.
+    arithmetic: products by dtype, GFLOP/s; a multiplication and an addition are two.
+    launch_us: what the smallest piece of work takes on a GPU; None on a processor.
     """
 
     read: Rate
     arithmetic: dict[str, Rate]
+    launch_us: float | None = field(default=None, kw_only=True)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        if self.launch_us is None:
+            del found["launch_us"]
+        return found
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Ceilings:
@@ -54,32 +63,42 @@ class Ceilings:
         every = [Rate(**found["read"]), *rates.values()]
         if any(not _is_rate(rate.per_second) for rate in every):
             raise ValueError("a ceiling is no number")
-        return cls(every[0], rates)
+        launch = found.get("launch_us")
+        if not _is_rate(launch):
+            raise ValueError("a time to launch is no number")
+        return cls(every[0], rates, launch_us=launch)
 
     def words(self) -> str:
         """One line for people."""
         named = [("reads", self.read, "GB/s"), *((name, rate, "GFLOP/s") for name, rate in self.arithmetic.items())]
-        return "ceilings: " + "; ".join(
+        words = [
             f"{name} {rate.per_second:,.4g} {unit} ({rate.by})" if rate.per_second else f"{name} none ({rate.by})"
             for name, rate, unit in named
-        )
+        ]
+        if self.launch_us is not None:
+            words.append(f"launches in {self.launch_us:,.3g} us")
+        return "ceilings: " + "; ".join(words)
 
 
 def measure_ceilings(device: str, threads: int, seconds: float = _SECONDS) -> Ceilings:
     """Measure them now.
 
     Args:
-        device: whose.
+        device: whose; "cpu", "cuda" or "cuda:N".
         threads: of the CPU.
         seconds: at most so long for each way of reaching one.
+
+    Raises:
+        BackendError: no such name of a device. One that is not here gives ceilings that say so.
     """
     job = {"device": device, "threads": threads, "seconds": min(seconds, _SECONDS)}
+    on_gpu = parse_device(device)[0] == "cuda"
     try:
-        with WorkerProcess("machine.ceiling_ways", job, threads) as worker:
+        with WorkerProcess("machine.gpu_ceilings" if on_gpu else "machine.ceiling_ways", job, threads) as worker:
             return Ceilings.from_json(worker.ask({}))
     except (PointError, ContenderError) as err:
         none = Rate(None, f"not measured: {err}")
-        return Ceilings(none, dict.fromkeys(ARITHMETIC, none))
+        return Ceilings(none, dict.fromkeys(GPU_ARITHMETIC if on_gpu else ARITHMETIC, none))
 
 
 def _is_rate(value: Any) -> bool:

@@ -23,9 +23,11 @@ class Watch:
     began: Moment | None
 
     @classmethod
-    def start(cls, threads: int, bundle: Path | None = None, packages: Sequence[str] = ()) -> Watch:
+    def start(
+        cls, threads: int, bundle: Path | None = None, packages: Sequence[str] = (), device: str = "cpu"
+    ) -> Watch:
         """Begin to watch; see `environment`."""
-        found = environment(bundle, threads, packages)
+        found = environment(bundle, threads, packages, device)
         found["load_average_before"] = found.pop("load_average")
         return cls(found, moment())
 

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import mmkg_sdk
-from mmkg_sdk.backends.base import devices_found
+from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.bundle import MANIFEST
 from mmkg_sdk.kernels import instruction_sets, library
 from mmkg_sdk.kernels.gpu import gpu_kernels_state
 from mmkg_sdk.kernels.threads import ChosenThreads, chosen_threads, usable_cores
+
+from .gpus import gpu_facts, gpu_names
 
 PACKAGES = ("numpy", "safetensors", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13-bindings")
 # Instruction sets that decide which kernels run.
@@ -32,7 +34,10 @@ _LOADED_SHARE = 0.25
 
 
 def environment(
-    bundle: str | Path | None = None, threads: int | None = None, packages: Sequence[str] = ()
+    bundle: str | Path | None = None,
+    threads: int | None = None,
+    packages: Sequence[str] = (),
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """This machine and what is installed; what cannot be found out is None.
 
@@ -40,7 +45,12 @@ def environment(
         bundle: its bundle.json is hashed, which stands for every file of the bundle.
         threads: recorded as given; None is what the SDK takes then.
         packages: whose versions are recorded beside those of PACKAGES.
+        device: where the work is; a GPU's facts (`gpu_facts`) are recorded as "gpu".
+
+    Raises:
+        BackendError: no name of a device.
     """
+    kind, index = parse_device(device)
     processor = _processor()
     chosen = chosen_threads() if threads is None else ChosenThreads(threads, "asked for")
     found: dict[str, Any] = {
@@ -51,18 +61,19 @@ def environment(
         "cores": os.cpu_count(),
         "usable_cores": usable_cores(),
         "memory_mib": _memory_mib(),
-        "gpus": _gpus(),
+        "gpus": gpu_names(),
         "os": platform.platform(),
         "python": platform.python_version(),
         "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {name: _version(name) for name in (*PACKAGES, *packages)},
         "kernels": kernels(),
         "cuda_kernels": gpu_kernels_state(),
-        "backends": devices_found(),
         "threads": chosen.count,
         "threads_reason": chosen.reason,
         "load_average": load_average(),
         **_checkout(Path(__file__).resolve().parents[2]),
     }
+    if kind == "cuda":
+        found["gpu"] = gpu_facts(index)
     if bundle is not None:
         found["bundle_sha256"] = bundle_sha256(bundle)
     return found
@@ -151,12 +162,6 @@ def _memory_mib() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     except (AttributeError, ValueError, OSError):
         return None
-
-
-def _gpus() -> list[str]:
-    """Name, driver and memory of NVIDIA's GPUs, as its own tool gives them."""
-    text = _output("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
-    return text.splitlines() if text else []
 
 
 def _checkout(root: Path) -> dict[str, Any]:

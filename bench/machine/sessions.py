@@ -9,6 +9,13 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.backends.onnxruntime import session_options
+from mmkg_sdk.backends.onnxruntime_cuda import (
+    CUDA_PROVIDER,
+    cuda_provider,
+    load_libraries,
+    record_providers,
+    refuse_work_on_cpu,
+)
 from mmkg_sdk.bundle.graph_specs import GraphSpec
 from mmkg_sdk.errors import BackendError, missing_package
 
@@ -19,26 +26,30 @@ Arrays = Mapping[str, NDArray[Any]]
 # Inputs by name -> outputs by name.
 Run = Callable[[Arrays], dict[str, NDArray[Any]]]
 
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-
 
 def open_session(model: bytes, device: str, threads: int) -> Any:
     """An onnxruntime.InferenceSession of a serialised model.
 
     Raises:
         ImportError: onnxruntime is not installed.
-        BackendError: it does not take the model, or has not got the device.
+        BackendError: it does not take the model, has not got the device, or would run a node elsewhere.
     """
     import onnxruntime
 
     kind, index = parse_device(device)
-    provider: Any = _PROVIDERS[kind] if kind == "cpu" else (_PROVIDERS[kind], {"device_id": index})
+    on_gpu = kind == "cuda"
+    provider: Any = cuda_provider(index) if on_gpu else "CPUExecutionProvider"
+    options, said = session_options(threads), load_libraries() if on_gpu else ""
+    if on_gpu:
+        record_providers(options)
     try:
-        session = onnxruntime.InferenceSession(model, session_options(threads), providers=[provider])
+        session = onnxruntime.InferenceSession(model, options, providers=[provider], enable_fallback=0)
     except Exception as err:  # ONNX Runtime raises its own types, which are not exported
         raise BackendError(f"ONNX Runtime cannot open the graph on {device}: {err}") from err
-    if _PROVIDERS[kind] not in session.get_providers():
-        raise BackendError(f"this onnxruntime does not run on {device}.")
+    if on_gpu:
+        if session.get_providers()[0] != CUDA_PROVIDER:
+            raise BackendError(f"this onnxruntime does not run on {device}. {said}".strip())
+        refuse_work_on_cpu(session, "the graph")
     return session
 
 

@@ -15,7 +15,8 @@ from typing import Literal
 
 from .ceilings import Ceilings
 
-Bound = Literal["arithmetic", "reading"]
+# "launching" is found by timing: the host puts work on a GPU no faster than the GPU does it.
+Bound = Literal["arithmetic", "reading", "launching"]
 # Precision of a bundle -> arithmetic whose ceiling it is held against.
 _ARITHMETIC = {"fp32": "float32", "bf16": "bfloat16"}
 

@@ -62,7 +62,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._talk,
-            env=_environment(self._threads),
+            env=child_environment(self._threads),
             encoding="utf-8",
         )
 
@@ -159,7 +159,7 @@ def _cause_of_death(code: int, talk: IO[str]) -> str:
     return f"its process ended {how}: {last:.300}"
 
 
-def _environment(threads: int) -> dict[str, str]:
+def child_environment(threads: int) -> dict[str, str]:
     """Ours, with the thread count for libraries that read it there, and this very mmkg_sdk on the path."""
     environment = dict(os.environ) | dict.fromkeys(_THREAD_VARIABLES, str(threads))
     environment["OMP_WAIT_POLICY"] = WAIT_POLICY

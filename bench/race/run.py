@@ -8,12 +8,13 @@ in the same run, make of them.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.errors import QueryError
 from mmkg_sdk.kernels import default_threads
 
@@ -24,8 +25,9 @@ from .exact_answers import COMPARED_QUERIES, exact_answers
 from .groups import take_turns
 from .peers import PACKAGES, RANKERS
 from .points import Point
+from .rankers import Ranker
 from .results import FORMAT_VERSION, point_name, write_race
-from .tucker import TUCKER_WAYS, TuckerPoint
+from .tucker import TUCKER_WAYS, TuckerPoint, TuckerWay
 
 _LIMITS = {"rows": 1 << 27, "width": 1 << 16, "batch": 1 << 16, "k": 1 << 16}
 # The core of a wider one has more numbers than a process should make.
@@ -62,7 +64,9 @@ def run_race(
         machine's "ceilings"; "settings"; "environment".
 
     Raises:
-        QueryError: a size or setting out of range, an unknown contender, or `out` is a folder.
+        QueryError: a size or setting out of range, an unknown contender, none that runs on the device, or `out` is a
+            folder.
+        BackendError: no name of a device.
     """
     threads, path = default_threads() if threads is None else threads, Path(out)
     tucker = bool(points) and isinstance(points[0], TuckerPoint)
@@ -70,12 +74,13 @@ def run_race(
     chosen = list(known) if contenders is None else list(contenders)
     _check(points, chosen, known, limit_s)
     check_turns(threads, seconds, rounds)
+    _check_device(device, chosen, TUCKER_WAYS if tucker else RANKERS)
     if path.is_dir():
         raise QueryError(f"{out} is a folder; expected a file to write, such as {path / 'race.json'}.")
     if ceilings is None:
         progress("measuring what the machine can do")
         ceilings = measure_ceilings(device, threads, seconds)
-    watch = Watch.start(threads, packages=PACKAGES)
+    watch = Watch.start(threads, packages=PACKAGES, device=device)
     settings = {"threads": threads, "seconds": seconds, "rounds": rounds, "limit_s": limit_s, "device": device}
     result: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
@@ -145,6 +150,15 @@ class _ExactFiles:
             k, batch = max(one.k for one in same), max(one.batch for one in same)
             exact_answers(point.rows, point.width, point.seed, point.candidate_score, batch, k).save(path)
         return {"exact": str(path)}
+
+
+def _check_device(device: str, chosen: Sequence[str], ways: Mapping[str, Ranker] | Mapping[str, TuckerWay]) -> None:
+    kind, _ = parse_device(device)
+    if not any(kind in ways[name].devices for name in chosen):
+        raise QueryError(
+            f"none of {', '.join(chosen)} runs on {device}: this race is one of processors. A GPU is measured by "
+            "`mmkg-sdk bench gpu`."
+        )
 
 
 def _check(

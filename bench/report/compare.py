@@ -18,11 +18,16 @@ Verdict = Literal["better", "worse", "no difference"]
 # The numbers that are compared, and whether more is better.
 _COMPARED = {
     "per_second": True,
+    "gpu_ms_p50": False,
+    "gpu_ms_p99": False,
+    "gpu_graph_ms_p50": False,
     "latency_ms_p50": False,
     "latency_ms_p99": False,
     "first_answer_ms": False,
     "resident_mib": False,
     "peak_mib": False,
+    "mj_per_item": False,
+    "gpu_peak_mib": False,
 }
 # What differs between any two runs and explains nothing.
 _PASSING = ("date", "load_average_before", "load_average_after")
@@ -115,7 +120,7 @@ def compare_reports(before: BenchReport, after: BenchReport) -> Comparison:
 def _identity(row: Row) -> tuple[Any, ...]:
     # The SDK's own batch size is what it is: another one in another version is part of what changed.
     batch = None if row.own_batch else row.batch
-    return row.mode, row.contender, row.device, row.graph, row.tokens, row.token_count, batch, row.load, row.unit
+    return row.mode, row.contender, row.device, row.graph, row.tokens, row.token_count, batch, row.load, row.unit, row.k
 
 
 def _words(row: Row | None) -> str:
@@ -123,8 +128,10 @@ def _words(row: Row | None) -> str:
     parts = [row.contender, row.mode]
     if row.tokens:
         parts.append(f"{row.graph}, {row.token_count} {axis_name(row.tokens)}")
-    if row.batch and row.tokens and not row.own_batch:
+    if row.batch and (row.tokens or row.on_gpu) and not row.own_batch:
         parts.append(f"batch {row.batch}")
+    if row.k:
+        parts.append(f"k={row.k}")
     if row.load:
         parts.append(f"load {row.load:.0%}")
     return ", ".join(parts)

@@ -94,6 +94,7 @@ def conditions(
         "memory": found["memory_mib"] and f"{found['memory_mib']:,} MiB",
         "instruction sets": ", ".join(found["cpu_flags"]),
         "graphics processors": ", ".join(found["gpus"]),
+        "measured on": _gpu_words(found.get("gpu")),
         "system": f"{found['os']}, Python {found['python']}",
         "versions": ", ".join(versions),
         "commit": commit,
@@ -101,6 +102,11 @@ def conditions(
         "bundle.json": found.get("bundle_sha256") and f"SHA-256 {found['bundle_sha256']}",
     }
     return [[name, str(value)] for name, value in lines.items() if value]
+
+
+def _gpu_words(gpu: Mapping[str, Any] | None) -> str:
+    """Name, versions, clocks and limits of the GPU that was measured."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in (gpu or {}).items() if value is not None)
 
 
 def how_long(settings: Mapping[str, Any]) -> str:

@@ -49,17 +49,17 @@ def rate_numbers(rounds: Rounds) -> Numbers:
     return {**_median("per_second", rounds), "per_second_min": min(every), "per_second_max": max(every)}
 
 
-def latency_numbers(rounds: Rounds) -> Numbers:
-    """Percentiles, those that the samples do not carry None; noise of p50 and p99; extremes."""
+def latency_numbers(rounds: Rounds, of: str = "latency_ms") -> Numbers:
+    """Percentiles, those that the samples do not carry None; noise of p50 and p99; extremes; each called OF_..."""
     every = [latency for samples in rounds for latency in samples]
     numbers: Numbers = {}
     for percentile in _PERCENTILES:
-        name, carried = f"latency_ms_p{percentile:g}", is_carried(percentile, len(every))
+        name, carried = f"{of}_p{percentile:g}", is_carried(percentile, len(every))
         numbers[name] = float(np.percentile(every, percentile)) if carried else None
         if percentile in _WITH_NOISE:
             low, high = noise(rounds, percentile) if carried else (None, None)
             numbers |= {f"{name}_low": low, f"{name}_high": high}
-    return numbers | {"latency_ms_min": min(every), "latency_ms_max": max(every)}
+    return numbers | {f"{of}_min": min(every), f"{of}_max": max(every)}
 
 
 def start_numbers(starts: Sequence[Mapping[str, Any]]) -> Numbers:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.families.measuring import Tokens
@@ -23,8 +23,13 @@ from .percentiles import Numbers
 # What the width of a model is called in the configurations of the families, and in print.
 _WIDTHS = {"embedding_dim": "d", "hidden_dim": "d", "text_width": "text d", "image_width": "image d"}
 
-FORMAT_VERSION = 4
-Mode = Literal["cold-start", "single-stream", "offline", "server", "throughput"]
+FORMAT_VERSION = 5
+# Version 4 had no rows of a GPU's stages, and so no k.
+_READ_VERSIONS = (4, FORMAT_VERSION)
+SweepMode = Literal["cold-start", "single-stream", "offline", "server", "throughput"]
+# The stages of an answer on a GPU (bench/gpu), the quickest to tell something first.
+GpuMode = Literal["gpu-scan", "gpu-query", "gpu-answer", "gpu-encode"]
+Mode = SweepMode | GpuMode
 RESULTS_JSON, RESULTS_CSV, THROUGHPUT_PNG, REPORT_HTML = "results.json", "results.csv", "throughput.png", "report.html"
 
 # Unit, kind of tokens, and the batch size where one was asked for.
@@ -38,7 +43,9 @@ class Row:
     Attributes:
         mode: "throughput": `unit` per second at `token_count` of `tokens` (see Curve). "single-stream": latency of
             questions, one after the other (questions.py). "offline": `unit` per second in large lists. "server":
-            latency when questions arrive at random moments (arrivals.py). "cold-start": see cold_start.py.
+            latency when questions arrive at random moments (arrivals.py). "cold-start": see cold_start.py. "gpu-scan":
+            the best `k` rows of the table for query vectors; "gpu-query": query vectors; "gpu-answer": from labels to
+            labels; "gpu-encode": entities of `token_count` tokens; see report/gpu_tables.py.
         batch: what goes in at a time: entities per run of the graph, questions per call, or at most so many ("server").
         own_batch: whether that is the SDK's own choice, rather than what was asked for.
         load: share of the contender's offline rate at which questions arrive.
@@ -57,6 +64,12 @@ class Row:
             _p99_low, _p99_high; "server" also offered_per_second.
             "cold-start": first_answer_ms (from the start of the process), of which import_ms, load_ms and answer_ms;
             resident_mib, peak_mib; with _low and _high.
+            The modes of a GPU: as of "throughput", for two calls in flight; gpu_ms_... (by events, caches flushed),
+            gpu_warm_ms_..., gpu_graph_ms_... (as a CUDA graph), enqueue_ms_..., latency_ms_... (host to host),
+            h2d_ms_..., d2h_ms_..., each with percentiles; first_ms; served_ms_p50, _p99 at offered_per_second;
+            mj_per_item, watts; sm_mhz, sm_mhz_min, memory_mhz, temperature_c, gpu_peak_mib (of the whole GPU);
+            right_ids (share of the answers that are the CPU's).
+        k: answers per query, where a GPU's stage ranks.
     """
 
     mode: Mode
@@ -80,6 +93,12 @@ class Row:
     sustained: bool | None = None
     note: str | None = None
     numbers: Numbers = field(default_factory=dict)
+    k: int | None = None
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it is a stage on a GPU."""
+        return self.mode in get_args(GpuMode)
 
     @property
     def panel(self) -> Panel | None:
@@ -159,18 +178,16 @@ class BenchReport:
         found, bundle = self.environment, self.bundle
         config = bundle["config"]
         widths = [f"{sign}={config[name]}" for name, sign in _WIDTHS.items() if name in config]
-        return ", ".join(
-            [
-                f"{found['cpu']}, {self.settings['threads']} of {found['usable_cores']} cores; {bundle['family']} "
-                f"{bundle['precision']}",
-                *widths,
-            ]
-        )
+        where = f"{found['cpu']}, {self.settings['threads']} of {found['usable_cores']} cores"
+        if gpu := found.get("gpu"):
+            where = f"{gpu['name']}; host: {where}"
+        return ", ".join([f"{where}; {bundle['family']} {bundle['precision']}", *widths])
 
     def remarks(self) -> list[str]:
         """What a reader must know beside the numbers: failed places, other load, an unfinished sweep."""
         remarks = list(dict.fromkeys(f"{row.contender}: {row.status}: {row.note}" for row in self.rows if row.note))
         remarks += dict.fromkeys(f"No share of a ceiling: {row.no_work}." for row in self.rows if row.no_work)
+        remarks += self.environment.get("remarks", [])
         remarks += load_remark(self.environment)
         if not self.complete:
             remarks.append("The sweep did not finish.")
@@ -194,9 +211,10 @@ def read_report(path: str | Path) -> BenchReport:
         raise DataError(f"{path} is not JSON ({err}). Expected a results.json of `mmkg-sdk bench run`.") from err
     if not isinstance(found, dict) or "format_version" not in found:
         raise DataError(f"{path} has no format_version. Expected a results.json of `mmkg-sdk bench run`.")
-    if found["format_version"] != FORMAT_VERSION:
+    if found["format_version"] not in _READ_VERSIONS:
         raise DataError(
-            f"{path} is of format version {found['format_version']!r:.20}, this mmkg_sdk reads {FORMAT_VERSION}. "
+            f"{path} is of format version {found['format_version']!r:.20}, this mmkg_sdk reads "
+            f"{' and '.join(map(str, _READ_VERSIONS))}. "
             "Measure again, or compare it with the version that wrote it."
         )
     try:

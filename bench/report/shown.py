@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .gpu_tables import gpu_plots, gpu_tables
 from .page import Page, Section, conditions, how_long
 from .plots import CEILING_COLOUR, COLOURS, Dash, Line, Plot
 from .results import BenchReport, Panel, known
@@ -22,7 +23,8 @@ def report_page(report: BenchReport) -> Page:
     exported = "" if seconds is None else f", exported in {seconds:g} s where it was made"
     about = f"{bundle['bytes'] / 1e6:,.1f} MB{exported}"
     found = conditions(report.conditions(), how_long(report.settings), report.ceilings, report.environment, about)
-    return Page(f"mmkg-sdk bench: {bundle['name']}", report.remarks(), found, list(_sections(report)))
+    command = "bench gpu" if any(row.on_gpu for row in report.rows) else "bench"
+    return Page(f"mmkg-sdk {command}: {bundle['name']}", report.remarks(), found, list(_sections(report)))
 
 
 def throughput_plots(report: BenchReport) -> list[Plot]:
@@ -41,6 +43,9 @@ def _sections(report: BenchReport) -> Iterable[Section]:
         marks = "Open marks: the contender did not keep up, or too few questions came to say."
         yield Section(server_table(report), _server(report), marks)
     yield Section(start_table(report))
+    legend = "Medians on the device, or on the host where the device's are not known apart. Dotted: the ceiling."
+    yield from (Section(plot=plot, legend=legend, title=plot.title.capitalize()) for plot in gpu_plots(report))
+    yield from map(Section, gpu_tables(report))
 
 
 def _throughput(report: BenchReport, panel: Panel) -> Plot:

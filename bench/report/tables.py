@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .gpu_tables import gpu_tables
 from .results import BenchReport, Panel, Row, axis_name
 from .table import Table, percent
 
@@ -29,6 +30,7 @@ def tables(report: BenchReport) -> list[Table]:
     """Those that have rows."""
     found = [make(report, panel) for panel in report.panels() for make in (throughput_table, work_table)]
     found += [latency_table(report), offline_table(report), server_table(report), start_table(report)]
+    found += gpu_tables(report)
     return [table for table in found if not table.is_empty]
 
 

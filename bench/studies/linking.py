@@ -70,7 +70,7 @@ def measure_linking(
     found = open_kind(data, LinkingData)
     threads = default_threads() if threads is None else threads
     with tempfile.TemporaryDirectory(prefix="mmkg-linking-") as folder:
-        watch, bundle = Watch.start(threads), Path(folder) / "bundle"
+        watch, bundle = Watch.start(threads, device=device), Path(folder) / "bundle"
         encoding = _in_own_process(_export, found, config, Path(folder), precision, threads)
         say(f"encoded {len(found.entities):,} entities and exported in {encoding:.0f} s")
         ranking = _in_own_process(_rank, bundle, found, device, threads, seconds)

@@ -67,7 +67,7 @@ def measure_rewrites(
 
     settings = {"task": LINK_PREDICTION, "num_entities": NUM_ENTITIES, "num_relations": NUM_RELATIONS, **sizes}
     config = MKGformerConfig.from_json(settings)
-    before, watch = torch.get_num_threads(), Watch.start(threads)
+    before, watch = torch.get_num_threads(), Watch.start(threads, device=device)
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     try:

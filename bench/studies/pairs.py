@@ -59,7 +59,7 @@ def measure_pairs(
         What was written: conditions, "all_candidates" and "unshortened".
     """
     threads, folder = default_threads() if threads is None else threads, Path(folder)
-    watch = Watch.start(threads, folder / "bundle")
+    watch = Watch.start(threads, folder / "bundle", device=device)
     found: dict[str, Any] = {}
     for measure in (all_candidates, unshortened):
         name = measure.__name__

@@ -10,10 +10,10 @@ from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import QueryError
 from mmkg_sdk.families.measuring import Curve, Tokens, measuring
 
-from ..report.results import Mode, axis_name
+from ..report.results import SweepMode, axis_name
 from .questions import asked_things, list_size
 
-MODES: tuple[Mode, ...] = get_args(Mode)
+MODES: tuple[SweepMode, ...] = get_args(SweepMode)
 
 # Rates of the server mode, as shares of the offline rate.
 LOADS = (0.25, 0.5, 0.75, 0.9)
@@ -31,7 +31,7 @@ class Place:
         unit: what is counted per second; None where nothing is.
     """
 
-    mode: Mode
+    mode: SweepMode
     unit: str | None = None
     curve: Curve | None = None
     token_count: int | None = None
@@ -45,7 +45,7 @@ class Place:
         return f"{self.mode}, {self.load:.0%} of the offline rate" if self.load else self.mode
 
 
-def chosen_modes(asked: Sequence[str] | None) -> tuple[Mode, ...]:
+def chosen_modes(asked: Sequence[str] | None) -> tuple[SweepMode, ...]:
     """The modes to measure, in the order in which they are measured; None takes all.
 
     Raises:
@@ -82,7 +82,7 @@ def chosen_batches(bundle: Bundle, asked: Sequence[int | None] | None) -> tuple[
 
 
 def places(
-    bundle: Bundle, modes: Sequence[Mode], counts: dict[Tokens, tuple[int, ...]], batches: Sequence[int | None]
+    bundle: Bundle, modes: Sequence[SweepMode], counts: dict[Tokens, tuple[int, ...]], batches: Sequence[int | None]
 ) -> list[Place]:
     """Everything that is measured in a round, in order: the server mode needs the rate that "offline" finds."""
     task, found = bundle.config.task, []

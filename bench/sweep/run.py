@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.families.measuring import Counts, measuring
 from mmkg_sdk.kernels import default_threads
@@ -70,8 +71,9 @@ def run_benchmark(
     Raises:
         BundleError: the bundle cannot be opened.
         QueryError: modes, token counts, batch sizes, threads, seconds or rounds out of range.
-        BackendError: matplotlib or plotly is not installed and `plot` is true.
+        BackendError: no name of a device; matplotlib or plotly is not installed and `plot` is true.
     """
+    parse_device(device)
     opened = Bundle.open(bundle)
     counts = chosen_counts(opened, token_counts or {})
     threads = default_threads() if threads is None else threads
@@ -122,7 +124,7 @@ class _Sweep:
     ) -> None:
         self.bundle, self.folder, self.places, self.progress = bundle, folder, where, progress
         self.ceilings, self.settings, self.threads = ceilings, settings, settings["threads"]
-        self.watch = Watch.start(self.threads, bundle.path)
+        self.watch = Watch.start(self.threads, bundle.path, device=device)
         family = measuring(bundle.family)
         self.contenders = {one.name: one for one in family.contenders(bundle)}
         self.jobs = {

@@ -61,6 +61,13 @@ class EncoderStandIn(Protocol):
         """The graph's outputs by name."""
         ...
 
+    def placed_vectors(self, inputs: Mapping[str, DeviceArray], stream: int) -> DeviceArray | None:
+        """ "vectors" of inputs on the GPU, there and in the order of a CUDA stream; None where it works on the CPU.
+
+        Nothing is checked: not the tokens, not what comes out.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class LinkStandIns:

@@ -33,7 +33,7 @@ def test_a_report_is_read_compared_and_shown(path: Path, tmp_path: Path) -> None
     assert all(contender in text for contender in report.contenders())
     write_page(report_page(report), tmp_path / "report.html")
     draw_plots(throughput_plots(report), report.conditions(), tmp_path / "throughput.png")
-    assert (tmp_path / "throughput.png").is_file() == bool(report.of_mode("throughput"))
+    assert (tmp_path / "throughput.png").is_file() == bool(report.panels())
 
 
 @pytest.mark.parametrize("path", RACES, ids=name)

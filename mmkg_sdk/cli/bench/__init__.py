@@ -1,1 +1,1 @@
-"""mmkg-sdk bench: run and compare, race, study."""
+"""mmkg-sdk bench: run and compare, gpu, race, study."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ..options import json_option, print_json, say
+from .gpu import gpu
 from .options import (
     batches,
     counts,
@@ -124,5 +125,6 @@ def compare(before: Path, after: Path, as_json: bool) -> None:
         click.echo(found.table())
 
 
+bench.add_command(gpu)
 bench.add_command(race)
 bench.add_command(study)

@@ -5,9 +5,12 @@ The GPU's kernels have never run on one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
+from ...backends import DeviceArray
 from ...backends.compiled import CompiledGraph, Weights, as_float32
 from ...bundle import Bundle
 from ...errors import BackendError
@@ -72,3 +75,11 @@ class CompiledEncoder:
                 "Export from a sound run."
             )
         return {"vectors": found}
+
+    def placed_vectors(self, inputs: Mapping[str, DeviceArray], stream: int) -> DeviceArray | None:
+        """See EncoderStandIn: float32 [batch, width]; a token that is no row gives NaN for its entity."""
+        kernel = self._graph.kernel()
+        if isinstance(kernel, TokenTableEncoder):
+            return None
+        structure, visual_tokens, visual_mask, text_tokens, text_mask = (inputs[name] for name in _INPUTS)
+        return kernel.encode(structure, visual_tokens, visual_mask, text_tokens, text_mask, stream)

@@ -269,3 +269,16 @@ def test_what_cannot_run_on_a_device_says_so() -> None:
     assert RANKERS["numpy"].absence(point, "cpu") is None
     assert RANKERS["numpy"].absence(point, "cuda:1") == "does not run on cuda:1"
     assert TUCKER_WAYS["numpy"].absence(TuckerPoint(8, 1), "cuda") == "does not run on cuda"
+
+
+@pytest.mark.parametrize(
+    ("device", "error", "said"),
+    [
+        ("cuda:0", QueryError, "this race is one of processors. A GPU is measured by `mmkg-sdk bench gpu`"),
+        ("gpu0", BackendError, "unknown device 'gpu0'"),
+    ],
+)
+def test_a_race_that_nobody_can_run_is_refused(device: str, error: type[Exception], said: str, tmp_path: Path) -> None:
+    with pytest.raises(error, match=re.escape(said)):
+        run_race([Point("inner-product", 5, 8, 1, 1)], tmp_path / "race.json", device=device)
+    assert not (tmp_path / "race.json").exists()

@@ -1,0 +1,234 @@
+"""Call: one stage of the way from ids to labels, as the SDK does it, in three parts that are timed apart.
+
+NEVER RUN ON A GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmkg_sdk.answering.link_prediction import Model
+from mmkg_sdk.backends import Backend, DeviceArray
+from mmkg_sdk.errors import BackendError
+from mmkg_sdk.families import contract
+from mmkg_sdk.families.runtimes import EncoderStandIn
+from mmkg_sdk.ranking.known_triples import TAIL, Queries
+
+from ..sweep.counts import random_entities
+from ..sweep.questions import answers, random_queries, random_questions
+from .cells import Cell
+
+# Sets of inputs that take turns, so that no answer is at hand from the call before.
+TURNS = 4
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Call(Protocol):
+    """Attributes:
+    whole: why `run` goes from host to host, so that its time on the device is not known apart; None: it does not.
+    waits: why `run` returns only when the device is done, so that the time to launch is not known apart.
+    graphless: why it cannot be a CUDA graph; None: it may be.
+    """
+
+    @property
+    def whole(self) -> str | None: ...
+
+    @property
+    def waits(self) -> str | None: ...
+
+    @property
+    def graphless(self) -> str | None: ...
+
+    def load(self, turn: int) -> None:
+        """Bring one of the sets of inputs (0 to TURNS - 1) to the device."""
+        ...
+
+    def run(self) -> None:
+        """Put the work on the stream; it need not be done when this returns."""
+        ...
+
+    def fetch(self) -> Arrays:
+        """What was found, on the host, whole."""
+        ...
+
+
+class GraphCall:
+    """A graph of the bundle, by the backend that was asked for."""
+
+    whole: str | None = None
+
+    def __init__(self, model: Model, graph: str, turns: list[Arrays], output: str) -> None:
+        self._backend, self._graph, self._turns, self._output = model.backend, graph, turns, output
+        self._placed: Mapping[str, Any] = {}
+        self._found: Any = None
+        # backends/onnxruntime_cuda.py says why.
+        waits = "each run has a stream of ONNX Runtime's own and is whole when it returns"
+        self.waits = waits if model.backend.name == "onnxruntime" else None
+        self.graphless = self.waits
+
+    def load(self, turn: int) -> None:
+        """See Call."""
+        self._placed = {name: self._backend.place(array) for name, array in self._turns[turn].items()}
+
+    def run(self) -> None:
+        """See Call."""
+        self._found = self._backend.run_placed(self._graph, self._placed)[self._output]
+
+    def fetch(self) -> Arrays:
+        """See Call."""
+        return {"vectors": self._found.numpy()}
+
+
+class PlacedEncoding:
+    """Entities by what stands in for the encoder graph, on the device."""
+
+    whole: str | None = None
+    waits: str | None = None
+    graphless: str | None = None
+
+    def __init__(self, backend: Backend, encoder: EncoderStandIn, turns: list[Arrays]) -> None:
+        self._backend, self._encoder, self._turns = backend, encoder, turns
+        self._placed: Mapping[str, Any] = {}
+        self._found: DeviceArray | None = None
+
+    def load(self, turn: int) -> None:
+        """See Call."""
+        self._placed = {name: self._backend.place(array) for name, array in self._turns[turn].items()}
+
+    def run(self) -> None:
+        """See Call."""
+        self._found = self._encoder.placed_vectors(self._placed, self._backend.stream())
+
+    def fetch(self) -> Arrays:
+        """See Call."""
+        assert self._found is not None
+        return {"vectors": self._found.numpy()}
+
+
+class StandInEncoding:
+    """Entities by what stands in for the encoder graph, from host to host: on a processor, which stands for a GPU."""
+
+    whole: str | None = "encoding on a processor is one call from host to host"
+    waits = whole
+    graphless = whole
+
+    def __init__(self, model: Model, cell: Cell, seed: int) -> None:
+        self._model = model
+        self._turns = [random_entities(model.bundle, cell.tokens, cell.batch, seed + turn) for turn in range(TURNS)]
+        self._turn = 0
+        self._found: Arrays = {}
+
+    def load(self, turn: int) -> None:
+        """See Call."""
+        self._turn = turn
+
+    def run(self) -> None:
+        """See Call."""
+        self._found = dict(self._model.encode_batch(self._turns[self._turn]))
+
+    def fetch(self) -> Arrays:
+        """See Call."""
+        return {"vectors": self._found["vectors"]}
+
+
+class StandInQuery:
+    """Query vectors from ids, by what stands in for the query graph."""
+
+    whole: str | None = None
+    waits: str | None = None
+    graphless: str | None = "ids are read on the host"
+
+    def __init__(self, model: Model, cell: Cell, seed: int) -> None:
+        self._model = model
+        self._turns = [_queries(model, cell.batch, seed + turn) for turn in range(TURNS)]
+        self._turn = 0
+        self._found: Any = None
+
+    def load(self, turn: int) -> None:
+        """See Call."""
+        self._turn = turn
+
+    def run(self) -> None:
+        """See Call."""
+        self._found = self._model.placed_query_vectors(self._turns[self._turn])
+
+    def fetch(self) -> Arrays:
+        """See Call."""
+        return {"vectors": self._found.numpy()}
+
+
+class LabelCall:
+    """From labels to labels, as an application asks."""
+
+    whole: str | None = "an answer is one call from labels to labels"
+    waits = whole
+    graphless = whole
+
+    def __init__(self, opened: Any, cell: Cell, seed: int, turns: int = TURNS) -> None:
+        found = random_questions(opened, seed)
+        self._opened = opened
+        self._turns = [[next(found) for _ in range(cell.batch)] for _ in range(turns)]
+        self._turn, self._k = 0, cell.k
+        self._found: list[Any] = []
+
+    def load(self, turn: int) -> None:
+        """See Call."""
+        self._turn = turn
+
+    def run(self) -> None:
+        """See Call."""
+        asked = self._turns[self._turn]
+        if self._k is None:
+            self._found = answers(self._opened, asked)
+        else:
+            heads, relations = zip(*asked, strict=True)
+            self._found = [one.labels for one in self._opened.predict_tails(heads, relations, k=self._k)]
+
+    def fetch(self) -> Arrays:
+        """See Call."""
+        return {"labels": np.array([repr(answer) for answer in self._found])}
+
+
+def encoding(model: Model, cell: Cell, seed: int, *, stand_in: bool) -> Call:
+    """Entities of `cell.tokens` tokens each."""
+    bundle, backend, runtime = model.bundle, model.backend, contract.link_runtime(model.bundle.family)
+    turns = [random_entities(bundle, cell.tokens, cell.batch, seed + turn).arrays for turn in range(TURNS)]
+    if stand_in and backend.device == "cpu":
+        return StandInEncoding(model, cell, seed)
+    if stand_in:
+        encoder = runtime.stand_ins(bundle, backend.device, backend.threads).encoder
+        if encoder is None:
+            raise BackendError(f"there are no kernels for the encoder of this bundle on {backend.device}")
+        return PlacedEncoding(backend, encoder, turns)
+    graph = runtime.encoder_graph(bundle)
+    names = {tensor.name for tensor in bundle.graphs[graph].inputs}
+    return GraphCall(model, graph, [{name: turn[name] for name in turn if name in names} for turn in turns], "vectors")
+
+
+def querying(model: Model, cell: Cell, seed: int, *, stand_in: bool) -> Call:
+    """Vectors of random (head, relation) pairs."""
+    if stand_in:
+        return StandInQuery(model, cell, seed)
+    turns = []
+    for turn in range(TURNS):
+        queries = _queries(model, cell.batch, seed + turn)
+        batches = list(contract.link_runtime(model.bundle.family).query_batches(model.bundle, model.table, queries))
+        turns.append(batches[0][1])
+        if len(batches) > 1:  # texts of several lengths: the SDK runs the graph for each
+            return StandInQuery(model, cell, seed)
+    return GraphCall(model, "query_encoder", turns, "queries")
+
+
+def query_turns(model: Model, cell: Cell, seed: int) -> list[NDArray[np.float32]]:
+    """The vectors of random queries, float32 [batch, width] each, as the host knows them."""
+    return [model.query_vectors(_queries(model, cell.batch, seed + turn)) for turn in range(TURNS)]
+
+
+def _queries(model: Model, batch: int, seed: int) -> Queries:
+    heads, relations = random_queries(model.bundle, batch, seed).T
+    return Queries(heads.copy(), relations.copy(), np.full(batch, TAIL))
