@@ -68,13 +68,6 @@ MMKG_API int32_t mmkg_gpu_has_kernel(const mmkg_gpu *gpu, const char *name);
 MMKG_API mmkg_status mmkg_gpu_usable(const mmkg_gpu *gpu);
 
 /*
-<<<<<<< ours
- * Memory. Addresses are multiples of 256. Freeing waits for work that was put on any stream. Pinned memory of the
- * host is what copies are fast and not waited for with.
-||||||| base
- * Memory. Addresses are multiples of 256. Freeing waits for work that was put on any stream. Pinned memory of the host is
- * what copies are fast and not waited for with.
-=======
  * The GPU's context is the calling thread's from enter to leave, and what was before is again afterwards: for libraries
  * that work in the thread's context, as TensorRT does.
  */
@@ -82,9 +75,8 @@ MMKG_API mmkg_status mmkg_gpu_enter(mmkg_gpu *gpu);
 MMKG_API mmkg_status mmkg_gpu_leave(mmkg_gpu *gpu);
 
 /*
- * Memory. Addresses are multiples of 256. Freeing waits for work that was put on any stream. Pinned memory of the host is
- * what copies are fast and not waited for with.
->>>>>>> theirs
+ * Memory. Addresses are multiples of 256. Freeing waits for work that was put on any stream. Pinned memory of the
+ * host is what copies are fast and not waited for with.
  */
 MMKG_API mmkg_status mmkg_gpu_allocate(mmkg_gpu *gpu, int64_t bytes, uint64_t *address);
 MMKG_API mmkg_status mmkg_gpu_free(mmkg_gpu *gpu, uint64_t address);
