@@ -339,6 +339,7 @@ mmkg_status mmkg_gpu_top_k_launch(const mmkg_gpu_scan *scan, uint64_t queries, i
     return on_gpu(scan == nullptr ? nullptr : &scan->gpu, [&] {
         check_k(k);
         require(scan->rows > 0, "the table has no rows");
+        require(longest >= 0, "longest is negative");
         require(batch >= 1 && batch <= mmkg_gpu_top_k_batch(scan, k, longest), "batch is not from 1 to the largest");
         const Plan plan(*scan, only_pass(*scan), k, scan->rows, longest);
         const int64_t row_bytes = scan->row_numbers * 4;

@@ -267,5 +267,7 @@ def test_a_launch_says_which_answers_are_not_certain(fake: FakeGpu) -> None:
     assert not certain[0]
     assert np.diff(found.offsets).tolist() == [0, 3 * certain[1]]
     assert_same(scan.top_k(queries, 3), Scan(table, SCORE).top_k(queries, 3))
+    with pytest.raises(BackendError, match="longest is negative"):
+        scan.launch_top_k(fake.gpu.array(queries), answers, stream, longest=-1)
     with pytest.raises(BackendError, match="room for the answers of 4"):
         scan.launch_top_k(fake.gpu.array(np.zeros((5, 8), np.float32)), answers, stream)
