@@ -72,6 +72,8 @@ def main(bundle: Path, folder: Path) -> None:
     for compiled in (False, True):
         launches.launched.clear()
         model = Model(Bundle.open(bundle), StandInBackend(Bundle.open(bundle), "cuda", 1), compiled=compiled)
+        if compiled and not model.has_stand_ins:
+            continue
         asked = questions(model)[: 1 if compiled else None]  # the interpreter takes its time
         found["kernels" if compiled else "graphs"] = {
             "answers": [[[row.ids.tolist(), row.scores.tolist()] for row in answer] for answer in asked],
