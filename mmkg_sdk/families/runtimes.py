@@ -49,6 +49,10 @@ class QueryStandIn(Protocol):
         """float32 [batch, width], finite."""
         ...
 
+    def placed_query_vectors(self, table: NDArray[np.float32], queries: Queries, stream: int) -> DeviceArray | None:
+        """The same on the GPU, in the order of a CUDA stream, not checked; None where it works on the CPU."""
+        ...
+
 
 class PlacedQueryStandIn(Protocol):
     """What makes query vectors in place of the query graph, on a GPU, and leaves them there."""

@@ -44,6 +44,58 @@ class _Weights(ctypes.Structure):
     )
 
 
+class QueryWeights:
+    """The weights of the graph as the library takes them. They must stay until it has opened the transformer.
+
+    Attributes:
+        address: of mmkg_query_weights.
+        width: of a vector.
+        num_relations: how many.
+
+    Raises:
+        BackendError: a weight is missing, unknown or misshapen.
+    """
+
+    def __init__(self, weights: Mapping[str, NDArray[Any]], heads: int) -> None:
+        layers = 1
+        while f"layers.{layers}.query.bias" in weights:
+            layers += 1
+        names = [f"layers.{layer}.{name}" for layer in range(layers) for name, _ in _LAYER.values()]
+        expected_names(weights, {"known_slot", "missing", "relations", *names})
+        self.num_relations, self.width = two_axes(weights, "relations")
+        sizes = {WIDTH: self.width, HIDDEN: two_axes(weights, "layers.0.rest.hidden.multiplied_weight")[1]}
+        shapes: dict[str, tuple[int, ...]]
+        shapes = {
+            "known_slot": (2, self.width),
+            "missing": (2, self.width),
+            "relations": (self.num_relations, self.width),
+        }
+        shapes |= {
+            f"layers.{layer}.{name}": tuple(sizes[axis] for axis in axes)
+            for layer in range(layers)
+            for name, axes in _LAYER.values()
+        }
+        self._arrays = arrays = {name: contiguous_weight(name, weights[name], shape) for name, shape in shapes.items()}
+        self._layers = (_Layer * layers)(
+            *(
+                _Layer(**{field: address(arrays[f"layers.{layer}.{name}"]) for field, (name, _) in _LAYER.items()})
+                for layer in range(layers)
+            )
+        )
+        self._described = _Weights(
+            **sizes,
+            heads=heads,
+            num_relations=self.num_relations,
+            num_layers=layers,
+            norm_epsilon=NORM_EPSILON,
+            known_slots=address(arrays["known_slot"]),
+            missing_slots=address(arrays["missing"]),
+            relations=address(arrays["relations"]),
+            layers=ctypes.addressof(self._layers),
+        )
+        self.address = ctypes.addressof(self._described)
+
+
 class QueryContext:
     """The graph `query_encoder` up to its Tucker core, in float32, fused over blocks of queries.
 
@@ -69,41 +121,11 @@ class QueryContext:
         instruction_set: str | None = None,
     ) -> None:
         self._library = loaded_library()
-        layers = 1
-        while f"layers.{layers}.query.bias" in weights:
-            layers += 1
-        names = [f"layers.{layer}.{name}" for layer in range(layers) for name, _ in _LAYER.values()]
-        expected_names(weights, {"known_slot", "missing", "relations", *names})
-        num_relations, self.width = two_axes(weights, "relations")
-        sizes = {WIDTH: self.width, HIDDEN: two_axes(weights, "layers.0.rest.hidden.multiplied_weight")[1]}
-        shapes: dict[str, tuple[int, ...]]
-        shapes = {"known_slot": (2, self.width), "missing": (2, self.width), "relations": (num_relations, self.width)}
-        shapes |= {
-            f"layers.{layer}.{name}": tuple(sizes[axis] for axis in axes)
-            for layer in range(layers)
-            for name, axes in _LAYER.values()
-        }
-        arrays = {name: contiguous_weight(name, weights[name], shape) for name, shape in shapes.items()}
-        described_layers = (_Layer * layers)(
-            *(
-                _Layer(**{field: address(arrays[f"layers.{layer}.{name}"]) for field, (name, _) in _LAYER.items()})
-                for layer in range(layers)
-            )
-        )
-        described = _Weights(
-            **sizes,
-            heads=heads,
-            num_relations=num_relations,
-            num_layers=layers,
-            norm_epsilon=NORM_EPSILON,
-            known_slots=address(arrays["known_slot"]),
-            missing_slots=address(arrays["missing"]),
-            relations=address(arrays["relations"]),
-            layers=ctypes.addressof(described_layers),
-        )
+        described = QueryWeights(weights, heads)
+        self.width = described.width
         handle = ctypes.c_void_p()
         number = instruction_set_number(instruction_set)
-        arguments = (ctypes.byref(described), number, pool(threads))
+        arguments = (described.address, number, pool(threads))
         check(self._library.mmkg_query_context_open(*arguments, ctypes.byref(handle)))
         self._handle = handle
         weakref.finalize(self, self._library.mmkg_query_context_close, handle)

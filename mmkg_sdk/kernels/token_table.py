@@ -45,6 +45,50 @@ class _Weights(ctypes.Structure):
     )
 
 
+class TokenTableWeights:
+    """The weights of the graph as the library takes them. They must stay until it has opened the encoder.
+
+    Attributes:
+        address: of mmkg_token_table_weights.
+        width: of a vector.
+        visual_rows, text_rows: of the codebooks.
+
+    Raises:
+        BackendError: a weight is missing, unknown or misshapen.
+    """
+
+    def __init__(self, weights: Mapping[str, NDArray[Any]], visual_rows: int) -> None:
+        sizes = _sizes(weights)
+        self.width = sizes[WIDTH]
+        rows = sizes[_ROWS]
+        if not 0 <= visual_rows <= rows:
+            raise BackendError(f"visual_rows is {visual_rows}, the tables have {rows:,} rows.")
+        self.visual_rows, self.text_rows = visual_rows, rows - visual_rows
+        self._arrays = {
+            field: contiguous_weight(name, weights[name], tuple(sizes[axis] for axis in axes))
+            for field, (name, axes) in _WEIGHTS.items()
+        }
+        self._described = _Weights(
+            visual_rows=visual_rows,
+            text_rows=self.text_rows,
+            norm_epsilon=NORM_EPSILON,
+            **{axis: sizes[axis] for axis in (WIDTH, _HEADS, HIDDEN)},
+            **{field: address(array) for field, array in self._arrays.items()},
+        )
+        self.address = ctypes.addressof(self._described)
+
+
+def storage_number(storage: str) -> int:
+    """mmkg_storage of how values of tokens are kept.
+
+    Raises:
+        BackendError: unknown.
+    """
+    if storage not in _STORAGES:
+        raise BackendError(f"storage is {storage!r}; expected one of {_STORAGES}.")
+    return _STORAGES.index(storage)
+
+
 class TokenTableEncoder:
     """The graph `entity_encoder_token_table` in float32, fused over blocks of entities.
 
@@ -73,28 +117,13 @@ class TokenTableEncoder:
         storage: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         self._library = loaded_library()
-        if storage not in _STORAGES:
-            raise BackendError(f"storage is {storage!r}; expected one of {_STORAGES}.")
-        sizes = _sizes(weights)
-        self.width = sizes[WIDTH]
-        rows = sizes[_ROWS]
-        if not 0 <= visual_rows <= rows:
-            raise BackendError(f"visual_rows is {visual_rows}, the tables have {rows:,} rows.")
-        arrays = {
-            field: contiguous_weight(name, weights[name], tuple(sizes[axis] for axis in axes))
-            for field, (name, axes) in _WEIGHTS.items()
-        }
-        described = _Weights(
-            visual_rows=visual_rows,
-            text_rows=rows - visual_rows,
-            norm_epsilon=NORM_EPSILON,
-            **{axis: sizes[axis] for axis in (WIDTH, _HEADS, HIDDEN)},
-            **{field: address(array) for field, array in arrays.items()},
-        )
+        number = storage_number(storage)
+        described = TokenTableWeights(weights, visual_rows)
+        self.width = described.width
         handle = ctypes.c_void_p()
         status = self._library.mmkg_token_table_open(
-            ctypes.byref(described),
-            _STORAGES.index(storage),
+            described.address,
+            number,
             instruction_set_number(instruction_set),
             pool(threads),
             ctypes.byref(handle),

@@ -17,6 +17,38 @@ _NAN = 2  # mmkg_status
 _PRECISIONS = {"float32": "float32", "uint16": "bfloat16", "float16": "float16"}
 
 
+class TuckerWeights:
+    """The weights of a core as the library takes them.
+
+    Attributes:
+        core, relation_weight, shift: C-contiguous; the core [width, width * width].
+        width: of a vector.
+
+    Raises:
+        BackendError: a weight is misshapen or of another dtype.
+    """
+
+    def __init__(self, core: NDArray[Any], relation_weight: NDArray[Any], shift: NDArray[np.float32]) -> None:
+        self.width = core.shape[0] if core.ndim else 0
+        if core.dtype.name not in _PRECISIONS:
+            raise BackendError(f"core is {core.dtype}; expected float32, float16, or bfloat16 as uint16.")
+        if core.ndim == 3:
+            core = core.reshape(len(core), -1)
+        self.core = _array("core", core, core.dtype, (self.width, self.width**2))
+        self.relation_weight = _array("relation_weight", relation_weight, core.dtype, (self.width, self.width))
+        self.shift = _array("shift", shift, np.dtype(np.float32), (self.width,))
+
+    @property
+    def precision(self) -> str:
+        """How the core is stored: "float32", "float16" or "bfloat16"."""
+        return _PRECISIONS[self.core.dtype.name]
+
+    def arguments(self) -> tuple[Any, ...]:
+        """Those of mmkg_tucker_open: core, precision, relation_weight, shift, width."""
+        precision = list(_PRECISIONS).index(self.core.dtype.name)
+        return address(self.core), precision, address(self.relation_weight), address(self.shift), self.width
+
+
 class TuckerCore:
     """relation, context -> their product with the core, without a [batch, width, width] tensor in between.
 
@@ -49,21 +81,11 @@ class TuckerCore:
         instruction_set: str | None = None,
     ) -> None:
         self._library = loaded_library()
-        self.width = core.shape[0] if core.ndim else 0
-        if core.dtype.name not in _PRECISIONS:
-            raise BackendError(f"core is {core.dtype}; expected float32, float16, or bfloat16 as uint16.")
-        if core.ndim == 3:
-            core = core.reshape(len(core), -1)
-        self._core = _array("core", core, core.dtype, (self.width, self.width**2))
-        relation_weight = _array("relation_weight", relation_weight, core.dtype, (self.width, self.width))
-        shift = _array("shift", shift, np.dtype(np.float32), (self.width,))
+        weights = TuckerWeights(core, relation_weight, shift)
+        self.width, self._core = weights.width, weights.core
         handle = ctypes.c_void_p()
         status = self._library.mmkg_tucker_open(
-            address(self._core),
-            list(_PRECISIONS).index(core.dtype.name),
-            address(relation_weight),
-            address(shift),
-            self.width,
+            *weights.arguments(),
             instruction_set_number(instruction_set),
             pool(threads),
             ctypes.byref(handle),

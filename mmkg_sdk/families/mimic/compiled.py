@@ -1,7 +1,8 @@
-"""CompiledInteraction: what scores mentions and entities of a bundle on the CPU in place of its interaction graph."""
+"""What scores mentions and entities of a bundle in place of its interaction graph: kernels of the CPU or of a GPU."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,24 +11,35 @@ from numpy.typing import NDArray
 from ...backends.compiled import CompiledGraph, Weights, as_float32, kernels_absence
 from ...bundle import Bundle
 from ...kernels import LateInteraction
+from ...kernels.gpu import GpuArray, gpu_kernels_absence
+from ...kernels.gpu.interaction import MAX_LENGTH, GpuInteraction
 
 GRAPH = "interaction"
 
 
 def absence(bundle: Bundle, device: str = "cpu") -> str | None:
-    """Why the compiled kernel cannot score the entities of a bundle; None if it can."""
+    """Why no compiled kernel can score the entities of a bundle on a device; None if one can."""
     if GRAPH not in bundle.graphs:
         return f"this bundle has no graph {GRAPH}"
-    return kernels_absence(device)
+    if not device.startswith("cuda"):
+        return kernels_absence(device)
+    length = bundle.encoded["entity_queries"].shape[1]
+    if length > MAX_LENGTH:
+        return f"its texts have {length} tokens, and the CUDA kernels go to {MAX_LENGTH}"
+    return gpu_kernels_absence(device)
 
 
-def compiled_interaction(bundle: Bundle, device: str, threads: int | None) -> CompiledInteraction | None:
+def compiled_interaction(
+    bundle: Bundle, device: str, threads: int | None
+) -> CompiledInteraction | InteractionOnGpu | None:
     """What scores pairs; None where `absence` says why not: the graph does."""
-    return None if absence(bundle, device) else CompiledInteraction(bundle, threads)
+    if absence(bundle, device):
+        return None
+    return InteractionOnGpu(bundle, device) if device.startswith("cuda") else CompiledInteraction(bundle, threads)
 
 
 class CompiledInteraction:
-    """The interaction of a bundle that `absence` allows. Safe to call from several threads.
+    """The interaction of a bundle that `absence` allows, on the CPU. Safe to call from several threads.
 
     Half precision entities are scored with logits in int16, which changes scores by less than storing them in half
     precision did. Weights are read when the first mentions are scored.
@@ -37,10 +49,7 @@ class CompiledInteraction:
         self.bundle = bundle
 
         def interaction(weights: Weights) -> LateInteraction:
-            pieces = bundle.encoded
-            sizes = {name: piece.shape[1:] for name, piece in pieces.items()}
-            singles = {name: as_float32(array) for name, array in weights.items()}
-            return LateInteraction(singles, sizes, pieces["entity_queries"].dtype.name, threads=threads)
+            return LateInteraction(*_described(bundle, weights), threads=threads)
 
         self._graph = CompiledGraph(bundle, GRAPH, interaction)
 
@@ -57,3 +66,43 @@ class CompiledInteraction:
             BackendError: the weights do not fit, or a score is not finite.
         """
         return self._graph.kernel().scores(mentions, self.bundle.encoded, candidates)
+
+
+class InteractionOnGpu:
+    """The same on a GPU. The pieces of all entities are copied there with the first mentions, and stay.
+
+    NOT RUN ON A GPU YET: tested with a stand-in for NVIDIA's driver. Scores differ from the CPU's by rounding
+    (kernels/gpu/interaction.py). Safe to call from several threads.
+    """
+
+    def __init__(self, bundle: Bundle, device: str) -> None:
+        self.bundle = bundle
+
+        def interaction(weights: Weights) -> GpuInteraction:
+            return GpuInteraction(*_described(bundle, weights), device=device)
+
+        self._graph = CompiledGraph(bundle, GRAPH, interaction)
+        self._placing = threading.Lock()
+        self._entities: dict[str, GpuArray] | None = None
+
+    def scores(
+        self, mentions: Mapping[str, NDArray[np.float32]], candidates: NDArray[np.int64] | None
+    ) -> NDArray[np.float32]:
+        """See CompiledInteraction.
+
+        Raises:
+            BackendError: the weights do not fit, a score is not finite, or the GPU has too little memory for the
+                entities; the text says how much was asked for.
+        """
+        interaction = self._graph.kernel()
+        with self._placing:
+            if self._entities is None:
+                self._entities = interaction.place(self.bundle.encoded)
+        return interaction.scores(mentions, self._entities, candidates)
+
+
+def _described(bundle: Bundle, weights: Weights) -> tuple[Weights, dict[str, tuple[int, ...]], str]:
+    """Weights in float32, the shapes of the entities' pieces, and their dtype."""
+    pieces = bundle.encoded
+    sizes = {name: piece.shape[1:] for name, piece in pieces.items()}
+    return {name: as_float32(array) for name, array in weights.items()}, sizes, pieces["entity_queries"].dtype.name

@@ -1,17 +1,26 @@
-"""CompiledQuery: what makes query vectors of a MyGO bundle on the CPU in place of its query graph."""
+"""CompiledQuery: what makes query vectors of a MyGO bundle in place of its query graph, on the CPU or a GPU.
+
+The GPU's kernels have never run on one.
+"""
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...backends.compiled import CompiledGraph, Weights, as_float32, kernels_absence
+from ...backends.compiled import CompiledGraph, Weights, as_float32
 from ...bundle import Bundle
 from ...errors import BackendError
 from ...kernels import QueryContext, TuckerCore
+from ...kernels.gpu import GpuArray, Stream
+from ...kernels.gpu.query_context import GpuQueryContext
+from ...kernels.gpu.tucker import GpuTuckerCore
 from ...ranking.known_triples import Queries
+from .compiled_layers import layers_absence
 from .config import MyGOConfig
 
 QUERY_GRAPH = "query_encoder"
@@ -20,15 +29,45 @@ _CORE = "core."
 
 def compiled_query(bundle: Bundle, device: str, threads: int | None) -> CompiledQuery | None:
     """What makes query vectors; None where there are no kernels for the device: the graph does."""
-    return None if kernels_absence(device) else CompiledQuery(bundle, threads)
+    return None if layers_absence(bundle, device) else CompiledQuery(bundle, threads, device)
 
 
 @dataclass(frozen=True)
-class _Kernels:
+class _OnCpu:
     """The transformer, and the Tucker core behind it where the model has one."""
 
     context: QueryContext
     core: TuckerCore | None
+
+    def vectors(self, table: NDArray[np.float32], queries: Queries) -> NDArray[np.float32]:
+        vectors, relation = self.context.encode(table, queries.entity, queries.relation, queries.direction)
+        return vectors if self.core is None else self.core.apply(vectors, relation)
+
+
+class _OnGpu:
+    """The same on a GPU, with a copy of the table there, made with the first query that asks of it."""
+
+    def __init__(self, context: GpuQueryContext, core: GpuTuckerCore | None) -> None:
+        self._context, self._core = context, core
+        self._lock = threading.Lock()
+        self._streams = threading.local()
+        self._table: tuple[NDArray[np.float32], GpuArray] | None = None
+
+    def vectors(self, table: NDArray[np.float32], queries: Queries) -> NDArray[np.float32]:
+        if not hasattr(self._streams, "mine"):
+            self._streams.mine = self._context.gpu.stream()  # of the calling thread
+        return self.placed_vectors(table, queries, self._streams.mine).numpy()
+
+    def placed_vectors(self, table: NDArray[np.float32], queries: Queries, stream: Stream | int) -> GpuArray:
+        ids = queries.entity, queries.relation, queries.direction
+        return self._context.query_vectors(self._core, self._placed(table), *ids, stream)
+
+    def _placed(self, table: NDArray[np.float32]) -> GpuArray:
+        with self._lock:
+            # Tables are replaced, not changed, when entities are added.
+            if self._table is None or self._table[0] is not table:
+                self._table = table, self._context.gpu.array(table)
+            return self._table[1]
 
 
 class CompiledQuery:
@@ -36,15 +75,21 @@ class CompiledQuery:
 
     Weights in half precision are multiplied as the float32 numbers that they are, and all sums are float32, so nothing
     is rounded to half precision on the way as the graph rounds it. They are read with the first query.
+
+    Args:
+        threads: of a call on the CPU; None takes `mmkg_sdk.kernels.default_threads()`.
+        device: "cpu", "cuda" or "cuda:N".
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None) -> None:
+    def __init__(self, bundle: Bundle, threads: int | None, device: str = "cpu") -> None:
         heads = MyGOConfig.of(bundle.config).num_heads
 
-        def kernels(weights: Weights) -> _Kernels:
-            core = {name: weights.pop(name) for name in list(weights) if name.startswith(_CORE)}
-            context = QueryContext({name: as_float32(array) for name, array in weights.items()}, heads, threads)
-            return _Kernels(context, _tucker_core(core, threads) if core else None)
+        def kernels(weights: Weights) -> _OnCpu | _OnGpu:
+            core = _core_weights(weights)
+            wide = {name: as_float32(array) for name, array in weights.items()}
+            if device == "cpu":
+                return _OnCpu(QueryContext(wide, heads, threads), TuckerCore(*core, threads) if core else None)
+            return _OnGpu(GpuQueryContext(wide, heads, device), GpuTuckerCore(*core, device) if core else None)
 
         self._graph = CompiledGraph(bundle, QUERY_GRAPH, kernels)
 
@@ -57,10 +102,7 @@ class CompiledQuery:
         Raises:
             BackendError: the weights do not fit, or a vector is not finite.
         """
-        kernels = self._graph.kernel()
-        vectors, relation = kernels.context.encode(table, queries.entity, queries.relation, queries.direction)
-        if kernels.core is not None:
-            vectors = kernels.core.apply(vectors, relation)
+        vectors = self._graph.kernel().vectors(table, queries)
         if not np.isfinite(vectors).all():
             raise BackendError(
                 f"{QUERY_GRAPH} gave NaN or infinity: float32 cannot hold what the weights make of a query. Export "
@@ -68,10 +110,26 @@ class CompiledQuery:
             )
         return vectors
 
+    def placed_query_vectors(self, table: NDArray[np.float32], queries: Queries, stream: int) -> GpuArray | None:
+        """float32 [batch, width] on the GPU, in the order of a stream; not waited for, and so not checked.
 
-def _tucker_core(weights: Weights, threads: int | None) -> TuckerCore:
+        Args:
+            table: as of `query_vectors`; a copy of it stays on the GPU.
+            stream: CUstream handle.
+
+        Returns:
+            None on the CPU, where `query_vectors` gives them.
+        """
+        kernels = self._graph.kernel()
+        return kernels.placed_vectors(table, queries, stream) if isinstance(kernels, _OnGpu) else None
+
+
+def _core_weights(weights: Weights) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
+    """Core, relation weight and shift, taken out of the weights of the graph; None where the model has no core."""
+    core = {name: weights.pop(name) for name in list(weights) if name.startswith(_CORE)}
+    if not core:
+        return None
     names = tuple(_CORE + name for name in ("multiplied_core", "relation.multiplied_weight", "relation.bias"))
-    if set(weights) != set(names):
-        raise BackendError(f"the core has weights {sorted(weights)!r:.200}. Export the bundle again.")
-    core, relation_weight, shift = (weights[name] for name in names)
-    return TuckerCore(core, relation_weight, shift, threads)
+    if set(core) != set(names):
+        raise BackendError(f"the core has weights {sorted(core)!r:.200}. Export the bundle again.")
+    return core[names[0]], core[names[1]], core[names[2]]

@@ -51,7 +51,8 @@ _DEVICE: dict[str, list[Any]] = {
     "mmkg_gpu_graph_close": [_pointer, _uint64],
 }
 _SCAN: dict[str, list[Any]] = {
-    "mmkg_gpu_scan_open": [_pointer, _pointer, _int64, _int64, _pointer],
+    "mmkg_gpu_scan_open": [_pointer, _pointer, _int64, _int64, _int32, ctypes.c_float, _pointer],
+    "mmkg_gpu_pair_scores": [_pointer, _uint64, _int32, _int64, _pointer, _pointer, _uint64],
     "mmkg_gpu_top_k": [
         *[_pointer, _uint64, _int32, _int64, _int64],
         *[_pointer, _pointer, _pointer, _int64],
@@ -63,10 +64,40 @@ _SCAN: dict[str, list[Any]] = {
         *[_pointer, _pointer, _pointer, _pointer, _uint64],
     ],
 }
-_FUNCTIONS = {**_DEVICE, **_SCAN}
+_INTERACTION: dict[str, list[Any]] = {
+    "mmkg_gpu_interaction_open": [_pointer, _pointer, _int32, _pointer],
+    "mmkg_gpu_interaction_scores": [
+        *[_pointer, _pointer, _int64, _pointer, _int64, _pointer, _int64],
+        *[_pointer, _pointer, _pointer, _uint64],
+    ],
+    "mmkg_gpu_interaction_launch": [
+        *[_pointer, _pointer, _int64, _pointer, _int64, _uint64, _int64],
+        *[_uint64, _uint64, _uint64, _uint64, _uint64],
+    ],
+}
+_ENCODERS: dict[str, list[Any]] = {
+    "mmkg_gpu_tucker_open": [_pointer, _pointer, _int32, _pointer, _pointer, _int64, _pointer],
+    "mmkg_gpu_tucker_apply": [_pointer, _uint64, _uint64, _int64, _uint64, _uint64],
+    "mmkg_gpu_token_table_open": [_pointer, _pointer, _int32, _pointer],
+    "mmkg_gpu_token_table_encode": [
+        *(_pointer, _int64, _uint64, _uint64, _uint64, _int64, _uint64, _uint64, _int64, _uint64, _uint64)
+    ],
+    "mmkg_gpu_query_context_open": [_pointer, _pointer, _pointer],
+    "mmkg_gpu_query_context_encode": [
+        *(_pointer, _uint64, _int64, _int64, _uint64, _uint64, _uint64, _uint64, _uint64, _uint64)
+    ],
+    "mmkg_gpu_query_vectors": [
+        *(_pointer, _pointer, _uint64, _int64, _int64, _uint64, _uint64, _uint64, _int32, _uint64, _uint64)
+    ],
+}
+_FUNCTIONS = {**_DEVICE, **_SCAN, **_INTERACTION, **_ENCODERS}
 # What gives something else than a status: what it gives, and what it takes.
 _OTHERS: dict[str, tuple[Any, list[Any]]] = {
+    "mmkg_gpu_interaction_close": (None, [_pointer]),
     "mmkg_gpu_scan_close": (None, [_pointer]),
+    "mmkg_gpu_tucker_close": (None, [_pointer]),
+    "mmkg_gpu_token_table_close": (None, [_pointer]),
+    "mmkg_gpu_query_context_close": (None, [_pointer]),
     "mmkg_gpu_scan_bytes": (_int64, [_pointer]),
     "mmkg_gpu_top_k_batch": (_int64, [_pointer, _int64, _int64]),
 }
@@ -128,13 +159,15 @@ def kernel_image(path: Path | None = None) -> NDArray[np.uint8]:
         path: None takes the package's own.
 
     Raises:
-        BackendError: the file is not there.
+        BackendError: the file is not there or cannot be read.
     """
     file = path or IMAGE_FILE
     try:
         return np.fromfile(file, np.uint8)
-    except OSError as err:
+    except FileNotFoundError as err:
         raise BackendError(
-            f"the compiled CUDA kernels cannot be read: {err}. Reinstall mmkg_sdk; in a checkout, build them: "
+            f"there are no compiled CUDA kernels: {file} is missing. Reinstall mmkg_sdk; in a checkout, build them: "
             "python -m mmkg_sdk.kernels.cuda.triton.build"
         ) from err
+    except OSError as err:
+        raise BackendError(f"the compiled CUDA kernels cannot be read: {err}.") from err

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...errors import BackendError
 from ...ranking.exact import RankingProtocol, Ranks, TopK, ranks_of_counts
 from ...ranking.known_triples import AnswerLists
-from ...ranking.scores import CandidateScore, InnerProduct
+from ...ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 from ..library import address, in_place
 from .answers import TopKOnGpu
 from .device import Gpu, Stream
@@ -25,6 +25,7 @@ from .library import check, gpu_library
 
 MAX_K = 1024
 _MAX_ROWS, _MAX_WIDTH = 2**31 - 1, 2**20
+_INNER_PRODUCT, _COMPLEX_DISTANCE = 0, 1  # mmkg_score
 _ON_HOST, _ON_GPU = 0, 1  # mmkg_place
 
 
@@ -61,14 +62,15 @@ class _Report(ctypes.Structure):
 class GpuScan:
     """A table on a GPU that answers as `tables.TableRanking` does.
 
-    The table is copied: in float32, and in bfloat16 for first passes. Working memory comes from a pool that keeps it:
-    at most 1 GiB at a time for each call that runs, larger batches are answered in parts (include/mmkg_cuda_scan.h).
+    The table is copied: in float32, and of inner products in bfloat16 for first passes. Working memory comes from a
+    pool that keeps it: at most 1 GiB at a time for each call that runs, larger batches are answered in parts
+    (include/mmkg_cuda_scan.h).
 
     Safe to call from several threads, which do not wait for each other: without a stream, each has its own.
 
     Args:
-        table: float32 [rows, width], finite; not needed any more afterwards.
-        score: InnerProduct.
+        table: float32 [rows, width], for inner products finite; not needed any more afterwards.
+        score: InnerProduct or ComplexDistance.
         device: "cuda" or "cuda:1".
 
     Raises:
@@ -77,17 +79,16 @@ class GpuScan:
     """
 
     def __init__(self, table: NDArray[np.float32], score: CandidateScore, device: str = "cuda") -> None:
-        if not isinstance(score, InnerProduct):
-            raise BackendError(f"there is no CUDA scan for {score!r}; expected an inner product.")
+        kind, margin = _kind(score)
         if table.ndim != 2 or table.dtype != np.float32:
             raise BackendError(f"the table: {table.dtype} {list(table.shape)}; expected float32 with two axes.")
-        self.gpu = Gpu.open(_index(device))
+        self.gpu = Gpu.open(gpu_index(device))
         self._library = gpu_library()
         self._rows, self._width = table.shape
         self._streams = threading.local()
         handle = ctypes.c_void_p()
         table = in_place(table)
-        arguments = (self.gpu.handle, address(table), self._rows, self._width)
+        arguments = (self.gpu.handle, address(table), self._rows, self._width, kind, margin)
         check(self._library.mmkg_gpu_scan_open(*arguments, ctypes.byref(handle)))
         self._handle = handle
         weakref.finalize(self, self._library.mmkg_gpu_scan_close, handle).atexit = False
@@ -97,7 +98,7 @@ class GpuScan:
         """Whether there are kernels for such a table and score; says nothing of the GPU."""
         rows, width = table.shape
         fits = rows <= _MAX_ROWS and 1 <= width <= _MAX_WIDTH and table.dtype == np.float32
-        return fits and type(score) is InnerProduct
+        return fits and (type(score) is InnerProduct or (type(score) is ComplexDistance and width % 2 == 0))
 
     @property
     def table_bytes(self) -> int:
@@ -201,6 +202,20 @@ class GpuScan:
         del kept
         return ranks_of_counts(counts[0], counts[1], counts[2], protocol)
 
+    def pairs(
+        self, queries: NDArray[np.float32] | OnGpu, ids: NDArray[np.int64], stream: int | None = None
+    ) -> NDArray[np.float32]:
+        """The scores of query i and row ids[i], float32 [batch], as `top_k` gives them to the bit."""
+        pointer, place, batch, kept = self._queries(queries)
+        ids = np.ascontiguousarray(ids, np.int64)
+        if ids.shape != (batch,):
+            raise BackendError(f"{batch} queries and ids of shape {list(ids.shape)}; expected one a query.")
+        scores = np.empty(batch, np.float32)
+        asked = (pointer, place, batch, address(ids), address(scores), self._stream(place, stream))
+        check(self._library.mmkg_gpu_pair_scores(self._handle, *asked))
+        del kept
+        return scores
+
     def _queries(self, queries: NDArray[np.float32] | OnGpu) -> tuple[int, int, int, object]:
         """Address, place and number of queries, and what must stay until they were read."""
         if len(queries.shape) != 2 or queries.dtype != np.float32 or queries.shape[1] != self._width:
@@ -223,7 +238,16 @@ class GpuScan:
         return int(mine.handle)
 
 
-def _index(device: str) -> int:
+def _kind(score: CandidateScore) -> tuple[int, float]:
+    if isinstance(score, InnerProduct):
+        return _INNER_PRODUCT, 0.0
+    if isinstance(score, ComplexDistance):
+        return _COMPLEX_DISTANCE, float(score.margin)
+    raise BackendError(f"there is no CUDA scan for {score!r}; expected an inner product or a distance.")
+
+
+def gpu_index(device: str) -> int:
+    """N of "cuda:N", 0 of "cuda"."""
     kind, _, index = device.partition(":")
     if kind != "cuda" or not (index or "0").isdecimal():
         raise BackendError(f"device is {device!r}; expected 'cuda' or 'cuda:N'.")

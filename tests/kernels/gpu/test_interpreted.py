@@ -19,13 +19,22 @@ FILES = sorted(path.name for path in (HERE / "interpreted").glob("test_*.py"))
 
 @pytest.mark.parametrize("file", FILES)
 def test_interpreted(file: str) -> None:
+    run(file)
+
+
+def test_scans_load_tiles_by_addresses_where_a_gpu_has_no_tensor_maps() -> None:
+    run("test_gpu_scan.py", "-k", "top_k_is_that or ranks_are", FAKE_CUDA_CAPABILITY="80")
+
+
+def run(file: str, *arguments: str, **variables: str) -> None:
+    """One file in a child, as a GPU of compute capability 9.0 unless the variables say otherwise."""
     if importlib.util.find_spec("triton") is None:
         pytest.skip("Triton is not installed; its interpreter runs the kernels here")
     # Conftests above this folder load torch; nothing here needs it.
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--confcutdir", HERE]
     done = subprocess.run(
-        [*command, HERE / "interpreted" / file],
-        env={**os.environ, "TRITON_INTERPRET": "1", "PYTEST_ADDOPTS": "", "OMP_NUM_THREADS": "1"},
+        [*command, HERE / "interpreted" / file, *arguments],
+        env={**os.environ, "TRITON_INTERPRET": "1", "PYTEST_ADDOPTS": "", "OMP_NUM_THREADS": "1", **variables},
         capture_output=True,
         text=True,
         check=False,

@@ -215,6 +215,17 @@ std::unique_ptr<EncoderScratch> mmkg_token_table::take_scratch(int64_t chunk, in
     return scratch;
 }
 
+void mmkg::require_sizes(const mmkg_token_table_weights &w) {
+    require(w.width >= 1 && w.width <= MMKG_MAX_ENCODER_WIDTH, "weights: width is not from 1 to 2^14");
+    require(w.heads >= 1 && w.width % w.heads == 0, "weights: width is no multiple of heads");
+    require(w.feedforward_width >= 1 && w.feedforward_width <= MMKG_MAX_FEEDFORWARD_WIDTH,
+            "weights: feedforward_width is not from 1 to 2^16");
+    require(w.visual_rows >= 0 && w.visual_rows <= MMKG_MAX_ROWS && w.text_rows >= 0 &&
+                w.text_rows <= MMKG_MAX_ROWS - w.visual_rows,
+            "weights: visual_rows and text_rows are not from 0 to 2^31 - 1 together");
+    require(w.norm_epsilon >= 0 && std::isfinite(w.norm_epsilon), "weights: norm_epsilon is negative or not finite");
+}
+
 mmkg_status mmkg_token_table_open(const mmkg_token_table_weights *weights, int32_t storage, int32_t instruction_set,
                                   mmkg_pool *pool, mmkg_token_table **encoder) {
     return mmkg::guarded([&] {
@@ -222,19 +233,10 @@ mmkg_status mmkg_token_table_open(const mmkg_token_table_weights *weights, int32
         require(encoder, "encoder is NULL");
         require(pool, "pool is NULL");
         require(weights, "weights is NULL");
-        const mmkg_token_table_weights &w = *weights;
-        require(w.width >= 1 && w.width <= MMKG_MAX_ENCODER_WIDTH, "weights: width is not from 1 to 2^14");
-        require(w.heads >= 1 && w.width % w.heads == 0, "weights: width is no multiple of heads");
-        require(w.feedforward_width >= 1 && w.feedforward_width <= MMKG_MAX_FEEDFORWARD_WIDTH,
-                "weights: feedforward_width is not from 1 to 2^16");
-        require(w.visual_rows >= 0 && w.visual_rows <= MMKG_MAX_ROWS && w.text_rows >= 0 &&
-                    w.text_rows <= MMKG_MAX_ROWS - w.visual_rows,
-                "weights: visual_rows and text_rows are not from 0 to 2^31 - 1 together");
-        require(w.norm_epsilon >= 0 && std::isfinite(w.norm_epsilon),
-                "weights: norm_epsilon is negative or not finite");
+        mmkg::require_sizes(*weights);
         require(storage == MMKG_FLOAT32 || storage == MMKG_BFLOAT16, "storage is none of mmkg_storage");
         const mmkg::FloatMode mode;
-        *encoder = new mmkg_token_table(w, storage, mmkg::chosen_encoder_set(instruction_set), pool->pool);
+        *encoder = new mmkg_token_table(*weights, storage, mmkg::chosen_encoder_set(instruction_set), pool->pool);
     });
 }
 

@@ -14,6 +14,9 @@
 
 namespace mmkg {
 
+// Throws if sizes are out of range.
+void require_sizes(const mmkg_token_table_weights &weights);
+
 struct Tokens {
     const int64_t *ids;
     const uint8_t *mask;

@@ -147,10 +147,7 @@ std::unique_ptr<mmkg::QueryScratch> mmkg_query_context::take_scratch() const {
     return scratch;
 }
 
-namespace {
-
-void require_weights(const mmkg_query_weights &w) {
-    using mmkg::require;
+void mmkg::require_sizes(const mmkg_query_weights &w) {
     require(w.width >= 1 && w.width <= MMKG_MAX_ENCODER_WIDTH, "weights: width is not from 1 to 2^14");
     require(w.heads >= 1 && w.width % w.heads == 0, "weights: width is no multiple of heads");
     require(w.feedforward_width >= 1 && w.feedforward_width <= MMKG_MAX_FEEDFORWARD_WIDTH,
@@ -162,15 +159,13 @@ void require_weights(const mmkg_query_weights &w) {
     require(w.layers, "weights: layers is NULL");
 }
 
-void require_ids(const char *name, const int64_t *ids, int64_t batch, int64_t limit) {
+void mmkg::require_ids(const char *name, const int64_t *ids, int64_t batch, int64_t limit) {
     for (int64_t i = 0; i < batch; ++i) {
         if (static_cast<uint64_t>(ids[i]) < static_cast<uint64_t>(limit)) continue;
-        throw mmkg::BadArgument("question " + std::to_string(i) + ": " + name + " " + std::to_string(ids[i]) +
+        throw BadArgument("question " + std::to_string(i) + ": " + name + " " + std::to_string(ids[i]) +
                                 " is not from 0 to " + std::to_string(limit - 1));
     }
 }
-
-}  // namespace
 
 mmkg_status mmkg_query_context_open(const mmkg_query_weights *weights, int32_t instruction_set, mmkg_pool *pool,
                                     mmkg_query_context **encoder) {
@@ -179,7 +174,7 @@ mmkg_status mmkg_query_context_open(const mmkg_query_weights *weights, int32_t i
         require(encoder, "encoder is NULL");
         require(pool, "pool is NULL");
         require(weights, "weights is NULL");
-        require_weights(*weights);
+        mmkg::require_sizes(*weights);
         const mmkg::FloatMode mode;
         *encoder = new mmkg_query_context(*weights, mmkg::chosen_encoder_set(instruction_set), pool->pool);
     });
@@ -200,9 +195,9 @@ mmkg_status mmkg_query_context_encode(const mmkg_query_context *encoder, const f
         require(table && rows >= 1 && rows <= MMKG_MAX_ROWS, "table is NULL, or rows are not from 1 to 2^31 - 1");
         require(entities && relations && directions, "entities, relations or directions is NULL");
         require(context && relation, "context or relation is NULL");
-        require_ids("entity", entities, batch, rows);
-        require_ids("relation", relations, batch, encoder->num_relations);
-        require_ids("direction", directions, batch, 2);
+        mmkg::require_ids("entity", entities, batch, rows);
+        mmkg::require_ids("relation", relations, batch, encoder->num_relations);
+        mmkg::require_ids("direction", directions, batch, 2);
         encoder->encode({table, batch, entities, relations, directions, context, relation});
     });
 }

@@ -15,6 +15,12 @@
 
 namespace mmkg {
 
+// Throws if sizes are out of range.
+void require_sizes(const mmkg_query_weights &weights);
+
+// Throws if an id of a question is not from 0 to limit - 1.
+void require_ids(const char *name, const int64_t *ids, int64_t batch, int64_t limit);
+
 constexpr int64_t kPositions = 3;  // known entity, relation, missing entity
 
 struct QueryLayer {

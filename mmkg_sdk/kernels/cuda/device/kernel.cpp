@@ -82,7 +82,8 @@ struct Packed {
                 return;
             case Kind::Extent:
             case Kind::Stride: {
-                const auto &numbers = parameter.kind == Kind::Extent ? argument.tensor.extents : argument.tensor.strides;
+                const Tensor &tensor = argument.tensor;
+                const auto &numbers = parameter.kind == Kind::Extent ? tensor.extents : tensor.strides;
                 expect(is_tensor && parameter.axis < numbers.size(), "should be a tensor of more axes");
                 return put(integer(entry, parameter, numbers[parameter.axis]));
             }
@@ -144,6 +145,12 @@ Kernel::Kernel(const Api &api_, const Entry &entry_, int64_t shared_limit) : api
         api.module_unload(module);
         throw;
     }
+}
+
+int64_t Kernel::constant(const char *name) const {
+    for (const Constant &constant : entry.constants)
+        if (std::strcmp(constant.name, name) == 0) return constant.value;
+    throw BadArgument("CUDA kernel " + entry.name + " has no constant " + name);
 }
 
 void Kernel::launch(Grid grid, const Arguments &arguments, Stream stream) const {

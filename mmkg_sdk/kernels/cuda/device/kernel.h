@@ -47,6 +47,9 @@ struct Kernel {
     // Puts a launch on the stream. Throws BadArgument if the arguments are not those of the compiled kernel.
     void launch(Grid grid, const Arguments &arguments, Stream stream) const;
 
+    // A constant of the source, by which launchers divide work. Throws BadArgument if the kernel has none of the name.
+    int64_t constant(const char *name) const;
+
     // How many blocks a multiprocessor runs at once, at least 1.
     int64_t resident_blocks() const { return resident; }
 

@@ -16,7 +16,7 @@ constexpr int kMaxThreads = 1024, kNameBytes = 64, kAlignment = 16;
 
 struct Header {
     char magic[8];
-    uint32_t version, entries, parameters, checksum;
+    uint32_t version, entries, parameters, constants, checksum, zero;
     uint64_t bytes;
 };
 
@@ -24,10 +24,11 @@ struct EntryRecord {
     char name[kNameBytes], symbol[kNameBytes];
     uint32_t target, kind;
     uint64_t offset, bytes;
-    uint32_t shared_bytes, threads, first_parameter, parameters, checksum, zero;
+    uint32_t shared_bytes, threads, first_parameter, parameters, first_constant, constants, checksum, zero;
 };
 
-static_assert(sizeof(Header) == 32 && sizeof(EntryRecord) == 176 && sizeof(Parameter) == 48, "as in image.py");
+static_assert(sizeof(Header) == 40 && sizeof(EntryRecord) == 184, "as in image.py");
+static_assert(sizeof(Parameter) == 48 && sizeof(Constant) == 32, "as in image.py");
 
 uint32_t crc32(const unsigned char *bytes, uint64_t count) {
     static const std::array<uint32_t, 256> table = [] {
@@ -43,6 +44,9 @@ uint32_t crc32(const unsigned char *bytes, uint64_t count) {
     for (uint64_t i = 0; i < count; ++i) value = table[(value ^ bytes[i]) & 0xFF] ^ value >> 8;
     return ~value;
 }
+
+// Whether `count` things from the one numbered `first` on are among `all`.
+bool among(uint32_t first, uint32_t count, uint32_t all) { return first <= all && count <= all - first; }
 
 template <class Record>
 Record read(const unsigned char *at) {
@@ -97,35 +101,44 @@ Image::Image(const void *contents, int64_t bytes) {
     const uint64_t size = static_cast<uint64_t>(bytes);
     const Header header = read<Header>(file);
     require(std::memcmp(header.magic, kMagic, 8) == 0, "this is no image of CUDA kernels");
-    require(header.version == kVersion, "the image of the CUDA kernels is of another version; reinstall mmkg_sdk");
+    require(header.version == kVersion && header.zero == 0,
+            "the image of the CUDA kernels is of another version; reinstall mmkg_sdk");
     require(header.bytes == size, "the image of the CUDA kernels is cut off or has something after its end");
     // Counts are of 32 bits, so these products fit.
     const uint64_t entry_bytes = uint64_t(header.entries) * sizeof(EntryRecord);
-    const uint64_t tables = entry_bytes + uint64_t(header.parameters) * sizeof(Parameter);
+    const uint64_t parameter_bytes = uint64_t(header.parameters) * sizeof(Parameter);
+    const uint64_t tables = entry_bytes + parameter_bytes + uint64_t(header.constants) * sizeof(Constant);
     require(tables <= size - sizeof(Header), "the image of the CUDA kernels is cut off in its tables");
     require(crc32(file + sizeof(Header), tables) == header.checksum,
             "the image of the CUDA kernels is damaged: its tables differ from their checksum");
-    const unsigned char *const first_entry = file + sizeof(Header), *const first_parameter = first_entry + entry_bytes;
+    const unsigned char *const first_entry = file + sizeof(Header), *const first_parameter = first_entry + entry_bytes,
+                        *const first_constant = first_parameter + parameter_bytes;
     entries.reserve(header.entries);
     for (uint32_t i = 0; i < header.entries; ++i) {
         const auto record = read<EntryRecord>(first_entry + i * sizeof(EntryRecord));
         require(record.offset % kAlignment == 0 && record.bytes > 0 && record.offset <= size &&
                     record.bytes <= size - record.offset,
                 "the image of the CUDA kernels is damaged: code lies outside of it");
-        require(record.first_parameter <= header.parameters &&
-                    record.parameters <= header.parameters - record.first_parameter &&
+        require(among(record.first_parameter, record.parameters, header.parameters) &&
+                    among(record.first_constant, record.constants, header.constants) &&
                     record.parameters <= kMaxParameters,
-                "the image of the CUDA kernels is damaged: parameters lie outside of it");
+                "the image of the CUDA kernels is damaged: parameters or constants lie outside of it");
         require(record.kind <= 1 && record.threads >= 32 && record.threads <= kMaxThreads && record.target <= 1000,
                 "the image of the CUDA kernels is damaged: a kernel is of no known form");
         Entry entry{name_of(record.name), name_of(record.symbol), static_cast<int>(record.target), record.kind == 1,
-                    file + record.offset, record.bytes, record.checksum, record.shared_bytes, record.threads, {}};
+                    file + record.offset, record.bytes, record.checksum, record.shared_bytes, record.threads, {}, {}};
         require(!entry.is_ptx || entry.code[entry.bytes - 1] == '\0',
                 "the image of the CUDA kernels is damaged: PTX has no end");
         for (uint32_t p = 0; p < record.parameters; ++p) {
             const uint64_t place = record.first_parameter + uint64_t(p);
             entry.parameters.push_back(read<Parameter>(first_parameter + place * sizeof(Parameter)));
             require_parameter(entry.parameters.back());
+        }
+        for (uint32_t c = 0; c < record.constants; ++c) {
+            const uint64_t place = record.first_constant + uint64_t(c);
+            entry.constants.push_back(read<Constant>(first_constant + place * sizeof(Constant)));
+            require(entry.constants.back().name[sizeof Constant::name - 1] == '\0',
+                    "the image of the CUDA kernels is damaged: a name has no end");
         }
         entries.push_back(std::move(entry));
     }

@@ -19,6 +19,12 @@ struct Parameter {
     uint32_t argument, bytes, axis, map_type, swizzle, rank, box[kMaxBoxRank];
 };
 
+// A constant of a kernel's source, as it lies in the file.
+struct Constant {
+    char name[24];
+    int64_t value;
+};
+
 // One compiled kernel. `code` points into the file.
 struct Entry {
     std::string name, symbol;
@@ -29,6 +35,7 @@ struct Entry {
     uint32_t checksum;
     unsigned shared_bytes, threads;
     std::vector<Parameter> parameters;
+    std::vector<Constant> constants;
 
     // Throws BadArgument if the code is not the one that was written.
     void verify() const;

@@ -27,7 +27,7 @@ void copy_query_rows(const mmkg_gpu_scan &scan, Address from, Address to, int64_
     copy.from_device = from;
     copy.to_device = to;
     copy.from_pitch = copy.width_bytes = static_cast<size_t>(scan.width * 4);
-    copy.to_pitch = static_cast<size_t>(scan.chunks * kChunk * 4);
+    copy.to_pitch = static_cast<size_t>(scan.row_numbers * 4);
     copy.height = static_cast<size_t>(count);
     mmkg::cuda::check(scan.gpu.api.copy_rows(&copy, stream), "copy queries on the GPU");
 }
@@ -43,7 +43,7 @@ void Questions::check() const {
 }
 
 Uploaded::Layout::Layout(const Questions &all, Chosen chosen)
-    : row_bytes(all.scan.chunks * kChunk * 4), total(0) {
+    : row_bytes(all.scan.row_numbers * 4), total(0) {
     for (int64_t i = 0; i < chosen.count; ++i) total += all.list_length(chosen[i]);
     // What comes from the host first: one copy brings it.
     offsets = 0;

@@ -23,7 +23,7 @@ struct Questions {
     int64_t list_length(int64_t query) const { return offsets == nullptr ? 0 : offsets[query + 1] - offsets[query]; }
 };
 
-// Rows of `width` numbers on the GPU into rows of 16 chunks, whose rest is left as it is.
+// Rows of `width` numbers on the GPU into rows of scan.row_numbers, whose rest is left as it is.
 void copy_query_rows(const mmkg_gpu_scan &scan, Address from, Address to, int64_t count, Stream stream);
 
 // Some of the queries: their numbers, first to last.
@@ -35,7 +35,7 @@ struct Chosen {
     bool in_a_row() const { return count == 0 || first[count - 1] - first[0] == count - 1; }  // they ascend
 };
 
-// Some queries on the GPU: float32 [batch, 16 chunks], lists with offsets from 0, targets.
+// Some queries on the GPU: float32 [batch, scan.row_numbers], lists with offsets from 0, targets.
 class Uploaded {
 public:
     // `work` has room for bytes().

@@ -1,5 +1,5 @@
-// Where right answers stand among the rows of a table on a GPU. triton/scan.md has the steps; here are their buffers, grids
-// and what the host decides.
+// Where right answers stand among the rows of a table on a GPU. triton/scan.md has the steps; here are their buffers,
+// grids and what the host decides.
 #include <algorithm>
 #include <numeric>
 #include <stdexcept>
@@ -10,7 +10,7 @@ namespace mmkg::cuda {
 
 namespace {
 
-constexpr int64_t kCounts = 3, kPairs = 64, kExactQueries = 4;
+constexpr int64_t kCounts = 3;
 // Blocks that share the marked rows of a query.
 constexpr int64_t kSettlers = 16;
 // Rows that are listed for one query at most: of more, all rows are counted exactly.
@@ -19,15 +19,18 @@ constexpr int64_t kListed = 4096, kListedShare = 32;
 // Sizes of a pass; exact ones have counts of `parts`, the others of kSettlers.
 struct Plan {
     Plan(const mmkg_gpu_scan &scan, bool exact_, int64_t batch_)
-        : exact(exact_), batch(batch_), shape(scan.ranks.shape(batch)),
-          parts(scan.gpu, exact ? scan.exact_counts : *shape.kernel, batch, exact ? kExactQueries : shape.queries,
-                scan.tiles),
-          bins(scan.tiles * kTileBins), capacity(std::min(std::max(kListed, scan.rows / kListedShare), scan.rows)) {}
+        : exact(exact_), batch(batch_),
+          shape(exact ? FirstPass::Shape{&scan.exact_counts, scan.exact_queries, false} : scan.ranks->shape(batch)),
+          parts(scan.gpu, *shape.kernel, batch, shape.queries, scan.tiles),
+          words(scan.tiles * kTileWords), capacity(std::min(std::max(kListed, scan.rows / kListedShare), scan.rows)) {}
 
     int64_t bytes(const mmkg_gpu_scan &scan) const {
         const auto part = [&](int64_t a_query) { return Workspace::rounded(a_query * batch); };
-        if (exact) return part(4) + part(4 * kCounts * parts.count) + part(4 * parts.count);
-        return part(4) + scan.rounded_bytes(batch) + part(4 * kTileBins * parts.count) + part(4 * bins) +
+        if (exact) {
+            return part(4) + part(4 * kCounts * parts.count) + part(4 * parts.count) +
+                   Workspace::rounded(8 * (batch + 1));
+        }
+        return part(4) + scan.rounded_bytes(batch) + part(4 * kTileWords * parts.count) + part(4 * words) +
                part(4 * capacity) + part(4) + part(4 * kCounts * kSettlers);
     }
 
@@ -35,13 +38,13 @@ struct Plan {
     const int64_t batch;
     const FirstPass::Shape shape;
     const Parts parts;
-    const int64_t bins, capacity;
+    const int64_t words, capacity;
 };
 
 // Of one query, for how many are taken at a time: more than Plan needs for parts, whose number falls with the batch.
 int64_t bytes_a_query(const mmkg_gpu_scan &scan) {
-    const Plan one(scan, false, 1);
-    return 4 * one.bins + 4 * one.capacity + 2 * scan.padded + 4 * kCounts * kSettlers + 64;
+    const Plan one(scan, scan.distance, 1);
+    return 4 * one.words + 4 * one.capacity + 2 * scan.padded + 4 * kCounts * kSettlers + 64;
 }
 
 // What is counted, in the order of finish_ranks.
@@ -53,8 +56,8 @@ struct Counted {
 Counted count_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Uploaded &given, Address target_scores,
                       Workspace &work, Stream stream) {
     const auto rounded = scan.round(given.queries, plan.batch, work, stream);
-    const int64_t sure_counts = kTileBins * plan.parts.count;
-    const Address better = work.take(4 * sure_counts * plan.batch), marks = work.take(4 * plan.bins * plan.batch);
+    const int64_t sure_counts = kTileWords * plan.parts.count;
+    const Address better = work.take(4 * sure_counts * plan.batch), marks = work.take(4 * plan.words * plan.batch);
     Arguments arguments;
     arguments.address(rounded.queries)
         .tensor(scan.rounded_table())
@@ -63,14 +66,14 @@ Counted count_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Uploade
         .address(better)
         .address(marks)
         .integer(plan.batch);
-    if (plan.shape.wide) arguments.integer(scan.padded / 64);
+    if (plan.shape.wide) arguments.integer(scan.padded / plan.shape.kernel->constant("CHUNK"));
     arguments.integer(scan.tiles).integer(plan.parts.tiles_each);
     plan.shape.kernel->launch({plan.parts.query_tiles, plan.parts.count}, arguments, stream);
 
     const Address listed = work.take(4 * plan.capacity * plan.batch), lengths = work.take(4 * plan.batch);
     scan.list_marked.launch(
         {plan.batch},
-        Arguments().address(marks).address(listed).address(lengths).integer(plan.bins).integer(plan.capacity), stream);
+        Arguments().address(marks).address(listed).address(lengths).integer(plan.words).integer(plan.capacity), stream);
     const Address counts = work.take(4 * kCounts * kSettlers * plan.batch);
     scan.settle_marked.launch({plan.batch, kSettlers},
                               Arguments()
@@ -92,21 +95,26 @@ Counted count_exactly(const mmkg_gpu_scan &scan, const Plan &plan, const Uploade
                       Workspace &work, Stream stream) {
     const Address counts = work.take(4 * kCounts * plan.parts.count * plan.batch);
     const Address nans = work.take(4 * plan.parts.count * plan.batch);
-    scan.exact_counts.launch({plan.parts.query_tiles, plan.parts.count},
-                             Arguments()
-                                 .address(given.queries)
-                                 .address(scan.table32.address)
-                                 .address(given.targets)
-                                 .address(target_scores)
-                                 .address(counts)
-                                 .address(nans)
-                                 .integer(plan.batch)
-                                 .integer(scan.rows)
-                                 .integer(scan.chunks)
-                                 .integer(scan.tiles)
-                                 .integer(plan.parts.tiles_each),
-                             stream);
+    Arguments arguments;
+    arguments.address(given.queries)
+        .address(scan.table32.address)
+        .address(given.targets)
+        .address(target_scores)
+        .address(counts)
+        .address(nans)
+        .integer(plan.batch)
+        .integer(scan.rows);
+    scan.add_score(arguments).integer(scan.tiles).integer(plan.parts.tiles_each);
+    scan.exact_counts.launch({plan.parts.query_tiles, plan.parts.count}, arguments, stream);
     return {counts, counts, counts, nans, counts, 0, plan.parts.count};
+}
+
+// Offsets of empty lists: finish_ranks knows the known answers of inner products only.
+Address no_lists(const mmkg_gpu_scan &scan, int64_t batch, Workspace &work, Stream stream) {
+    const int64_t bytes = Workspace::rounded(8 * (batch + 1));
+    const Address offsets = work.take(bytes);
+    check(scan.gpu.api.fill(offsets, 0, static_cast<size_t>(bytes), stream), "clear memory of the GPU");
+    return offsets;
 }
 
 // The ranks of one call: counted from bfloat16, and exactly where that was not certain.
@@ -119,7 +127,7 @@ public:
         std::vector<int64_t> queries(static_cast<size_t>(all.batch));
         std::iota(queries.begin(), queries.end(), 0);
         mmkg_gpu_report report{};
-        report.first = run(false, queries);
+        if (!all.scan.distance) report.first = run(false, queries);
         report.exact = run(true, queries);
         if (!queries.empty()) throw std::logic_error("a rank stayed uncertain after canonical scores of all rows");
         return report;
@@ -147,15 +155,10 @@ private:
         Waiting waiting(scan.gpu, stream);
         const Address found = work.take(bytes), target_scores = work.take(4 * batch);
         const auto at = [&](int64_t offset) { return found + static_cast<Address>(offset); };
-        scan.pair_scores.launch({divided(batch, kPairs)},
-                                Arguments()
-                                    .address(given.queries)
-                                    .address(scan.table32.address)
-                                    .address(given.targets)
-                                    .address(target_scores)
-                                    .integer(batch)
-                                    .integer(scan.chunks),
-                                stream);
+        Arguments pairs;
+        pairs.address(given.queries).address(scan.table32.address).address(given.targets).address(target_scores);
+        scan.pair_scores.launch({divided(batch, scan.pair_scores.constant("PAIRS"))},
+                                scan.add_score(pairs.integer(batch)), stream);
         const Counted counted = exact ? count_exactly(scan, plan, given, target_scores, work, stream)
                                       : count_rounded(scan, plan, given, target_scores, work, stream);
         scan.finish_ranks.launch({batch},
@@ -169,7 +172,7 @@ private:
                                      .address(counted.lengths)
                                      .address(counted.counts)
                                      .address(counted.nans)
-                                     .address(given.offsets)
+                                     .address(scan.distance ? no_lists(scan, batch, work, stream) : given.offsets)
                                      .address(given.ids)
                                      .address(found)
                                      .address(at(column))
@@ -183,6 +186,19 @@ private:
                                      .integer(exact)
                                      .number(penalty),
                                  stream);
+        if (scan.distance) {
+            Arguments known;
+            known.address(given.queries)
+                .address(scan.table32.address)
+                .address(given.targets)
+                .address(target_scores)
+                .address(given.offsets)
+                .address(given.ids)
+                .address(found)
+                .address(at(column))
+                .address(at(2 * column));
+            scan.distance_known.launch({batch}, scan.add_score(known).number(penalty), stream);
+        }
         check(scan.gpu.api.copy_to_host(host.at(), found, static_cast<size_t>(bytes), stream), "copy from the GPU");
         waiting.wait("rank answers on the GPU");
 

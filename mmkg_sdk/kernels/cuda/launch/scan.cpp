@@ -25,7 +25,8 @@ FirstPass::FirstPass(mmkg_gpu &gpu, const char *name, int64_t padded) {
         const std::string queries = "_q" + std::to_string(kShapes[i]);
         const Kernel *const narrow = gpu.kernel_or_null(name + ("_d" + std::to_string(padded)) + queries);
         const bool wide = narrow == nullptr;
-        shapes[i] = {wide ? &gpu.kernel(std::string(name) + "_wide" + queries) : narrow, kShapes[i], wide};
+        const Kernel *const kernel = wide ? &gpu.kernel(std::string(name) + "_wide" + queries) : narrow;
+        shapes[i] = {kernel, kernel->constant("QUERIES"), wide};
     }
 }
 
@@ -50,35 +51,53 @@ using mmkg::cuda::Arguments;
 using mmkg::cuda::check;
 using mmkg::cuda::divided;
 
-mmkg_gpu_scan::mmkg_gpu_scan(mmkg_gpu &gpu_, const float *table, int64_t rows_, int64_t width_)
+mmkg_gpu_scan::mmkg_gpu_scan(mmkg_gpu &gpu_, const float *table, int64_t rows_, int64_t width_, mmkg_score score,
+                             float margin_)
     : gpu(gpu_),
+      distance(score == MMKG_COMPLEX_DISTANCE),
+      margin(margin_),
       rows(rows_),
       width(width_),
       chunks(divided(width, mmkg::cuda::kChunk)),
+      row_numbers(distance ? width : chunks * mmkg::cuda::kChunk),
       padded(mmkg::cuda::padded_width(width)),
       tiles(divided(rows, mmkg::cuda::kTileRows)),
-      table32(gpu, rows * chunks * mmkg::cuda::kChunk * 4),
-      table16(gpu, tiles * mmkg::cuda::kTileRows * padded * 2),
-      bins(gpu, "scan_bins", padded),
-      ranks(gpu, "scan_ranks", padded),
+      table32(gpu, rows * row_numbers * 4),
+      table16(gpu, distance ? 0 : tiles * mmkg::cuda::kTileRows * padded * 2),
+      bins(first_pass("scan_bins")),
+      ranks(first_pass("scan_ranks")),
       round_queries(gpu.kernel("round_queries")),
       group_maxima(gpu.kernel("group_maxima")),
       select_best(gpu.kernel("select_best")),
       select_grouped(gpu.kernel("select_grouped")),
-      settle_rows(gpu.kernel("settle_rows")),
+      settle_rows(gpu.kernel(distance ? "distance_settle" : "settle_rows")),
       finish_top_k{&gpu.kernel("finish_top_16"), &gpu.kernel("finish_top_128"), &gpu.kernel("finish_top_1024")},
-      exact_bins(gpu.kernel("exact_bins")),
-      exact_counts(gpu.kernel("exact_counts")),
-      pair_scores(gpu.kernel("pair_scores")),
+      exact_bins(gpu.kernel(distance ? "distance_bins" : "exact_bins")),
+      exact_counts(gpu.kernel(distance ? "distance_counts" : "exact_counts")),
+      pair_scores(gpu.kernel(distance ? "distance_pairs" : "pair_scores")),
       list_marked(gpu.kernel("list_marked")),
       settle_marked(gpu.kernel("settle_marked")),
-      finish_ranks(gpu.kernel("finish_ranks")) {
-    if (rows > 0) fill(table);
+      finish_ranks(gpu.kernel("finish_ranks")),
+      distance_known(gpu.kernel("distance_known")),
+      exact_queries(exact_bins.constant("QUERIES")) {
+    if (rows == 0) return;
+    fill(table);
+    if (!distance) round();
+}
+
+std::optional<mmkg::cuda::FirstPass> mmkg_gpu_scan::first_pass(const char *name) const {
+    if (distance) return std::nullopt;
+    return mmkg::cuda::FirstPass(gpu, name, padded);
+}
+
+mmkg::cuda::Arguments &mmkg_gpu_scan::add_score(mmkg::cuda::Arguments &arguments) const {
+    if (distance) return arguments.integer(width / 2).number(margin);
+    return arguments.integer(chunks);
 }
 
 void mmkg_gpu_scan::fill(const float *table) {
     const mmkg::cuda::Stream stream = nullptr;
-    const int64_t row_bytes = chunks * mmkg::cuda::kChunk * 4;
+    const int64_t row_bytes = row_numbers * 4;
     if (row_bytes != width * 4)
         check(gpu.api.fill(table32.address, 0, static_cast<size_t>(table32.bytes), stream), "clear the table");
     mmkg::cuda::RowCopy copy{};
@@ -90,12 +109,16 @@ void mmkg_gpu_scan::fill(const float *table) {
     copy.to_pitch = static_cast<size_t>(row_bytes);
     copy.height = static_cast<size_t>(rows);
     check(gpu.api.copy_rows(&copy, stream), "copy the table to the GPU");
+    check(gpu.api.stream_synchronize(stream), "copy the table to the GPU");
+}
 
-    const int64_t blocks = 8 * tiles;  // of 16 rows each
+void mmkg_gpu_scan::round() {
+    const mmkg::cuda::Stream stream = nullptr;
+    const mmkg::cuda::Kernel &round_table = gpu.kernel("round_table");
+    const int64_t blocks = tiles * mmkg::cuda::kTileRows / round_table.constant("ROWS");
     mmkg::cuda::Workspace work(gpu, mmkg::cuda::Workspace::rounded(8 * blocks), stream);
     const mmkg::cuda::Address largest = work.take(8 * blocks);
-    gpu.kernel("round_table")
-        .launch({blocks},
+    round_table.launch({blocks},
                 Arguments()
                     .address(table32.address)
                     .address(table16.address)
@@ -106,7 +129,7 @@ void mmkg_gpu_scan::fill(const float *table) {
                 stream);
     std::vector<float> found(static_cast<size_t>(2 * blocks));
     check(gpu.api.copy_to_host(found.data(), largest, found.size() * sizeof(float), stream), "copy from the GPU");
-    check(gpu.api.stream_synchronize(stream), "copy the table to the GPU");
+    check(gpu.api.stream_synchronize(stream), "round the table");
     for (size_t i = 0; i < found.size(); i += 2) {
         require(std::isfinite(found[i]) && std::isfinite(found[i + 1]),
                 "the table holds a number that is not finite in bfloat16; rank it on the CPU, or mend it");
@@ -119,16 +142,21 @@ mmkg::cuda::Tensor mmkg_gpu_scan::rounded_table() const {
     return {table16.address, {tiles * mmkg::cuda::kTileRows, padded}, {padded, 1}};
 }
 
+int64_t mmkg_gpu_scan::whole_blocks(int64_t batch) const {
+    const int64_t queries = bins->shape(batch).queries;  // those of ranks are the same
+    return divided(batch, queries) * queries;
+}
+
 int64_t mmkg_gpu_scan::rounded_bytes(int64_t batch) const {
     using mmkg::cuda::Workspace;
-    return Workspace::rounded(divided(batch, 128) * 128 * padded * 2) + Workspace::rounded(4 * batch);
+    return Workspace::rounded(whole_blocks(batch) * padded * 2) + Workspace::rounded(4 * batch);
 }
 
 mmkg_gpu_scan::Rounded mmkg_gpu_scan::round(mmkg::cuda::Address queries, int64_t batch, mmkg::cuda::Workspace &work,
                                             mmkg::cuda::Stream stream) const {
-    const int64_t whole = divided(batch, 128) * 128;
+    const int64_t whole = whole_blocks(batch);
     const Rounded made{work.take(whole * padded * 2), work.take(4 * batch)};
-    round_queries.launch({whole},
+    round_queries.launch({whole / round_queries.constant("ROWS")},
                          Arguments()
                              .address(queries)
                              .address(made.queries)
@@ -142,13 +170,20 @@ mmkg_gpu_scan::Rounded mmkg_gpu_scan::round(mmkg::cuda::Address queries, int64_t
     return made;
 }
 
-mmkg_status mmkg_gpu_scan_open(mmkg_gpu *gpu, const float *table, int64_t rows, int64_t width, mmkg_gpu_scan **scan) {
+mmkg_status mmkg_gpu_scan_open(mmkg_gpu *gpu, const float *table, int64_t rows, int64_t width, int32_t score,
+                               float margin, mmkg_gpu_scan **scan) {
     return mmkg::cuda::on_gpu(gpu, [&] {
         require(scan != nullptr, "scan is NULL");
         require(rows >= 0 && rows <= MMKG_MAX_ROWS, "rows is not from 0 to 2^31 - 1");
         require(table != nullptr || rows == 0, "table is NULL");
         require(width >= 1 && width <= MMKG_MAX_WIDTH, "width is not from 1 to 2^20");
-        *scan = std::make_unique<mmkg_gpu_scan>(*gpu, table, rows, width).release();
+        require(score == MMKG_INNER_PRODUCT || score == MMKG_COMPLEX_DISTANCE, "score is none of mmkg_score");
+        if (score == MMKG_COMPLEX_DISTANCE) {
+            require(width % 2 == 0, "vectors of complex numbers have an even width");
+            require(std::isfinite(margin), "margin is not finite");
+        }
+        *scan = std::make_unique<mmkg_gpu_scan>(*gpu, table, rows, width, static_cast<mmkg_score>(score), margin)
+                    .release();
     });
 }
 

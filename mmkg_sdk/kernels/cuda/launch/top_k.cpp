@@ -1,4 +1,5 @@
-// The k best rows of a table on a GPU. triton/scan.md has the steps; here are their buffers, grids and what the host decides.
+// The k best rows of a table on a GPU. triton/scan.md has the steps; here are their buffers, grids and what the host
+// decides.
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
@@ -11,11 +12,14 @@ namespace {
 
 // Numbers of bins above which maxima of groups are looked at first.
 constexpr int64_t kBinsWithoutGroups = 4096;
-constexpr int64_t kGroupBlock = 128, kSettledRows = 64, kExactQueries = 4;
 constexpr std::array<int64_t, 3> kBest = {16, 128, MMKG_MAX_GPU_K};
-// Bins that are settled for one query at most, without the wanted ones, and how much further a wider pass goes.
-constexpr int64_t kMostBins = 4096, kWider = 8;
+// Bins beyond k that hold no answer: 8 of padding rows, or 7 that tie in the exact pass; see scan.md.
+constexpr int64_t kSpareBins = 8;
+// Bins of one query: how many excluded rows may take, room for what bfloat16 cannot tell apart (or k, if that is more),
+// and how much further a wider pass goes.
+constexpr int64_t kMostBins = 4096, kRoom = 64, kWider = 8;
 constexpr int64_t kMaxGridY = 65535;
+constexpr int64_t kPiece = 64;  // coordinates that settle_rows reads at a time in bfloat16
 
 enum class Pass { First, Wider, Exact };
 
@@ -25,19 +29,19 @@ struct Plan {
         : exact(pass == Pass::Exact), k(k_), rows(rows_), tiles(divided(rows, kTileRows)), bins(tiles * kTileBins),
           groups(divided(bins, kGroupBins)), grouped(bins > kBinsWithoutGroups) {
         const int64_t further = pass == Pass::Wider ? kWider : 1;
-        wanted = k + further * std::max<int64_t>(12, k / 4);
-        const int64_t limit = exact ? bins : kMostBins * further;
-        most = std::max(std::min(bins, wanted), std::min({bins, wanted + longest, limit}));
+        wanted = k + kSpareBins;
+        const int64_t limit = exact ? bins : kMostBins * further, room = exact ? 0 : further * std::max(kRoom, k);
+        most = std::min(bins, std::max(wanted, std::min(wanted + longest, limit)) + room);
         for (best_place = 0; kBest[best_place] < k;) ++best_place;
         best = kBest[best_place];
-        const int64_t a_query = 4 * bins + 4 * groups + 2 * 4 * most + 4 + 8 * kBinRows * most + 8 * best +
+        const int64_t a_query = 4 * bins + 4 * groups + 2 * 4 * most + 8 + 8 * kBinRows * most + 8 * best +
                                 (exact ? 4 * tiles : 2 * scan.padded + 4);
         bytes_a_query = a_query;
     }
 
     int64_t bytes(const mmkg_gpu_scan &scan, int64_t batch) const {
         const auto part = [&](int64_t a_query) { return Workspace::rounded(a_query * batch); };
-        return part(4 * bins) + (grouped ? part(4 * groups) + part(4 * most) : 0) + part(4 * most) + part(4) +
+        return part(4 * bins) + (grouped ? part(4 * groups) + part(4 * most) : 0) + part(4 * most) + 2 * part(4) +
                part(8 * kBinRows * most) + part(8 * best) + (exact ? part(4 * tiles) : scan.rounded_bytes(batch));
     }
 
@@ -57,7 +61,7 @@ struct Task {
 
 // Bins of a pass; gives their parts with a flag for NaN each, 0 for none.
 struct Scanned {
-    Address bins, slack, nans;
+    Address rounded, bins, slack, nans;
     int64_t parts;
 };
 
@@ -65,71 +69,68 @@ Scanned scan_rounded(const mmkg_gpu_scan &scan, const Plan &plan, const Task &ta
                      Stream stream) {
     const auto rounded = scan.round(task.queries, batch, work, stream);
     const Address bins = work.take(4 * plan.bins * batch);
-    const FirstPass::Shape &shape = scan.bins.shape(batch);
+    const FirstPass::Shape &shape = scan.bins->shape(batch);
     const Parts parts(scan.gpu, *shape.kernel, batch, shape.queries, plan.tiles);
     Arguments arguments;
     arguments.address(rounded.queries).tensor(scan.rounded_table()).address(bins).integer(batch);
-    if (shape.wide) arguments.integer(scan.padded / 64);
+    if (shape.wide) arguments.integer(scan.padded / shape.kernel->constant("CHUNK"));
     arguments.integer(plan.tiles).integer(parts.tiles_each);
     shape.kernel->launch({parts.query_tiles, parts.count}, arguments, stream);
-    return {bins, rounded.slack, bins, 0};
+    return {rounded.queries, bins, rounded.slack, bins, 0};
 }
 
 Scanned scan_exactly(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64_t batch, Workspace &work,
                      Stream stream) {
     const Address bins = work.take(4 * plan.bins * batch);
-    const Parts parts(scan.gpu, scan.exact_bins, batch, kExactQueries, plan.tiles);
+    const Parts parts(scan.gpu, scan.exact_bins, batch, scan.exact_queries, plan.tiles);
     const Address nans = work.take(4 * parts.count * batch);
-    scan.exact_bins.launch({parts.query_tiles, parts.count},
-                           Arguments()
-                               .address(task.queries)
-                               .address(scan.table32.address)
-                               .address(task.candidates)
-                               .address(bins)
-                               .address(nans)
-                               .integer(batch)
-                               .integer(plan.rows)
-                               .integer(task.subset)
-                               .integer(scan.chunks)
-                               .integer(plan.tiles)
-                               .integer(parts.tiles_each),
-                           stream);
-    return {bins, bins, nans, parts.count};
-}
-
-Arguments selection(Address values, Address groups, Address offsets, Address chosen, Address bounds, int64_t length,
-                    const Plan &plan) {
-    return Arguments()
-        .address(values)
-        .address(groups)
-        .address(offsets)
-        .address(chosen)
-        .address(bounds)
-        .integer(length)
-        .integer(plan.wanted)
-        .integer(plan.most);
+    Arguments arguments;
+    arguments.address(task.queries)
+        .address(scan.table32.address)
+        .address(task.candidates)
+        .address(bins)
+        .address(nans)
+        .integer(batch)
+        .integer(plan.rows)
+        .integer(task.subset);
+    scan.add_score(arguments).integer(plan.tiles).integer(parts.tiles_each);
+    scan.exact_bins.launch({parts.query_tiles, parts.count}, arguments, stream);
+    return {bins, bins, bins, nans, parts.count};
 }
 
 struct Selected {
-    Address chosen, bounds;
+    Address chosen, lengths, bounds;
 };
 
-Selected select(const mmkg_gpu_scan &scan, const Plan &plan, Address bins, Address offsets, int64_t batch,
+Selected select(const mmkg_gpu_scan &scan, const Plan &plan, const Scanned &scanned, Address offsets, int64_t batch,
                 Workspace &work, Stream stream) {
-    const Selected found{work.take(4 * plan.most * batch), work.take(4 * batch)};
+    const Selected found{work.take(4 * plan.most * batch), work.take(4 * batch), work.take(4 * batch)};
+    const auto best = [&](const Kernel &kernel, Address values, Address groups, Address chosen, int64_t length) {
+        kernel.launch({batch},
+                      Arguments()
+                          .address(values)
+                          .address(groups)
+                          .address(offsets)
+                          .address(scanned.slack)
+                          .address(chosen)
+                          .address(found.lengths)
+                          .address(found.bounds)
+                          .integer(length)
+                          .integer(plan.wanted)
+                          .integer(plan.most)
+                          .integer(plan.exact),
+                      stream);
+    };
     if (!plan.grouped) {
-        const auto all = selection(bins, found.chosen, offsets, found.chosen, found.bounds, plan.bins, plan);
-        scan.select_best.launch({batch}, all, stream);
+        best(scan.select_best, scanned.bins, found.chosen, found.chosen, plan.bins);
         return found;
     }
     const Address maxima = work.take(4 * plan.groups * batch), groups = work.take(4 * plan.most * batch);
     scan.group_maxima.launch(
-        {batch, divided(plan.groups, kGroupBlock)},
-        Arguments().address(bins).address(maxima).integer(plan.bins).integer(plan.groups), stream);
-    scan.select_best.launch(
-        {batch}, selection(maxima, groups, offsets, groups, found.bounds, plan.groups, plan), stream);
-    scan.select_grouped.launch(
-        {batch}, selection(bins, groups, offsets, found.chosen, found.bounds, plan.bins, plan), stream);
+        {batch, divided(plan.groups, scan.group_maxima.constant("BLOCK"))},
+        Arguments().address(scanned.bins).address(maxima).integer(plan.bins).integer(plan.groups), stream);
+    best(scan.select_best, maxima, groups, groups, plan.groups);
+    best(scan.select_grouped, scanned.bins, groups, found.chosen, plan.bins);
     return found;
 }
 
@@ -138,32 +139,38 @@ void launch(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64
             Stream stream) {
     const Scanned scanned = plan.exact ? scan_exactly(scan, plan, task, batch, work, stream)
                                        : scan_rounded(scan, plan, task, batch, work, stream);
-    const Selected selected = select(scan, plan, scanned.bins, task.offsets, batch, work, stream);
+    const Selected selected = select(scan, plan, scanned, task.offsets, batch, work, stream);
     const int64_t length = kBinRows * plan.most;
     const Address keys = work.take(8 * length * batch), best = work.take(8 * plan.best * batch);
     // Blocks enough for every multiprocessor to have several, and no more than there is work for.
     const int64_t wanted = 4 * scan.gpu.facts.multiprocessors * scan.settle_rows.resident_blocks();
     const int64_t programs =
-        std::clamp<int64_t>(divided(wanted, batch), 1, std::min(divided(length, kSettledRows), kMaxGridY));
-    scan.settle_rows.launch({batch, programs},
-                            Arguments()
-                                .address(task.queries)
-                                .address(scan.table32.address)
-                                .address(task.candidates)
-                                .address(selected.chosen)
-                                .address(task.offsets)
-                                .address(task.excluded)
-                                .address(keys)
-                                .integer(plan.rows)
-                                .integer(task.subset)
-                                .integer(scan.chunks)
-                                .integer(plan.most),
-                            stream);
+        std::clamp<int64_t>(divided(wanted, batch), 1,
+                            std::min(divided(length, scan.settle_rows.constant("ROWS")), kMaxGridY));
+    Arguments settled;
+    if (!scan.distance) {
+        settled.address(scanned.rounded)
+            .address(scan.table16.address)
+            .address(selected.bounds)
+            .integer(plan.exact ? 0 : scan.padded / kPiece);
+    }
+    settled.address(task.queries)
+        .address(scan.table32.address)
+        .address(task.candidates)
+        .address(selected.chosen)
+        .address(selected.lengths)
+        .address(task.offsets)
+        .address(task.excluded)
+        .address(keys)
+        .integer(plan.rows)
+        .integer(task.subset);
+    scan.settle_rows.launch({batch, programs}, scan.add_score(settled).integer(plan.most), stream);
     scan.finish_top_k[plan.best_place]->launch({batch},
                                                Arguments()
                                                    .address(keys)
                                                    .address(best)
                                                    .address(task.offsets)
+                                                   .address(selected.lengths)
                                                    .address(selected.bounds)
                                                    .address(scanned.slack)
                                                    .address(scanned.nans)
@@ -171,7 +178,6 @@ void launch(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64
                                                    .address(task.scores)
                                                    .address(task.counts)
                                                    .address(task.certificates)
-                                                   .integer(length)
                                                    .integer(plan.wanted)
                                                    .integer(plan.most)
                                                    .integer(plan.k)
@@ -209,7 +215,7 @@ public:
         }
         std::vector<int64_t> queries(static_cast<size_t>(all.batch));
         for (int64_t i = 0; i < all.batch; ++i) queries[static_cast<size_t>(i)] = i;
-        if (!subset) {
+        if (!subset && !all.scan.distance) {
             report.first = run(Pass::First, queries);
             report.wider = run(Pass::Wider, queries);
         }
@@ -245,7 +251,8 @@ private:
         const Plan plan(scan, pass, k, rows, longest);
         const int64_t batch = chosen.count, answers = batch * k;
         // ids, scores, counts and certificates lie one after the other: one copy brings them.
-        const int64_t counts_at = Workspace::rounded(8 * answers), scores_at = counts_at + Workspace::rounded(8 * batch),
+        const int64_t counts_at = Workspace::rounded(8 * answers),
+                      scores_at = counts_at + Workspace::rounded(8 * batch),
                       certificates_at = scores_at + Workspace::rounded(4 * answers),
                       bytes = certificates_at + Workspace::rounded(4 * batch);
         const Pinned host(scan.gpu.pinned, scan.gpu.api, bytes);
@@ -292,7 +299,12 @@ private:
     std::unique_ptr<Memory> candidates;
 };
 
-void check_k(int64_t k) { require(k >= 1 && k <= MMKG_MAX_GPU_K, "k is not from 1 to 1024, which the GPU has kernels for"); }
+// The pass of mmkg_gpu_top_k_launch.
+Pass only_pass(const mmkg_gpu_scan &scan) { return scan.distance ? Pass::Exact : Pass::First; }
+
+void check_k(int64_t k) {
+    require(k >= 1 && k <= MMKG_MAX_GPU_K, "k is not from 1 to 1024, which the GPU has kernels for");
+}
 
 }  // namespace
 
@@ -312,7 +324,8 @@ mmkg_status mmkg_gpu_top_k(const mmkg_gpu_scan *scan, uint64_t queries, int32_t 
         all.check();
         int64_t before = -1;
         for (int64_t i = 0; candidates != nullptr && i < num_candidates; before = candidates[i++])
-            require(candidates[i] > before && candidates[i] < scan->rows, "candidates are not ascending or out of range");
+            require(candidates[i] > before && candidates[i] < scan->rows,
+                    "candidates are not ascending or out of range");
         require(candidates == nullptr || num_candidates >= 0, "num_candidates is negative");
         const auto took =
             TopK(all, k, candidates, num_candidates, {ids, scores, counts}, stream_of(stream)).answer();
@@ -327,8 +340,8 @@ mmkg_status mmkg_gpu_top_k_launch(const mmkg_gpu_scan *scan, uint64_t queries, i
         check_k(k);
         require(scan->rows > 0, "the table has no rows");
         require(batch >= 1 && batch <= mmkg_gpu_top_k_batch(scan, k, longest), "batch is not from 1 to the largest");
-        const Plan plan(*scan, Pass::First, k, scan->rows, longest);
-        const int64_t row_bytes = scan->chunks * kChunk * 4;
+        const Plan plan(*scan, only_pass(*scan), k, scan->rows, longest);
+        const int64_t row_bytes = scan->row_numbers * 4;
         const bool padded = row_bytes != scan->width * 4;
         const int64_t copied = padded ? Workspace::rounded(row_bytes * batch) : 0;
         Workspace work(scan->gpu, plan.bytes(*scan, batch) + copied, stream_of(stream));
@@ -345,6 +358,6 @@ mmkg_status mmkg_gpu_top_k_launch(const mmkg_gpu_scan *scan, uint64_t queries, i
 
 int64_t mmkg_gpu_top_k_batch(const mmkg_gpu_scan *scan, int64_t k, int64_t longest) {
     if (scan == nullptr || k < 1 || k > MMKG_MAX_GPU_K || longest < 0) return 1;
-    const Plan plan(*scan, Pass::First, k, scan->rows, longest);
+    const Plan plan(*scan, only_pass(*scan), k, scan->rows, longest);
     return std::clamp<int64_t>(MMKG_GPU_WORKSPACE / plan.bytes_a_query, 1, INT32_MAX);
 }

@@ -51,7 +51,8 @@ def compile_kernel(spec: KernelSpec, target: int) -> tuple[list[CompiledKernel],
         raise ValueError(f"{spec.name} for {target} wants scratch memory or a cluster, which no launcher gives.")
 
     def entry(kind: CodeKind, code: bytes) -> CompiledKernel:
-        return CompiledKernel(spec.name, facts.name, target, kind, code, facts.shared, spec.num_warps * _WARP, layout)
+        threads, constants = spec.num_warps * _WARP, spec.whole_constants()
+        return CompiledKernel(spec.name, facts.name, target, kind, code, facts.shared, threads, layout, constants)
 
     kernels = [entry(CodeKind.CUBIN, cubin)]
     if target == PTX_TARGET:

@@ -79,3 +79,13 @@ def is_listed(ids, listed, low, high):
         length = length // 2
     at = tl.load(listed + left, mask=left < high, other=-1)
     return (left < high) & (at == ids)
+
+
+@triton.jit
+def bits_set(word):
+    """How many bits of each uint32 are set, int32."""
+    word = word - ((word >> 1) & 0x55555555)
+    word = (word & 0x33333333) + ((word >> 2) & 0x33333333)
+    word = (word + (word >> 4)) & 0x0F0F0F0F
+    word = word + (word >> 8)
+    return ((word + (word >> 16)) & 0x3F).to(tl.int32)

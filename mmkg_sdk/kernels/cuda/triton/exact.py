@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 
 from .canonical import tree
-from .scan import BINS, TILE, bin_maxima
+from .scan import TILE, store_maxima
 from .specs import KernelSpec
 
 # What a partial count holds: rows better than the target, as good, and those of them with a lower id.
@@ -64,14 +64,13 @@ def exact_bins(
     first = tl.program_id(0) * QUERIES
     query = first + tl.arange(0, QUERIES)
     start = tl.program_id(1) * tiles_per_part
-    out = bins + query.to(tl.int64)[:, None] * (tiles * BINS) + tl.arange(0, BINS)[None, :]
     broken = tl.zeros((QUERIES, TILE), dtype=tl.int32)
     for tile in range(start, tl.minimum(start + tiles_per_part, tiles)):
         row = tl.arange(0, TILE) + tile * TILE
         scores = tile_scores(queries, table, candidates, first, row, batch, rows, subset, chunks, QUERIES)
         broken = broken | ((row < rows)[None, :] & (scores != scores)).to(tl.int32)
         scores = tl.where((row < rows)[None, :] & (scores == scores), scores, float("-inf"))
-        tl.store(out + tile * BINS, bin_maxima(scores, QUERIES), mask=query[:, None] < batch)
+        store_maxima(bins, tile, scores, query, batch, tiles, QUERIES)
     place = query.to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
     tl.store(nans + place, tl.max(broken, axis=1), mask=query < batch)
 
@@ -176,5 +175,5 @@ _PAIRS = {
 KERNELS = (
     KernelSpec("exact_bins", exact_bins, _EXACT_BINS, {"QUERIES": 8}, num_warps=8, num_stages=2),
     KernelSpec("exact_counts", exact_counts, _EXACT_COUNTS, {"QUERIES": 8}, num_warps=8, num_stages=2),
-    KernelSpec("pair_scores", pair_scores, _PAIRS, {"PAIRS": 32}, num_warps=4, num_stages=2),
+    KernelSpec("pair_scores", pair_scores, _PAIRS, {"PAIRS": 64}, num_warps=8, num_stages=2),
 )

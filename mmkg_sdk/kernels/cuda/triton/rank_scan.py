@@ -1,8 +1,8 @@
 """First pass of rank mode: rows certainly better than the target are counted, those that may be are marked.
 
 With `slack` of rounding.py a row is certainly better if its product of bfloat16 is above the target's canonical score
-+ slack, and certainly not as good if it is below the score - slack. The rest stand in marks: 32 bits a bin, the bit of
-a row is its place in the bin. No lists, no atomics.
++ slack, and certainly not as good if it is below the score - slack. The rest are marked: a tile has four *words* of 32
+rows, which are those of bins without their halves (scan.py), and one bit for each row. No lists, no atomics.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .scan import BINS, TILE, dot, load_queries, load_rows
+from .canonical import bits_set
+from .scan import TILE, load_queries, load_rows
 from .scan_shapes import shapes
+
+WORDS = tl.constexpr(4)  # of a tile
 
 
 @triton.jit
@@ -24,13 +27,16 @@ def limits(target_scores, slack, query, batch):
 
 @triton.jit
 def count_and_mark(scores, low, high, QUERIES: tl.constexpr):
-    """Rows certainly better, and marks of the uncertain; int32 [QUERIES, BINS] each of float32 [QUERIES, TILE]."""
-    row = tl.arange(0, TILE)
-    above = scores > high[:, None]
-    mark = tl.where((scores >= low[:, None]) & (above == 0), 1, 0) << (row // 8 * 2 + row % 2)[None, :]
-    above = tl.reshape(above.to(tl.int32), (QUERIES, TILE // 8, BINS, 2))
-    mark = tl.reshape(mark, (QUERIES, TILE // 8, BINS, 2))
-    return tl.sum(tl.sum(above, axis=3), axis=1), tl.sum(tl.sum(mark, axis=3), axis=1)
+    """Rows certainly better, and marks of the uncertain; int32 [QUERIES, WORDS] each of float32 [QUERIES, TILE].
+
+    Rows of a word are bits of one register from the start: two comparisons and a few additions a score.
+    """
+    pair, parity = tl.arange(0, TILE // 8)[None, :, None, None], tl.arange(0, 2)[None, None, None, :]
+    bit = tl.full((1, TILE // 8, 1, 2), 1, tl.int32) << (pair * 2 + parity)
+    scores = tl.reshape(scores, (QUERIES, TILE // 8, WORDS, 2))
+    above = tl.sum(tl.sum(tl.where(scores > high[:, None, None, None], bit, 0), axis=3), axis=1)
+    near = tl.sum(tl.sum(tl.where(scores >= low[:, None, None, None], bit, 0), axis=3), axis=1)
+    return bits_set(above.to(tl.uint32, bitcast=True)), near & ~above
 
 
 @triton.jit
@@ -56,8 +62,8 @@ def scan_ranks(
         queries: bfloat16 [batch rounded up to QUERIES, WIDTH].
         table: bfloat16 [tiles * TILE, WIDTH], a tensor map if MAP, else an address.
         target_scores, slack: float32 [batch].
-        better: int32 [batch, parts * BINS], written.
-        marks: int32 [batch, tiles * BINS], written.
+        better: int32 [batch, parts * WORDS], written.
+        marks: int32 [batch, tiles * WORDS], written.
     """
     first = tl.program_id(0) * QUERIES
     mine = load_queries(queries, first, 0, WIDTH, QUERIES, WIDTH)
@@ -65,16 +71,15 @@ def scan_ranks(
     low, high = limits(target_scores, slack, query, batch)
     start = tl.program_id(1) * tiles_per_part
     place = query.to(tl.int64)[:, None]
-    within = tl.arange(0, BINS)[None, :]
-    count = tl.zeros((QUERIES, BINS), dtype=tl.int32)
+    within = tl.arange(0, WORDS)[None, :]
+    count = tl.zeros((QUERIES, WORDS), dtype=tl.int32)
     for tile in tl.range(start, tl.minimum(start + tiles_per_part, tiles)):
-        zeros = tl.zeros((QUERIES, TILE), dtype=tl.float32)
-        scores = dot(mine, load_rows(table, tile, 0, WIDTH, WIDTH, MAP), zeros)
+        scores = tl.dot(mine, load_rows(table, tile, 0, WIDTH, WIDTH, MAP).T)
         above, mark = count_and_mark(scores, low, high, QUERIES)
         count += above
-        tl.store(marks + place * (tiles * BINS) + tile * BINS + within, mark, mask=query[:, None] < batch)
-    part = tl.num_programs(1) * BINS
-    tl.store(better + place * part + tl.program_id(1) * BINS + within, count, mask=query[:, None] < batch)
+        tl.store(marks + place * (tiles * WORDS) + tile * WORDS + within, mark, mask=query[:, None] < batch)
+    part = tl.num_programs(1) * WORDS
+    tl.store(better + place * part + tl.program_id(1) * WORDS + within, count, mask=query[:, None] < batch)
 
 
 @triton.jit
@@ -103,18 +108,18 @@ def scan_ranks_wide(
     low, high = limits(target_scores, slack, query, batch)
     start = tl.program_id(1) * tiles_per_part
     place = query.to(tl.int64)[:, None]
-    within = tl.arange(0, BINS)[None, :]
-    count = tl.zeros((QUERIES, BINS), dtype=tl.int32)
+    within = tl.arange(0, WORDS)[None, :]
+    count = tl.zeros((QUERIES, WORDS), dtype=tl.int32)
     for tile in range(start, tl.minimum(start + tiles_per_part, tiles)):
         scores = tl.zeros((QUERIES, TILE), dtype=tl.float32)
         for at in tl.range(0, width, CHUNK):
             mine = load_queries(queries, first, at, width, QUERIES, CHUNK)
-            scores = dot(mine, load_rows(table, tile, at, width, CHUNK, MAP), scores)
+            scores = tl.dot(mine, load_rows(table, tile, at, width, CHUNK, MAP).T, scores)
         above, mark = count_and_mark(scores, low, high, QUERIES)
         count += above
-        tl.store(marks + place * (tiles * BINS) + tile * BINS + within, mark, mask=query[:, None] < batch)
-    part = tl.num_programs(1) * BINS
-    tl.store(better + place * part + tl.program_id(1) * BINS + within, count, mask=query[:, None] < batch)
+        tl.store(marks + place * (tiles * WORDS) + tile * WORDS + within, mark, mask=query[:, None] < batch)
+    part = tl.num_programs(1) * WORDS
+    tl.store(better + place * part + tl.program_id(1) * WORDS + within, count, mask=query[:, None] < batch)
 
 
 KERNELS = tuple(

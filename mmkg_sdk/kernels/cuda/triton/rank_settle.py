@@ -5,27 +5,28 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .canonical import scores_of_rows
+from .canonical import bits_set, scores_of_rows
 from .exact import COUNTS
+from .rank_scan import WORDS
 from .scan import row_of_bin
 from .settle import CERTAIN, NOT_A_NUMBER, UNCERTAIN
 from .specs import KernelSpec
 
 
 @triton.jit
-def list_marked(marks, listed, lengths, num_bins, capacity, BLOCK: tl.constexpr):
-    """The marked rows of each query in the order of their bins, by prefix sums; one program a query.
+def list_marked(marks, listed, lengths, num_words, capacity, BLOCK: tl.constexpr):
+    """The marked rows of each query in the order of their words, by prefix sums; one program a query.
 
     Args:
-        marks: int32 [batch, num_bins], from scan_ranks.
+        marks: int32 [batch, num_words], from scan_ranks.
         listed: int32 [batch, capacity], written up to the number of marked rows, or until it is full.
         lengths: int32 [batch], written: the number of marked rows, which may be above capacity.
     """
     query = tl.program_id(0).to(tl.int64)
     taken = 0
-    for start in range(0, num_bins, BLOCK):
-        bin_ = start + tl.arange(0, BLOCK)
-        left = tl.load(marks + query * num_bins + bin_, mask=bin_ < num_bins, other=0).to(tl.uint32, bitcast=True)
+    for start in range(0, num_words, BLOCK):
+        word = start + tl.arange(0, BLOCK)
+        left = tl.load(marks + query * num_words + word, mask=word < num_words, other=0).to(tl.uint32, bitcast=True)
         if tl.max(left) > 0:
             count = bits_set(left)
             at = taken + tl.cumsum(count) - count
@@ -34,21 +35,11 @@ def list_marked(marks, listed, lengths, num_bins, capacity, BLOCK: tl.constexpr)
                 lowest = left & (~left + 1)
                 # The exponent of a power of 2 that is made a float32.
                 place = (lowest.to(tl.float32).to(tl.int32, bitcast=True) >> 23) - 127
-                row = row_of_bin(bin_, place).to(tl.int32)
+                row = row_of_bin(word, place, WORDS).to(tl.int32)
                 tl.store(listed + query * capacity + at, row, mask=(left > 0) & (at < capacity))
                 at += 1
                 left = left ^ lowest
     tl.store(lengths + query, taken)
-
-
-@triton.jit
-def bits_set(word):
-    """How many bits of each uint32 are set, int32."""
-    word = word - ((word >> 1) & 0x55555555)
-    word = (word & 0x33333333) + ((word >> 2) & 0x33333333)
-    word = (word + (word >> 4)) & 0x0F0F0F0F
-    word = word + (word >> 8)
-    return ((word + (word >> 16)) & 0x3F).to(tl.int32)
 
 
 @triton.jit
@@ -179,7 +170,7 @@ def finish_ranks(
     tl.store(certificates + query, tl.where(tl.max(broken) != 0, NOT_A_NUMBER, sure_of_it).to(tl.int32))
 
 
-_LIST = {"marks": "*i32", "listed": "*i32", "lengths": "*i32", "num_bins": "i32", "capacity": "i32"}
+_LIST = {"marks": "*i32", "listed": "*i32", "lengths": "*i32", "num_words": "i32", "capacity": "i32"}
 _SETTLE = {
     "queries": "*fp32",
     "table": "*fp32",

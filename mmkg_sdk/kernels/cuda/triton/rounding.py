@@ -48,7 +48,7 @@ def round_block(source, rounded, row, live, width, padded, ROWS: tl.constexpr, C
         tl.store(rounded + row[:, None] * padded + place[None, :], short, mask=(place < padded)[None, :])
         wide = short.to(tl.float32)
         size = tl.maximum(tl.abs(value), tl.abs(wide))
-        broken = broken | (size < float("inf")).to(tl.int32) ^ 1
+        broken = broken | ((tl.abs(value) < float("inf")) & (size < float("inf")) == 0).to(tl.int32)
         largest = tl.maximum(largest, size)
         largest_rest = tl.maximum(largest_rest, tl.abs(value - wide))
     unit = tl.max(largest, axis=1)

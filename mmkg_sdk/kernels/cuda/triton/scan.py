@@ -1,6 +1,6 @@
-"""First pass of top-k: how large the scores of 32 rows can be, from products of bfloat16.
+"""First pass of top-k: how large the scores of 16 rows can be, from products of bfloat16.
 
-The rows of the table stand in tiles of 128. The *bin* 4 t + c of a query has the 32 rows of tile t with
+The rows of the table stand in tiles of 128. The *bin* 8 t + 4 h + c of a query has the 16 rows of half h of tile t with
 (row % 8) // 2 == c: those whose scores one thread holds after a product of tensor cores, so that their maximum takes
 no exchange between threads. Nothing is listed or compared with a threshold; the k best rows lie in the k best bins (one
 more for each excluded row). scan.md says how the kernels work together.
@@ -14,29 +14,15 @@ import triton.language as tl
 from .scan_shapes import shapes
 
 TILE = tl.constexpr(128)  # rows of the table
-BINS = tl.constexpr(4)  # of a tile
-BIN_ROWS = tl.constexpr(32)
-INTERPRETED = tl.constexpr(bool(triton.knobs.runtime.interpret))
+BINS = tl.constexpr(8)  # of a tile
+BIN_ROWS = tl.constexpr(16)
 
 
 @triton.jit
-def row_of_bin(bin_, place):
-    """The row, int64, that stands at some place (0 to 31) of a bin; rows ascend with places."""
-    return bin_.to(tl.int64) // BINS * TILE + place // 2 * 8 + bin_ % BINS * 2 + place % 2
-
-
-@triton.jit
-def dot(queries, rows, scores):
-    """scores + queries x rows transposed: float32 [QUERIES, TILE] of bfloat16 [QUERIES, CHUNK] and [TILE, CHUNK].
-
-    Triton's interpreter multiplies the bit patterns of bfloat16 as whole numbers, without a word: there they are made
-    float32 first, as exact as the tensor cores' products.
-    """
-    if INTERPRETED:
-        scores = tl.dot(queries.to(tl.float32), rows.to(tl.float32).T, scores, input_precision="ieee")
-    else:
-        scores = tl.dot(queries, rows.T, scores)
-    return scores
+def row_of_bin(bin_, place, SHARES: tl.constexpr):
+    """The row, int64, at some place of a bin, with SHARES bins in a tile (4 or 8); rows ascend with places."""
+    within = bin_ % SHARES
+    return bin_.to(tl.int64) // SHARES * TILE + within // 4 * 64 + place // 2 * 8 + within % 4 * 2 + place % 2
 
 
 @triton.jit
@@ -61,9 +47,13 @@ def load_rows(table, tile, at, width, CHUNK: tl.constexpr, MAP: tl.constexpr):
 
 
 @triton.jit
-def bin_maxima(scores, QUERIES: tl.constexpr):
-    """float32 [QUERIES, 4] of [QUERIES, TILE]."""
-    return tl.max(tl.max(tl.reshape(scores, (QUERIES, TILE // 8, BINS, 2)), axis=3), axis=1)
+def store_maxima(bins, tile, scores, query, batch, tiles, QUERIES: tl.constexpr):
+    """Writes the bins of a tile, from scores float32 [QUERIES, TILE]. Each half apart: a thread has one of its four."""
+    of_pairs = tl.max(tl.reshape(scores, (QUERIES, 2, TILE // 16, 4, 2)), axis=4)
+    upper, lower = tl.split(tl.permute(tl.max(of_pairs, axis=2), (0, 2, 1)))
+    out = bins + query.to(tl.int64)[:, None] * (tiles * BINS) + (tl.arange(0, 4)[None, :] + tile * BINS)
+    tl.store(out, upper, mask=query[:, None] < batch)
+    tl.store(out + 4, lower, mask=query[:, None] < batch)
 
 
 @triton.jit
@@ -92,10 +82,9 @@ def scan_bins(
     mine = load_queries(queries, first, 0, WIDTH, QUERIES, WIDTH)
     query = first + tl.arange(0, QUERIES)
     start = tl.program_id(1) * tiles_per_part
-    out = bins + query.to(tl.int64)[:, None] * (tiles * BINS) + tl.arange(0, BINS)[None, :]
     for tile in tl.range(start, tl.minimum(start + tiles_per_part, tiles)):
-        scores = dot(mine, load_rows(table, tile, 0, WIDTH, WIDTH, MAP), tl.zeros((QUERIES, TILE), dtype=tl.float32))
-        tl.store(out + tile * BINS, bin_maxima(scores, QUERIES), mask=query[:, None] < batch)
+        scores = tl.dot(mine, load_rows(table, tile, 0, WIDTH, WIDTH, MAP).T)
+        store_maxima(bins, tile, scores, query, batch, tiles, QUERIES)
 
 
 @triton.jit
@@ -119,13 +108,12 @@ def scan_bins_wide(
     first = tl.program_id(0) * QUERIES
     query = first + tl.arange(0, QUERIES)
     start = tl.program_id(1) * tiles_per_part
-    out = bins + query.to(tl.int64)[:, None] * (tiles * BINS) + tl.arange(0, BINS)[None, :]
     for tile in range(start, tl.minimum(start + tiles_per_part, tiles)):
         scores = tl.zeros((QUERIES, TILE), dtype=tl.float32)
         for at in tl.range(0, width, CHUNK):
             mine = load_queries(queries, first, at, width, QUERIES, CHUNK)
-            scores = dot(mine, load_rows(table, tile, at, width, CHUNK, MAP), scores)
-        tl.store(out + tile * BINS, bin_maxima(scores, QUERIES), mask=query[:, None] < batch)
+            scores = tl.dot(mine, load_rows(table, tile, at, width, CHUNK, MAP).T, scores)
+        store_maxima(bins, tile, scores, query, batch, tiles, QUERIES)
 
 
 KERNELS = tuple(

@@ -76,27 +76,59 @@ def group_maxima(bins, groups, length, num_groups, BLOCK: tl.constexpr):
 
 
 @triton.jit
+def least_from(source, groups, threshold, length, total, KIND: tl.constexpr, BLOCK: tl.constexpr):
+    """The score of the least key from a threshold on; there is one."""
+    least = tl.full((), 0xFFFFFFFFFFFFFFFF, tl.uint64)
+    for start in range(0, length, BLOCK):
+        keys = load_keys(source, groups, start, length, total, KIND, BLOCK)
+        least = tl.minimum(least, tl.min(tl.where(keys >= threshold, keys, 0xFFFFFFFFFFFFFFFF)))
+    return score_of(least)
+
+
+@triton.jit
+def count_from(source, groups, threshold, length, total, KIND: tl.constexpr, BLOCK: tl.constexpr):
+    """How many keys there are from a threshold on."""
+    count = 0
+    for start in range(0, length, BLOCK):
+        keys = load_keys(source, groups, start, length, total, KIND, BLOCK)
+        count += tl.sum((keys >= threshold).to(tl.int32))
+    return count
+
+
+@triton.jit
 def select_best(
     values,
     groups,
     excluded_offsets,
+    slack,
     chosen,
+    lengths,
     bounds,
     length,
     wanted,
     most,
+    exact,
     KIND: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """The best numbers of each query, one program a query: wanted, and one more for each excluded row, at most `most`.
+    """The best bins of each query, or groups of bins: as many as its answers can be in. One program a query.
+
+    `wanted` bins, and one more for each excluded row, hold k rows that are no padding and not excluded. Be v the least
+    of their maxima: k rows score v - slack or more, so no row with a product below v - 2 slack is an answer, with
+    some room for rounding v - 2.25 slack. All bins from there on are chosen, the best `most` of them if there are more.
+    Of canonical scores (exact) the wanted ones are enough; see settle.py. Maxima of groups are no more than those of
+    bins, place by place, so the groups chosen likewise hold them.
 
     Args:
         values: float32 [batch, length].
-        groups: int32 [batch, most], the chosen groups of 32 numbers that are looked at; read if KIND is GROUPED.
+        groups: int32 [batch, most], the groups of 32 numbers that are looked at; read if KIND is GROUPED.
         excluded_offsets: int64 [batch + 1].
-        chosen: int32 [batch, most], written: places of the best, ascending, then -1.
-        bounds: float32 [batch], written: the largest number of what was not chosen, -inf if all was; with KIND GROUPED
-            it holds that of the groups before.
+        slack: float32 [batch], of round_queries; read if exact is 0.
+        chosen: int32 [batch, most], written: places of the best, ascending.
+        lengths: int32 [batch], written: how many they are; with KIND GROUPED it holds the number of groups before.
+        bounds: float32 [batch], written: v - 2.25 slack, or the largest number of what was not chosen if that is more:
+            rows with products below it are settled no more than those of other bins. -inf if there is nothing to be
+            left out. With KIND GROUPED it holds that of the groups before.
     """
     query = tl.program_id(0).to(tl.int64)
     values += query * length
@@ -106,9 +138,17 @@ def select_best(
     looked_at = length
     bound = float("-inf")
     if KIND == GROUPED:
-        looked_at = want * GROUP
+        looked_at = tl.load(lengths + query) * GROUP
         bound = tl.load(bounds + query)
-    threshold, _ = threshold_of(values, groups, looked_at, length, want, KIND, BLOCK)
+    threshold, reached = threshold_of(values, groups, looked_at, length, want, KIND, BLOCK)
+    if (exact == 0) & (reached >= wanted + excluded):
+        excess = tl.load(slack + query)
+        if excess < float("inf"):
+            low = least_from(values, groups, threshold, looked_at, length, KIND, BLOCK) - 2.25 * excess
+            bound = tl.maximum(bound, low)
+            threshold = key_of(low, tl.full((), 0xFFFFFFFF, tl.int64))
+            if count_from(values, groups, threshold, looked_at, length, KIND, BLOCK) > most:
+                threshold, _ = threshold_of(values, groups, looked_at, length, most, KIND, BLOCK)
     taken = 0
     outside = tl.zeros((), dtype=tl.uint64)
     for start in range(0, looked_at, BLOCK):
@@ -118,9 +158,7 @@ def select_best(
         tl.store(chosen + query * most + at, place_of(keys).to(tl.int32), mask=best)
         taken += tl.sum(best.to(tl.int32))
         outside = tl.maximum(outside, tl.max(tl.where(best, 0, keys)))
-    for start in range(taken, most, BLOCK):
-        at = start + tl.arange(0, BLOCK)
-        tl.store(chosen + query * most + at, tl.full((BLOCK,), -1, tl.int32), mask=at < most)
+    tl.store(lengths + query, taken)
     bound = tl.where(outside > 0, tl.maximum(bound, score_of(outside)), bound)
     tl.store(bounds + query, bound)
 
@@ -129,11 +167,14 @@ _SELECT = {
     "values": "*fp32",
     "groups": "*i32",
     "excluded_offsets": "*i64",
+    "slack": "*fp32",
     "chosen": "*i32",
+    "lengths": "*i32",
     "bounds": "*fp32",
     "length": "i32",
     "wanted": "i32",
     "most": "i32",
+    "exact": "i32",
 }
 KERNELS = (
     KernelSpec(
@@ -149,7 +190,7 @@ KERNELS = (
         select_best,
         _SELECT,
         {"KIND": VALUES.value, "BLOCK": 2048},
-        num_warps=8,
+        num_warps=16,
         num_stages=1,
     ),
     KernelSpec(

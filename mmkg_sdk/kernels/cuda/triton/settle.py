@@ -1,12 +1,13 @@
 """The answers of top-k: rows of the best bins with their canonical scores, and whether they are certain.
 
-A row of no chosen bin scores at most `bound + slack` (rounding.py). So the k best settled rows are the answer if the
-k-th of them scores more, or if all bins were chosen.
+A row of no chosen bin scores at most `bound + slack` (rounding.py). So do rows of chosen bins whose own product of
+bfloat16 is below the bound: only the others are read in float32, one in ten or so, which halves what is read. The k
+best settled rows are the answer if the k-th of them scores more than that, or if there is no bound.
 
 With bins of canonical scores (exact.py) the answer is certain without that, if as many bins were chosen as were wanted,
-`k + 3` and one for each excluded row. Be v the largest score that is left. Each chosen bin holds a row of at least v.
-Of bins with the maximum v those of lower places were chosen, and of two bins in different tiles the lower place has the
-lower rows. So a row left out is before a chosen bin's row of equal score in three bins at most, those of its own tile,
+k + 7 and one for each excluded row. Be v the largest score that is left. Each chosen bin holds a row of at least v. Of
+bins with the maximum v those of lower places were chosen, and of two bins in different tiles the lower place has the
+lower rows. So a row left out is before a chosen bin's row of equal score in seven bins at most, those of its own tile,
 and k rows that are not excluded are before it.
 """
 
@@ -16,7 +17,7 @@ import triton
 import triton.language as tl
 
 from .canonical import is_listed, key_of, place_of, score_of, scores_of_rows
-from .scan import BIN_ROWS, row_of_bin
+from .scan import BIN_ROWS, BINS, row_of_bin
 from .selection import KEYS, load_keys, threshold_of
 from .specs import KernelSpec
 
@@ -27,11 +28,29 @@ NOT_A_NUMBER = tl.constexpr(2)
 
 
 @triton.jit
+def products_of_rows(query, table, rows, live, pieces, ROWS: tl.constexpr):
+    """Products of bfloat16 of one query and some rows, float32 [ROWS]; query [64 pieces], table [any, 64 pieces]."""
+    at = tl.arange(0, 64)
+    sums = tl.zeros((ROWS, 64), dtype=tl.float32)
+    start = table + rows[:, None] * (pieces * 64) + at[None, :]
+    for piece in range(pieces):
+        mine = tl.load(query + piece * 64 + at).to(tl.float32)
+        theirs = tl.load(start + piece * 64, mask=live[:, None], other=0.0).to(tl.float32)
+        sums += mine[None, :] * theirs
+    return tl.sum(sums, axis=1)
+
+
+@triton.jit
 def settle_rows(
+    rounded_queries,
+    rounded_table,
+    bounds,
+    pieces,
     queries,
     table,
     candidates,
     chosen,
+    lengths,
     excluded_offsets,
     excluded,
     keys,
@@ -44,30 +63,37 @@ def settle_rows(
     """Keys of the rows of the chosen bins; the grid is [batch, any number], whose programs share them.
 
     Args:
+        rounded_queries, rounded_table, bounds: bfloat16 [any, 64 pieces] each, float32 [batch]. pieces is 0 where bins
+            are of canonical scores, and they are not read.
         queries: float32 [batch, 16 chunks].
         table: float32 [any, 16 chunks].
         candidates: int64 [rows], ascending: what rows of the scan are in the table; read if subset is 1.
-        chosen: int32 [batch, most] bins, -1 for none.
+        chosen, lengths: int32 [batch, most] bins and [batch], of select_best.
         excluded_offsets, excluded: int64, as in mmkg.h.
-        keys: uint64 [batch, most * BIN_ROWS], written: 0 for rows that are excluded, score -inf or are none.
+        keys: uint64 [batch, most * BIN_ROWS], written for the chosen bins: 0 for rows that are none, excluded, below
+            the bound or of score -inf.
     """
     query = tl.program_id(0).to(tl.int64)
     low = tl.load(excluded_offsets + query)
     high = tl.load(excluded_offsets + query + 1)
-    total = most * BIN_ROWS
+    total = tl.load(lengths + query) * BIN_ROWS
+    bound = tl.load(bounds + query, mask=pieces > 0, other=float("-inf"))
     for start in range(tl.program_id(1) * ROWS, total, tl.num_programs(1) * ROWS):
         place = start + tl.arange(0, ROWS)
-        bin_ = tl.load(chosen + query * most + place // BIN_ROWS, mask=place < total, other=-1)
-        row = row_of_bin(bin_, place % BIN_ROWS)
-        live = (bin_ >= 0) & (row < rows)
+        bin_ = tl.load(chosen + query * most + place // BIN_ROWS, mask=place < total, other=0)
+        row = row_of_bin(bin_, place % BIN_ROWS, BINS)
+        live = (place < total) & (row < rows)
         row = tl.where(live, row, 0)
         ids = row
         if subset != 0:
             ids = tl.load(candidates + row, mask=live, other=0)
         live = live & (is_listed(ids, excluded, low, high) == 0)
+        if bound > float("-inf"):
+            mine = rounded_queries + query * pieces * 64
+            live = live & (products_of_rows(mine, rounded_table, ids, live, pieces, ROWS) >= bound)
         score = scores_of_rows(queries + query * chunks * 16, table, ids, live, chunks, ROWS)
         key = tl.where(live & (score > float("-inf")), key_of(score, ids), 0)
-        tl.store(keys + query * total + place, key.to(tl.uint64), mask=place < total)
+        tl.store(keys + query * (most * BIN_ROWS) + place, key.to(tl.uint64), mask=place < total)
 
 
 @triton.jit
@@ -75,6 +101,7 @@ def finish_top_k(
     keys,
     best,
     excluded_offsets,
+    lengths,
     bounds,
     slack,
     nans,
@@ -82,7 +109,6 @@ def finish_top_k(
     scores,
     counts,
     certificates,
-    length,
     wanted,
     most,
     k,
@@ -94,9 +120,9 @@ def finish_top_k(
     """The k best keys in order, and whether they are certain; one program a query.
 
     Args:
-        keys: uint64 [batch, length].
+        keys: uint64 [batch, most * BIN_ROWS], of settle_rows.
         best: uint64 [batch, K], scratch.
-        excluded_offsets, bounds, wanted, most: as select_best had and gave them.
+        excluded_offsets, lengths, bounds, wanted, most: as select_best had and gave them.
         slack: float32 [batch]; read if exact is 0.
         nans: int32 [batch, parts], from exact_bins; parts is 0 with bins of scan_bins.
         ids, scores: int64, float32 [batch, k], written: counts[i] of them, the rest is left as it was.
@@ -107,7 +133,8 @@ def finish_top_k(
         exact: 1 if the bins are of exact_bins.
     """
     query = tl.program_id(0).to(tl.int64)
-    keys += query * length
+    keys += query * (most * BIN_ROWS)
+    length = tl.load(lengths + query) * BIN_ROWS
     threshold, _ = threshold_of(keys, keys, length, length, k, KEYS, BLOCK)
     taken = 0
     for start in range(0, length, BLOCK):
@@ -121,7 +148,7 @@ def finish_top_k(
     order = tl.sort(tl.load(best + query * K + place, mask=place < taken, other=0), descending=True)
     tl.store(ids + query * k + place, place_of(order), mask=place < taken)
     tl.store(scores + query * k + place, score_of(order), mask=place < taken)
-    tl.store(counts + query, taken.to(tl.int64))
+    tl.store(counts + query, tl.cast(taken, tl.int64))
 
     bound = tl.load(bounds + query)
     excess = tl.load(slack + query, mask=exact == 0, other=0.0)
@@ -137,10 +164,15 @@ def finish_top_k(
 
 
 _SETTLE = {
+    "rounded_queries": "*bf16",
+    "rounded_table": "*bf16",
+    "bounds": "*fp32",
+    "pieces": "i32",
     "queries": "*fp32",
     "table": "*fp32",
     "candidates": "*i64",
     "chosen": "*i32",
+    "lengths": "*i32",
     "excluded_offsets": "*i64",
     "excluded": "*i64",
     "keys": "*u64",
@@ -153,6 +185,7 @@ _FINISH = {
     "keys": "*u64",
     "best": "*u64",
     "excluded_offsets": "*i64",
+    "lengths": "*i32",
     "bounds": "*fp32",
     "slack": "*fp32",
     "nans": "*i32",
@@ -160,7 +193,6 @@ _FINISH = {
     "scores": "*fp32",
     "counts": "*i64",
     "certificates": "*i32",
-    "length": "i32",
     "wanted": "i32",
     "most": "i32",
     "k": "i32",

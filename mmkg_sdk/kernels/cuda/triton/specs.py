@@ -16,8 +16,8 @@ PTX_TARGET = 80
 # Specifications per Compute Capability".
 SHARED_LIMITS = {80: 166_912, 86: 101_376, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_376}
 
-# Lengths of names in the image, with the byte that ends them; see image.py.
-MAX_NAME = 63
+# Lengths of names of kernels and of constants in the image, without the byte that ends them; see image.py.
+MAX_NAME, MAX_CONSTANT_NAME = 63, 23
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class KernelSpec:
     num_warps: int
     num_stages: int
     targets: tuple[int, ...] = TARGETS
+
+    def whole_constants(self) -> tuple[tuple[str, int], ...]:
+        """Constants that are whole numbers, by name: what the image keeps of them."""
+        return tuple((name, int(value)) for name, value in sorted(self.constants.items()) if isinstance(value, int))
 
 
 def all_kernels() -> tuple[KernelSpec, ...]:
@@ -72,6 +76,8 @@ def check_kernels(kernels: list[KernelSpec]) -> None:
                 f"kernel {spec.name}: signature and constants name {sorted(given)}; "
                 f"expected each of {spec.function.arg_names} once."
             )
+        if any(len(name) > MAX_CONSTANT_NAME for name in spec.constants):
+            raise ValueError(f"kernel {spec.name}: expected names of constants of at most {MAX_CONSTANT_NAME} letters.")
         if unknown := set(spec.targets) - set(TARGETS):
             raise ValueError(f"kernel {spec.name}: targets {sorted(unknown)} are none of {TARGETS}.")
         for target in spec.targets:

@@ -35,7 +35,9 @@ def fake_image(kernels: Iterable[KernelSpec], target: int) -> bytes:
             sizes = " ".join(str(parameter.bytes) for parameter in layout)
             code = f"FAKE {spec.name} {len(layout)} {sizes}\0".encode()
             threads = spec.num_warps * _WARP
-            entries.append(CompiledKernel(spec.name, spec.name, target, CodeKind.CUBIN, code, 0, threads, layout))
+            names = (spec.name, spec.name)
+            facts = (0, threads, layout, spec.whole_constants())
+            entries.append(CompiledKernel(*names, target, CodeKind.CUBIN, code, *facts))
     return image(entries)
 
 

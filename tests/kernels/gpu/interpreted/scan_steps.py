@@ -17,8 +17,8 @@ from mmkg_sdk.kernels.cuda.triton import exact, rank_scan, rank_settle, rounding
 from mmkg_sdk.ranking.known_triples import AnswerLists
 from tests.kernels.references.canonical import answer_lists
 
-TILE, BINS, BIN_ROWS, GROUP = 128, 4, 32, 32
-LIMIT = 4096
+TILE, BINS, BIN_ROWS, GROUP, WORDS = 128, 8, 16, 32, 4
+LIMIT, ROOM = 4096, 64
 NOWHERE = torch.zeros(1, dtype=torch.int64)
 
 
@@ -32,6 +32,7 @@ class Table:
     queries: int = 16  # of a program
     parts: int = 2
     passes: list[str] = field(default_factory=list)  # what each answer took
+    settled: int = 0  # rows that the last pass scored canonically
 
     def __post_init__(self) -> None:
         self.rows, width = self.array.shape
@@ -89,7 +90,6 @@ def top_k(
     k: int,
     excluded: AnswerLists | None = None,
     candidates: NDArray[np.int64] | None = None,
-    spare: int | None = None,
     widen: bool = True,
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float32]], NDArray[np.int32]]:
     """Ids, scores of each query, and certificates; uncertain answers are made again by the exact pass if widen."""
@@ -98,7 +98,7 @@ def top_k(
     rows = table.rows if candidates is None else len(candidates)
     k = max(1, min(k, rows))
     exactly = candidates is not None
-    slack, nans, parts = torch.full((batch,), torch.nan), NOWHERE.int(), 0
+    short, slack, nans, parts = torch.zeros(1).bfloat16(), torch.full((batch,), torch.nan), NOWHERE.int(), 0
     tiles = ceil(rows, TILE)
     bins = torch.full((batch, tiles * BINS), torch.nan)
     subset = torch.tensor(candidates if exactly else [0])
@@ -107,14 +107,14 @@ def top_k(
     else:
         short, slack = table.rounded(queries32)
         table.scan(scan.scan_bins, scan.scan_bins_wide, short, [bins], batch)
-    found = finish(table, queries32, k, offsets, listed, bins, slack, nans, parts, subset, rows, exactly, spare)
+    found = finish(table, short, queries32, k, offsets, listed, bins, slack, nans, parts, subset, rows, exactly)
     table.passes.append("exact" if exactly else "bfloat16")
     again = np.flatnonzero(found[2] == 0)
     if widen and len(again):
         assert not exactly
         some = answer_lists([listed[offsets[i] : offsets[i + 1]].tolist() for i in again]) if excluded else None
         everything = np.arange(rows)
-        ids, scores, certificates = top_k(table, queries[again], k, some, everything, spare)
+        ids, scores, certificates = top_k(table, queries[again], k, some, everything)
         for place, i in enumerate(again):
             found[0][i], found[1][i], found[2][i] = ids[place], scores[place], certificates[place]
     return found
@@ -144,6 +144,7 @@ def exact_bins(
 
 def finish(
     table: Table,
+    short: torch.Tensor,
     queries: torch.Tensor,
     k: int,
     offsets: torch.Tensor,
@@ -155,21 +156,24 @@ def finish(
     subset: torch.Tensor,
     rows: int,
     exactly: bool,
-    spare: int | None,
 ) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float32]], NDArray[np.int32]]:
     """Steps 2 to 6."""
     batch, n = bins.shape
-    wanted = k + (max(12, k // 4) if spare is None else spare)
-    longest = int((offsets[1:] - offsets[:-1]).max())
-    most = min(n, wanted + longest) if exactly else min(n, max(min(wanted + longest, LIMIT), min(n, wanted)))
-    bounds = torch.full((batch,), torch.nan)
-    chosen = select(bins, offsets, bounds, wanted, most)
+    wanted, longest = k + 8, int((offsets[1:] - offsets[:-1]).max())
+    limit = n if exactly else LIMIT
+    most = min(n, max(wanted, min(wanted + longest, limit)) + max(ROOM, k))
+    chosen, lengths, bounds = select(bins, offsets, slack, wanted, most, exactly)
     keys = torch.full((batch, BIN_ROWS * most), -1, dtype=torch.int64).view(torch.uint64)
     settle.settle_rows[(batch, 2)](
+        short,
+        table.table16,
+        bounds,
+        0 if exactly else table.padded // 64,
         queries,
         table.table32,
         subset,
         chosen,
+        lengths,
         offsets,
         listed,
         keys,
@@ -179,6 +183,8 @@ def finish(
         most,
         ROWS=64,
     )
+    of_chosen = np.arange(BIN_ROWS * most) < BIN_ROWS * lengths.numpy()[:, None]
+    table.settled = int(np.count_nonzero(keys.numpy()[of_chosen]))
     room = next(size for size in (16, 128, 1024) if size >= k)
     ids, scores = torch.full((batch, k), -7), torch.full((batch, k), torch.nan)
     counts, certificates = torch.full((batch,), -1), torch.full((batch,), -1, dtype=torch.int32)
@@ -187,6 +193,7 @@ def finish(
         keys,
         best,
         offsets,
+        lengths,
         bounds,
         slack,
         nans,
@@ -194,36 +201,43 @@ def finish(
         scores,
         counts,
         certificates,
-        BIN_ROWS * most,
         wanted,
         most,
         k,
         int(exactly),
         parts,
         K=room,
-        BLOCK=256,
+        BLOCK=1024,
     )
     each = [ids[i, : counts[i]].numpy() for i in range(batch)]
     return each, [scores[i, : counts[i]].numpy() for i in range(batch)], certificates.numpy()
 
 
 def select(
-    bins: torch.Tensor, offsets: torch.Tensor, bounds: torch.Tensor, wanted: int, most: int, direct: int = 4096
-) -> torch.Tensor:
-    """Steps 2 to 4; with groups if there are more than `direct` bins."""
+    bins: torch.Tensor,
+    offsets: torch.Tensor,
+    slack: torch.Tensor,
+    wanted: int,
+    most: int,
+    exactly: bool,
+    direct: int = 4096,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Steps 2 to 4: chosen, lengths and bounds; with groups if there are more than `direct` bins."""
     batch, n = bins.shape
+    lengths, bounds = torch.full((batch,), -1, dtype=torch.int32), torch.full((batch,), torch.nan)
 
     def best(values: torch.Tensor, groups: torch.Tensor, kind: Any) -> torch.Tensor:
         chosen = torch.full((batch, most), -9, dtype=torch.int32)
-        arguments = (values, groups, offsets, chosen, bounds, values.shape[1], wanted, most)
-        selection.select_best[(batch,)](*arguments, KIND=kind, BLOCK=128)
+        numbers = (values.shape[1], wanted, most, int(exactly))
+        arguments = (values, groups, offsets, slack, chosen, lengths, bounds, *numbers)
+        selection.select_best[(batch,)](*arguments, KIND=kind, BLOCK=256)
         return chosen
 
     if n <= direct:
-        return best(bins, NOWHERE.int(), selection.VALUES)
+        return best(bins, NOWHERE.int(), selection.VALUES), lengths, bounds
     groups = torch.full((batch, ceil(n, GROUP)), torch.nan)
     selection.group_maxima[(batch, ceil(groups.shape[1], 128))](bins, groups, n, groups.shape[1], BLOCK=128)
-    return best(bins, best(groups, NOWHERE.int(), selection.VALUES), selection.GROUPED)
+    return best(bins, best(groups, NOWHERE.int(), selection.VALUES), selection.GROUPED), lengths, bounds
 
 
 def ranks(
@@ -240,7 +254,7 @@ def ranks(
     queries32, offsets, listed = table.chunked(queries), *lists(known, batch)
     right = torch.tensor(targets)
     scores = torch.full((batch,), torch.nan)
-    exact.pair_scores[(ceil(batch, 32),)](queries32, table.table32, right, scores, batch, table.chunks, PAIRS=32)
+    exact.pair_scores[(ceil(batch, 64),)](queries32, table.table32, right, scores, batch, table.chunks, PAIRS=64)
     slack, sure, lengths, nans = torch.zeros(1), NOWHERE.int(), NOWHERE.int(), NOWHERE.int()
     parts, programs = table.parts, table.parts
     counts = torch.full((batch, parts, 3), -1, dtype=torch.int32)
@@ -262,12 +276,12 @@ def ranks(
         )
     else:
         short, slack = table.rounded(queries32)
-        sure = torch.full((batch, BINS * parts), -1, dtype=torch.int32)
-        marks = torch.full((batch, BINS * table.tiles), -1, dtype=torch.int32)
+        sure = torch.full((batch, WORDS * parts), -1, dtype=torch.int32)
+        marks = torch.full((batch, WORDS * table.tiles), -1, dtype=torch.int32)
         table.scan(rank_scan.scan_ranks, rank_scan.scan_ranks_wide, short, [scores, slack, sure, marks], batch)
         marked = torch.full((batch, capacity), -1, dtype=torch.int32)
         lengths = torch.full((batch,), -1, dtype=torch.int32)
-        rank_settle.list_marked[(batch,)](marks, marked, lengths, BINS * table.tiles, capacity, BLOCK=16)
+        rank_settle.list_marked[(batch,)](marks, marked, lengths, WORDS * table.tiles, capacity, BLOCK=16)
         rank_settle.settle_marked[(batch, programs)](
             queries32,
             table.table32,
@@ -299,7 +313,7 @@ def ranks(
         certificates,
         table.chunks,
         TILE * table.tiles - table.rows,
-        BINS * parts,
+        WORDS * parts,
         programs,
         capacity,
         int(exactly),

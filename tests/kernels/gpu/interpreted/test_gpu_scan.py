@@ -90,11 +90,11 @@ def test_candidates_are_ranked_alone(fake: FakeGpu) -> None:
 
 def test_scores_that_bfloat16_cannot_tell_apart_are_answered_again(fake: FakeGpu) -> None:
     base = numbers(1, 64)
-    table = np.repeat(base, 4000, axis=0) * (1 + np.arange(4000, dtype=np.float32)[:, None] * np.float32(2**-22))
+    table = np.repeat(base, 3000, axis=0) * (1 + np.arange(3000, dtype=np.float32)[:, None] * np.float32(2**-22))
     queries = np.concatenate([base, numbers(1, 64, seed=1)])
     found, report = GpuScan(table, SCORE).top_k_with_report(queries, 5)
     assert_same(found, Scan(table, SCORE).top_k(queries, 5))
-    assert report.wider + report.exact >= 1
+    assert report.wider >= 1
 
 
 def test_queries_on_the_gpu_are_read_where_they_are(fake: FakeGpu) -> None:
@@ -159,14 +159,15 @@ def test_what_has_no_kernel_is_refused(fake: FakeGpu) -> None:
     scan = GpuScan(numbers(2000, 4), SCORE)
     with pytest.raises(BackendError, match="k is 1025; the CUDA kernels go to 1024"):
         scan.top_k(numbers(1, 4), 1025)
-    with pytest.raises(BackendError, match="no CUDA scan for ComplexDistance"):
-        GpuScan(numbers(3, 4), ComplexDistance(1.0))
+    with pytest.raises(BackendError, match="no CUDA scan for None"):
+        GpuScan(numbers(3, 4), None)  # type: ignore[arg-type]
     with pytest.raises(BackendError, match=r"expected 'cuda' or 'cuda:N'"):
         GpuScan(numbers(3, 4), SCORE, "cpu")
     with pytest.raises(BackendError, match="there is no GPU 7"):
         GpuScan(numbers(3, 4), SCORE, "cuda:7")
     assert GpuScan.supports(numbers(3, 4), SCORE)
-    assert not GpuScan.supports(numbers(3, 4), ComplexDistance(1.0))
+    assert GpuScan.supports(numbers(3, 4), ComplexDistance(1.0))
+    assert not GpuScan.supports(numbers(3, 5), ComplexDistance(1.0))
 
 
 @pytest.mark.parametrize(
@@ -198,12 +199,12 @@ def test_threads_have_streams_of_their_own(fake: FakeGpu) -> None:
     table, queries = numbers(130, 16), numbers(2, 16, seed=1)
     scan, expected = GpuScan(table, SCORE), Scan(table, SCORE).top_k(queries, 5)
     found: list[TopK] = []
-    threads = [threading.Thread(target=lambda: found.append(scan.top_k(queries, 5))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: found.append(scan.top_k(queries, 5))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 3
+    assert len(found) == 2
     for answer in found:
         assert_same(answer, expected)
 
@@ -254,8 +255,8 @@ def test_a_captured_top_k_answers_whatever_the_queries_are_then(fake: FakeGpu, w
 
 
 def test_a_launch_says_which_answers_are_not_certain(fake: FakeGpu) -> None:
-    table, stream = np.ones((600, 8), np.float32), fake.gpu.stream()
-    table[:, 0] += np.arange(600, dtype=np.float32) * 2**-22
+    table, stream = np.ones((1500, 8), np.float32), fake.gpu.stream()
+    table[:, 0] += np.arange(1500, dtype=np.float32) * 2**-22
     queries = np.zeros((2, 8), np.float32)
     queries[0, 0] = 1  # the second scores 0 everywhere: ties that bfloat16 sees as such
     queries[0, 1:] = 3

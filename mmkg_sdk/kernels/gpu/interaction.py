@@ -1,0 +1,149 @@
+"""GpuInteraction: MIMIC's scores of mentions and entities on a GPU, from the pieces of both.
+
+NOT RUN ON A GPU YET: its logic is tested on CPUs, with a stand-in for NVIDIA's driver and Triton's interpreter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import weakref
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import BackendError
+from ..interaction_parts import (
+    ENTITY,
+    ENTITY_DTYPES,
+    MENTION,
+    Arrays,
+    EntityPieces,
+    MentionPieces,
+    checked_candidates,
+    entity_dtype_of,
+    interaction_sizes,
+    interaction_weights,
+    not_finite,
+    pieces_of,
+    pointers,
+)
+from ..library import address
+from .device import Gpu, GpuArray, Stream
+from .library import check, gpu_library
+from .scan import OnGpu, gpu_index
+
+_NAN = 2  # mmkg_status
+# MMKG_MAX_GPU_TEXT_LENGTH of include/mmkg_cuda_link.h.
+MAX_LENGTH = 128
+# Queries lie on the GPU with their width rounded up to a multiple of this.
+_CHUNK, _PADDED = 32, "padded_text_unit"
+_ENTITY_ON_GPU = {**ENTITY, "queries": ("length", _PADDED)}
+
+
+class GpuInteraction:
+    """The graph `interaction` on a GPU, fused: no tensor has an entry for each position of each pair.
+
+    Scores are those of `kernels.LateInteraction` but for rounding: about 4e-6 of their root mean square, as
+    include/mmkg_cuda_link.h says of each part. Safe to call from several threads, which do not wait for each other:
+    each has its own stream.
+
+    Args:
+        weights: of the graph by name (without the graph's), float32.
+        sizes: the shape of each entity piece by name, without the axis of entities (families/mimic/pieces.py).
+        entity_dtype: "float32" or "float16", of all entity pieces.
+        device: "cuda" or "cuda:1".
+
+    Raises:
+        BackendError: names what is missing: the driver, the GPU, memory, kernels for it or for texts of this length; or
+            what is wrong with a weight.
+    """
+
+    def __init__(
+        self,
+        weights: Arrays,
+        sizes: Mapping[str, tuple[int, ...]],
+        entity_dtype: str = "float32",
+        device: str = "cuda",
+    ) -> None:
+        self._dtype = entity_dtype_of(entity_dtype)
+        self._sizes = interaction_sizes(sizes)
+        padded = -(-self._sizes["text_unit"] // _CHUNK) * _CHUNK
+        self._sizes_on_gpu = self._sizes | {_PADDED: padded}
+        described, kept = interaction_weights(weights, self._sizes)
+        self.gpu = Gpu.open(gpu_index(device))
+        self._library = gpu_library()
+        self._streams = threading.local()
+        handle = ctypes.c_void_p()
+        dtype = ENTITY_DTYPES.index(self._dtype)
+        opened = (self.gpu.handle, ctypes.byref(described), dtype, ctypes.byref(handle))
+        check(self._library.mmkg_gpu_interaction_open(*opened))
+        del kept  # read until here
+        self._handle = handle
+        weakref.finalize(self, self._library.mmkg_gpu_interaction_close, handle).atexit = False
+
+    def place(self, entities: Arrays) -> dict[str, GpuArray]:
+        """The pieces of all entities on the GPU, for `scores`; they stay there as long as what this gives.
+
+        Raises:
+            BackendError: wrong shape or dtype, or not enough memory; the text says how much was asked for.
+        """
+        pieces = pieces_of("entity", ENTITY, entities, self._dtype, self._sizes)
+        missing = self._sizes_on_gpu[_PADDED] - self._sizes["text_unit"]
+        if missing:
+            pieces["queries"] = np.pad(pieces["queries"], ((0, 0), (0, 0), (0, missing)))
+        return {f"entity_{field}": self.gpu.array(piece) for field, piece in pieces.items()}
+
+    def scores(
+        self,
+        mentions: Arrays,
+        entities: Mapping[str, OnGpu],
+        candidates: NDArray[np.int64] | None = None,
+        stream: int | None = None,
+    ) -> NDArray[np.float32]:
+        """The scores by unit (text, image, image with text) of every mention with every candidate.
+
+        Args:
+            mentions: the pieces that the graph `mention_side` gives, float32 [mentions, ...] by name, on the host.
+            entities: the pieces of all entities on this GPU, as `place` gives them.
+            candidates: int64 [candidates], rows of the entities in any order; None = all.
+            stream: CUstream to run on; None: one of the calling thread.
+
+        Returns:
+            float32 [3, mentions, candidates].
+
+        Raises:
+            BackendError: wrong shape or dtype, a candidate that there is not, a score that is NaN or infinite, not
+                enough memory.
+        """
+        asked = pieces_of("mention", MENTION, mentions, np.dtype(np.float32), self._sizes)
+        for name, piece in entities.items():
+            if isinstance(piece, np.ndarray):
+                raise BackendError(f"{name} is on the host; expected it on the GPU, from `place`.")
+        known = pieces_of("entity", _ENTITY_ON_GPU, entities, self._dtype, self._sizes_on_gpu)
+        count, rows = len(asked["text"]), known["text"].shape[0]
+        candidates = checked_candidates(candidates)
+        width = rows if candidates is None else len(candidates)
+        scores = np.empty((3, count, width), np.float32)
+        status = self._library.mmkg_gpu_interaction_scores(
+            self._handle,
+            ctypes.byref(MentionPieces(**pointers(asked))),
+            count,
+            ctypes.byref(EntityPieces(**{name: piece.pointer for name, piece in known.items()})),
+            rows,
+            address(candidates),
+            width,
+            *(address(unit) for unit in scores),
+            self._stream() if stream is None else stream,
+        )
+        if status == _NAN:
+            raise not_finite()
+        check(status)
+        return scores
+
+    def _stream(self) -> int:
+        mine = getattr(self._streams, "mine", None)
+        if mine is None:
+            mine = self._streams.mine = Stream(self.gpu)
+        return int(mine.handle)
