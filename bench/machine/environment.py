@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import mmkg_sdk
-from mmkg_sdk.backends.base import devices_found
 from mmkg_sdk.bundle import MANIFEST
 from mmkg_sdk.kernels import instruction_sets, library
 from mmkg_sdk.kernels.gpu import gpu_kernels_state
@@ -57,7 +56,6 @@ def environment(
         "versions": {"mmkg_sdk": mmkg_sdk.__version__} | {name: _version(name) for name in (*PACKAGES, *packages)},
         "kernels": kernels(),
         "cuda_kernels": gpu_kernels_state(),
-        "backends": devices_found(),
         "threads": chosen.count,
         "threads_reason": chosen.reason,
         "load_average": load_average(),

@@ -232,8 +232,8 @@ class Linker(Opened):
     def _unit_scores(
         self, pieces: Mapping[str, NDArray[np.float32]], chosen: NDArray[np.int64] | None
     ) -> NDArray[np.float32]:
-        if self._stand_in:
-            return self._stand_in.scores(pieces, chosen)
+        if stand_in := self._stand_in:
+            return stand_in.scores(pieces, chosen)
         # Once for all blocks of entities.
         return self._graph_scores({name: self.backend.place(piece) for name, piece in pieces.items()}, chosen)
 
@@ -267,6 +267,7 @@ class Linker(Opened):
     def close(self) -> None:
         """Free the backend, and what it was given of the entities. Later calls raise BackendError."""
         super().close()
+        self._stand_in = None  # what is left are the graphs, and their backend is closed
         self._entities.free()
 
     def _link(

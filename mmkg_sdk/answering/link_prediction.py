@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend, DeviceArray
+from ..backends.base import OutOfDeviceMemory
+from ..backends.streams import thread_stream
 from ..backends.tables import plain_ranking
 from ..bundle import Bundle
 from ..errors import DataError, QueryError
@@ -149,9 +151,12 @@ class Model(Opened):
     def placed_query_vectors(self, queries: Queries) -> DeviceArray:
         """What `query_vectors` gives, on the backend's device: `torch.from_dlpack(...)` and CuPy's read it there.
 
-        Nobody has looked for NaN and infinity, which would take a wait for the device.
+        Nobody has looked for NaN and infinity.
         """
-        return self._placed_vectors(self._entities, queries)
+        placed = self._placed_vectors(self._entities, queries)
+        if stream := thread_stream(self.backend.device):
+            stream.synchronize()  # others know nothing of the stream that the kernels write it on
+        return placed
 
     def score_queries(self, queries: Queries) -> NDArray[np.float32]:
         """Scores of all entities for each query, float32 [batch, num_entities]."""
@@ -210,8 +215,9 @@ class Model(Opened):
         chunk = entity_chunk(batch.token_count, self.backend.device)
         widths = {name: array.shape[1] for name, array in self._entities.encoded.items()}
         parts = [
-            self.run_graph(graph, batch.rows(slice(start, start + chunk)), widths)
+            part
             for start in range(0, len(batch), chunk)
+            for part in self._encode(graph, batch, start, min(start + chunk, len(batch)), widths)
         ]
         empty = {name: np.empty((0, width), np.float32) for name, width in widths.items()}
         return {name: np.concatenate([empty[name], *(part[name] for part in parts)]) for name in widths}
@@ -295,6 +301,22 @@ class Model(Opened):
             raise QueryError(f"{self.bundle.family} encodes entities from other arguments: {err}.") from err
         return check(self.bundle, **modalities)
 
+    def _encode(
+        self, graph: str, batch: EntityBatch, start: int, stop: int, widths: Mapping[str, int]
+    ) -> list[dict[str, NDArray[np.float32]]]:
+        """The outputs for some entities, in halves where the device has too little memory for all at a time."""
+        try:
+            return [self.run_graph(graph, batch.rows(slice(start, stop)), widths)]
+        except OutOfDeviceMemory:
+            if stop - start == 1:
+                raise
+        # Not in the handler: the error holds what the run had of the memory.
+        middle = (start + stop) // 2
+        return [
+            *self._encode(graph, batch, start, middle, widths),
+            *self._encode(graph, batch, middle, stop, widths),
+        ]
+
     def _needs_first_graph(self) -> bool:
         return self._stand_ins.query is None
 
@@ -331,14 +353,15 @@ class Model(Opened):
         # The scores tell of the vectors: with NaN in one the ranking fails, with infinity no score of it is finite, and
         # those of -infinity are left out.
         if not np.isfinite(found.scores).all() or (np.diff(found.offsets) < np.minimum(k, left)).any():
-            raise self.not_finite("query_encoder")
+            raise self._not_finite("query_encoder")
         return found
 
     def _placed_vectors(self, entities: EntityTable, queries: Queries) -> DeviceArray:
-        if self._stand_ins.placed_query is not None:
-            return self._stand_ins.placed_query.placed_query_vectors(entities.table, queries)
-        if self._stand_ins.query is not None:
-            return self.backend.place(self._stand_ins.query.query_vectors(entities.table, queries))
+        if stand_in := self._stand_ins.query:
+            placed = stand_in.placed_query_vectors(entities.table, queries, self.backend.stream())
+            if placed is not None:
+                return placed
+            return self.backend.place(stand_in.query_vectors(entities.table, queries))
         batches = list(self._runtime.query_batches(self.bundle, entities.table, queries))
         runs = [(rows, self.run_placed("query_encoder", inputs, ["queries"])["queries"]) for rows, inputs in batches]
         if len(runs) == 1 and isinstance(runs[0][0], slice):

@@ -79,21 +79,21 @@ class Opened(ABC):
         _check_outputs(graph, outputs, expected)
         for name in expected:
             if outputs[name].dtype.kind == "f" and not np.isfinite(outputs[name]).all():
-                raise self.not_finite(graph)
+                raise self._not_finite(graph)
         return outputs
 
     def run_placed(self, graph: str, inputs: Mapping[str, AnyArray], needed: Iterable[str]) -> dict[str, DeviceArray]:
         """Like `run_graph`, with outputs that stay on the backend's device.
 
         Nobody has looked for NaN and infinity among them: that would take a wait for the device. Whoever reads what is
-        made of them looks there, and raises `not_finite`.
+        made of them looks there, and raises `_not_finite`.
         """
         given, expected = self._signature(graph, inputs, needed)
         outputs = self.backend.run_placed(graph, given)
         _check_outputs(graph, outputs, expected)
         return outputs
 
-    def not_finite(self, graph: str) -> BackendError:
+    def _not_finite(self, graph: str) -> BackendError:
         """The error for NaN or infinity in what a graph gave."""
         return BackendError(
             f"{graph} in {self.bundle.precision} gave NaN or infinity on {self.backend.device}. "

@@ -55,7 +55,7 @@ class DeviceArray(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of its elements. Raises TypeError: one that numpy does not have (bfloat16)."""
+        """Of its elements. Raises TypeError: one that numpy does not know (bfloat16, but for ml_dtypes)."""
         ...
 
     @property
@@ -78,6 +78,10 @@ class DeviceArray(Protocol):
 
 # What a graph takes: from the host, or placed on the backend's device before.
 AnyArray = NDArray[Any] | DeviceArray
+
+
+class OutOfDeviceMemory(BackendError):
+    """The device had too little memory for what it was given at a time."""
 
 
 class Backend(ABC):
@@ -189,10 +193,16 @@ class Backend(ABC):
 
     def _failure(self, graph: str, inputs: Mapping[str, AnyArray], err: Exception) -> BackendError:
         shapes = {name: list(array.shape) for name, array in inputs.items()}
-        return BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}")
+        kind = OutOfDeviceMemory if self._wants_memory(err) else BackendError
+        return kind(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}")
 
     def _not_placed(self, array: NDArray[Any], err: Exception) -> BackendError:
-        return BackendError(f"an array of {array.nbytes:,} bytes could not be copied to {self.device}: {err}")
+        kind = OutOfDeviceMemory if self._wants_memory(err) else BackendError
+        return kind(f"an array of {array.nbytes:,} bytes could not be copied to {self.device}: {err}")
+
+    def _wants_memory(self, err: Exception) -> bool:
+        """Whether a runtime's error says that the device has too little memory, so that less at a time may do."""
+        return False
 
 
 def _leave_to_parent() -> None:

@@ -92,7 +92,7 @@ def element_dtype(data_type: str) -> np.dtype[Any]:
     """The dtype of an onnxruntime.OrtValue from what it says of itself, as in "tensor(float)".
 
     Raises:
-        TypeError: numpy has no such (bfloat16).
+        TypeError: numpy does not know it.
     """
     name = data_type.removeprefix("tensor(").removesuffix(")")
     return np.dtype(_DTYPES.get(name, name))

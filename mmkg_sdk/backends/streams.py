@@ -18,14 +18,20 @@ class ThreadStreams(threading.local):
 _OWN = ThreadStreams()
 
 
-def own_stream(device: str) -> int:
-    """The calling thread's stream on "cuda" or "cuda:N", as a CUstream handle.
+def thread_stream(device: str) -> Stream | None:
+    """The calling thread's stream on "cuda" or "cuda:N"; it is gone when nothing holds it and the thread has ended.
 
-    0, the one that all threads share, on the CPU and where there are no CUDA kernels to launch on another.
+    None elsewhere, and where there are no CUDA kernels to launch on it.
     """
-    kind, index = parse_device(device)
-    if kind == "cpu" or gpu_kernels_absence(device):
-        return 0
+    if not device.startswith("cuda") or gpu_kernels_absence(device):
+        return None
+    index = parse_device(device)[1]
     if index not in _OWN.streams:
         _OWN.streams[index] = Gpu.open(index).stream()
-    return _OWN.streams[index].handle
+    return _OWN.streams[index]
+
+
+def own_stream(device: str) -> int:
+    """Its handle, a CUstream; 0, the stream that all threads share, where there is none."""
+    stream = thread_stream(device)
+    return 0 if stream is None else stream.handle

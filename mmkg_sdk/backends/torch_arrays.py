@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .base import AnyArray
-from .streams import own_stream
+from .streams import thread_stream
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,8 +95,9 @@ class TorchDevice:
             import torch
 
             cuda: Any = torch.cuda  # whose streams have no types
-            handle = own_stream(self.name)  # that of the kernels, so that neither waits for the other
-            made = cuda.ExternalStream(handle, self.name) if handle else cuda.Stream(self.name)
+            kernels = thread_stream(self.name)  # that of the kernels, so that neither waits for the other
+            made = cuda.Stream(self.name) if kernels is None else cuda.ExternalStream(kernels.handle, self.name)
+            made.owner = kernels  # which stays as long as any array that was made there
             self._threads.stream = made
         found: Stream = self._threads.stream
         return found

@@ -54,20 +54,6 @@ class QueryStandIn(Protocol):
         ...
 
 
-class PlacedQueryStandIn(Protocol):
-    """What makes query vectors in place of the query graph, on a GPU, and leaves them there."""
-
-    def placed_query_vectors(self, table: NDArray[np.float32], queries: Queries) -> DeviceArray:
-        """float32 [batch, width], ordered on the calling thread's stream (`backends.streams.own_stream`).
-
-        Nobody has looked for NaN and infinity; the ranking that follows tells.
-
-        Args:
-            table: float32 [entities, width], on the host; the rows that are asked about travel.
-        """
-        ...
-
-
 class EncoderStandIn(Protocol):
     """What encodes entities in place of the encoder graph."""
 
@@ -82,7 +68,6 @@ class LinkStandIns:
 
     query: QueryStandIn | None = None
     encoder: EncoderStandIn | None = None
-    placed_query: PlacedQueryStandIn | None = None
 
 
 class InteractionStandIn(Protocol):

@@ -1,8 +1,8 @@
 """A program for test_device_path.py: a bundle answers on a GPU that is none, by ids in and ids out.
 
-The graphs run in ONNX Runtime on the CPU; tables, queries and answers go through NVIDIA's driver as it is called, behind
-which a stand-in has the host's memory and runs the kernels of the scan in Triton's interpreter. Prints what was answered
-and what travelled, as JSON. Needs TRITON_INTERPRET=1.
+The graphs run in ONNX Runtime on the CPU; tables, queries and answers go through the calls of NVIDIA's driver, behind
+which a stand-in has the host's memory and runs the kernels of the scan in Triton's interpreter. Prints what was
+answered and what travelled, as JSON. Needs TRITON_INTERPRET=1.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.backends import AnyArray, DeviceArray, tables
@@ -28,15 +26,11 @@ from tests.kernels.gpu.fake_driver.driver import FakeDriver, compile_driver
 from tests.kernels.gpu.fake_driver.interpreted import InterpretedLaunches, fake_image
 from tests.kernels.gpu.fake_driver.mended import mend_interpreter
 
+from .questions import questions
+
 
 class StandInBackend(OnnxRuntimeBackend):
-    """Graphs on the CPU, arrays on the GPU that is none.
-
-    Attributes:
-        read_back: shapes of the arrays that came to the host.
-    """
-
-    read_back: list[tuple[int, ...]]
+    """Graphs on the CPU, arrays on the GPU that is none."""
 
     def place(self, array: Any) -> DeviceArray:
         return Gpu.open().array(array)
@@ -74,22 +68,19 @@ def main(bundle: Path, folder: Path) -> None:
 
     GpuArray.numpy = numpy  # type: ignore[method-assign]
     tables.MAX_K = 4  # so that twelve answers come in three parts
-    model = Model(Bundle.open(bundle), StandInBackend(Bundle.open(bundle), "cuda", 1))
-    heads = np.arange(6)
-    asked = [
-        model.predict_tails(heads, heads % 3, k=3),
-        model.predict_heads(heads % 3, heads, k=12),
-        model.predict_tails(heads, 0, k=6, candidates=[1, 2, 3, 5, 8, 13, 21]),
-        model.predict_tails(0, 0, k=4, filter_known=False),
-    ]
-    found = {
-        "answers": [[[row.ids.tolist(), row.scores.tolist()] for row in answer] for answer in asked],
-        "read_back": read_back,
-        "repr": repr(model),
-        "stream": model.backend.stream(),
-        "launched": sorted(set(launches.launched)),
-    }
-    model.close()
+    found = {}
+    for compiled in (False, True):
+        launches.launched.clear()
+        model = Model(Bundle.open(bundle), StandInBackend(Bundle.open(bundle), "cuda", 1), compiled=compiled)
+        asked = questions(model)[: 1 if compiled else None]  # the interpreter takes its time
+        found["kernels" if compiled else "graphs"] = {
+            "answers": [[[row.ids.tolist(), row.scores.tolist()] for row in answer] for answer in asked],
+            "read_back": read_back,
+            "repr": repr(model),
+            "stream": model.backend.stream(),
+            "launched": sorted(set(launches.launched)),
+        }
+        model.close()
     print(json.dumps(found))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,24 @@ def test_others_read_what_lies_on_the_device(name: str, bundle: Bundle) -> None:
     np.testing.assert_array_equal(np.from_dlpack(placed), placed.numpy())
 
 
+@every_backend
+def test_an_array_says_where_it_lies_and_of_what_it_is(name: str, bundle: Bundle) -> None:
+    backend = open_backend(bundle, name, "cpu", 1)
+    assert backend.stream() == 0
+    found = backend.run_placed("query_encoder", some_queries(bundle, bundle.table))["queries"]
+    numbers = np.arange(12).reshape(3, 4)
+    for array, dtype in ((found, "float32"), (backend.place(numbers), "int64"), (backend.place(numbers > 3), "bool")):
+        assert array.dtype == np.dtype(dtype)
+        size = array.dtype.itemsize * int(np.prod(array.shape))
+        assert ctypes.string_at(array.pointer, size) == array.numpy().tobytes()
+
+
+def test_every_backend_says_which_device_it_finds() -> None:
+    found = base.devices_found()
+    assert list(found) == list(BACKENDS)
+    assert found["torch"] == TorchBackend.device_for("auto")
+
+
 def test_a_backend_takes_what_another_placed(bundle: Bundle) -> None:
     inputs = some_queries(bundle, bundle.table)
     one, other = (open_backend(bundle, name, "cpu", 1) for name in ON_CPU)
@@ -99,6 +118,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, **has_cuda: bool) -> None:
         (False, False, "fp32", "auto", "onnxruntime"),
         (False, False, "bf16", "auto", "torch"),
         (False, True, "fp32", "auto", "torch"),  # a CPU onnxruntime beside a CUDA torch
+        (False, True, "fp32", "cuda", "torch"),
         (False, True, "fp32", "cuda:1", "torch"),
         (True, True, "bf16", "auto", "onnxruntime"),
         (False, True, "fp32", "cpu", "onnxruntime"),

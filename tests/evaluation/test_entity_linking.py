@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
 from mmkg_sdk.errors import BackendError, DataError
 from mmkg_sdk.evaluation import entity_linking
@@ -15,17 +19,20 @@ def rank_by_hand(scores: list[float], answer: int) -> int:
     return 1 + sum(s > scores[answer] or (s == scores[answer] and row < answer) for row, s in enumerate(scores))
 
 
+@pytest.mark.parametrize("given", [np.asarray, torch.from_numpy])
 @pytest.mark.parametrize("chunk", [1, 3, 64])
-def test_ranks_are_those_of_a_stable_sort_however_they_are_chunked(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_are_those_of_a_stable_sort_however_they_are_chunked(
+    chunk: int, given: Callable[[np.ndarray], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(entity_linking, "MENTION_CHUNK", chunk)
     random = np.random.default_rng(0)
     scores = random.integers(0, 6, (50, 40)).astype(np.float32)  # many ties
     answers = random.integers(0, 40, 50)
     asked: list[slice] = []
 
-    def block(rows: slice) -> np.ndarray:
+    def block(rows: slice) -> Any:
         asked.append(rows)
-        return scores[rows]
+        return given(scores[rows])
 
     report = evaluate_linking(block, answers)
     expected = [rank_by_hand(row.tolist(), answer) for row, answer in zip(scores, answers.tolist(), strict=True)]

@@ -8,7 +8,7 @@ import torch
 
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation import evaluate_link_prediction
-from mmkg_sdk.evaluation.link_prediction import rank_metrics
+from mmkg_sdk.evaluation.link_prediction import rank_metrics, rank_triples
 from mmkg_sdk.families.link_prediction import link_scorer
 from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.ranking.exact import RankingProtocol
@@ -61,8 +61,13 @@ def test_golden_ranks_and_metrics_come_out_exactly(name: str) -> None:
     case = golden_case(name)
     triples = [case.inputs[f"{split}_triples"] for split in ("train", "valid", "test")]
     known = KnownTriples(np.concatenate(triples))
-    report = evaluate_link_prediction(link_scorer(case.model()), triples[2], known, FLOOR)
+    scorer = link_scorer(case.model())
+    report = evaluate_link_prediction(scorer, triples[2], known, FLOOR)
     np.testing.assert_array_equal(report.ranks["published"], case.outputs["ranks"])
+    # Counted with torch, as on a GPU.
+    counted = rank_triples(scorer.rank, triples[2], known, FLOOR)
+    np.testing.assert_array_equal(counted.ranks["published"], case.outputs["ranks"])
+    np.testing.assert_array_equal(counted.ranks["realistic"], report.ranks["realistic"])
     found = report.metrics()
     names = ("mean_rank", "mrr", "hits_at_10", "hits_at_3", "hits_at_1")
     assert [found[key] for key in names] == pytest.approx(case.outputs["metrics"].tolist(), rel=1e-12)

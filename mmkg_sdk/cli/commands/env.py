@@ -11,9 +11,10 @@ from ..options import json_option, print_json
 @json_option
 def env(as_json: bool) -> None:
     """Describe this machine and what is installed, for bug reports and benchmark records."""
+    from ...backends.base import devices_found
     from ...bench.machine.environment import environment
 
-    found = environment()
+    found = environment() | {"backends": devices_found()}
     if as_json:
         print_json(found)
         return

@@ -34,7 +34,7 @@ from mmkg_sdk.families.mkgformer.links import texts as link_texts
 from mmkg_sdk.families.mkgformer.model import build
 from mmkg_sdk.families.mkgformer.scoring import scorer
 from mmkg_sdk.modalities.images import clip_pixels
-from mmkg_sdk.ranking.exact import filtered_ranks
+from mmkg_sdk.ranking.exact import RankingProtocol, filtered_ranks
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from mmkg_sdk.run import Run
 from tests.attacks.reseal import reseal
@@ -309,6 +309,11 @@ def test_answers_are_those_of_the_torch_model_on_the_authors_tokens(
             for queries, scores in (heads, tails):
                 np.testing.assert_allclose(opened.score_queries(queries), scores, rtol=1e-5, atol=1e-5)
                 np.testing.assert_allclose(scorer(model, toy_run)(queries), scores, rtol=1e-5, atol=1e-5)
+                targets = triples[:, 0 if queries is heads[0] else 2]
+                nothing = AnswerLists(np.zeros(len(queries) + 1, np.int64), np.empty(0, np.int64))
+                ranks = scorer(model, toy_run).rank(queries, targets, nothing, RankingProtocol("optimistic"))
+                better = [(row > row[target]).sum() for row, target in zip(scores, targets, strict=True)]
+                np.testing.assert_array_equal(ranks.published, 1 + np.array(better))
             found = opened.predict_tails(triples[:, 0], triples[:, 1], k=9, filter_known=False)
             for row, scores in enumerate(tails[1]):
                 assert list(found[row].ids) == np.argsort(-scores, kind="stable").tolist()
