@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmkg_sdk import BackendError
-from mmkg_sdk.backends import Backend, base, open_backend
+from mmkg_sdk.backends import BACKENDS, Backend, base, open_backend
 from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend
 from mmkg_sdk.backends.torch import TorchBackend
 from mmkg_sdk.bundle import Bundle
