@@ -15,19 +15,19 @@ import torch
 from ..errors import MmkgError
 from ..families.objective import TrainingObjective
 from ..run import Run
-from .device import check_memory, peak_memory_mib
 from .distributed import ProcessGroup, process_group
-from .feed import device_shares
-from .measured import CLOCK, READ_EVERY, Measured
 from .metrics import append_metrics, truncate_metrics
-from .optimizers import restore
-from .precision import check_precision, float32_products
 from .progress import ProgressLine
 from .schedule import learning_rate, training_progress
 from .seeding import repeatable, seed_epoch
 from .settings import TrainingSettings
 from .state import Position, load_state, save_state
-from .step import Stepper
+from .steps.device import check_memory, peak_memory_mib
+from .steps.feed import device_shares
+from .steps.measured import CLOCK, READ_EVERY, Measured
+from .steps.optimizers import restore
+from .steps.precision import check_precision, float32_products
+from .steps.step import Stepper
 
 Validate = Callable[[], dict[str, float]]
 

@@ -59,7 +59,7 @@ def start_training(
             found out after the data were read.
     """
     from .distributed import process_group
-    from .precision import check_precision
+    from .steps.precision import check_precision
 
     if start is not None and Path(start).resolve() == Path(out).resolve():
         raise DataError(f"{out} is to begin with its own weights and would replace them. Name another folder to write.")

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...modalities.training_images import StoredImages, TrainingImages
 from ...run import Run
 from ..objective import TrainingObjective
-from ..training_images import StoredImages, TrainingImages
 from .model import Encoded, Mimic, Scores
 
 

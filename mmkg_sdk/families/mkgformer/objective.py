@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...modalities.training_images import StoredImages, TrainingImages
 from ...ranking.known_triples import KnownTriples, Queries
 from ...registry import LINK_PREDICTION
 from ...run import Run
 from ..objective import TrainingObjective
-from ..training_images import StoredImages, TrainingImages
 from .encoder import Images, Texts
 from .examples import Examples
 from .links.examples import training_examples as link_examples

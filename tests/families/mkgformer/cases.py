@@ -20,7 +20,7 @@ from mmkg_sdk.families.mkgformer.encoder import Images, Texts
 from mmkg_sdk.families.mkgformer.examples import Examples
 from mmkg_sdk.families.mkgformer.model import build_model
 from mmkg_sdk.families.mkgformer.objective import Objective
-from mmkg_sdk.families.training_images import StoredImages
+from mmkg_sdk.modalities.training_images import StoredImages
 from mmkg_sdk.ranking.known_triples import TAIL, KnownTriples, Queries
 from tests.places import GOLDEN
 

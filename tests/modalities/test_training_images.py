@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmkg_sdk.families.training_images import StoredImages, TrainingImages
 from mmkg_sdk.modalities.images import normalised
+from mmkg_sdk.modalities.training_images import StoredImages, TrainingImages
 
 CPU = torch.device("cpu")
 DRAW = np.random.default_rng(0)
@@ -68,7 +68,7 @@ def test_images_are_placed_whole_or_not_at_all_and_never_kept_in_a_state() -> No
 
 
 def test_placing_goes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmkg_sdk.families.training_images._CHUNK_BYTES", 200)
+    monkeypatch.setattr("mmkg_sdk.modalities.training_images._CHUNK_BYTES", 200)
     images = TrainingImages({"main": StoredImages(COLOURS, PRESENT)})
     images.place(CPU, most_bytes=1 << 40)
     np.testing.assert_array_equal(images.get_buffer("main_pixels"), COLOURS)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..modalities.images import CLIP_DEVIATION, CLIP_MEAN
+from .images import CLIP_DEVIATION, CLIP_MEAN
 
 # Of the memory that a GPU has free before the training, how much images may take; activations need the most of it.
 SHARE_OF_FREE_MEMORY = 0.25

@@ -12,16 +12,16 @@ from torch import Tensor
 from mmkg_sdk.families.mygo.objective import Objective as MyGOObjective
 from mmkg_sdk.families.objective import TrainingObjective
 from mmkg_sdk.training.distributed import ProcessGroup
-from mmkg_sdk.training.feed import Share
-from mmkg_sdk.training.measured import Measured
-from mmkg_sdk.training.step import Stepper
+from mmkg_sdk.training.steps.feed import Share
+from mmkg_sdk.training.steps.measured import Measured
+from mmkg_sdk.training.steps.step import Stepper
 from tests.families.adamf_mat.cases import golden as adamf_case
 from tests.families.mimic.cases import golden as mimic_case
 from tests.families.mkgformer.cases import golden as mkgformer_case
 from tests.families.mkgformer.cases import objective as mkgformer_objective
 from tests.families.mygo.cases import golden_case as mygo_case
+from tests.training.steps.waits import META, NoCopies
 from tests.training.tiny import SETTINGS, Objective, new_objective
-from tests.training.waits import META, NoCopies
 
 
 def mygo() -> TrainingObjective:

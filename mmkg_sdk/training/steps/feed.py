@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import torch
 
-from ..families.objective import Batch, TrainingObjective
-from .distributed import ProcessGroup
+from ...families.objective import Batch, TrainingObjective
+from ..distributed import ProcessGroup
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmkg_sdk.training.distributed import ProcessGroup
-from mmkg_sdk.training.feed import device_shares, one_ahead
+from mmkg_sdk.training.steps.feed import device_shares, one_ahead
 from tests.training.tiny import Objective, new_objective
 
 CPU = torch.device("cpu")

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mmkg_sdk.errors import BackendError
-from mmkg_sdk.training.device import check_memory, least_bytes, peak_memory_mib, refuse_too_large
-from mmkg_sdk.training.precision import check_precision, use_tf32
 from mmkg_sdk.training.session import start_training
+from mmkg_sdk.training.steps.device import check_memory, least_bytes, peak_memory_mib, refuse_too_large
+from mmkg_sdk.training.steps.precision import check_precision, use_tf32
 from tests.training.tiny import ENTITIES, RELATIONS, new_objective
 
 CPU = torch.device("cpu")

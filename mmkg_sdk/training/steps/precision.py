@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-from ..errors import BackendError
-from .settings import TrainingSettings
+from ...errors import BackendError
+from ..settings import TrainingSettings
 
 SMALLEST_SCALE = 2.0**-24  # fp16: forty skipped steps from the scaler's start; no gradient is finite any more
 _CUDA_ONLY = ("fp16", "tf32")

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..families.objective import TrainingObjective
-from .distributed import ProcessGroup
+from ...families.objective import TrainingObjective
+from ..distributed import ProcessGroup
+from ..settings import TrainingSettings
 from .feed import Share
 from .measured import ADVERSARY_NORM, CLOCK, GRADIENT_NORM
 from .optimizers import make_optimizers
 from .precision import SMALLEST_SCALE, autocast
-from .settings import TrainingSettings
 
 
 class Stepper:

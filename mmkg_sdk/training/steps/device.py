@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..errors import BackendError
-from ..families.objective import TrainingObjective
+from ...errors import BackendError
+from ...families.objective import TrainingObjective
 
 _MIB = 1 << 20
 

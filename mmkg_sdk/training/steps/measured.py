@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..errors import MmkgError
+from ...errors import MmkgError
 
 # Not logged, and not summed into anything.
 GRADIENT_NORM, ADVERSARY_NORM, CLOCK = "the gradient norm", "the gradient norm of the adversary", "the clock"

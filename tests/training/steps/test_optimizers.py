@@ -12,7 +12,7 @@ import torch
 
 from mmkg_sdk.run import Run
 from mmkg_sdk.training import train
-from mmkg_sdk.training.optimizers import make_optimizers, restore
+from mmkg_sdk.training.steps.optimizers import make_optimizers, restore
 from tests.training.tiny import SETTINGS, new_objective, new_run, validation
 
 CPU = torch.device("cpu")

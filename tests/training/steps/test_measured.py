@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mmkg_sdk.errors import MmkgError
-from mmkg_sdk.training.measured import CLOCK, GRADIENT_NORM, Measured
+from mmkg_sdk.training.steps.measured import CLOCK, GRADIENT_NORM, Measured
 
 
 def values(loss: float, norm: float = 1.0) -> dict[str, torch.Tensor]:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from ..families.objective import TrainingObjective
-from .settings import TrainingSettings
+from ...families.objective import TrainingObjective
+from ..settings import TrainingSettings
 
 
 def make_optimizers(objective: TrainingObjective, settings: TrainingSettings, device: torch.device) -> list[Optimizer]:
