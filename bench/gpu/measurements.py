@@ -60,10 +60,11 @@ class _Measured:
     def __init__(self, job: Mapping[str, Any]) -> None:
         self._job, self._way = job, contender(job["contender"])
         self._scans: Scans | None = None
-        if self._way.backend:
-            self._opened: Any = load(job["bundle"], self._way.backend, job["device"], threads=job["threads"])
-        else:
-            self._opened = None
+        self._bundle: Any = None
+        # Who has both opens each for its own cells: kernels scan without what runs graphs.
+        if self._way.scans is None:
+            self._open()
+        elif not self._way.backend:
             self._scan()
 
     def call(self, cell: Cell, queries: str | None) -> tuple[Call, DeviceClock]:
@@ -72,19 +73,26 @@ class _Measured:
             scans = self._scan()
             call = scans.call(_turns(queries), cell.best)
             return call, scans.clock(call)
-        stand_in = self._way.backend == KERNELS
-        if stand_in and cell.mode in ("gpu-encode", "gpu-query") and not self._opened.has_stand_ins:
+        opened, stand_in = self._open(), self._way.backend == KERNELS
+        if stand_in and cell.mode in ("gpu-encode", "gpu-query") and not opened.has_stand_ins:
             raise BackendError("the family has no kernels for this on the device")
-        backend, kind, device = self._opened.backend, self._job["clock"], self._job["device"]
+        backend, kind, device = opened.backend, self._job["clock"], self._job["device"]
         clock = open_clock(kind, device, backend.stream(), torch=backend.name == "torch")
-        return open_call(self._opened, cell, self._job["seed"], stand_in=stand_in), clock
+        return open_call(opened, cell, self._job["seed"], stand_in=stand_in), clock
 
     def served(self, cell: Cell, per_second: float) -> dict[str, Any] | None:
         """Queries that arrive at random moments; None where labels are not answered."""
         if cell.mode != "gpu-answer":
             return None
         seconds = _SERVED * self._job["seconds"]
-        return asdict(served(self._opened, cell.batch, per_second, seconds=seconds, seed=self._job["seed"]))
+        return asdict(served(self._open(), cell.batch, per_second, seconds=seconds, seed=self._job["seed"]))
+
+    def _open(self) -> Any:
+        """The bundle on the contender's backend."""
+        if self._bundle is None:
+            job = self._job
+            self._bundle = load(job["bundle"], self._way.backend, job["device"], threads=job["threads"])
+        return self._bundle
 
     def _scan(self) -> Scans:
         if self._scans is None:

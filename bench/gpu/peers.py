@@ -23,6 +23,8 @@ from .scans import OpenScans, Scans, Table
 
 # Rows whose products with a batch of queries are kept at a time: 1 GiB in bfloat16 at 4,096 queries.
 _ROWS_AT_ONCE = 1 << 17
+# Batches and k that torch compiles for, before it would go on without compiling and without a word.
+_MOST_SHAPES = 256
 
 
 class _TorchScan:
@@ -93,6 +95,11 @@ def torch_scans(*, compiled: bool) -> OpenScans:
             best, places = scores.topk(k, 1)
             return best, ids.gather(1, places)
 
+        if compiled:
+            import torch._dynamo
+
+            config: Any = torch._dynamo.config
+            config.recompile_limit = _MOST_SHAPES
         scan = torch.compile(at_once, dynamic=False) if compiled else in_blocks
         return _torch_calls(scan, kind, device)
 

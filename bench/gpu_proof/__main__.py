@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def main(
 
     Exit codes: 0 done; 1 a step failed or was cut by its limit; 3 no GPU.
     """
+    # What runs is ended with us, and what was done stays.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         sys.exit(run_proof(Asked(out, minutes, device, data, bundle, rehearse, only), click.echo))
     except MmkgError as err:

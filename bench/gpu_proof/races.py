@@ -23,24 +23,31 @@ from .record import Record
 # Where a scan is bound by reading, and where by launching; the largest last, for making its numbers takes longest.
 ROWS, BATCHES, BEST, WIDTH = (1_000_000, 15_000, 10_000_000), (256, 2048, 32, 1), (10, 100), 256
 _SECONDS = 0.5
+# Out of memory is torch's RuntimeError, a graph beyond 2 GB protobuf's ValueError.
+_FAILURES = (MmkgError, RuntimeError, ValueError, MemoryError)
 
 
 def run(job: Job, record: Record) -> None:
     """A row for each table, batch and k; of what fails, one that says why.
 
     Raises:
-        BackendError: the contender is not installed, or does not run here.
+        BackendError: the contender is not installed, or measured nothing.
     """
     way = contender(job.argument)
     assert way.scans is not None
     sizes, batches, best, width = ((500,), (3,), (5,), 32) if job.rehearsed else (ROWS, BATCHES, BEST, WIDTH)
-    ceilings, began = job.ceilings(), time.monotonic()
+    ceilings, began, measured = job.ceilings(), time.monotonic(), 0
+    failures: list[str] = []
     for rows in sizes:
         table = whole_table(rows, width, 0)
         try:
             scans = way.scans(table, InnerProduct(), job.clock, job.device, default_threads())
         except ImportError as err:
             raise BackendError(f"{err}. Run: pip install '{way.package}'") from err
+        except _FAILURES as err:
+            failures.append(str(err)[:300])
+            record.add(contender=job.argument, rows=rows, status="failed", note=failures[-1])
+            continue
         exact = exact_answers(rows, width, 0, InnerProduct(), max(batches), max(best))
         for batch in batches:
             turns = [random_batch(turn, batch, width, 0) for turn in range(TURNS)]
@@ -50,8 +57,9 @@ def run(job: Job, record: Record) -> None:
                 try:
                     call = scans.call(turns, k)
                     row |= _timed(call, scans.clock(call), point, exact, job)
-                except (MmkgError, RuntimeError) as err:  # out of memory is torch's RuntimeError
-                    record.add(**row, status="failed", note=str(err)[:300])
+                except _FAILURES as err:
+                    failures.append(str(err)[:300])
+                    record.add(**row, status="failed", note=failures[-1])
                     continue
                 work = point.work(way.number_bytes, way.arithmetic)
                 ms = row.get("gpu_ms_p50") or row["latency_ms_p50"]
@@ -59,7 +67,10 @@ def run(job: Job, record: Record) -> None:
                     share = share_of_ceiling(work, 1e3 / ms, ceilings)
                     row |= {"percent_of_ceiling": share.percent, "bound": share.bound}
                 record.add(**row, status="measured", at_s=round(time.monotonic() - began, 1))
+                measured += 1
         del table, scans
+    if not measured:
+        raise BackendError(failures[-1])
 
 
 def _timed(call: Call, clock: Any, point: Point, exact: ExactAnswers, job: Job) -> dict[str, Any]:

@@ -61,13 +61,16 @@ def gpu_tables(report: BenchReport) -> list[Table]:
 
 
 def gpu_plots(report: BenchReport) -> list[Plot]:
-    """Milliseconds on the device against batch, and the ceiling; a plot for each stage, k and number of tokens."""
+    """Milliseconds on the device against batch, and the ceiling; a plot for each stage and k.
+
+    Encoders are drawn against tokens instead, as those of a processor are.
+    """
     found = []
-    for mode in get_args(GpuMode):
+    for mode in (one for one in get_args(GpuMode) if one != "gpu-encode"):
         rows = [row for row in report.rows if row.mode == mode]
-        for place in dict.fromkeys((row.k, row.token_count) for row in rows):
-            here = [row for row in rows if (row.k, row.token_count) == place]
-            if plot := _plot(TITLES[mode] + _where(here[0]), here, report.contenders()):
+        for k in dict.fromkeys(row.k for row in rows):
+            here, where = [row for row in rows if row.k == k], f", k={k}" if k else ""
+            if plot := _plot(TITLES[mode] + where, here, report.contenders()):
                 found.append(plot)
     return found
 
@@ -125,10 +128,6 @@ def _ms(row: Row) -> float | None:
     """On the device; on the host where the device's is not known apart."""
     found = row.numbers.get("gpu_ms_p50")
     return row.numbers.get("latency_ms_p50") if found is None else found
-
-
-def _where(row: Row) -> str:
-    return f", k={row.k}" if row.k else f", {row.token_count} tokens" if row.token_count else ""
 
 
 def _head(rows: Sequence[Row]) -> list[str]:

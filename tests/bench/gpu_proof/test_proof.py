@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,33 @@ def test_a_step_that_hangs_is_cut_and_the_next_one_follows(tmp_path: Path, monke
     assert [(step["step"], step["status"]) for step in found["steps"]] == [("kernels", "cut"), ("race-kernels", "cut")]
     assert found["complete"]
     assert any(line.startswith("race-kernels: cut") for line in said)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked for in /proc")
+def test_a_cut_from_outside_ends_the_step_that_runs_and_leaves_what_was_done(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mmkg_sdk.bench.gpu_proof", "--out", str(tmp_path), "--rehearse"]
+    command += ["--only", "kernels", "--only", "training"]
+    variables = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=variables) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("training:"):
+                process.terminate()
+                break
+        assert process.wait(60) == 128 + signal.SIGTERM
+    found = json.loads((tmp_path / "proof.json").read_text())
+    assert not found["complete"]
+    assert [(step["step"], step["status"]) for step in found["steps"]] == [("kernels", "done")]
+    assert json.loads((tmp_path / "kernels.json").read_text())["complete"]
+    running = [_command(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+    assert not [words for words in running if str(tmp_path).encode() in words]
+
+
+def _command(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # it has ended meanwhile
+        return b""
 
 
 def test_limits_grow_with_the_time_and_leave_none_beyond_it() -> None:

@@ -43,13 +43,13 @@ def test_the_browser_draws_every_stage_and_fetches_nothing(page: Path, tmp_path:
     drawn = in_browser(page.read_text(encoding="utf-8").replace("<style>", WITNESS + "<style>", 1), tmp_path)
     assert 'data-fetched=""' in drawn[:2000]
     lines = [len(re.findall(r'class="trace scatter', part)) for part in drawn.split('id="plot-')[1:]]
-    # Encoders against tokens, then scan (and its ceiling), query, answer, and encoding of 4 and of 14 tokens.
-    assert lines == [3, 3, 2, 2, 3, 3]
+    # Encoders against tokens and scans against batch, with their ceilings; queries and answers.
+    assert lines == [3, 3, 2, 2]
     text = unescape(re.sub(r"<[^>]+>", " ", drawn))
     for words in (
         "ms per batch",
         "Scan: the k best rows of the table, k=10",
-        "Encode: entities by their number of tokens",
+        "encode: entities by their number of tokens",
     ):
         assert words in text
 
