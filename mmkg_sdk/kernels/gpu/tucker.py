@@ -19,7 +19,7 @@ class GpuTuckerCore:
     """As `mmkg_sdk.kernels.TuckerCore`, up to rounding, with a copy of the core on the GPU.
 
     Sums are float32. Of products of a bfloat16 core up to 2^-16 is lost, of those of float16 and float32 about 2^-21;
-    cuda/triton/tucker.py says why. On one GPU, a row of the answer depends on that row of the arguments and on
+    cuda/triton/encoder/tucker.py says why. On one GPU, a row of the answer depends on that row of the arguments and on
     the kernel that suits the batch (up to 16, up to 256, more) alone. Safe to call from several threads.
 
     Args:

@@ -23,7 +23,7 @@ extern "C" {
  * GPU memory that a call works in, at most, unless a single query needs more: larger batches are answered in parts.
  * It comes from a pool of the GPU's handle and stays there for the next call. For a table of N rows a query takes
  * about N / 4 bytes for top-k and N / 4 for ranks, and 136 bytes for each bin of 16 rows that is settled
- * (cuda/launch/top_k.cpp says how many).
+ * (cuda/launch/ranking/top_k.cpp says how many).
  */
 #define MMKG_GPU_WORKSPACE ((int64_t)1 << 30)
 

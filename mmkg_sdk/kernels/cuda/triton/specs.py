@@ -50,15 +50,16 @@ class KernelSpec:
 
 
 def all_kernels() -> tuple[KernelSpec, ...]:
-    """KERNELS of every module of this folder, by name and target.
+    """KERNELS of every module in the rooms of this folder, by name and target.
 
     Raises:
         ValueError: a name is taken twice for one target or too long, or a target or parameter is unknown.
     """
     found: list[KernelSpec] = []
     package = __package__ or ""
-    for module in sorted(info.name for info in pkgutil.iter_modules(importlib.import_module(package).__path__)):
-        found.extend(getattr(importlib.import_module(f"{package}.{module}"), "KERNELS", ()))
+    folder = importlib.import_module(package).__path__
+    for module in sorted(info.name for info in pkgutil.walk_packages(folder, f"{package}.")):
+        found.extend(getattr(importlib.import_module(module), "KERNELS", ()))
     found.sort(key=lambda spec: (spec.name, spec.targets))
     check_kernels(found)
     return tuple(found)

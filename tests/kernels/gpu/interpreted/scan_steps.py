@@ -1,6 +1,6 @@
 """What scan.md asks of a launcher, step by step, on the CPU: kernels run in Triton's interpreter.
 
-It is written from scan.md and shares nothing with launch/scan.cpp, so that each can be held against the CPU kernels.
+It is written from scan.md and shares nothing with launch/ranking/scan.cpp, so that each can be held against the CPU kernels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from mmkg_sdk.kernels.cuda.triton import exact, rank_scan, rank_settle, rounding, scan, selection, settle
+from mmkg_sdk.kernels.cuda.triton.ranking import exact, rank_scan, rank_settle, rounding, scan, selection, settle
 from mmkg_sdk.ranking.known_triples import AnswerLists
 from tests.kernels.references.canonical import answer_lists
 

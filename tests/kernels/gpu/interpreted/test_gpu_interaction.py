@@ -14,7 +14,7 @@ import torch
 
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import LateInteraction
-from mmkg_sdk.kernels.cuda.triton.interaction import interaction_keys
+from mmkg_sdk.kernels.cuda.triton.link.interaction import interaction_keys
 from mmkg_sdk.kernels.gpu.interaction import GpuInteraction
 from mmkg_sdk.kernels.gpu.library import gpu_library
 from mmkg_sdk.kernels.interaction_parts import EntityPieces, MentionPieces

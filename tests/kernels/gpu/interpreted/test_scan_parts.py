@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mmkg_sdk.kernels import Scan, library
-from mmkg_sdk.kernels.cuda.triton import exact
+from mmkg_sdk.kernels.cuda.triton.ranking import exact
 from mmkg_sdk.ranking.scores import InnerProduct
 
 from .scan_steps import Table, select

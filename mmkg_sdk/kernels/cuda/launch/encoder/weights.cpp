@@ -1,4 +1,4 @@
-#include "cuda/launch/weights.h"
+#include "cuda/launch/encoder/weights.h"
 
 #include "layers/packed_weights.h"
 #include "simd/bfloat.h"

@@ -15,8 +15,8 @@ Compiled for every target and tried in Triton's interpreter; never run on a GPU.
 import triton
 import triton.language as tl
 
+from ..specs import KernelSpec
 from .layer import PADDED_WIDTHS, addresses
-from .specs import KernelSpec
 from .token_table import GROUP
 
 

@@ -7,9 +7,9 @@
 #include <memory>
 #include <vector>
 
-#include "cuda/launch/layer.h"
-#include "cuda/launch/tucker.h"
-#include "cuda/launch/weights.h"
+#include "cuda/launch/encoder/layer.h"
+#include "cuda/launch/encoder/tucker.h"
+#include "cuda/launch/encoder/weights.h"
 #include "mmkg_cuda_encoder.h"
 
 using mmkg::kPositions;

@@ -19,10 +19,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ..specs import TARGETS, KernelSpec
 from .canonical import is_listed, key_of, tree
 from .exact import COUNTS
 from .scan import BIN_ROWS, BINS, TILE, row_of_bin
-from .specs import TARGETS, KernelSpec
 
 # Queries of a program, which share the rows that it reads, and rows at a time: as many scores as leave registers for
 # several blocks on a multiprocessor, whose roots hide each other's latency.

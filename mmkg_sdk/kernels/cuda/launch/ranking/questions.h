@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "cuda/launch/scan.h"
+#include "cuda/launch/ranking/scan.h"
 
 namespace mmkg::cuda {
 

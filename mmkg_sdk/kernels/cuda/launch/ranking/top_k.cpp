@@ -4,7 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "cuda/launch/questions.h"
+#include "cuda/launch/ranking/questions.h"
 
 namespace mmkg::cuda {
 

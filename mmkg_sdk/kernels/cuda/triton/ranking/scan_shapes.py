@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .specs import KernelSpec
+from ..specs import KernelSpec
 
 # Targets that load tiles by tensor maps, and the others.
 _MAPS, _ADDRESSES = (90, 100, 120), (80, 86, 89)

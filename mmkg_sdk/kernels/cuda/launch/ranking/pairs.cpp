@@ -1,7 +1,7 @@
 // Canonical scores of pairs on a GPU.
 #include <cstring>
 
-#include "cuda/launch/questions.h"
+#include "cuda/launch/ranking/questions.h"
 
 namespace mmkg::cuda {
 

@@ -4,7 +4,7 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "cuda/launch/questions.h"
+#include "cuda/launch/ranking/questions.h"
 
 namespace mmkg::cuda {
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "cuda/launch/weights.h"
+#include "cuda/launch/encoder/weights.h"
 #include "mmkg_tucker.h"
 
 struct mmkg_gpu_tucker {

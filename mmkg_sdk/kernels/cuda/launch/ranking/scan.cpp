@@ -1,4 +1,4 @@
-#include "cuda/launch/scan.h"
+#include "cuda/launch/ranking/scan.h"
 
 #include <algorithm>
 #include <cmath>

@@ -10,9 +10,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ..specs import KernelSpec
 from .canonical import tree
 from .scan import TILE, store_maxima
-from .specs import KernelSpec
 
 # What a partial count holds: rows better than the target, as good, and those of them with a lower id.
 COUNTS = tl.constexpr(3)

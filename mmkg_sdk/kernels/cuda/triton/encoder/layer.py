@@ -13,7 +13,7 @@ Compiled for every target and tried in Triton's interpreter; never run on a GPU.
 import triton
 import triton.language as tl
 
-from .specs import KernelSpec
+from ..specs import KernelSpec
 
 # Padded widths that kernels exist for; those of launch/layer.cpp.
 PADDED_WIDTHS = (128, 256, 512)

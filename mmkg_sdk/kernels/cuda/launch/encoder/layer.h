@@ -6,7 +6,7 @@
 #include <string>
 
 #include "cuda/device/gpu.h"
-#include "cuda/launch/weights.h"
+#include "cuda/launch/encoder/weights.h"
 
 namespace mmkg::cuda {
 

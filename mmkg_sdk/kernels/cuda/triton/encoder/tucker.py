@@ -25,7 +25,7 @@ Compiled for every target and tried in Triton's interpreter; never run on a GPU.
 import triton
 import triton.language as tl
 
-from .specs import KernelSpec
+from ..specs import KernelSpec
 
 # Columns j of a split, by the core's precision; three products of a deeper tile would not fit the registers.
 DEPTHS = {"bf16": 64, "fp16": 32, "fp32": 32}

@@ -1,4 +1,4 @@
-#include "cuda/launch/questions.h"
+#include "cuda/launch/ranking/questions.h"
 
 #include <algorithm>
 #include <cstring>

@@ -11,8 +11,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ..specs import KernelSpec
 from .canonical import key_of, place_of, score_of
-from .specs import KernelSpec
 
 GROUP = tl.constexpr(32)  # bins
 # What keys are made of.

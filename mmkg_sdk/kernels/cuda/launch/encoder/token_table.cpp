@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <memory>
 
-#include "cuda/launch/layer.h"
-#include "cuda/launch/weights.h"
+#include "cuda/launch/encoder/layer.h"
+#include "cuda/launch/encoder/weights.h"
 #include "encoder/token_table.h"
 #include "mmkg_cuda_encoder.h"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ..specs import KernelSpec
 from .canonical import bits_set, scores_of_rows
 from .exact import COUNTS
 from .rank_scan import WORDS
 from .scan import row_of_bin
 from .settle import CERTAIN, NOT_A_NUMBER, UNCERTAIN
-from .specs import KernelSpec
 
 
 @triton.jit

@@ -9,8 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ..specs import KernelSpec
 from .interaction import CHUNK, STORED, is_wrong, part_of, row_of
-from .specs import KernelSpec
 
 TILE_MENTIONS, TILE_ENTITIES = 16, 32
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .specs import KernelSpec
+from ..specs import KernelSpec
 
 ENTITIES = 16  # of a program of the text unit
 CHUNK = tl.constexpr(32)  # coordinates that are read at a time

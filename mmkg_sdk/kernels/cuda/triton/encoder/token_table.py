@@ -20,8 +20,8 @@ Compiled for every target and tried in Triton's interpreter; never run on a GPU.
 import triton
 import triton.language as tl
 
+from ..specs import KernelSpec
 from .layer import DEPTH, PADDED_WIDTHS, addresses, norm, product, tiles
-from .specs import KernelSpec
 
 GROUP = 64
 

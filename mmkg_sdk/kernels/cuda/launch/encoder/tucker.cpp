@@ -1,10 +1,10 @@
-#include "cuda/launch/tucker.h"
+#include "cuda/launch/encoder/tucker.h"
 
 #include <algorithm>
 #include <cstring>
 
 #include "common/finite.h"
-#include "cuda/launch/layer.h"
+#include "cuda/launch/encoder/layer.h"
 #include "mmkg_cuda_encoder.h"
 
 using mmkg::require;

@@ -16,10 +16,10 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ..specs import KernelSpec
 from .canonical import is_listed, key_of, place_of, score_of, scores_of_rows
 from .scan import BIN_ROWS, BINS, row_of_bin
 from .selection import KEYS, load_keys, threshold_of
-from .specs import KernelSpec
 
 # Certificates.
 UNCERTAIN = tl.constexpr(0)

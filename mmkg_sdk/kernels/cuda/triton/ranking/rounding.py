@@ -27,7 +27,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .specs import KernelSpec
+from ..specs import KernelSpec
 
 
 @triton.jit

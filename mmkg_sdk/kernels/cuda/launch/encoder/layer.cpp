@@ -1,4 +1,4 @@
-#include "cuda/launch/layer.h"
+#include "cuda/launch/encoder/layer.h"
 
 #include <algorithm>
 

@@ -1,0 +1,1 @@
+"""MyGO's entities and queries."""

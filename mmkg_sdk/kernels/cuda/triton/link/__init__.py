@@ -1,0 +1,1 @@
+"""MIMIC's scores of mentions and entities."""
