@@ -18,6 +18,8 @@ _MAPS, _ADDRESSES = (90, 100, 120), (80, 86, 89)
 CHUNK = 64
 # Queries of a program: warps.
 _WARPS = {16: 4, 64: 4, 128: 8}
+# Queries: stages of the kernels for any width.
+_WIDE_STAGES = {16: 3, 64: 4, 128: 4}
 # (width, queries): stages by target.
 _STAGES = {
     **{(64, queries): dict.fromkeys((*_ADDRESSES, *_MAPS), 4) for queries in _WARPS},
@@ -48,7 +50,7 @@ def shapes(name: str, narrow: Any, wide: Any, signature: dict[str, str]) -> Iter
         for targets in (_MAPS, _ADDRESSES):
             constants = {"QUERIES": queries, "CHUNK": CHUNK, "MAP": targets == _MAPS}
             types = signature | {"table": _table(CHUNK, targets[0]), "chunks": "i32"}
-            yield KernelSpec(f"{name}_wide_q{queries}", wide, types, constants, warps, 4, targets)
+            yield KernelSpec(f"{name}_wide_q{queries}", wide, types, constants, warps, _WIDE_STAGES[queries], targets)
 
 
 def _table(width: int, target: int) -> str:
