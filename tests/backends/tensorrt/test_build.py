@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmkg_sdk.backends.tensorrt.bindings import Bindings
@@ -23,6 +24,7 @@ from mmkg_sdk.backends.tensorrt.options import BuildOptions
 from mmkg_sdk.backends.tensorrt.profiles import parse_buckets, profiles_for
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import BackendError
+from mmkg_sdk.files.tensors import tensors_in
 
 from .plans import plan_header
 
@@ -62,11 +64,19 @@ def test_weights_are_those_that_the_bundle_verified_and_not_what_lies_in_its_fol
     for path in golden_bundle.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     bundle = Bundle.open(folder)
-    expected = build(rtx, bundle)
     for path in folder.iterdir():
         path.unlink()
         path.write_bytes(b"")
-    assert build(rtx, bundle) == expected
+    plan = build(rtx, bundle)
+    assert all(vector in plan for vector in vectors(bundle))
+
+
+def vectors(bundle: Bundle) -> list[bytes]:
+    """The biases and norms of the query encoder, which lie in an engine as they are; matrices may be reordered."""
+    weights = tensors_in(bundle.files["weights.safetensors"], "query_encoder.")
+    found = {array.tobytes() for array in weights.values() if array.ndim == 1 and len(array) >= 32 and np.ptp(array)}
+    assert len(found) >= 3
+    return sorted(found)
 
 
 def test_other_weights_make_another_engine(rtx: Bindings, bundle: Bundle) -> None:
@@ -75,7 +85,9 @@ def test_other_weights_make_another_engine(rtx: Bindings, bundle: Bundle) -> Non
     for place in range(start, len(weights), 4):
         weights[place] ^= 1
     other = replace(bundle, files={**bundle.files, "weights.safetensors": memoryview(weights)})
-    assert build(rtx, other) != build(rtx, bundle)
+    plan = build(rtx, other)
+    assert all(vector in plan for vector in vectors(other))
+    assert not any(vector in plan for vector in vectors(bundle))
 
 
 def test_a_graph_that_is_not_understood_is_named_with_the_parser_s_words(rtx: Bindings, bundle: Bundle) -> None:
