@@ -23,7 +23,7 @@ from mmkg_sdk.kernels.threads import ChosenThreads, chosen_threads, usable_cores
 
 from .gpus import gpu_facts, gpu_names
 
-PACKAGES = ("numpy", "safetensors", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt")
+PACKAGES = ("numpy", "safetensors", "torch", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt-rtx-cu13-bindings")
 # Instruction sets that decide which kernels run.
 _CPU_FLAGS = (
     *("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"),

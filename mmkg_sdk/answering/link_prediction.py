@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend, DeviceArray
+from ..backends.base import OutOfDeviceMemory
 from ..backends.streams import thread_stream
 from ..backends.tables import plain_ranking
 from ..bundle import Bundle
@@ -214,8 +215,9 @@ class Model(Opened):
         chunk = entity_chunk(batch.token_count, self.backend.device)
         widths = {name: array.shape[1] for name, array in self._entities.encoded.items()}
         parts = [
-            self.run_graph(graph, batch.rows(slice(start, start + chunk)), widths)
+            part
             for start in range(0, len(batch), chunk)
+            for part in self._encode(graph, batch, start, min(start + chunk, len(batch)), widths)
         ]
         empty = {name: np.empty((0, width), np.float32) for name, width in widths.items()}
         return {name: np.concatenate([empty[name], *(part[name] for part in parts)]) for name in widths}
@@ -298,6 +300,22 @@ class Model(Opened):
         except TypeError as err:
             raise QueryError(f"{self.bundle.family} encodes entities from other arguments: {err}.") from err
         return check(self.bundle, **modalities)
+
+    def _encode(
+        self, graph: str, batch: EntityBatch, start: int, stop: int, widths: Mapping[str, int]
+    ) -> list[dict[str, NDArray[np.float32]]]:
+        """The outputs for some entities, in halves where the device has too little memory for all at a time."""
+        try:
+            return [self.run_graph(graph, batch.rows(slice(start, stop)), widths)]
+        except OutOfDeviceMemory:
+            if stop - start == 1:
+                raise
+        # Not in the handler: the error holds what the run had of the memory.
+        middle = (start + stop) // 2
+        return [
+            *self._encode(graph, batch, start, middle, widths),
+            *self._encode(graph, batch, middle, stop, widths),
+        ]
 
     def _needs_first_graph(self) -> bool:
         return self._stand_ins.query is None

@@ -31,7 +31,8 @@ def load(
 
     Args:
         path: the folder that `mmkg-sdk export` wrote.
-        backend: "onnxruntime" or "torch", which run every graph; or "auto", with which compiled kernels do the work of
+        backend: "onnxruntime" or "torch", which run every graph; "tensorrt", which does so on a GPU with engines that
+            it may have to build first (never run on a GPU yet); or "auto", with which compiled kernels do the work of
             graphs on the CPU where they can (backends/base.py).
         device: "cpu", "cuda", "cuda:N", or "auto".
         threads: CPU threads, of kernels and backend; None takes `mmkg_sdk.kernels.default_threads()`.

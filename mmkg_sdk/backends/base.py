@@ -3,6 +3,8 @@
 auto         the first of those below that can run the bundle's precision on the device
 onnxruntime  the exported graphs, on the CPU or with the CUDA provider
 torch        the same modules that were exported, on any torch device
+tensorrt     engines that TensorRT builds of the exported graphs, on a GPU; "auto" never takes it, as the first use of a
+             graph may build for minutes (never run on a GPU yet)
 
 With "auto", compiled kernels do the work of graphs where a family has some for the device (`stand_ins` in its
 runtime.py); a graph is loaded only if it is run after all. A backend that is named runs the graphs. Rankings are no
@@ -33,7 +35,13 @@ from ..errors import BackendError
 _LIVING: WeakSet[Backend] = WeakSet()
 
 # Name -> module here and class in it, in the order in which "auto" asks.
-BACKENDS = {"onnxruntime": ("onnxruntime", "OnnxRuntimeBackend"), "torch": ("torch", "TorchBackend")}
+BACKENDS = {
+    "onnxruntime": ("onnxruntime", "OnnxRuntimeBackend"),
+    "torch": ("torch", "TorchBackend"),
+    "tensorrt": ("tensorrt", "TensorRtBackend"),
+}
+# Those that "auto" does not ask: nobody should wait for an engine's build who did not ask for one.
+_NAMED_ONLY = ("tensorrt",)
 
 
 class DeviceArray(Protocol):
@@ -70,6 +78,10 @@ class DeviceArray(Protocol):
 
 # What a graph takes: from the host, or placed on the backend's device before.
 AnyArray = NDArray[Any] | DeviceArray
+
+
+class OutOfDeviceMemory(BackendError):
+    """The device had too little memory for what it was given at a time."""
 
 
 class Backend(ABC):
@@ -181,10 +193,16 @@ class Backend(ABC):
 
     def _failure(self, graph: str, inputs: Mapping[str, AnyArray], err: Exception) -> BackendError:
         shapes = {name: list(array.shape) for name, array in inputs.items()}
-        return BackendError(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}")
+        kind = OutOfDeviceMemory if self._wants_memory(err) else BackendError
+        return kind(f"graph {graph} failed on {self.device} with inputs {shapes}: {err}")
 
     def _not_placed(self, array: NDArray[Any], err: Exception) -> BackendError:
-        return BackendError(f"an array of {array.nbytes:,} bytes could not be copied to {self.device}: {err}")
+        kind = OutOfDeviceMemory if self._wants_memory(err) else BackendError
+        return kind(f"an array of {array.nbytes:,} bytes could not be copied to {self.device}: {err}")
+
+    def _wants_memory(self, err: Exception) -> bool:
+        """Whether a runtime's error says that the device has too little memory, so that less at a time may do."""
+        return False
 
 
 def _leave_to_parent() -> None:
@@ -231,7 +249,8 @@ def _first_choice(precision: str, device: str) -> type[Backend]:
 
     "auto" for the device is a GPU where any backend has one.
     """
-    installed = [_backend_class(name) for name in BACKENDS if importlib.util.find_spec(name)]
+    asked = [name for name in BACKENDS if name not in _NAMED_ONLY]
+    installed = [_backend_class(name) for name in asked if importlib.util.find_spec(name)]
     devices = {kind: kind.device_for(device) for kind in installed}
     best = "cuda" if any(found and found.startswith("cuda") for found in devices.values()) else "cpu"
     for kind, found in devices.items():

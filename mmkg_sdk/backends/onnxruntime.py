@@ -109,6 +109,10 @@ class OnnxRuntimeBackend(Backend):
             raise self._failure(graph, inputs, err) from err
         return {name: _Placed(value) for name, value in zip(names, binding.get_outputs(), strict=True)}
 
+    def _wants_memory(self, err: Exception) -> bool:
+        """See Backend; what the arena of the CUDA provider says."""
+        return "Failed to allocate memory" in str(err)
+
     def _value(self, array: AnyArray) -> Any:
         """An onnxruntime.OrtValue on the device."""
         import onnxruntime

@@ -21,11 +21,11 @@ _OWN = ThreadStreams()
 def thread_stream(device: str) -> Stream | None:
     """The calling thread's stream on "cuda" or "cuda:N"; it is gone when nothing holds it and the thread has ended.
 
-    None on the CPU, and where there are no CUDA kernels to launch on it.
+    None elsewhere, and where there are no CUDA kernels to launch on it.
     """
-    kind, index = parse_device(device)
-    if kind == "cpu" or gpu_kernels_absence(device):
+    if not device.startswith("cuda") or gpu_kernels_absence(device):
         return None
+    index = parse_device(device)[1]
     if index not in _OWN.streams:
         _OWN.streams[index] = Gpu.open(index).stream()
     return _OWN.streams[index]

@@ -92,6 +92,12 @@ class TorchBackend(Backend):
         stream = self._arrays.stream()
         return 0 if stream is None else int(stream.cuda_stream)
 
+    def _wants_memory(self, err: Exception) -> bool:
+        """See Backend."""
+        import torch
+
+        return isinstance(err, torch.OutOfMemoryError)
+
     def close(self) -> None:
         """See Backend.close."""
         super().close()

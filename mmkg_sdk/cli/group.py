@@ -6,6 +6,7 @@ import click
 
 from ..version import __version__
 from .bench.run import bench
+from .commands.build_engine import build_engine
 from .commands.data import data
 from .commands.env import env
 from .commands.evaluate import evaluate
@@ -39,6 +40,7 @@ for command in (
     extract,
     tag,
     bench,
+    build_engine,
     inspect,
     verify,
     env,

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import DataError
+from ..files.cache_folder import cache_folder
 from ..files.folders import folder_lock, new_folder
 from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION
 from ..version import __version__
 from .atlas import sentences, write_atlas
 from .atlas.edition import edition
-from .folders import DATA_SET, cache_folder
+from .folders import DATA_SET
 from .graph import DataSet
 from .layouts.kinds import find_kind
 from .layouts.linking import read_linking

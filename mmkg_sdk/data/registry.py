@@ -19,9 +19,9 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..files.atomic import write_atomically
+from ..files.cache_folder import cache_folder
 from ..files.text import find_file, read_bytes
 from .download import Download, check_content, download
-from .folders import cache_folder
 
 _RAW = "https://raw.githubusercontent.com"
 _MYGO = f"{_RAW}/zjukg/MyGO/50276d8d2bdb43496ca8685c748c59b64934efd4/data"

@@ -6,6 +6,7 @@ say who holds them, which is what a person who waits wants to know.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -38,22 +39,24 @@ class LockedError(Exception):
 
 
 @contextmanager
-def locked_file(path: Path, *, wait: bool = False) -> Iterator[None]:
+def locked_file(path: Path, *, wait: bool = False, timeout_s: float | None = None) -> Iterator[None]:
     """Hold the lock while the block runs; the file is there only as long. A thread that holds it may take it again.
 
     Args:
         path: absolute, in a folder that exists and may be written to.
-        wait: for the lock to become free, without an end: the system frees it when its holder dies.
+        wait: for the lock to become free: the system frees it when its holder dies.
+        timeout_s: how long to wait; None is without an end.
 
     Raises:
-        LockedError: someone else holds it, and `wait` is false.
+        LockedError: someone else holds it, and `wait` is false or the time is over.
         OSError: the file cannot be made, or this file system has no locks.
     """
     me = (os.getpid(), threading.get_ident())
     if _held.get(path) == me:
         yield
         return
-    descriptor = _acquire(path, wait)
+    end = 0.0 if not wait else math.inf if timeout_s is None else time.monotonic() + timeout_s
+    descriptor = _acquire(path, end)
     try:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
@@ -64,7 +67,8 @@ def locked_file(path: Path, *, wait: bool = False) -> Iterator[None]:
         _release(path, descriptor)
 
 
-def _acquire(path: Path, wait: bool) -> int:
+def _acquire(path: Path, end: float) -> int:
+    """The opened and locked file; it is tried until the clock shows `end`, once at least."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
         try:
@@ -77,7 +81,7 @@ def _acquire(path: Path, wait: bool) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
-        if not wait:
+        if time.monotonic() >= end:
             raise LockedError(owner)
         time.sleep(_POLL_S)
 

@@ -14,6 +14,8 @@ rounds a multiply-add once gives the same bits: x86-64 with AVX2 or AVX-512, and
 ("portable") rounds it twice, since it may not count on the instruction: its vectors differ by rounding, so near-equal
 candidates may change places.
 
+gpu/ has the same for NVIDIA GPUs, on which it has not run yet.
+
 Without a compiler at install time there is no library: `table_ranking.TableRanking` answers in numpy, and the backend
 runs the graphs.
 """

@@ -21,6 +21,7 @@ import mmkg_sdk
 from mmkg_sdk import BackendError, Linker, Mention, Model
 from mmkg_sdk.answering.entity_table import EntityTable, candidates_left, entity_chunk
 from mmkg_sdk.backends import BACKENDS, DeviceArray
+from mmkg_sdk.backends.base import OutOfDeviceMemory
 from mmkg_sdk.backends.tables import GpuRanking
 from mmkg_sdk.kernels import Scan, library
 from mmkg_sdk.ranking.exact import TopK
@@ -162,6 +163,31 @@ def test_a_device_that_does_not_rank_says_who_does(golden_bundle: Path, monkeypa
 )
 def test_entities_are_encoded_in_larger_chunks_on_a_gpu(tokens: int, device: str, expected: int) -> None:
     assert entity_chunk(tokens, device) == expected
+
+
+@pytest.mark.parametrize("most", [1, 3, 7, 40])
+def test_entities_are_encoded_in_halves_where_memory_is_short(
+    most: int, models: tuple[Model, Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, _ = models
+    own = model._runtime.bundle_entities(model.bundle)
+    assert own is not None
+    expected = model.encode_batch(own)["vectors"]
+    run, sizes = model.backend.run, []
+
+    def short(graph: str, inputs: Any) -> Any:
+        sizes.append(len(inputs["structure"]))
+        if sizes[-1] > most:
+            raise OutOfDeviceMemory("no memory")
+        return run(graph, inputs)
+
+    monkeypatch.setattr(model.backend, "run", short)
+    np.testing.assert_allclose(model.encode_batch(own)["vectors"], expected, rtol=1e-5, atol=1e-6)
+    assert sizes[0] == 40
+    assert sum(size for size in sizes if size <= most) == 40
+    most = 0
+    with pytest.raises(OutOfDeviceMemory):
+        model.encode_batch(own)
 
 
 GEORGIA = [

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 import mmkg_sdk
 import mmkg_sdk.answering.link_prediction
 from mmkg_sdk import Model, QueryError
-from mmkg_sdk.backends import BACKENDS
+from tests.backends.on_cpu import ON_CPU
 from tests.families.mygo.cases import golden_case
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=ON_CPU)
 def model(request: pytest.FixtureRequest, golden_bundle: Path) -> Iterator[Model]:
     with mmkg_sdk.load(golden_bundle, request.param, "cpu", threads=1) as opened:
         yield opened

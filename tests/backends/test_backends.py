@@ -19,13 +19,14 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk import BackendError, BundleError, Model
-from mmkg_sdk.backends import BACKENDS, open_backend
+from mmkg_sdk.backends import open_backend
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.ranking.known_triples import Queries
 from tests.attacks.reseal import change_manifest, reseal
+from tests.backends.on_cpu import ON_CPU
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=ON_CPU)
 def model(request: pytest.FixtureRequest, golden_bundle: Path) -> Iterator[Model]:
     with mmkg_sdk.load(golden_bundle, request.param, "cpu", threads=1) as opened:
         yield opened
@@ -37,7 +38,7 @@ def own_model(model: Model, folder: Path | None = None) -> Model:
 
 
 def test_a_backend_says_what_it_is(model: Model) -> None:
-    assert model.backend.name in BACKENDS
+    assert model.backend.name in ON_CPU
     assert model.backend.device == "cpu"
     assert model.backend.threads == 1
     assert model.backend.name in repr(model)
@@ -232,7 +233,7 @@ def test_a_loaded_model_outlives_its_folder(model: Model, tmp_path: Path) -> Non
     np.testing.assert_allclose(loaded.score_tails(3, 0), model.score_tails(3, 0), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_weights_that_overflow_are_an_error_that_names_graph_and_precision(
     backend: str, golden_bundle: Path, tmp_path: Path
 ) -> None:
@@ -305,7 +306,7 @@ def test_a_configuration_beyond_its_weights_takes_no_memory(size: str, golden_bu
         ({"threads": 1.5}, "threads is 1.5"),
     ],
 )
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_an_unknown_option_is_refused(
     backend: str, options: dict[str, object], message: str, golden_bundle: Path
 ) -> None:
@@ -313,7 +314,7 @@ def test_an_unknown_option_is_refused(
         mmkg_sdk.load(golden_bundle, **({"backend": backend} | options))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_a_gpu_that_is_not_there_is_an_error_and_not_the_cpu(backend: str, golden_bundle: Path) -> None:
     import onnxruntime
     import torch

@@ -15,8 +15,9 @@ from mmkg_sdk.backends.torch import TorchBackend
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.families.mygo.runtime import bundle_entities, query_batches
 from mmkg_sdk.ranking.known_triples import Queries
+from tests.backends.on_cpu import ON_CPU
 
-every_backend = pytest.mark.parametrize("name", BACKENDS)
+every_backend = pytest.mark.parametrize("name", ON_CPU)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_every_backend_says_which_device_it_finds() -> None:
 
 def test_a_backend_takes_what_another_placed(bundle: Bundle) -> None:
     inputs = some_queries(bundle, bundle.table)
-    one, other = (open_backend(bundle, name, "cpu", 1) for name in BACKENDS)
+    one, other = (open_backend(bundle, name, "cpu", 1) for name in ON_CPU)
     for backend, owner in ((one, other), (other, one)):
         found = backend.run("query_encoder", {**inputs, "table": owner.place(inputs["table"])})["queries"]
         np.testing.assert_array_equal(found, backend.run("query_encoder", inputs)["queries"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mmkg_sdk.backends import BACKENDS
+from tests.backends.on_cpu import ON_CPU
 from tests.places import ROOT
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -37,7 +37,7 @@ def fork(bundle: Path, backend: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("backend", ["auto", *BACKENDS])
+@pytest.mark.parametrize("backend", ["auto", *ON_CPU])
 def test_a_child_goes_on_or_gets_an_error_whose_advice_works(backend: str, kind: str, bundle: Path) -> None:
     found = fork(bundle, backend)
     expected = found["parent"]

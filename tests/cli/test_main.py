@@ -30,6 +30,7 @@ COMMANDS = {
     "extract",
     "tag",
     "bench",
+    "build-engine",
     "inspect",
     "verify",
     "env",

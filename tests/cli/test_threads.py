@@ -12,7 +12,8 @@ from mmkg_sdk.cli.group import cli
 from mmkg_sdk.cli.threads import threads_option
 from mmkg_sdk.kernels import default_threads
 
-OTHERS = {"data", "import", "inspect", "env", "compare"}  # they neither answer, evaluate, train, export nor measure
+# They neither answer, evaluate, train, export nor measure.
+OTHERS = {"build-engine", "data", "import", "inspect", "env", "compare"}
 
 
 def commands(group: click.Group) -> dict[str, click.Command]:

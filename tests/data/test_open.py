@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from mmkg_sdk.data import DataSet, LinkingData, RelationData, TaggingData, open_data, open_dataset, write_dataset
-from mmkg_sdk.data.folders import cache_folder
 from mmkg_sdk.data.layouts.kinds import find_kind
 from mmkg_sdk.errors import DataError
 from tests.places import REAL_DATA
@@ -70,16 +69,6 @@ def test_a_public_name_that_was_not_fetched_says_how(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="mmkg-sdk data fetch db15k"):
         open_dataset("db15k", cache=tmp_path)
-
-
-def test_the_cache_follows_the_environment(tmp_path, monkeypatch):
-    monkeypatch.setenv("MMKG_CACHE", str(tmp_path / "mine"))
-    assert cache_folder() == tmp_path / "mine"
-    monkeypatch.delenv("MMKG_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "mmkg_sdk"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder().parts[-2:] == (".cache", "mmkg_sdk")
 
 
 KINDS = {

@@ -156,3 +156,24 @@ def test_a_forked_process_does_not_take_itself_for_the_holder(tmp_path: Path) ->
         "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
     assert subprocess.run([sys.executable, "-c", program, str(tmp_path / "lock")], check=False).returncode == 0
+
+
+def test_who_waits_for_a_lock_waits_no_longer_than_asked(path: Path) -> None:
+    found: list[str] = []
+
+    def take(timeout_s: float | None) -> None:
+        try:
+            with locked_file(path, wait=True, timeout_s=timeout_s):
+                found.append("had it")
+        except LockedError as err:
+            found.append(err.owner)
+
+    with locked_file(path):
+        short = threading.Thread(target=take, args=(0.15,))
+        short.start()
+        short.join(10)
+        assert found == [str(os.getpid())]
+        long = threading.Thread(target=take, args=(30.0,))
+        long.start()
+    long.join(10)
+    assert found[1:] == ["had it"]

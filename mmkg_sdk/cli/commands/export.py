@@ -13,7 +13,12 @@ from ..threads import threads_option
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The bundle folder to write.")
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "bf16"]), default="fp32", help="Of the weights.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "bf16"]),
+    default="fp32",
+    help="Of the weights and products of every graph; engines of TensorRT take it from there.",
+)
 @threads_option
 @overwrite_option
 @json_option

@@ -75,7 +75,7 @@ def contenders(bundle: Bundle) -> tuple[Contender, ...]:
 
 
 def absence(bundle: Bundle, contender: Contender, device: str) -> str | None:
-    """The token table is exact for one layer only, and the kernels are compiled for the CPU."""
+    """The token table is exact for one layer only, and there are kernels for the CPU and some GPUs."""
     if contender.rewrite == TOKEN_TABLE and TOKEN_TABLE_GRAPH not in bundle.graphs:
         return f"this bundle has no graph {TOKEN_TABLE_GRAPH}: it is exact for one entity encoder layer only"
     if contender.backend != KERNELS:

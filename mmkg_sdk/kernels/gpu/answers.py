@@ -13,6 +13,7 @@ from .device import Gpu, Stream
 
 _CERTAIN = 1  # MMKG_CERTAIN
 _ALIGNMENT = 256
+_BYTES = (8, 4, 8, 4)  # of a number: ids, scores, counts, certificates
 
 
 class TopKOnGpu:
@@ -27,7 +28,7 @@ class TopKOnGpu:
     def __init__(self, gpu: Gpu, batch: int, k: int) -> None:
         self.batch, self.k = batch, k
         self._starts = [0]
-        for part_bytes in (8 * batch * k, 4 * batch * k, 8 * batch, 4 * batch):
+        for part_bytes in (_BYTES[0] * batch * k, _BYTES[1] * batch * k, _BYTES[2] * batch, _BYTES[3] * batch):
             self._starts.append(self._starts[-1] + -(-part_bytes // _ALIGNMENT) * _ALIGNMENT)
         self._memory = gpu.empty(self._starts[-1], np.uint8)
         self._zeros = gpu.array(np.zeros(batch + 1, np.int64))
@@ -45,16 +46,15 @@ class TopKOnGpu:
         """
         host = self._memory.numpy(stream)
         batch = self.batch if batch is None else batch
-        ids, scores, counts, certificates = (
-            host[start : start + count * np.dtype(kind).itemsize].view(kind)
-            for start, kind, count in (
-                (self._starts[0], np.int64, batch * self.k),
-                (self._starts[1], np.float32, batch * self.k),
-                (self._starts[2], np.int64, batch),
-                (self._starts[3], np.int32, batch),
-            )
+        scores = self._part(host, 1, batch * self.k).view(np.float32)
+        certain: NDArray[np.bool_] = self._part(host, 3, batch).view(np.int32) == _CERTAIN
+        ids, counts = (
+            self._part(host, place, size).view(np.int64) for place, size in ((0, batch * self.k), (2, batch))
         )
-        certain = certificates == _CERTAIN
         counts = np.where(certain, counts, 0)
         found = (np.arange(self.k) < counts[:, None]).ravel()
         return TopK(np.concatenate([[0], counts.cumsum()]), ids[found], scores[found]), certain
+
+    def _part(self, host: NDArray[np.uint8], place: int, size: int) -> NDArray[np.uint8]:
+        start = self._starts[place]
+        return host[start : start + size * _BYTES[place]]

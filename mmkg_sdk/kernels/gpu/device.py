@@ -105,6 +105,15 @@ class Gpu:
         """A new event."""
         return Event(self)
 
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """The GPU's context is this thread's while the block runs, for libraries that work in the thread's context."""
+        check(gpu_library().mmkg_gpu_enter(self.handle))
+        try:
+            yield
+        finally:
+            check(gpu_library().mmkg_gpu_leave(self.handle))
+
     def memory(self) -> tuple[int, int]:
         """(free, all) bytes of the GPU's memory; free ones as the driver sees it, without what pools keep."""
         free, everything = ctypes.c_int64(), ctypes.c_int64()

@@ -25,6 +25,8 @@ _DEVICE: dict[str, list[Any]] = {
     "mmkg_gpu_open": [_int32, _pointer, _int64, _pointer],
     "mmkg_gpu_describe": [_pointer, _pointer],
     "mmkg_gpu_usable": [_pointer],
+    "mmkg_gpu_enter": [_pointer],
+    "mmkg_gpu_leave": [_pointer],
     "mmkg_gpu_has_kernel": [_pointer, ctypes.c_char_p],
     "mmkg_gpu_allocate": [_pointer, _int64, _pointer],
     "mmkg_gpu_free": [_pointer, _uint64],

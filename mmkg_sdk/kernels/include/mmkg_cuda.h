@@ -2,8 +2,8 @@
  * mmkg_cuda.h: the kernels of mmkg.h and its companions on an NVIDIA GPU. Plain C; status codes and mmkg_last_error()
  * are those of mmkg.h.
  *
- * NOT RUN ON A GPU YET. The kernels are compiled for GPUs and their logic is tested on CPUs (Triton's interpreter behind
- * a stand-in for the driver); no part of this file has executed on hardware.
+ * NOT RUN ON A GPU YET. The kernels are compiled for GPUs and their logic is tested on CPUs (Triton's interpreter
+ * behind a stand-in for the driver); no part of this file has executed on hardware.
  *
  * NVIDIA's driver library is opened when it is first needed: the path in the variable MMKG_CUDA_DRIVER, else
  * libcuda.so.1. Neither a CUDA toolkit nor a runtime library takes part. A missing or too old driver, no GPU, or none
@@ -68,8 +68,15 @@ MMKG_API int32_t mmkg_gpu_has_kernel(const mmkg_gpu *gpu, const char *name);
 MMKG_API mmkg_status mmkg_gpu_usable(const mmkg_gpu *gpu);
 
 /*
- * Memory. Addresses are multiples of 256. Freeing waits for work that was put on any stream. Pinned memory of the host is
- * what copies are fast and not waited for with.
+ * The GPU's context is the calling thread's from enter to leave, and what was before is again afterwards: for
+ * libraries that work in the thread's context, as TensorRT does.
+ */
+MMKG_API mmkg_status mmkg_gpu_enter(mmkg_gpu *gpu);
+MMKG_API mmkg_status mmkg_gpu_leave(mmkg_gpu *gpu);
+
+/*
+ * Memory. Addresses are multiples of 256. Freeing waits for work that was put on any stream. Pinned memory of the
+ * host is what copies are fast and not waited for with.
  */
 MMKG_API mmkg_status mmkg_gpu_allocate(mmkg_gpu *gpu, int64_t bytes, uint64_t *address);
 MMKG_API mmkg_status mmkg_gpu_free(mmkg_gpu *gpu, uint64_t address);
@@ -97,9 +104,9 @@ MMKG_API mmkg_status mmkg_gpu_event_record(mmkg_gpu *gpu, uint64_t event, uint64
 MMKG_API mmkg_status mmkg_gpu_event_elapsed(mmkg_gpu *gpu, uint64_t first, uint64_t last, float *milliseconds);
 
 /*
- * Graphs: what is put on a stream between begin and end is not run, but kept, and runs as one with each launch. Between
- * them nothing may be waited for, and kernels must have been loaded, as the functions that open things do. The stream is
- * none of the default one. Memory that the work refers to must stay until the graph is closed.
+ * Graphs: what is put on a stream between begin and end is not run, but kept, and runs as one with each launch.
+ * Between them nothing may be waited for, and kernels must have been loaded, as the functions that open things do.
+ * The stream is none of the default one. Memory that the work refers to must stay until the graph is closed.
  */
 MMKG_API mmkg_status mmkg_gpu_capture_begin(mmkg_gpu *gpu, uint64_t stream);
 MMKG_API mmkg_status mmkg_gpu_capture_end(mmkg_gpu *gpu, uint64_t stream, uint64_t *graph);

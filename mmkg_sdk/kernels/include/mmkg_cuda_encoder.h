@@ -6,11 +6,11 @@
  *
  * Sums are float32. Operands of a product of float32 are taken apart so that no more than about 2^-21 of it is lost
  * ("3 x TF32", never TF32). What a row gives depends on that row, the GPU, and which of a few kernels suits the size of
- * the batch. Opening copies the weights, which may go then, and waits. The GPU must stay open until what was opened on it
- * is closed.
+ * the batch. Opening copies the weights, which may go then, and waits. The GPU must stay open until what was opened on
+ * it is closed.
  *
- * Addresses of arguments are those of GPU memory, C-contiguous, multiples of 16. Their contents are not checked: what is
- * not finite, no row of a table or of a codebook, or too large for float32, makes NaN or infinity of the entity or
+ * Addresses of arguments are those of GPU memory, C-contiguous, multiples of 16. Their contents are not checked: what
+ * is not finite, no row of a table or of a codebook, or too large for float32, makes NaN or infinity of the entity or
  * question that it belongs to, and of no other; nothing outside the arguments is read.
  *
  * Memory beside the arguments, in the order of the stream: about half of the GPU's second-level cache, whatever the
@@ -70,8 +70,8 @@ MMKG_API mmkg_status mmkg_gpu_query_context_encode(const mmkg_gpu_query_context 
  * is NULL. Memory beside the arguments: twice the above, and two vectors and three ids a question.
  *
  *   tucker                            of the same width and GPU
- *   entities, relations, directions   as of mmkg_gpu_query_context_encode; of the host or the GPU, as `place` says. Those
- *                                     of the host are checked, and have been read when this returns.
+ *   entities, relations, directions   as of mmkg_gpu_query_context_encode; of the host or the GPU, as `place` says.
+ *                                     Those of the host are checked, and have been read when this returns.
  *   vectors                           float32 [batch, width] on the GPU, written
  */
 MMKG_API mmkg_status mmkg_gpu_query_vectors(const mmkg_gpu_query_context *encoder, const mmkg_gpu_tucker *tucker,

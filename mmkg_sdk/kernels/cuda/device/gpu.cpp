@@ -77,7 +77,8 @@ mmkg_gpu::~mmkg_gpu() {
     if (process != this_process()) return;  // nothing of the driver survives a fork
     api.context_push(context);
     pinned.free_all(api);
-    for (const auto &loaded : kernels) api.module_unload(loaded.second->module);
+    for (const auto &loaded : kernels)
+        if (loaded.second != nullptr) api.module_unload(loaded.second->module);  // null: it could not be loaded
     api.pool_destroy(pool);
     mmkg::cuda::Context popped;
     api.context_pop(&popped);

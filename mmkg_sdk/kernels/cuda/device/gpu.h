@@ -1,4 +1,4 @@
-// One GPU of this process: its primary context, the kernels of the image that were loaded, and whether it is still of use.
+// One GPU of this process: its primary context, kernels of the image that were loaded, and whether it is still of use.
 #pragma once
 
 #include <atomic>
@@ -110,7 +110,7 @@ private:
     int64_t taken = 0;
 };
 
-// Waits for the stream when it goes, if nothing has until then: before memory that its work uses, declared earlier, goes.
+// Waits for the stream when it goes, if nothing has until then; memory that the work uses is declared before it.
 class Waiting {
 public:
     Waiting(const mmkg_gpu &gpu_, Stream stream_) : gpu(gpu_), stream(stream_) {}

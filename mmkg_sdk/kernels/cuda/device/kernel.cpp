@@ -82,7 +82,8 @@ struct Packed {
                 return;
             case Kind::Extent:
             case Kind::Stride: {
-                const auto &numbers = parameter.kind == Kind::Extent ? argument.tensor.extents : argument.tensor.strides;
+                const Tensor &tensor = argument.tensor;
+                const auto &numbers = parameter.kind == Kind::Extent ? tensor.extents : tensor.strides;
                 expect(is_tensor && parameter.axis < numbers.size(), "should be a tensor of more axes");
                 return put(integer(entry, parameter, numbers[parameter.axis]));
             }

@@ -54,3 +54,19 @@ mmkg_status mmkg_gpu_usable(const mmkg_gpu *gpu) {
         gpu->require_usable();
     });
 }
+
+mmkg_status mmkg_gpu_enter(mmkg_gpu *gpu) {
+    return guarded([&] {
+        require(gpu != nullptr, "gpu is NULL");
+        gpu->require_usable();
+        mmkg::cuda::check(gpu->api.context_push(gpu->context), "use the GPU from this thread");
+    });
+}
+
+mmkg_status mmkg_gpu_leave(mmkg_gpu *gpu) {
+    return guarded([&] {
+        require(gpu != nullptr, "gpu is NULL");
+        mmkg::cuda::Context popped;
+        mmkg::cuda::check(gpu->api.context_pop(&popped), "leave the GPU");
+    });
+}

@@ -101,7 +101,8 @@ Image::Image(const void *contents, int64_t bytes) {
     const uint64_t size = static_cast<uint64_t>(bytes);
     const Header header = read<Header>(file);
     require(std::memcmp(header.magic, kMagic, 8) == 0, "this is no image of CUDA kernels");
-    require(header.version == kVersion && header.zero == 0, "the image of the CUDA kernels is of another version; reinstall mmkg_sdk");
+    require(header.version == kVersion && header.zero == 0,
+            "the image of the CUDA kernels is of another version; reinstall mmkg_sdk");
     require(header.bytes == size, "the image of the CUDA kernels is cut off or has something after its end");
     // Counts are of 32 bits, so these products fit.
     const uint64_t entry_bytes = uint64_t(header.entries) * sizeof(EntryRecord);

@@ -22,6 +22,13 @@ inline int64_t rows_together(const mmkg_gpu &gpu, int64_t row_bytes, int64_t mul
 }
 inline int64_t padded_to(int64_t count, int64_t multiple) { return ceil_div(count, multiple) * multiple; }
 
+// on_gpu() of the GPU that a handle was opened on.
+template <class Handle, class Work>
+mmkg_status on_gpu_of(const Handle *handle, const char *otherwise, Work work) noexcept {
+    if (!handle) return guarded([&] { throw BadArgument(otherwise); });
+    return on_gpu(&handle->gpu, work);
+}
+
 struct LayerWidths {
     // Throws if no kernel is wide enough.
     LayerWidths(int64_t width, int64_t heads, int64_t feedforward_width);

@@ -20,7 +20,8 @@ void score_pairs(const Questions &all, float *scores, Stream stream) {
     const Address found = work.take(bytes);
     Arguments arguments;
     arguments.address(given.queries).address(scan.table32.address).address(given.targets).address(found);
-    scan.pair_scores.launch({divided(all.batch, scan.pair_scores.constant("PAIRS"))}, scan.add_score(arguments.integer(all.batch)), stream);
+    scan.pair_scores.launch({divided(all.batch, scan.pair_scores.constant("PAIRS"))},
+                            scan.add_score(arguments.integer(all.batch)), stream);
     check(scan.gpu.api.copy_to_host(host.at(), found, static_cast<size_t>(4 * all.batch), stream), "copy from the GPU");
     waiting.wait("score pairs on the GPU");
     std::memcpy(scores, host.at(), static_cast<size_t>(4 * all.batch));

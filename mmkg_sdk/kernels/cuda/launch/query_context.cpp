@@ -273,7 +273,7 @@ void mmkg_gpu_query_context_close(mmkg_gpu_query_context *encoder) { delete enco
 mmkg_status mmkg_gpu_query_context_encode(const mmkg_gpu_query_context *encoder, uint64_t table, int64_t rows,
                                           int64_t batch, uint64_t entities, uint64_t relations, uint64_t directions,
                                           uint64_t context, uint64_t relation, uint64_t stream) {
-    return on_gpu(encoder ? &encoder->gpu : nullptr, [&] {
+    return on_gpu_of(encoder, "encoder is NULL", [&] {
         const Batch all{table, rows, batch, entities, relations, directions, context, relation};
         require_batch(all);
         require((context && relation) || batch == 0, "context or relation is NULL");
@@ -284,7 +284,7 @@ mmkg_status mmkg_gpu_query_context_encode(const mmkg_gpu_query_context *encoder,
 mmkg_status mmkg_gpu_query_vectors(const mmkg_gpu_query_context *encoder, const mmkg_gpu_tucker *tucker, uint64_t table,
                                    int64_t rows, int64_t batch, uint64_t entities, uint64_t relations,
                                    uint64_t directions, int32_t place, uint64_t vectors, uint64_t stream) {
-    return on_gpu(encoder ? &encoder->gpu : nullptr, [&] {
+    return on_gpu_of(encoder, "encoder is NULL", [&] {
         const Batch all{table, rows, batch, entities, relations, directions, 0, 0};
         require_batch(all);
         require(place == MMKG_ON_HOST || place == MMKG_ON_GPU, "place is none of mmkg_place");

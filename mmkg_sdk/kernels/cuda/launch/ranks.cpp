@@ -1,5 +1,5 @@
-// Where right answers stand among the rows of a table on a GPU. triton/scan.md has the steps; here are their buffers, grids
-// and what the host decides.
+// Where right answers stand among the rows of a table on a GPU. triton/scan.md has the steps; here are their buffers,
+// grids and what the host decides.
 #include <algorithm>
 #include <numeric>
 #include <stdexcept>
@@ -27,7 +27,8 @@ struct Plan {
     int64_t bytes(const mmkg_gpu_scan &scan) const {
         const auto part = [&](int64_t a_query) { return Workspace::rounded(a_query * batch); };
         if (exact) {
-            return part(4) + part(4 * kCounts * parts.count) + part(4 * parts.count) + Workspace::rounded(8 * (batch + 1));
+            return part(4) + part(4 * kCounts * parts.count) + part(4 * parts.count) +
+                   Workspace::rounded(8 * (batch + 1));
         }
         return part(4) + scan.rounded_bytes(batch) + part(4 * kTileWords * parts.count) + part(4 * words) +
                part(4 * capacity) + part(4) + part(4 * kCounts * kSettlers);
@@ -156,7 +157,8 @@ private:
         const auto at = [&](int64_t offset) { return found + static_cast<Address>(offset); };
         Arguments pairs;
         pairs.address(given.queries).address(scan.table32.address).address(given.targets).address(target_scores);
-        scan.pair_scores.launch({divided(batch, scan.pair_scores.constant("PAIRS"))}, scan.add_score(pairs.integer(batch)), stream);
+        scan.pair_scores.launch({divided(batch, scan.pair_scores.constant("PAIRS"))},
+                                scan.add_score(pairs.integer(batch)), stream);
         const Counted counted = exact ? count_exactly(scan, plan, given, target_scores, work, stream)
                                       : count_rounded(scan, plan, given, target_scores, work, stream);
         scan.finish_ranks.launch({batch},

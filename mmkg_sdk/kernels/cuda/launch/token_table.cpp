@@ -180,7 +180,7 @@ mmkg_status mmkg_gpu_token_table_encode(const mmkg_gpu_token_table *encoder, int
                                         uint64_t visual_tokens, uint64_t visual_mask, int64_t num_visual_tokens,
                                         uint64_t text_tokens, uint64_t text_mask, int64_t num_text_tokens,
                                         uint64_t vectors, uint64_t stream) {
-    return on_gpu(encoder ? &encoder->gpu : nullptr, [&] {
+    return on_gpu_of(encoder, "encoder is NULL", [&] {
         require(batch >= 0 && batch <= INT32_MAX, "batch is negative or above 2^31 - 1");
         require((structure && vectors) || batch == 0, "structure or vectors is NULL");
         require(num_visual_tokens >= 0 && num_visual_tokens <= MMKG_MAX_TOKENS && num_text_tokens >= 0 &&

@@ -1,4 +1,5 @@
-// The k best rows of a table on a GPU. triton/scan.md has the steps; here are their buffers, grids and what the host decides.
+// The k best rows of a table on a GPU. triton/scan.md has the steps; here are their buffers, grids and what the host
+// decides.
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
@@ -144,7 +145,8 @@ void launch(const mmkg_gpu_scan &scan, const Plan &plan, const Task &task, int64
     // Blocks enough for every multiprocessor to have several, and no more than there is work for.
     const int64_t wanted = 4 * scan.gpu.facts.multiprocessors * scan.settle_rows.resident_blocks();
     const int64_t programs =
-        std::clamp<int64_t>(divided(wanted, batch), 1, std::min(divided(length, scan.settle_rows.constant("ROWS")), kMaxGridY));
+        std::clamp<int64_t>(divided(wanted, batch), 1,
+                            std::min(divided(length, scan.settle_rows.constant("ROWS")), kMaxGridY));
     Arguments settled;
     if (!scan.distance) {
         settled.address(scanned.rounded)
@@ -249,7 +251,8 @@ private:
         const Plan plan(scan, pass, k, rows, longest);
         const int64_t batch = chosen.count, answers = batch * k;
         // ids, scores, counts and certificates lie one after the other: one copy brings them.
-        const int64_t counts_at = Workspace::rounded(8 * answers), scores_at = counts_at + Workspace::rounded(8 * batch),
+        const int64_t counts_at = Workspace::rounded(8 * answers),
+                      scores_at = counts_at + Workspace::rounded(8 * batch),
                       certificates_at = scores_at + Workspace::rounded(4 * answers),
                       bytes = certificates_at + Workspace::rounded(4 * batch);
         const Pinned host(scan.gpu.pinned, scan.gpu.api, bytes);
@@ -299,7 +302,9 @@ private:
 // The pass of mmkg_gpu_top_k_launch.
 Pass only_pass(const mmkg_gpu_scan &scan) { return scan.distance ? Pass::Exact : Pass::First; }
 
-void check_k(int64_t k) { require(k >= 1 && k <= MMKG_MAX_GPU_K, "k is not from 1 to 1024, which the GPU has kernels for"); }
+void check_k(int64_t k) {
+    require(k >= 1 && k <= MMKG_MAX_GPU_K, "k is not from 1 to 1024, which the GPU has kernels for");
+}
 
 }  // namespace
 
@@ -319,7 +324,8 @@ mmkg_status mmkg_gpu_top_k(const mmkg_gpu_scan *scan, uint64_t queries, int32_t 
         all.check();
         int64_t before = -1;
         for (int64_t i = 0; candidates != nullptr && i < num_candidates; before = candidates[i++])
-            require(candidates[i] > before && candidates[i] < scan->rows, "candidates are not ascending or out of range");
+            require(candidates[i] > before && candidates[i] < scan->rows,
+                    "candidates are not ascending or out of range");
         require(candidates == nullptr || num_candidates >= 0, "num_candidates is negative");
         const auto took =
             TopK(all, k, candidates, num_candidates, {ids, scores, counts}, stream_of(stream)).answer();

@@ -120,7 +120,7 @@ void mmkg_gpu_tucker_close(mmkg_gpu_tucker *tucker) { delete tucker; }
 
 mmkg_status mmkg_gpu_tucker_apply(const mmkg_gpu_tucker *tucker, uint64_t context, uint64_t relation, int64_t batch,
                                   uint64_t out, uint64_t stream) {
-    return on_gpu(tucker ? &tucker->gpu : nullptr, [&] {
+    return on_gpu_of(tucker, "tucker is NULL", [&] {
         require(batch >= 0 && batch <= INT32_MAX, "batch is negative or above 2^31 - 1");
         require((context && relation && out) || batch == 0, "context, relation or out is NULL");
         if (batch) tucker->apply(context, relation, batch, out, stream_of(stream));

@@ -22,10 +22,10 @@ import triton.language as tl
 from .canonical import is_listed, key_of, tree
 from .exact import COUNTS
 from .scan import BIN_ROWS, BINS, TILE, row_of_bin
-from .specs import KernelSpec
+from .specs import TARGETS, KernelSpec
 
 # Queries of a program, which share the rows that it reads, and rows at a time: as many scores as leave registers for
-# three or four blocks on a multiprocessor, whose roots hide each other's latency.
+# several blocks on a multiprocessor, whose roots hide each other's latency.
 _QUERIES = 8
 PART = tl.constexpr(32)
 _PAIRS = 64
@@ -99,19 +99,19 @@ def distance_bins(
     first = tl.program_id(0) * QUERIES
     query = first + tl.arange(0, QUERIES)
     start = tl.program_id(1) * tiles_per_part
-    out = bins + query.to(tl.int64)[:, None] * (tiles * BINS) + tl.arange(0, BINS)[None, :]
     broken = tl.zeros((QUERIES, PART), dtype=tl.int32)
-    for tile in range(start, tl.minimum(start + tiles_per_part, tiles)):
-        best = tl.full((QUERIES, BINS), float("-inf"), dtype=tl.float32)
-        for part in range(TILE // PART):
-            row = tl.arange(0, PART) + (tile * TILE + part * PART)
+    for side in range(start * 2, tl.minimum(start + tiles_per_part, tiles) * 2):  # halves of tiles, with four bins each
+        best = tl.full((QUERIES, PART), float("-inf"), dtype=tl.float32)
+        for part in range(TILE // 2 // PART):
+            row = tl.arange(0, PART) + (side * (TILE // 2) + part * PART)
             scores = part_distances(queries, table, candidates, first, row, batch, rows, subset, half, margin, QUERIES)
             broken = broken | (scores != scores).to(tl.int32)
-            scores = tl.where((row < rows)[None, :] & (scores == scores), scores, float("-inf"))
-            # A bin has two of eight neighbouring rows, as in bin_maxima.
-            pairs = tl.reshape(scores, (QUERIES, PART // 8, BINS, 2))
-            best = tl.maximum(best, tl.max(tl.max(pairs, axis=3), axis=1))
-        tl.store(out + tile * BINS, best, mask=query[:, None] < batch)
+            best = tl.maximum(best, tl.where((row < rows)[None, :] & (scores == scores), scores, float("-inf")))
+        # A bin has two of eight neighbouring rows, as in store_maxima.
+        pairs = tl.reshape(best, (QUERIES, PART // 8, 4, 2))
+        maxima = tl.max(tl.max(pairs, axis=3), axis=1)
+        out = bins + query.to(tl.int64)[:, None] * (tiles * BINS) + (tl.arange(0, 4) + side * 4)[None, :]
+        tl.store(out, maxima, mask=query[:, None] < batch)
     place = query.to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
     tl.store(nans + place, tl.max(broken, axis=1), mask=query < batch)
 
@@ -122,6 +122,7 @@ def distance_settle(
     table,
     candidates,
     chosen,
+    lengths,
     excluded_offsets,
     excluded,
     keys,
@@ -136,26 +137,27 @@ def distance_settle(
 
     Args:
         candidates: int64 [rows], ascending; read if subset is 1.
-        chosen: int32 [batch, most] bins, -1 for none.
+        chosen, lengths: int32 [batch, most] bins and [batch], of select_best.
         excluded_offsets, excluded: int64, as in mmkg.h.
-        keys: uint64 [batch, most * BIN_ROWS], written: 0 for rows that are excluded, score -inf or are none.
+        keys: uint64 [batch, most * BIN_ROWS], written for the chosen bins: 0 for rows that are none, excluded or of
+            score -inf.
     """
     query = tl.program_id(0).to(tl.int64)
     low = tl.load(excluded_offsets + query)
     high = tl.load(excluded_offsets + query + 1)
-    total = most * BIN_ROWS
+    total = tl.load(lengths + query) * BIN_ROWS
     for start in range(tl.program_id(1) * ROWS, total, tl.num_programs(1) * ROWS):
         place = start + tl.arange(0, ROWS)
-        bin_ = tl.load(chosen + query * most + place // BIN_ROWS, mask=place < total, other=-1)
-        row = row_of_bin(bin_, place % BIN_ROWS)
-        live = (bin_ >= 0) & (row < rows)
+        bin_ = tl.load(chosen + query * most + place // BIN_ROWS, mask=place < total, other=0)
+        row = row_of_bin(bin_, place % BIN_ROWS, BINS)
+        live = (place < total) & (row < rows)
         ids = tl.where(live, row, 0)
         if subset != 0:
             ids = tl.load(candidates + ids)
         live = live & (is_listed(ids, excluded, low, high) == 0)
         score = distances(queries, table, tl.zeros_like(ids) + query, ids, half, margin, ROWS)
         key = tl.where(live & (score > float("-inf")), key_of(score, ids), 0)
-        tl.store(keys + query * total + place, key.to(tl.uint64), mask=place < total)
+        tl.store(keys + query * (most * BIN_ROWS) + place, key.to(tl.uint64), mask=place < total)
 
 
 @triton.jit
@@ -272,17 +274,27 @@ _BINS = _VECTORS | {
     "rows": "i32",
     "subset": "i32",
 }
-_SETTLE = (
-    _VECTORS | {"candidates": "*i64", "chosen": "*i32"} | _LISTS | {"keys": "*u64", "rows": "i32", "subset": "i32"}
-)
+_SETTLE = _VECTORS | {
+    "candidates": "*i64",
+    "chosen": "*i32",
+    "lengths": "*i32",
+    **_LISTS,
+    "keys": "*u64",
+    "rows": "i32",
+    "subset": "i32",
+}
 _TARGETS = _VECTORS | {"targets": "*i64", "target_scores": "*fp32"}
 _COUNTS = _TARGETS | {"counts": "*i32", "nans": "*i32", "batch": "i32", "rows": "i32"}
 _PAIR = _VECTORS | {"ids": "*i64", "scores": "*fp32", "batch": "i32"}
 _KNOWN = _TARGETS | {"known_offsets": "*i64", "known": "*i64", "better": "*i64", "equal": "*i64", "equal_lower": "*i64"}
 KERNELS = (
-    KernelSpec("distance_bins", distance_bins, _BINS | _SCORE | _TILES, {"QUERIES": _QUERIES}, 4, 1),
+    # With eight warps it would spill for 8.0, with four for 8.6 and 8.9.
+    *(
+        KernelSpec("distance_bins", distance_bins, _BINS | _SCORE | _TILES, {"QUERIES": _QUERIES}, warps, 1, targets)
+        for warps, targets in ((4, TARGETS[:1]), (8, TARGETS[1:]))
+    ),
     KernelSpec("distance_settle", distance_settle, _SETTLE | _SCORE | {"most": "i32"}, {"ROWS": _PAIRS}, 4, 1),
-    KernelSpec("distance_counts", distance_counts, _COUNTS | _SCORE | _TILES, {"QUERIES": _QUERIES}, 4, 1),
+    KernelSpec("distance_counts", distance_counts, _COUNTS | _SCORE | _TILES, {"QUERIES": _QUERIES}, 8, 1),
     KernelSpec("distance_pairs", distance_pairs, _PAIR | _SCORE, {"PAIRS": _PAIRS}, 4, 1),
     KernelSpec("distance_known", distance_known, _KNOWN | _SCORE | {"penalty": "fp32"}, {"ROWS": _PAIRS}, 4, 1),
 )

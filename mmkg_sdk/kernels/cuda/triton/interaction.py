@@ -9,9 +9,9 @@ Nothing of the size mentions x entities x length x length is stored, nor of ment
 
 Rounding. Sums are float32. Logits of float16 entities are exact products of their queries and the keys, which are
 rounded to a 2^-23 of the mention's largest; those of float32 entities are made of three products of TF32, good to about
-2^-21 of |query| |key|. So is the mean attention times the values. Powers of two are the hardware's (2 units in the last
-place). All else are float32 multiply-adds. A pair's scores come of the same operations in the same order wherever it
-stands among the others.
+2^-21 of |query| |key|. So is the mean attention times the values. Powers of two and quotients are the hardware's (2
+units in the last place); all else are float32 multiply-adds. A pair's scores come of the same operations in the same
+order wherever it stands among the others.
 
 None of this has ever run on a GPU. It is tested in Triton's interpreter, where a product of TF32 is one of float32, and
 compiled for every target.
@@ -73,22 +73,23 @@ def interaction_keys(keys, high, low, units, length, width, LENGTH: tl.constexpr
     mention = tl.program_id(0).to(tl.int64)
     row = tl.arange(0, LENGTH)
     rows = tl.where(row < length, mention * length + row, -1)
-    unit = tl.full((), 1.0, tl.float32)
+    exponent = tl.full((), 0x3F800000, tl.uint32)  # of 1
     if HALF:
         most = tl.zeros((LENGTH, CHUNK), dtype=tl.float32)
         for start in range(0, padded, CHUNK):
             most = tl.maximum(most, tl.abs(part_of(keys, rows, start + tl.arange(0, CHUNK), width)))
-        # The power of two below the largest; 1 where that is 0 or too small to be divided by.
-        exponent = tl.max(tl.max(most, axis=1), axis=0).to(tl.uint32, bitcast=True) & 0x7F800000
-        exponent = tl.where((exponent > 0x00800000) & (exponent < 0x7F000000), exponent, 0x3F800000)
-        unit = exponent.to(tl.uint32).to(tl.float32, bitcast=True)
+        # The power of two below the largest; 1 where that is 0, or too far out for its inverse.
+        largest = tl.max(tl.max(most, axis=1), axis=0).to(tl.uint32, bitcast=True) & 0x7F800000
+        exponent = tl.where((largest > 0x00800000) & (largest < 0x7E000000), largest, exponent).to(tl.uint32)
+    unit = exponent.to(tl.float32, bitcast=True)
+    inverse = (0x7F000000 - exponent).to(tl.uint32).to(tl.float32, bitcast=True)  # a division may err on a GPU
     tl.store(units + mention, unit * 1.4426950408889634)  # log2(e)
     for start in range(0, padded, CHUNK):
         column = start + tl.arange(0, CHUNK)
         key = part_of(keys, rows, column, width)
         to = (mention * LENGTH + row)[:, None] * padded + column[None, :]
         if HALF:
-            key = key / unit
+            key = key * inverse
             above = key.to(tl.float16)
             tl.store(high + to, above)
             tl.store(low + to, (key - above.to(tl.float32)).to(tl.float16))

@@ -6,6 +6,8 @@ changes a sum.
 
 Products of float32 take "tf32x3": both operands are taken apart into two numbers of 11 bits and the product of the low
 ones is left out, about 2^-21 of the product, where TF32 would leave out 2^-11. Sums are float32.
+
+Compiled for every target and tried in Triton's interpreter; never run on a GPU.
 """
 
 import triton

@@ -8,6 +8,8 @@ Each token of a sequence is a plane, [3, batch, PADDED], so that the last layer 
 Every product takes its sums in one order whatever the batch.
 
 A head has width / heads columns, here padded with zeros to groups of GROUP columns, so a group belongs to one head.
+
+Compiled for every target and tried in Triton's interpreter; never run on a GPU.
 """
 
 import triton

@@ -148,7 +148,7 @@ def finish_top_k(
     order = tl.sort(tl.load(best + query * K + place, mask=place < taken, other=0), descending=True)
     tl.store(ids + query * k + place, place_of(order), mask=place < taken)
     tl.store(scores + query * k + place, score_of(order), mask=place < taken)
-    tl.store(counts + query, taken.to(tl.int64))
+    tl.store(counts + query, tl.cast(taken, tl.int64))
 
     bound = tl.load(bounds + query)
     excess = tl.load(slack + query, mask=exact == 0, other=0.0)

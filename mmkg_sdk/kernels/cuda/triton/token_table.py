@@ -13,6 +13,8 @@ Columns are padded to PADDED = a power of 2 that holds all groups and the width.
 
 Tokens count in their order and a masked one adds exactly nothing, so the vector of an entity does not depend on the
 padding of its sequence.
+
+Compiled for every target and tried in Triton's interpreter; never run on a GPU.
 """
 
 import triton

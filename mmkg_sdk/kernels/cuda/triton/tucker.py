@@ -18,6 +18,8 @@ Precision, all sums float32:
   float32, float16 core   "tf32x3": both operands are taken apart into two numbers of 11 bits and the product of the
                   low ones is left out, about 2^-21 of the product. It is not TF32, which would leave out 2^-11.
 Subnormal numbers may count as 0.
+
+Compiled for every target and tried in Triton's interpreter; never run on a GPU.
 """
 
 import triton

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).with_name("libcuda.c")
+SOURCES = [Path(__file__).with_name(name) for name in ("libcuda.c", "machine.c")]
 
 # What cuda.h calls CUDA_ERROR_...
 OUT_OF_MEMORY, ECC_UNCORRECTABLE, LAUNCH_FAILED = 2, 214, 719
@@ -30,8 +30,8 @@ def compile_driver(folder: Path) -> Path:
     if compiler is None:
         pytest.skip("no C compiler for the stand-in for NVIDIA's driver")
     out = folder / "libcuda_stand_in.so"
-    command = [compiler, "-shared", "-fPIC", "-O1", "-std=gnu11", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([*command, SOURCE, "-o", out, "-lpthread"], check=True, capture_output=True, text=True)
+    command = [compiler, "-shared", "-fPIC", "-fvisibility=hidden", "-O1", "-std=gnu11", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([*command, *SOURCES, "-o", out, "-lpthread"], check=True, capture_output=True, text=True)
     return out
 
 

@@ -7,100 +7,19 @@
  * are checked against the sizes of what they touch. Two things are simpler: any stream runs what it waits for and
  * nothing else, and one thing runs at a time.
  */
-#define _GNU_SOURCE
-#include <pthread.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define API __attribute__((visibility("default")))
-enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201,
-       NO_BINARY = 209, INVALID_HANDLE = 400, NOT_FOUND = 500, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900,
-       CAPTURE_INVALIDATED = 901 };
-enum { GUARD = 64, MAX_PARAMETERS = 64, NAME = 128 };
-#define GUARD_BYTE 0xA5
-#define FRESH_BYTE 0xFF /* NaN in every floating-point type */
+#include "machine.h"
 
-typedef struct Memory {
-    unsigned char *start;
-    size_t bytes;
-    int pinned;
-    struct Memory *next;
-} Memory;
-
-typedef struct Function {
-    char name[NAME];
-    int num_parameters;
-    unsigned sizes[MAX_PARAMETERS];
-} Function;
-
-typedef struct RowCopy { /* CUDA_MEMCPY2D */
-    size_t from_x, from_y;
-    int from_type;
-    const unsigned char *from_host;
-    uint64_t from_device;
-    void *from_array;
-    size_t from_pitch, to_x, to_y;
-    int to_type;
-    unsigned char *to_host;
-    uint64_t to_device;
-    void *to_array;
-    size_t to_pitch, width, height;
-} RowCopy;
-
-typedef enum Kind { COPY, FILL, LAUNCH, FREE, RECORD, WAIT, OWN } Kind; /* OWN: memory of a graph */
-
-typedef struct Operation {
-    Kind kind;
-    void *to;
-    const void *from;
-    size_t bytes;
-    unsigned char value;
-    int owns_from; /* `from` is a copy of pageable memory */
-    Function *function;
-    unsigned grid[3], threads, shared;
-    unsigned char *parameters;
-    struct Event *event;
-    uint64_t ticket;
-    struct Operation *next;
-} Operation;
-
-typedef struct Graph {
-    Operation *first, *last;
-} Graph;
-
-typedef struct Stream {
-    Operation *first, *last;
-    Graph *capture;
-    struct Stream *next;
-} Stream;
-
-typedef struct Event {
-    Stream *stream;
-    uint64_t recorded, done;
-    double at_ms;
-} Event;
-
-typedef int (*Launcher)(const char *name, const unsigned *grid, unsigned threads, unsigned shared, void **parameters);
-
-/* Recursive: Python may collect an array, and so free memory, in the middle of a kernel. */
-static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
-static Memory *memories;
-static Stream default_stream, *streams;
-static Launcher launcher;
-static size_t memory_limit = (size_t)1 << 30, memory_used;
-static long damaged, launches;
-static int lost, failing_result, failing_after;
+static int failing_result, failing_after;
 static char failing[NAME];
 static _Thread_local void *contexts[8];
 static _Thread_local int depth;
 static int the_context;
 
 /* ---- what tests set and ask ---- */
-API void fake_set_launcher(Launcher given) { launcher = given; }
-API void fake_set_memory(size_t bytes) { memory_limit = bytes; }
 /* The call of `function` after `after` others gives `result`; results of 700 and more, and 214, stay for all calls. */
 API void fake_fail(const char *function, int after, int result) {
     snprintf(failing, sizeof failing, "%s", function);
@@ -108,8 +27,6 @@ API void fake_fail(const char *function, int after, int result) {
     failing_result = result;
 }
 API void fake_recover(void) { lost = 0, failing[0] = '\0'; }
-API long fake_damaged(void) { return damaged; }
-API long fake_launches(void) { return launches; }
 API int fake_context_depth(void) { return depth; }
 
 static int number(const char *variable, int otherwise) {
@@ -125,125 +42,19 @@ static int failure(const char *function) {
     return failing_result;
 }
 #define ENTER(function)                                        \
-    pthread_mutex_lock(&lock);                                 \
+    pthread_mutex_lock(&fake_lock);                                 \
     int result = failure(function);                            \
     if (result == OK && depth == 0) result = INVALID_CONTEXT;  \
-    if (result != OK) return pthread_mutex_unlock(&lock), result
-#define LEAVE(value) return result = (value), pthread_mutex_unlock(&lock), result
-
-/* ---- memory ---- */
-static Memory *memory_of(const void *at, size_t bytes) {
-    for (Memory *m = memories; m; m = m->next)
-        if ((const unsigned char *)at >= m->start && (const unsigned char *)at + bytes <= m->start + m->bytes) return m;
-    return NULL;
-}
-static int on_device(const void *at, size_t bytes) {
-    Memory *m = memory_of(at, bytes);
-    return m && !m->pinned;
-}
-static void *get(size_t bytes, int pinned) {
-    if (!pinned && memory_used + bytes > memory_limit) return NULL;
-    Memory *m = malloc(sizeof *m);
-    unsigned char *block = aligned_alloc(256, (bytes + 2 * 256 + 255) / 256 * 256);
-    m->start = block + 256, m->bytes = bytes, m->pinned = pinned, m->next = memories, memories = m;
-    memset(m->start - GUARD, GUARD_BYTE, GUARD);
-    memset(m->start, FRESH_BYTE, bytes);
-    memset(m->start + bytes, GUARD_BYTE, GUARD);
-    if (!pinned) memory_used += bytes;
-    return m->start;
-}
-static int release(void *start) {
-    for (Memory **at = &memories; *at; at = &(*at)->next) {
-        Memory *m = *at;
-        if (m->start != start) continue;
-        for (int i = 0; i < GUARD; ++i)
-            if (m->start[-1 - i] != GUARD_BYTE || m->start[m->bytes + i] != GUARD_BYTE) { ++damaged; break; }
-        *at = m->next;
-        if (!m->pinned) memory_used -= m->bytes;
-        memset(m->start, FRESH_BYTE, m->bytes);
-        free(m->start - 256), free(m);
-        return OK;
-    }
-    return INVALID_VALUE;
-}
-
-/* ---- what streams run ---- */
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1e3 + t.tv_nsec * 1e-6;
-}
-static int run_stream(Stream *stream, const Event *until);
-static int run_one(Operation *o) {
-    void *places[MAX_PARAMETERS];
-    unsigned at = 0;
-    switch (o->kind) {
-    case COPY: memmove(o->to, o->from, o->bytes); return OK;
-    case FILL: memset(o->to, o->value, o->bytes); return OK;
-    case FREE: return release(o->to);
-    case OWN: memset(o->to, FRESH_BYTE, o->bytes); return OK;
-    case RECORD: o->event->done = o->ticket, o->event->at_ms = now_ms(); return OK;
-    case WAIT: return o->event->stream ? run_stream(o->event->stream, o->event) : OK;
-    case LAUNCH:
-        for (int i = 0; i < o->function->num_parameters; ++i) places[i] = o->parameters + at, at += 128;
-        ++launches;
-        return launcher ? launcher(o->function->name, o->grid, o->threads, o->shared, places) : NOT_FOUND;
-    }
-    return INVALID_VALUE;
-}
-static void drop(Operation *o) {
-    if (o->owns_from) free((void *)o->from);
-    free(o->parameters), free(o);
-}
-static int run_stream(Stream *stream, const Event *until) {
-    while (stream->first && !(until && until->done >= until->recorded)) {
-        Operation *o = stream->first;
-        stream->first = o->next;
-        if (!stream->first) stream->last = NULL;
-        int result = run_one(o);
-        drop(o);
-        if (result != OK) return lost = result;
-    }
-    return OK;
-}
-static int run_all(void) {
-    int result = run_stream(&default_stream, NULL);
-    for (Stream *s = streams; s && result == OK; s = s->next) result = run_stream(s, NULL);
-    return result;
-}
-static Stream *stream_of(void *handle) {
-    if (!handle) return &default_stream;
-    for (Stream *s = streams; s; s = s->next)
-        if (s == handle) return s;
-    return NULL;
-}
-static int put(void *handle, Operation given) {
-    Stream *stream = stream_of(handle);
-    if (!stream) return free(given.parameters), INVALID_HANDLE;
-    Operation *o = malloc(sizeof *o);
-    *o = given, o->next = NULL;
-    Operation **last = stream->capture ? &stream->capture->last : &stream->last;
-    Operation **first = stream->capture ? &stream->capture->first : &stream->first;
-    if (*last) (*last)->next = o;
-    else *first = o;
-    *last = o;
-    return OK;
-}
-
-/* Runs what all streams have, frees included, and gives the bytes that are still allocated on the GPU. */
-API size_t fake_memory_used(void) {
-    pthread_mutex_lock(&lock);
-    run_all();
-    size_t used = memory_used;
-    return pthread_mutex_unlock(&lock), used;
-}
+    if (result != OK) return pthread_mutex_unlock(&fake_lock), result
+#define LEAVE(value) return result = (value), pthread_mutex_unlock(&fake_lock), result
 
 /* ---- the driver's functions ---- */
 API int cuInit(unsigned flags) { return flags ? INVALID_VALUE : number("FAKE_CUDA_DEVICES", 1) ? OK : NO_DEVICE; }
 API int cuDriverGetVersion(int *v) { return *v = number("FAKE_CUDA_VERSION", 13000), OK; }
 API int cuGetErrorName(int r, const char **name) {
     *name = r == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY" : r == NO_DEVICE ? "CUDA_ERROR_NO_DEVICE"
-            : r == 214 ? "CUDA_ERROR_ECC_UNCORRECTABLE" : r == LAUNCH_FAILED ? "CUDA_ERROR_LAUNCH_FAILED" : "CUDA_ERROR";
+            : r == 214 ? "CUDA_ERROR_ECC_UNCORRECTABLE" : r == LAUNCH_FAILED ? "CUDA_ERROR_LAUNCH_FAILED"
+            : "CUDA_ERROR";
     return OK;
 }
 API int cuGetErrorString(int r, const char **text) { return *text = "said by the stand-in", (void)r, OK; }
@@ -266,7 +77,9 @@ API int cuDeviceGetAttribute(int *value, int which, int d) {
     }
 }
 API int cuDeviceTotalMem_v2(size_t *bytes, int d) { return *bytes = memory_limit, (void)d, OK; }
-API int cuDevicePrimaryCtxRetain(void **context, int d) { return *context = &the_context, (void)d, failure("cuDevicePrimaryCtxRetain"); }
+API int cuDevicePrimaryCtxRetain(void **context, int d) {
+    return *context = &the_context, (void)d, failure("cuDevicePrimaryCtxRetain");
+}
 API int cuDevicePrimaryCtxRelease_v2(int d) { return (void)d, OK; }
 API int cuCtxPushCurrent_v2(void *context) {
     if (depth == 8) return INVALID_CONTEXT;
@@ -298,10 +111,13 @@ API int cuMemFreeHost(void *at) {
     LEAVE(release(at));
 }
 API int cuMemPoolCreate(void **pool, const void *properties) {
-    return *pool = &the_context, ((const int *)properties)[0] == 1 && ((const int *)properties)[2] == 1 ? OK : INVALID_VALUE;
+    const int *numbers = properties; /* pinned memory, and where: on the device */
+    return *pool = &the_context, numbers[0] == 1 && numbers[2] == 1 ? OK : INVALID_VALUE;
 }
 API int cuMemPoolDestroy(void *pool) { return (void)pool, OK; }
-API int cuMemPoolSetAttribute(void *pool, int which, void *value) { return (void)pool, (void)value, which == 4 ? OK : INVALID_VALUE; }
+API int cuMemPoolSetAttribute(void *pool, int which, void *value) {
+    return (void)pool, (void)value, which == 4 ? OK : INVALID_VALUE;
+}
 API int cuMemAllocFromPoolAsync(uint64_t *at, size_t bytes, void *pool, void *stream) {
     ENTER("cuMemAllocFromPoolAsync");
     (void)pool;
@@ -332,13 +148,14 @@ API int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *stream
 API int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *stream) {
     ENTER("cuMemcpyDtoDAsync");
     if (!on_device((void *)(uintptr_t)from, bytes) || !on_device((void *)(uintptr_t)to, bytes)) LEAVE(INVALID_VALUE);
-    LEAVE(put(stream, (Operation){.kind = COPY, .to = (void *)(uintptr_t)to, .from = (void *)(uintptr_t)from, .bytes = bytes}));
+    Operation o = {.kind = COPY, .to = (void *)(uintptr_t)to, .from = (void *)(uintptr_t)from, .bytes = bytes};
+    LEAVE(put(stream, o));
 }
 /* Row by row; to the device only. */
 API int cuMemcpy2DAsync_v2(const RowCopy *c, void *stream) {
     ENTER("cuMemcpy2DAsync");
-    if (c->to_type != 2 || c->from_x || c->from_y || c->to_x || c->to_y || c->width > c->from_pitch || c->width > c->to_pitch)
-        LEAVE(INVALID_VALUE);
+    if (c->to_type != 2 || c->from_x || c->from_y || c->to_x || c->to_y) LEAVE(INVALID_VALUE);
+    if (c->width > c->from_pitch || c->width > c->to_pitch) LEAVE(INVALID_VALUE);
     unsigned char *to = (unsigned char *)(uintptr_t)c->to_device;
     const unsigned char *from = c->from_type == 1 ? c->from_host : (unsigned char *)(uintptr_t)c->from_device;
     size_t last = c->height ? c->height - 1 : 0;
@@ -346,7 +163,10 @@ API int cuMemcpy2DAsync_v2(const RowCopy *c, void *stream) {
     if (c->from_type == 2 && !on_device(from, last * c->from_pitch + c->width)) LEAVE(INVALID_VALUE);
     for (size_t row = 0; row < c->height && result == OK; ++row, to += c->to_pitch, from += c->from_pitch) {
         Operation o = {.kind = COPY, .to = to, .from = from, .bytes = c->width};
-        if (c->from_type == 1 && !memory_of(from, c->width)) o.from = memcpy(malloc(c->width), from, c->width), o.owns_from = 1;
+        if (c->from_type == 1 && !memory_of(from, c->width)) {
+            o.from = memcpy(malloc(c->width), from, c->width);
+            o.owns_from = 1;
+        }
         result = put(stream, o);
     }
     LEAVE(result);
@@ -424,14 +244,6 @@ API int cuGraphLaunch(void *graph, void *stream) {
         result = put(stream, again);
     }
     LEAVE(result);
-}
-static int drop_graph(Graph *graph) {
-    for (Operation *o = graph->first, *next; o; o = next) {
-        next = o->next;
-        if (o->kind == OWN) release(o->to);
-        drop(o);
-    }
-    return free(graph), OK;
 }
 API int cuGraphDestroy(void *graph) {
     ENTER("cuGraphDestroy");
@@ -521,11 +333,13 @@ API int cuTensorMapEncodeTiled(uint64_t *map, int type, uint32_t rank, void *add
                                const uint64_t *strides, const uint32_t *box, const uint32_t *steps, int interleave,
                                int swizzle, int promotion, int fill) {
     (void)swizzle, (void)promotion;
-    if ((uintptr_t)map % 64 || (uintptr_t)address % 16 || rank < 1 || rank > 5 || interleave || fill) return INVALID_VALUE;
+    if ((uintptr_t)map % 64 || (uintptr_t)address % 16) return INVALID_VALUE;
+    if (rank < 1 || rank > 5 || interleave || fill) return INVALID_VALUE;
     memset(map, 0, 128);
     map[0] = (uint64_t)(uintptr_t)address, map[1] = (uint64_t)type, map[2] = rank;
     for (uint32_t i = 0; i < rank; ++i) {
-        if (extents[i] == 0 || extents[i] > (uint64_t)1 << 32 || box[i] == 0 || box[i] > 256 || steps[i] != 1) return INVALID_VALUE;
+        if (extents[i] == 0 || extents[i] > (uint64_t)1 << 32) return INVALID_VALUE;
+        if (box[i] == 0 || box[i] > 256 || steps[i] != 1) return INVALID_VALUE;
         if (i + 1 < rank && (strides[i] % 16 || strides[i] >= (uint64_t)1 << 40)) return INVALID_VALUE;
         map[3 + i] = extents[i];
         if (i + 1 < rank) map[8 + i] = strides[i];

@@ -32,6 +32,7 @@ class Table:
     queries: int = 16  # of a program
     parts: int = 2
     passes: list[str] = field(default_factory=list)  # what each answer took
+    settled: int = 0  # rows that the last pass scored canonically
 
     def __post_init__(self) -> None:
         self.rows, width = self.array.shape
@@ -182,6 +183,8 @@ def finish(
         most,
         ROWS=64,
     )
+    of_chosen = np.arange(BIN_ROWS * most) < BIN_ROWS * lengths.numpy()[:, None]
+    table.settled = int(np.count_nonzero(keys.numpy()[of_chosen]))
     room = next(size for size in (16, 128, 1024) if size >= k)
     ids, scores = torch.full((batch, k), -7), torch.full((batch, k), torch.nan)
     counts, certificates = torch.full((batch,), -1), torch.full((batch,), -1, dtype=torch.int32)

@@ -1,0 +1,185 @@
+"""OpenEngine: an engine of the cache on a GPU, and its runs.
+
+NEVER RUN ON A GPU: no engine has been deserialised yet. The tests run this with a stand-in for the library's runtime.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, cast
+
+from ...bundle import Bundle
+from ...bundle.graph_specs import Axis
+from ...errors import BackendError, QueryError
+from . import api
+from .bindings import Bindings
+from .cache import CachedEngine
+from .machine import Machine, is_shortage
+from .profiles import Profile, limits, profile_of
+from .record import Unusable
+from .refit import refit
+
+if TYPE_CHECKING:
+    from ...kernels.gpu import Gpu, GpuArray, Stream
+
+
+class Placed(Protocol):
+    """An array on the engine's GPU."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def pointer(self) -> int: ...
+
+
+class OpenEngine:
+    """Safe to call from several threads: each has contexts of its own, one for each profile that it uses.
+
+    A context keeps the memory that its profile needs beside inputs and outputs, until its thread ends or the engine is
+    closed.
+    """
+
+    def __init__(self, bindings: Bindings, gpu: Gpu, bundle: Bundle, cached: CachedEngine) -> None:
+        """Open an engine of the bundle on a GPU.
+
+        Raises:
+            Unusable: this GPU or library does not take it.
+            BackendError: there is no memory for it, or its weights, which were left out, do not go into it.
+        """
+        graph = cached.record.key.graph
+        self.spec = bundle.graphs[graph]
+        self.profiles: Sequence[Profile] = cached.record.profiles
+        self._bindings = bindings
+        self._gpu = gpu
+        self._contexts = _Contexts()
+        with gpu.entered():
+            self._engine = _deserialized(bindings, Machine.of(gpu), cached)
+            self._check()
+            if cached.record.key.options["strip"]:
+                refit(bindings, self._engine, bundle, graph)
+
+    def sizes(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
+        """The size of each free axis.
+
+        Raises:
+            QueryError: an input is missing or not the graph's, or its shape is none that the graph takes.
+        """
+        expected = {tensor.name: tensor.shape for tensor in self.spec.exported_inputs}
+        if shapes.keys() != expected.keys():
+            raise QueryError(f"graph {self.spec.name} takes {', '.join(expected)}; given are {', '.join(shapes)}.")
+        found: dict[str, int] = {}
+        for name, axes in expected.items():
+            sizes = shapes[name]
+            named = zip(axes, sizes, strict=False)
+            fits = len(axes) == len(sizes) and all(
+                size == (found.setdefault(axis.name, size) if isinstance(axis, Axis) else axis) for axis, size in named
+            )
+            if not fits:
+                shown = [axis.name if isinstance(axis, Axis) else axis for axis in axes]
+                raise QueryError(f"graph {self.spec.name} takes {name} of shape {shown}; given is {list(sizes)}.")
+        return found
+
+    def profile(self, sizes: Mapping[str, int]) -> int:
+        """The profile that takes these sizes.
+
+        Raises:
+            QueryError: none does.
+        """
+        found = profile_of(self.profiles, sizes)
+        if found is None:
+            given = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+            raise QueryError(
+                f"the engine of {self.spec.name} takes {limits(self.profiles)}; given are {given}. Build it with other "
+                "sizes: mmkg-sdk build-engine --profile."
+            )
+        return found
+
+    def run(self, inputs: Mapping[str, Placed], stream: Stream) -> dict[str, GpuArray]:
+        """Put one run on a stream; the outputs are whole for what is put there later.
+
+        Args:
+            inputs: with the dtypes and shapes of the graph's spec. They are read when the stream comes to it.
+
+        Raises:
+            QueryError: no profile takes the shapes.
+            BackendError: the library refuses, with its words.
+        """
+        shapes = {name: array.shape for name, array in inputs.items()}
+        index = self.profile(self.sizes(shapes))
+        outputs = {
+            name: self._gpu.empty(shape, dtype, stream)
+            for name, (dtype, shape) in self.spec.output_shapes(shapes).items()
+        }
+        with self._gpu.entered():
+            context = self._context(index, stream)
+            done = all(context.set_input_shape(name, shape) for name, shape in shapes.items())
+            for name, array in (*inputs.items(), *outputs.items()):
+                done = done and context.set_tensor_address(name, array.pointer)
+            if not done or not context.execute_async_v3(stream.handle):
+                raise BackendError(self._bindings.words.take())
+        return outputs
+
+    def _context(self, index: int, stream: Stream) -> api.IExecutionContext:
+        """This thread's context of a profile."""
+        found = self._contexts.by_profile.get(index)
+        if found is None:
+            strategy = self._bindings.trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
+            found = self._engine.create_execution_context(strategy)
+            if found is None or not found.set_optimization_profile_async(index, stream.handle):
+                free = Machine.of(self._gpu).free_memory()
+                raise BackendError(f"no context for profile {index} ({free}): {self._bindings.words.take()}")
+            self._contexts.by_profile[index] = found
+        return found
+
+    def _check(self) -> None:
+        """The engine is the one that its record speaks of."""
+        engine = self._engine
+        expected = {tensor.name for tensor in (*self.spec.exported_inputs, *self.spec.outputs)}
+        found = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
+        if found != expected or engine.num_optimization_profiles != len(self.profiles):
+            raise Unusable(
+                f"it takes and gives {sorted(found)} in {engine.num_optimization_profiles} profiles, expected "
+                f"{sorted(expected)} in {len(self.profiles)}"
+            )
+
+
+class _Contexts(threading.local):
+    """The contexts of one thread by profile."""
+
+    def __init__(self) -> None:
+        self.by_profile: dict[int, api.IExecutionContext] = {}
+
+
+def _deserialized(bindings: Bindings, machine: Machine, cached: CachedEngine) -> api.ICudaEngine:
+    bindings.words.take()
+    runtime = bindings.trt.Runtime(bindings.logger)
+    if reason := _invalidity(bindings, runtime, cached.plan):
+        raise Unusable(f"TensorRT for RTX says that it does not run here: {reason}")
+    if cached.record.key.options["version_compatible"]:
+        # It holds code of the TensorRT that built it. Whoever asked for that, here and as this user, has allowed it:
+        # the folder is private, and the hash was compared.
+        runtime.engine_host_code_allowed = True
+    engine = runtime.deserialize_cuda_engine(cached.plan)
+    if engine is not None:
+        return engine
+    words = bindings.words.take()
+    if is_shortage(words):  # the engine is right, and building it again would change nothing
+        raise BackendError(
+            f"there is no memory to open the engine of {cached.record.key.graph}, {cached.record.size:,} bytes "
+            f"({machine.free_memory()}): {words}"
+        )
+    raise Unusable(f"it could not be opened: {words}")
+
+
+def _invalidity(bindings: Bindings, runtime: api.Runtime, plan: bytes) -> str | None:
+    """Why this machine does not run an engine, where the library tells it before the engine is opened."""
+    if bindings.rtx is None:
+        return None
+    validity, diagnostics = cast(api.RtxRuntime, runtime).get_engine_validity(plan)
+    if validity != bindings.rtx.EngineValidity.INVALID:
+        return None
+    members = bindings.rtx.EngineInvalidityDiagnostics.__members__
+    named = [name for name, bit in members.items() if diagnostics & int(bit)]
+    return ", ".join(named) or bindings.words.take()

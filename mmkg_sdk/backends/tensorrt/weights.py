@@ -1,0 +1,76 @@
+"""The weights of a graph, which lie in the bundle's other files: given to the parser from what the bundle verified.
+
+The parser could read them itself, from the folder and by the path in the graph. Then it would read what lies there by
+now, and not what was verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...bundle import Bundle
+from ...bundle.external_data import external_data
+from ...bundle.protobuf import children
+from ...errors import BackendError
+from . import api
+
+# onnx.proto3: ModelProto.graph, GraphProto.initializer, TensorProto.name and external_data.
+_GRAPH, _INITIALIZER, _NAME, _EXTERNAL_DATA = 7, 5, 8, 13
+_KEY, _VALUE = 1, 2
+
+
+class ReadsGraphs(Protocol):
+    """A parser of the library: OnnxParser or OnnxParserRefitter."""
+
+    @property
+    def num_errors(self) -> int: ...
+
+    def load_initializer(self, name: str, data: int, size: int) -> bool: ...
+
+    def get_error(self, index: int) -> api.ParserError: ...
+
+
+def give_weights(parser: ReadsGraphs, bundle: Bundle, graph: str) -> list[NDArray[np.uint8]]:
+    """Give a parser, which has loaded the graph, each weight that lies outside of it.
+
+    Returns:
+        The weights, uint8 [bytes] each, which the parser reads until the engine is built: keep them as long.
+
+    Raises:
+        BackendError: the parser does not take one.
+    """
+    model = bundle.files[f"{graph}.onnx"]
+    kept = []
+    for name, location, offset, length in _outside(model):
+        # The bundle has checked that the place lies in a file of its own.
+        weight = np.frombuffer(bundle.files[location], np.uint8, length, offset)
+        kept.append(weight)
+        if not parser.load_initializer(name, weight.ctypes.data, length):
+            raise BackendError(f"{graph}.onnx: TensorRT does not take the {length:,} bytes of weight {name!r:.80}.")
+    if len(kept) != sum(1 for _ in external_data(model)):
+        raise BackendError(f"{graph}.onnx keeps weights outside in other places than its initializers. Export again.")
+    return kept
+
+
+def parser_errors(parser: ReadsGraphs) -> str:
+    """What a parser says of a graph that it did not read."""
+    errors = [parser.get_error(index) for index in range(parser.num_errors)]
+    words = (f"{error.node_operator()} {error.node_name()}: {error.desc()}".lstrip(" :") for error in errors)
+    return "; ".join(words) or "it gave no reason"
+
+
+def _outside(model: memoryview) -> Iterator[tuple[str, str, int, int]]:
+    """Name, file, offset and length in bytes of the initializers that lie outside."""
+    graphs = (value for field, value in children(model) if field == _GRAPH)
+    tensors = (value for graph in graphs for field, value in children(graph) if field == _INITIALIZER)
+    for tensor in tensors:
+        parts = list(children(tensor))
+        entries = (dict(children(value)) for field, value in parts if field == _EXTERNAL_DATA)
+        place = {str(entry[_KEY], "utf-8"): str(entry[_VALUE], "utf-8") for entry in entries}
+        if place:
+            name = next(str(value, "utf-8") for field, value in parts if field == _NAME)
+            yield name, place["location"], int(place.get("offset", "0")), int(place["length"])
