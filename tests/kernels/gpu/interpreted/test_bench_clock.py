@@ -1,4 +1,4 @@
-"""The clock and the scans of `mmkg-sdk bench gpu`, with a stand-in for NVIDIA's driver. Its times are those of no GPU."""
+"""The clock and the scans of `mmkg-sdk bench gpu`, with a stand-in for NVIDIA's driver: its times are of no GPU."""
 
 from __future__ import annotations
 
