@@ -21,6 +21,7 @@ from mmkg_sdk.kernels.gpu import gpu_kernels_absence
 from mmkg_sdk.ranking.known_triples import Queries
 from mmkg_sdk.run import Run
 
+pytestmark = pytest.mark.gpu
 needs_torch = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch finds")
 BACKENDS = [
     pytest.param("torch", marks=needs_torch),

@@ -12,7 +12,10 @@ from mmkg_sdk.kernels.gpu.tucker import GpuTuckerCore
 from tests.kernels.references import encoder, query
 
 _WHY = gpu_kernels_absence("cuda")
-pytestmark = pytest.mark.skipif(bool(_WHY), reason=f"needs an NVIDIA GPU and its kernels: {_WHY}")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(bool(_WHY), reason=f"needs an NVIDIA GPU and its kernels: {_WHY}"),
+]
 WIDTH, HEADS, HIDDEN = 256, 2, 1024
 # Around tiles of 16, 64 and 128 rows, and parts of a batch.
 BATCHES = [1, 15, 16, 17, 255, 256, 257, 2049]

@@ -1,6 +1,6 @@
 """What scan.md asks of a launcher, step by step, on the CPU: kernels run in Triton's interpreter.
 
-It is written from scan.md and shares nothing with launch/ranking/scan.cpp, so that each can be held against the CPU kernels.
+It is written from scan.md and shares nothing with launch/ranking/, so that each can be held against the CPU kernels.
 """
 
 from __future__ import annotations
