@@ -30,9 +30,9 @@ from ..interaction_parts import (
     pointers,
 )
 from ..library import address
-from .device import Gpu, GpuArray, Stream
+from .arguments import OnGpu, gpu_of
+from .device import GpuArray, Stream
 from .library import check, gpu_library
-from .scan import OnGpu, gpu_index
 
 _NAN = 2  # mmkg_status
 # MMKG_MAX_GPU_TEXT_LENGTH of include/mmkg_cuda_link.h.
@@ -72,7 +72,7 @@ class GpuInteraction:
         padded = -(-self._sizes["text_unit"] // _CHUNK) * _CHUNK
         self._sizes_on_gpu = self._sizes | {_PADDED: padded}
         described, kept = interaction_weights(weights, self._sizes)
-        self.gpu = Gpu.open(gpu_index(device))
+        self.gpu = gpu_of(device)
         self._library = gpu_library()
         self._streams = threading.local()
         handle = ctypes.c_void_p()

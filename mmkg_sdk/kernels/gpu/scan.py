@@ -9,7 +9,6 @@ import ctypes
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +19,14 @@ from ...ranking.known_triples import AnswerLists
 from ...ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 from ..library import address, in_place
 from .answers import TopKOnGpu
-from .device import Gpu, Stream
+from .arguments import OnGpu, gpu_of
+from .device import Stream
 from .library import check, gpu_library
 
 MAX_K = 1024
 _MAX_ROWS, _MAX_WIDTH = 2**31 - 1, 2**20
 _INNER_PRODUCT, _COMPLEX_DISTANCE = 0, 1  # mmkg_score
 _ON_HOST, _ON_GPU = 0, 1  # mmkg_place
-
-
-class OnGpu(Protocol):
-    """A C-contiguous array in memory of the GPU, for example a GpuArray."""
-
-    @property
-    def pointer(self) -> int: ...
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -82,7 +71,7 @@ class GpuScan:
         kind, margin = _kind(score)
         if table.ndim != 2 or table.dtype != np.float32:
             raise BackendError(f"the table: {table.dtype} {list(table.shape)}; expected float32 with two axes.")
-        self.gpu = Gpu.open(gpu_index(device))
+        self.gpu = gpu_of(device)
         self._library = gpu_library()
         self._rows, self._width = table.shape
         self._streams = threading.local()
@@ -244,14 +233,6 @@ def _kind(score: CandidateScore) -> tuple[int, float]:
     if isinstance(score, ComplexDistance):
         return _COMPLEX_DISTANCE, float(score.margin)
     raise BackendError(f"there is no CUDA scan for {score!r}; expected an inner product or a distance.")
-
-
-def gpu_index(device: str) -> int:
-    """N of "cuda:N", 0 of "cuda"."""
-    kind, _, index = device.partition(":")
-    if kind != "cuda" or not (index or "0").isdecimal():
-        raise BackendError(f"device is {device!r}; expected 'cuda' or 'cuda:N'.")
-    return int(index or 0)
 
 
 def _lists(lists: AnswerLists | None, batch: int) -> tuple[NDArray[np.int64] | None, NDArray[np.int64] | None]:

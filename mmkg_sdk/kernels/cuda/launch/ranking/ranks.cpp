@@ -1,4 +1,4 @@
-// Where right answers stand among the rows of a table on a GPU. triton/scan.md has the steps; here are their buffers,
+// Where right answers stand among the rows of a table on a GPU. scan.md has the steps; here are their buffers,
 // grids and what the host decides.
 #include <algorithm>
 #include <numeric>

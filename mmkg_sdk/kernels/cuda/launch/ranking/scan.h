@@ -1,4 +1,4 @@
-// A table on a GPU, and what top-k and ranks of its rows share. triton/scan.md says how the kernels work together.
+// A table on a GPU, and what top-k and ranks of its rows share. scan.md says how the kernels work together.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// The k best rows of a table on a GPU. triton/scan.md has the steps; here are their buffers, grids and what the host
+// The k best rows of a table on a GPU. scan.md has the steps; here are their buffers, grids and what the host
 // decides.
 #include <algorithm>
 #include <cstring>
