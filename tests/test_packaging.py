@@ -34,18 +34,20 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert modules() <= names
     assert "mmkg_sdk/py.typed" in names
-    assert "mmkg_sdk/kernels/include/mmkg.h" in names
+    assert {f"mmkg_sdk/kernels/include/{name}" for name in ("mmkg.h", "mmkg_cuda.h")} <= names
+    assert "mmkg_sdk/kernels/mmkg_cuda.bin" in names
     assert "mmkg_sdk/data/atlas/countries.json" in names
     assert [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
-    assert wheel.stat().st_size < 5 << 18  # 1.25 MiB
+    assert wheel.stat().st_size < 6 << 20  # of which the CUDA kernels are 4 MiB
 
 
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"mmkg_sdk"}
     kinds = {Path(name).suffix for name in names if ".dist-info/" not in name}
-    assert kinds <= {".py", ".typed", ".json", ".h", ".so", ".dylib", ".dll"}
-    assert not [name for name in names if name.startswith(("mmkg_sdk/kernels/cpu/", "mmkg_sdk/bench/results/"))]
+    assert kinds <= {".py", ".typed", ".json", ".h", ".bin", ".so", ".dylib", ".dll"}
+    sources = tuple(f"mmkg_sdk/kernels/{room}/" for room in ("cpu", "cuda/device", "cuda/driver", "cuda/launch"))
+    assert not [name for name in names if name.startswith((*sources, "mmkg_sdk/bench/results/"))]
 
 
 @pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")

@@ -19,11 +19,17 @@ from numpy.typing import NDArray
 
 from mmkg_sdk import load
 from mmkg_sdk.answering.verification import verify_bundle
-from mmkg_sdk.bundle import QUANTIZED
+from mmkg_sdk.backends.tensorrt.bindings import load_bindings
+from mmkg_sdk.backends.tensorrt.build import build_engine
+from mmkg_sdk.backends.tensorrt.machine import Machine
+from mmkg_sdk.backends.tensorrt.options import BuildOptions
+from mmkg_sdk.backends.tensorrt.profiles import Range
+from mmkg_sdk.bundle import QUANTIZED, Bundle
 from mmkg_sdk.errors import BackendError, ExportError
 from mmkg_sdk.export import export_bundle
 from mmkg_sdk.export.quantization import quantized, same_weights
 from mmkg_sdk.run import Run
+from tests.backends.tensorrt.plans import plan_header
 
 pytest.importorskip("modelopt.onnx.quantization", reason="NVIDIA Model Optimizer is not installed")
 
@@ -123,6 +129,20 @@ def test_a_quantized_bundle_answers_and_verifies(
         assert opened.backend.name == "onnxruntime"
     with pytest.raises(BackendError, match=f"torch does not run bundles in {precision}"):
         load(folder, "torch")
+
+
+@pytest.mark.parametrize(("family", "case", "precision", "graphs"), CASES, ids=["-".join(case[1:3]) for case in CASES])
+def test_quantized_graphs_build_as_engines(
+    family: str, case: str, precision: str, graphs: tuple[str, ...], golden_bundles: Callable[..., Path]
+) -> None:
+    """With TensorRT for RTX, on the CPU. That an engine multiplies in 8 bits, only a GPU could show."""
+    pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed")
+    bundle = Bundle.open(golden_bundles(case, precision, family))
+    for graph in graphs:
+        axes = bundle.graphs[graph].axes()
+        one = BuildOptions({axis.name: (Range(axis.min, axis.typical, axis.max),) for axis in axes.values()})
+        built = build_engine(load_bindings("tensorrt-rtx"), bundle, graph, one, Machine())
+        assert plan_header(built.plan).size == len(built.plan)
 
 
 def test_a_family_without_large_encoders_is_refused(golden_run: Run, tmp_path: Path) -> None:

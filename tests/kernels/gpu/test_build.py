@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,19 @@ import pytest
 triton = pytest.importorskip("triton")
 
 from mmkg_sdk.kernels.cuda.triton import specs  # noqa: E402
-from mmkg_sdk.kernels.cuda.triton.build import RESOURCES_FILE, compile_kernel  # noqa: E402
+from mmkg_sdk.kernels.cuda.triton.build import (  # noqa: E402
+    IMAGE_FILE,
+    RESOURCES_FILE,
+    compile_kernel,
+    sources_sha256,
+)
 from mmkg_sdk.kernels.cuda.triton.image import CodeKind, image  # noqa: E402
 from mmkg_sdk.kernels.cuda.triton.parameters import Kind, parameters  # noqa: E402
 
 from .probe import PROBE  # noqa: E402
+
+RECORD = json.loads(RESOURCES_FILE.read_text())
+BUILD = "the image is not of these sources; run python -m mmkg_sdk.kernels.cuda.triton.build"
 
 
 @pytest.mark.parametrize("target", specs.TARGETS)
@@ -81,11 +90,9 @@ def test_the_interpreter_compiles_nothing() -> None:
 
 def test_every_kernel_fits_its_targets() -> None:
     """The committed table, which build.py writes with the image."""
-    if not RESOURCES_FILE.is_file():
-        pytest.skip("the kernels were not built here: python -m mmkg_sdk.kernels.cuda.triton.build")
-    table = json.loads(RESOURCES_FILE.read_text())
+    table = RECORD["kernels"]
     expected = {(spec.name, str(target)) for spec in specs.all_kernels() for target in spec.targets}
-    assert {(name, target) for name, targets in table.items() for target in targets} == expected, "build anew"
+    assert {(name, target) for name, targets in table.items() for target in targets} == expected, BUILD
     threads = {(spec.name, target): spec.num_warps * 32 for spec in specs.all_kernels() for target in spec.targets}
     for name, targets in table.items():
         for target, taken in targets.items():
@@ -93,3 +100,21 @@ def test_every_kernel_fits_its_targets() -> None:
             # A multiprocessor has 65,536 registers: fewer would leave no room for one block.
             assert taken["registers"] * threads[name, int(target)] <= 65_536, (name, target)
             assert taken["spill_loads"] == taken["spill_stores"] == 0, (name, target)
+
+
+def test_the_committed_image_is_of_these_sources() -> None:
+    """Line by line: a comment asks for a new build, too, which then gives the same image."""
+    assert RECORD["sources"] == sources_sha256(), BUILD
+    assert RECORD["image"] == hashlib.sha256(IMAGE_FILE.read_bytes()).hexdigest(), BUILD
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("settle_rows", 90), ("select_best", 80), ("tucker_sum", 120), ("distance_known", 100), ("add_norm_256", 86)],
+)
+def test_kernels_compile_to_the_code_in_the_image(name: str, target: int) -> None:
+    spec = next(spec for spec in specs.all_kernels() if spec.name == name and target in spec.targets)
+    kernels, taken = compile_kernel(spec, target)
+    contents = IMAGE_FILE.read_bytes()
+    assert all(kernel.code in contents for kernel in kernels), BUILD
+    assert asdict(taken) == RECORD["kernels"][name][str(target)], BUILD

@@ -14,6 +14,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,15 @@ def build(specs: Sequence[KernelSpec], jobs: int) -> tuple[bytes, dict[str, dict
     return image(kernels), table
 
 
+def sources_sha256() -> str:
+    """Of everything that decides what is compiled: the kernels in the rooms of this folder, and specs.py."""
+    folder = Path(__file__).parent
+    digest = sha256()
+    for path in sorted([*folder.glob("*/*.py"), folder / "specs.py"]):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
 def main() -> None:
     """See the head of this file."""
     parser = argparse.ArgumentParser(description="Compile the CUDA kernels. Needs Triton 3.9 and no GPU.")
@@ -87,7 +97,8 @@ def main() -> None:
     image_file = IMAGE_FILE if asked.out is None else asked.out / IMAGE_FILE.name
     resources_file = RESOURCES_FILE if asked.out is None else asked.out / RESOURCES_FILE.name
     image_file.write_bytes(contents)
-    resources_file.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
+    record = {"triton": _TRITON, "sources": sources_sha256(), "image": sha256(contents).hexdigest(), "kernels": table}
+    resources_file.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
     print(f"{image_file}: {len(specs)} kernels, {len(contents)} bytes. {resources_file}: what they take.")
 
 
