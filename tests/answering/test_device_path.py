@@ -20,13 +20,14 @@ import torch
 import mmkg_sdk
 from mmkg_sdk import BackendError, Linker, Mention, Model
 from mmkg_sdk.answering.entity_table import EntityTable, candidates_left, entity_chunk
-from mmkg_sdk.backends import BACKENDS, DeviceArray
+from mmkg_sdk.backends import DeviceArray
 from mmkg_sdk.backends.base import OutOfDeviceMemory
 from mmkg_sdk.backends.tables import GpuRanking
 from mmkg_sdk.kernels import Scan, library
 from mmkg_sdk.ranking.exact import TopK
 from mmkg_sdk.ranking.known_triples import AnswerLists, Queries
 from tests.attacks.reseal import reseal
+from tests.backends.on_cpu import ON_CPU
 
 from .questions import questions
 
@@ -51,7 +52,7 @@ def on_device(model: Model) -> Model:
     return model
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=ON_CPU)
 def models(request: pytest.FixtureRequest, golden_bundle: Path) -> Iterator[tuple[Model, Model]]:
     """One that ranks on a "device", and one that does not."""
     opened = [mmkg_sdk.load(golden_bundle, request.param, "cpu", threads=1) for _ in range(2)]
@@ -100,7 +101,7 @@ def test_the_stand_in_of_a_query_graph_gives_placed_vectors(golden_bundle: Path)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ON_CPU)
 def test_vectors_that_are_not_finite_are_an_error_without_being_read(
     number: float, backend: str, golden_bundle: Path, tmp_path: Path
 ) -> None:
@@ -197,7 +198,7 @@ GEORGIA = [
 ]
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=ON_CPU)
 def linkers(request: pytest.FixtureRequest, small_bundle: Path) -> Iterator[tuple[Linker, Linker]]:
     opened = [mmkg_sdk.load(small_bundle, request.param, "cpu", threads=1) for _ in range(2)]
     opened[0]._kind = "cuda"

@@ -32,8 +32,8 @@ def scale(run: Run, name: str, factor: float) -> None:
 
 
 def test_an_unknown_precision_is_named_with_those_that_exist(golden_run: Run, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="unknown precision 'int8'; expected one of fp32, fp16, bf16"):
-        export_bundle(golden_run, tmp_path / "bundle", precision="int8")
+    with pytest.raises(ExportError, match="unknown precision 'int4'; expected one of fp32, fp16, bf16, int8, fp8"):
+        export_bundle(golden_run, tmp_path / "bundle", precision="int4")
     assert os.listdir(tmp_path) == []
 
 

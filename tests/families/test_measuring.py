@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from types import SimpleNamespace
-from typing import Any
+from pathlib import Path
 
 import pytest
 
+from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.families.measuring import measuring
+from mmkg_sdk.kernels.gpu import gpu_kernels_absence
 from mmkg_sdk.registry import FAMILIES
 from tests.places import ROOT
 
@@ -30,10 +31,8 @@ def test_one_contender_is_the_reference(family: str) -> None:
     assert len({one.name for one in contenders}) == len(contenders)
 
 
-def test_the_compiled_kernels_are_absent_from_other_devices() -> None:
-    bundle: Any = SimpleNamespace(graphs={"entity_encoder_token_table": {}})
+def test_the_compiled_kernels_are_absent_from_a_gpu_that_has_none(golden_bundle: Path) -> None:
+    bundle = Bundle.open(golden_bundle)
     mygo = measuring("mygo")
-    absent = {one.name: mygo.absence(bundle, one, "cuda:0") for one in mygo.contenders(bundle)}
-    assert {name: why for name, why in absent.items() if why} == {
-        "compiled kernels": "the compiled kernels run on the CPU, and this is cuda:0"
-    }
+    absent = {one.name: mygo.absence(bundle, one, "cuda:99") for one in mygo.contenders(bundle)}
+    assert {name: why for name, why in absent.items() if why} == {"compiled kernels": gpu_kernels_absence("cuda:99")}

@@ -79,7 +79,7 @@ def test_an_encoder_runs_batches_of_the_size_asked_for(
             return outputs
 
         monkeypatch.setattr(model.backend, "run", watched)
-        encoder = open_encoder(model, "entity_encoder", {"backend": "onnxruntime", "rewrite": ""})
+        encoder = open_encoder(model, "entity_encoder", {"backend": "onnxruntime", "device": "cpu", "rewrite": ""})
         rates = entity_rates(encoder, 5, batch, seconds=0.01, seed=0)
     assert sizes == {rates.batch}
     assert rates.batch == (batch or 2048 // 5)

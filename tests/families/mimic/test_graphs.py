@@ -304,33 +304,3 @@ def test_specs_name_what_a_side_gives_and_the_interaction_takes() -> None:
     assert {t.dtype for t in graph_specs(replace(PUBLISHED, entity_dtype="float16"))["interaction"].inputs[6:]} == {
         "float16"
     }
-
-
-@pytest.fixture(scope="module")
-def builder() -> tuple[Any, Any, Any]:
-    trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed")
-    logger = trt.Logger(trt.Logger.WARNING)
-    return trt, logger, trt.Builder(logger)
-
-
-# Half precision changes the towers only.
-@pytest.mark.parametrize(
-    ("graph", "precision", "stored"),
-    [
-        *((graph, "fp32", "float32") for graph in GRAPHS),
-        ("text_encoder", "fp16", "float32"),
-        ("image_encoder", "fp16", "float32"),
-        ("interaction", "fp32", "float16"),
-    ],
-)
-def test_every_graph_builds_as_an_engine(
-    graph: str, precision: str, stored: str, builder: tuple[Any, Any, Any], graphs: Graphs
-) -> None:
-    from tests.export.test_tensorrt_rtx import build_engine
-
-    config = replace(golden("base").model().config, entity_dtype=stored)
-    spec = graph_specs(config)[graph].to_json()
-    file = graphs("base", graph, precision, stored).file
-    engine = build_engine(builder, file, spec["axes"], spec["inputs"])
-    assert engine is not None, "the builder's reason is in its log above"
-    assert engine.nbytes > 1000

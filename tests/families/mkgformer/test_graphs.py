@@ -171,25 +171,6 @@ def test_onnx_runtime_takes_half_precision_weights(graph: str, onnx_files: Calla
     np.testing.assert_allclose(found, expected, rtol=0.02, atol=0.02)
 
 
-@pytest.mark.parametrize("name", TRACED)
-def test_every_graph_builds_as_a_tensorrt_engine(
-    name: str, builder: tuple[Any, Any, Any], onnx_files: Callable[..., dict[str, Path]]
-) -> None:
-    from tests.export.test_tensorrt_rtx import build_engine
-
-    specs = graph_specs(golden(name).model().config)
-    for graph, path in onnx_files(name).items():
-        signature = specs[graph].to_json()
-        assert build_engine(builder, path, signature["axes"], signature["inputs"]) is not None, graph
-
-
-@pytest.fixture(scope="module")
-def builder() -> tuple[Any, Any, Any]:
-    trt = pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed")
-    logger = trt.Logger(trt.Logger.WARNING)
-    return trt, logger, trt.Builder(logger)
-
-
 def test_the_last_layer_gives_the_same_at_any_position() -> None:
     case = golden("mre_small")
     model = case.model()
