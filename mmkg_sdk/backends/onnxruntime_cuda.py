@@ -9,7 +9,7 @@ Decided, and why:
   the host for each run, and lets any stream read what it gave.
 * CUDA graphs. `enable_cuda_graph` replays one set of addresses, so every shape of every graph would have its own
   inputs and outputs, copied into and out of under a lock, and its one stream again; and it asks for a graph without any
-  node on the CPU, where ONNX Runtime keeps arithmetic on shapes. TensorRT and the kernels capture instead.
+  node on the CPU, where ONNX Runtime keeps arithmetic on shapes. Launches of the kernels can be captured instead.
 * Page-locked memory. The Python package makes no such arrays for CUDA. What a query copies are ids and at most 256 rows
   of the table.
 """
