@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,21 +135,24 @@ class _Proof:
         )
         command = [sys.executable, "-P", "-m", "mmkg_sdk.bench.gpu_proof.step", step.name, job.to_json()]
         with (asked.out / f"{step.name}.log").open("w", encoding="utf-8") as log:
-            # A session of its own: what a step starts ends with it.
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=child_environment(1 if asked.rehearse else default_threads()),
-                start_new_session=True,
-            )
+            process = None
             try:
+                with _signals_held():  # one that came while the step starts would leave it without a parent
+                    # A session of its own: what a step starts ends with it.
+                    process = subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        env=child_environment(1 if asked.rehearse else default_threads()),
+                        start_new_session=True,
+                    )
                 return process.wait(limit)
             except subprocess.TimeoutExpired:
                 return None
             finally:
-                _end(process)
+                if process is not None:
+                    _end(process)
 
     def _left(self) -> float:
         return 60 * self._asked.minutes - (time.monotonic() - self._began)
@@ -162,6 +167,25 @@ class _Proof:
         log = self._asked.out / f"{step.name}.log"
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1][:500] if lines else "it said nothing"
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """A signal that would end this process is handled behind the block. Only the main thread handles any."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda one, frame: came.append(one)) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

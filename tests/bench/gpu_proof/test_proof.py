@@ -15,7 +15,7 @@ import pytest
 from mmkg_sdk.bench.gpu_proof import run as proof_run
 from mmkg_sdk.bench.gpu_proof.plan import PLAN, PLANNED_MINUTES, limits
 from mmkg_sdk.bench.gpu_proof.predictions import PREDICTIONS
-from mmkg_sdk.bench.gpu_proof.run import NO_GPU, Asked, run_proof
+from mmkg_sdk.bench.gpu_proof.run import NO_GPU, Asked, _signals_held, run_proof
 from mmkg_sdk.errors import BackendError, QueryError
 from tests.places import ROOT
 
@@ -94,6 +94,24 @@ def _command(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:  # it has ended meanwhile
         return b""
+
+
+def test_a_signal_while_a_step_starts_is_handled_behind_it() -> None:
+    """Else it could end this process between the step's start and the knowledge of it."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    started = False
+    try:
+        with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)), _signals_held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            started = True
+        assert started
+        assert signal.getsignal(signal.SIGTERM) is stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_limits_grow_with_the_time_and_leave_none_beyond_it() -> None:
