@@ -102,12 +102,17 @@ def test_a_signal_while_a_step_starts_is_handled_behind_it() -> None:
     def stop(number: int, frame: object) -> None:
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, stop)
-    started = False
-    try:
-        with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)), _signals_held():
+    started: list[bool] = []
+
+    def start() -> None:
+        with _signals_held():
             os.kill(os.getpid(), signal.SIGTERM)
-            started = True
+            started.append(True)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)):
+            start()
         assert started
         assert signal.getsignal(signal.SIGTERM) is stop
     finally:
