@@ -192,7 +192,7 @@ def _write_graphs(
 
 
 def _quantize(run: Run, model: Any, manifest: dict[str, Any], folder: Path, progress: Callable[[str], None]) -> None:
-    """Replace the float32 graphs of large encoders; what they are calibrated with, parity is not measured on."""
+    """Replace the float32 graphs of large encoders, calibrated on the training split, which parity asks last."""
     bundle = Bundle.of(folder, manifest, _contents(folder))
     progress("asking queries of the training split, for the ranges of activations")
     recorder = RecordingBackend.of(bundle)

@@ -45,8 +45,13 @@ def quantized(model: Path, precision: str, inputs: Sequence[Arrays]) -> onnx.Mod
 
     Raises:
         BackendError: a package is missing.
-        ExportError: the graph has no product with a weight, or Model Optimizer refuses it.
+        ExportError: no inputs, the graph has no product with a weight, or Model Optimizer refuses it.
     """
+    if not inputs:
+        raise ExportError(
+            f"{model.stem} was given nothing that it could be calibrated on: the run has no queries. Import it with "
+            "its data, or export with --precision fp16."
+        )
     check_quantizer()
     import onnx
     from modelopt.onnx.quantization import fp8, int8

@@ -161,6 +161,11 @@ def test_without_model_optimizer_the_command_that_installs_it_is_named(
     assert not (tmp_path / "bundle").exists()
 
 
+def test_a_graph_that_was_asked_nothing_cannot_be_calibrated(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"image_encoder was given nothing .* the run has no queries"):
+        quantized(tmp_path / "image_encoder.onnx", "int8", [])
+
+
 def test_a_graph_without_weights_has_nothing_to_quantise(tmp_path: Path) -> None:
     node = onnx.helper.make_node("Relu", ["x"], ["y"])
     x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2, 3]) for name in "xy")

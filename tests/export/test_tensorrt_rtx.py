@@ -1,4 +1,4 @@
-"""Every exported graph builds as an engine with TensorRT for RTX, on the CPU, in every precision.
+"""Every exported graph builds as an engine with TensorRT for RTX, on the CPU, and every family in every precision.
 
 Building only: opening an engine needs a GPU. How the backend opens and runs engines is tested with stand-ins
 (backends/tensorrt/stand_in).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# As launch/layer.h has them: columns of a head come in groups of so many, and a layer has so many at most.
+# As launch/encoder/layer.h has them: columns of a head come in groups of so many, and a layer has so many at most.
 _GROUP, _MOST_COLUMNS = 64, 512
 
 

@@ -96,6 +96,13 @@ def test_what_would_wait_for_a_gpu_is_an_error_here(how: Callable[[Tensor], Any]
         step_on_meta(objective)
 
 
+def test_what_stays_on_the_device_is_none_there() -> None:
+    """The same objective with a harmless reading, so that the errors above are those of their readings."""
+    objective = new_objective()
+    objective.__class__ = type("Reading", (Reading,), {"how": staticmethod(lambda loss: loss + 1)})
+    step_on_meta(objective)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_itself_sees_no_wait_in_a_step() -> None:
     """What a device without values cannot show: waits inside of CUDA's kernels."""

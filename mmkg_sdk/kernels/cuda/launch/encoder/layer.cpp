@@ -6,7 +6,7 @@ namespace mmkg::cuda {
 
 namespace {
 
-constexpr int64_t kPadded[] = {128, 256, 512};  // PADDED_WIDTHS of triton/layer.py
+constexpr int64_t kPadded[] = {128, 256, 512};  // PADDED_WIDTHS of triton/encoder/layer.py
 
 int64_t padded_width(int64_t width, int64_t heads, int64_t groups_per_head) {
     const int64_t needed = std::max(width, heads * groups_per_head * kGroup);

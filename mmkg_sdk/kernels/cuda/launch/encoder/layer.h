@@ -1,4 +1,4 @@
-// What encoder layers on a GPU share: how vectors and heads are padded, and the kernels of triton/layer.py.
+// What encoder layers on a GPU share: how vectors and heads are padded, and the kernels of triton/encoder/layer.py.
 #pragma once
 
 #include <algorithm>

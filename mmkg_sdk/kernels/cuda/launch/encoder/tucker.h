@@ -1,4 +1,4 @@
-// A Tucker core on a GPU, and launches of triton/tucker.py.
+// A Tucker core on a GPU, and launches of triton/encoder/tucker.py.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// MIMIC's late interaction on a GPU: weights, sizes and grids of triton/interaction.py.
+// MIMIC's late interaction on a GPU: weights, sizes and grids of triton/link/interaction.py.
 #include <cmath>
 #include <cstring>
 #include <memory>

@@ -54,7 +54,7 @@ struct mmkg_gpu_scan {
     const mmkg::cuda::Memory table32, table16;
     float table_size = 0, table_rest = 0;  // rounding.py: E and R
 
-    // Distances have none, and no table16: their exact pass (triton/distance.py) is the only one.
+    // Distances have none, and no table16: their exact pass (triton/ranking/distance.py) is the only one.
     const std::optional<mmkg::cuda::FirstPass> bins, ranks;
     // Every kernel is loaded when the table is opened, since loading does not suit a capture.
     const mmkg::cuda::Kernel &round_queries, &group_maxima, &select_best, &select_grouped, &settle_rows;

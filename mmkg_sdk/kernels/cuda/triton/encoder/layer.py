@@ -15,7 +15,7 @@ import triton.language as tl
 
 from ..specs import KernelSpec
 
-# Padded widths that kernels exist for; those of launch/layer.cpp.
+# Padded widths that kernels exist for; those of launch/encoder/layer.cpp.
 PADDED_WIDTHS = (128, 256, 512)
 # Columns of an input that one product takes.
 DEPTH = 32

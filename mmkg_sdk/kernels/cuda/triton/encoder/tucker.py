@@ -8,8 +8,8 @@ where it is while the core streams past; the product of one i is scaled by relat
 [batch, width, width] tensor exists, and the operand relation[b, i] * context[b, j] does not either. The scaling costs a
 multiply-add where the matrix units do DEPTH of them. `tucker_sum` adds the splits in ascending order.
 
-Splits depend on the width alone, so every batch has the same sums in the same order; launch/tucker.cpp makes enough of
-them to read the core with the whole GPU for a batch of one.
+Splits depend on the width alone, so every batch has the same sums in the same order; launch/encoder/tucker.cpp makes
+enough of them to read the core with the whole GPU for a batch of one.
 
 Precision, all sums float32:
   bfloat16 core   context = high + low, two bfloat16 numbers, each rounded to the nearest. What they leave out is
