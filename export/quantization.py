@@ -62,6 +62,7 @@ def quantized(model: Path, precision: str, inputs: Sequence[Arrays]) -> onnx.Mod
     # The quantizers themselves: `modelopt.onnx.quantization.quantize` above them leaves products out by patterns of its
     # own, and by the sizes of the runs that it is calibrated with.
     quantize = {"int8": int8, "fp8": fp8}[precision].quantize
+    left_behind: list[str] = []  # whole copies of the model in the folder for temporary files
     try:
         found: onnx.ModelProto = quantize(
             str(model),
@@ -73,10 +74,14 @@ def quantized(model: Path, precision: str, inputs: Sequence[Arrays]) -> onnx.Mod
             nodes_to_exclude=[],
             high_precision_dtype="fp32",
             enable_gemv_detection_for_trt=False,
+            intermediate_generated_files=left_behind,
             log_level="CRITICAL",
         )
     except Exception as err:  # whatever the tool meets
         raise ExportError(f"{model.stem}: NVIDIA Model Optimizer could not quantise it to {precision}: {err}") from err
+    finally:
+        for path in left_behind:
+            Path(path).unlink(missing_ok=True)
     _leave_others_exact(found, set(weighted))
     for opset in found.opset_import:
         if not opset.domain:  # 19 is 18 with more types, float8 among them

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,24 @@ def test_a_graph_without_weights_has_nothing_to_quantise(tmp_path: Path) -> None
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [y])), tmp_path / "plain.onnx")
     with pytest.raises(ExportError, match="no product with a weight"):
         quantized(tmp_path / "plain.onnx", "int8", [{"x": np.ones((2, 3), np.float32)}])
+
+
+@pytest.mark.parametrize("precision", QUANTIZED)
+def test_nothing_of_the_model_is_left_among_temporary_files(
+    precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    weight = onnx.numpy_helper.from_array(np.eye(32, dtype=np.float32), "w")
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2, 32]) for name in "xy")
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMul", ["x", "w"], ["y"], "product")], "g", [x], [y], [weight]
+    )
+    opsets = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10), tmp_path / "one.onnx")
+    model = quantized(tmp_path / "one.onnx", precision, [{"x": np.ones((2, 32), np.float32)}])
+    assert [node.op_type for node in model.graph.node].count("DequantizeLinear") == 2
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_a_changed_weight_is_noticed() -> None:
