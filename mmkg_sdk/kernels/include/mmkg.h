@@ -61,7 +61,10 @@ typedef enum mmkg_instruction_set {
     MMKG_AVX2 = 1,       /* with FMA and F16C */
     MMKG_AVX512 = 2,     /* F, BW, DQ, VL */
     MMKG_AVX512_VNNI = 3, /* and VNNI */
-    MMKG_AVX512_BF16 = 4  /* and BF16 */
+    MMKG_AVX512_BF16 = 4, /* and BF16 */
+    MMKG_NEON = 16,       /* of every ARM64 processor */
+    MMKG_NEON_DOT = 17,   /* and products of 8 bits, FEAT_DotProd */
+    MMKG_NEON_BF16 = 18   /* and of bfloat16, FEAT_BF16 */
 } mmkg_instruction_set;
 
 /*

@@ -18,7 +18,7 @@ const Set &chosen_set(int32_t id, const Set *(*find)(int32_t)) {
         return *set;
     }
     const char *wanted = std::getenv("MMKG_INSTRUCTION_SET");
-    for (int32_t best = MMKG_AVX512_BF16; best >= MMKG_PORTABLE; --best) {
+    for (int32_t best = MMKG_NEON_BF16; best >= MMKG_PORTABLE; --best) {
         const Set *set = found(best);
         if (set && (!wanted || !*wanted || std::strcmp(wanted, mmkg_instruction_set_name(best)) == 0)) return *set;
     }

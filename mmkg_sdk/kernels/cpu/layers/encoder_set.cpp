@@ -9,6 +9,7 @@ namespace {
 
 const EncoderSet *encoder_set(int32_t id) {
     if (id == MMKG_PORTABLE) return &portable_encoder_set();
+    if (id >= MMKG_NEON) return neon_encoder_set();
     return id == MMKG_AVX2 ? avx2_encoder_set() : avx512_encoder_set();
 }
 

@@ -109,6 +109,7 @@ const EncoderSet &portable_encoder_set();
 // Null where the build has no such code; whether the processor has it, mmkg_has_instruction_set says.
 const EncoderSet *avx2_encoder_set();
 const EncoderSet *avx512_encoder_set();
+const EncoderSet *neon_encoder_set();
 
 // That of an mmkg_instruction_set; MMKG_BEST is what mmkg.h says. Throws where the processor has no such thing.
 const EncoderSet &chosen_encoder_set(int32_t id);

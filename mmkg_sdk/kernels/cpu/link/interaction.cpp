@@ -29,6 +29,7 @@ namespace {
 
 const InteractionSet *interaction_set(int32_t id) {
     if (id == MMKG_PORTABLE) return &portable_interaction_set();
+    if (id >= MMKG_NEON) return neon_interaction_set();
     return id < MMKG_AVX512_VNNI ? avx2_interaction_set() : avx512_interaction_set();
 }
 

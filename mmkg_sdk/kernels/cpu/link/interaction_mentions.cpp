@@ -29,6 +29,7 @@ float finite(float value, const std::string &name) {
 }
 
 const EncoderSet &products_of(const InteractionSet &set) {
+    if (set.id == MMKG_NEON) return *neon_encoder_set();
     if (set.id == MMKG_AVX512_VNNI) return *avx512_encoder_set();
     return set.id == MMKG_AVX2 ? *avx2_encoder_set() : portable_encoder_set();
 }

@@ -83,5 +83,6 @@ const InteractionSet &portable_interaction_set();
 // Null where the build has no such code; whether the processor has it, mmkg_has_instruction_set says.
 const InteractionSet *avx2_interaction_set();
 const InteractionSet *avx512_interaction_set();
+const InteractionSet *neon_interaction_set();
 
 }  // namespace mmkg

@@ -93,5 +93,8 @@ const InstructionSet *avx2_set();
 const InstructionSet *avx512_set();
 const InstructionSet *avx512_vnni_set();
 const InstructionSet *avx512_bf16_set();
+const InstructionSet *neon_set();
+const InstructionSet *neon_dot_set();
+const InstructionSet *neon_bf16_set();
 
 }  // namespace mmkg

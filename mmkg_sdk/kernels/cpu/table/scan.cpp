@@ -27,6 +27,7 @@ const InstructionSet *instruction_set(int32_t id) {
     if (id == MMKG_AVX512) return avx512_set();
     if (id == MMKG_AVX512_VNNI) return avx512_vnni_set();
     if (id == MMKG_AVX512_BF16) return avx512_bf16_set();
+    if (id == MMKG_NEON) return neon_set();
     return nullptr;
 }
 
@@ -113,8 +114,9 @@ int32_t mmkg_abi_version(void) { return MMKG_ABI_VERSION; }
 int32_t mmkg_has_instruction_set(int32_t id) { return mmkg::instruction_set(id) != nullptr; }
 
 const char *mmkg_instruction_set_name(int32_t id) {
-    static const char *const names[] = {"portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16"};
-    return id >= 0 && id < 5 ? names[id] : nullptr;
+    static const char *const names[] = {"portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "avx2_vnni",
+                                        "neon", "neon_dot", "neon_bf16"};
+    return id >= 0 && id < 9 ? names[id] : nullptr;
 }
 
 mmkg_status mmkg_pool_open(int32_t threads, mmkg_pool **pool) {
