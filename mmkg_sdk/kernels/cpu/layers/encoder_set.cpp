@@ -9,7 +9,8 @@ namespace {
 
 const EncoderSet *encoder_set(int32_t id) {
     if (id == MMKG_PORTABLE) return &portable_encoder_set();
-    return id == MMKG_AVX2 ? avx2_encoder_set() : avx512_encoder_set();
+    const bool narrow = id == MMKG_AVX2 || id == MMKG_AVX2_VNNI;
+    return narrow ? avx2_encoder_set() : avx512_encoder_set();
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ namespace {
 
 const InteractionSet *interaction_set(int32_t id) {
     if (id == MMKG_PORTABLE) return &portable_interaction_set();
-    return id < MMKG_AVX512_VNNI ? avx2_interaction_set() : avx512_interaction_set();
+    const bool wide = id == MMKG_AVX512_VNNI || id == MMKG_AVX512_BF16;
+    return wide ? avx512_interaction_set() : avx2_interaction_set();
 }
 
 bool all_finite(const float *values, int64_t count) {
