@@ -18,6 +18,9 @@ from .threads import MAX_THREADS, default_threads
 _FILE = Path(__file__).with_name({"win32": "mmkg.dll", "darwin": "libmmkg.dylib"}.get(sys.platform, "libmmkg.so"))
 _ABI_VERSION = 2
 _OK, _NAN = 0, 2
+# mmkg_instruction_set by name. Of two that a processor has, the slower one stands first, as in cpu/common/choose_set.h.
+_INSTRUCTION_SETS = {"portable": 0, "avx2": 1, "avx2_vnni": 5, "avx512": 2, "avx512_vnni": 3, "avx512_bf16": 4}
+_INSTRUCTION_SETS |= {"neon": 16, "neon_dot": 17, "neon_bf16": 18}
 
 _pointer, _int32, _int64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 # Name -> what it gives and takes; the headers in include/ say what it means.
@@ -104,7 +107,7 @@ def instruction_sets() -> list[str]:
     found = library()
     if isinstance(found, str):
         return []
-    return [name for number, name in enumerate(_names(found)) if found.mmkg_has_instruction_set(number)]
+    return [name for name, number in _INSTRUCTION_SETS.items() if found.mmkg_has_instruction_set(number)]
 
 
 def instruction_set_number(name: str | None) -> int:
@@ -113,12 +116,12 @@ def instruction_set_number(name: str | None) -> int:
         return -1
     if name not in instruction_sets():
         raise BackendError(f"instruction set {name!r} is not available; there are {instruction_sets()}.")
-    return _names(loaded_library()).index(name)
+    return _INSTRUCTION_SETS[name]
 
 
 def instruction_set_name(number: int) -> str:
     """The name of an mmkg_instruction_set."""
-    return _names(loaded_library())[number]
+    return next(name for name, known in _INSTRUCTION_SETS.items() if known == number)
 
 
 def check(status: int) -> None:
@@ -167,9 +170,3 @@ def _pool(threads: int) -> ctypes.c_void_p:
     check(loaded_library().mmkg_pool_open(threads, ctypes.byref(handle)))
     return handle
 
-
-def _names(loaded: ctypes.CDLL) -> list[str]:
-    names: list[str] = []
-    while (name := loaded.mmkg_instruction_set_name(len(names))) is not None:
-        names.append(name.decode())
-    return names

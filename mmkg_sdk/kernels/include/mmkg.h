@@ -62,9 +62,10 @@ typedef enum mmkg_instruction_set {
     MMKG_AVX512 = 2,     /* F, BW, DQ, VL */
     MMKG_AVX512_VNNI = 3, /* and VNNI */
     MMKG_AVX512_BF16 = 4, /* and BF16 */
+    MMKG_AVX2_VNNI = 5,   /* MMKG_AVX2 with AVX-VNNI */
     MMKG_NEON = 16,       /* of every ARM64 processor */
-    MMKG_NEON_DOT = 17,   /* and products of 8 bits, FEAT_DotProd */
-    MMKG_NEON_BF16 = 18   /* and of bfloat16, FEAT_BF16 */
+    MMKG_NEON_DOT = 17,   /* and products of 8 bits: FEAT_DotProd */
+    MMKG_NEON_BF16 = 18   /* and of bfloat16: FEAT_BF16 */
 } mmkg_instruction_set;
 
 /*
@@ -77,8 +78,9 @@ typedef enum mmkg_storage {
     MMKG_FLOAT32 = 0,  /* the table itself */
     MMKG_BFLOAT16 = 1, /* a copy of half its size; with MMKG_AVX512_BF16 */
     MMKG_INT8 = 2      /* a copy of a quarter of its size and 4.6 bytes a row, each row with a scale of its own; with
-                          MMKG_AVX512_VNNI or above, width at most 2^17. Rows of a few large and many small numbers suit
-                          it ill: the small ones are lost, and more rows have to be settled. */
+                          any set but MMKG_PORTABLE, width at most 2^17. Without VNNI queries are rounded to 7 bits
+                          instead of 8. Rows of a few large and many small numbers suit it ill: the small ones are
+                          lost, and more rows have to be settled. */
 } mmkg_storage;
 
 typedef struct mmkg_pool mmkg_pool; /* threads that sleep between calls */

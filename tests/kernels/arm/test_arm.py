@@ -41,9 +41,8 @@ def run(*command: str | Path) -> str:
 
 def compiled(compiler: str, language: str, source: Path, folder: Path) -> Path:
     target = folder / f"{source.parent.name}_{source.stem}.o"
-    # The tests' own code need not be fast, but it is half of what is compiled.
     warnings = ["-Wall", "-Wextra", "-Werror", "-Wno-psabi"]
-    run(compiler, f"-std={language}", "-O1", *FLAGS, *warnings, "-c", source, "-o", target)
+    run(compiler, f"-std={language}", "-O2", *FLAGS, *warnings, "-c", source, "-o", target)
     return target
 
 

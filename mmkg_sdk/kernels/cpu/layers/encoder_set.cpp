@@ -8,9 +8,21 @@ namespace mmkg {
 namespace {
 
 const EncoderSet *encoder_set(int32_t id) {
-    if (id == MMKG_PORTABLE) return &portable_encoder_set();
-    if (id >= MMKG_NEON) return neon_encoder_set();
-    return id == MMKG_AVX2 ? avx2_encoder_set() : avx512_encoder_set();
+    switch (id) {
+    case MMKG_AVX2:
+    case MMKG_AVX2_VNNI:
+        return avx2_encoder_set();
+    case MMKG_AVX512:
+    case MMKG_AVX512_VNNI:
+    case MMKG_AVX512_BF16:
+        return avx512_encoder_set();
+    case MMKG_NEON:
+    case MMKG_NEON_DOT:
+    case MMKG_NEON_BF16:
+        return neon_encoder_set();
+    default:
+        return &portable_encoder_set();
+    }
 }
 
 }  // namespace

@@ -28,9 +28,21 @@ struct LinkScratch {
 namespace {
 
 const InteractionSet *interaction_set(int32_t id) {
-    if (id == MMKG_PORTABLE) return &portable_interaction_set();
-    if (id >= MMKG_NEON) return neon_interaction_set();
-    return id < MMKG_AVX512_VNNI ? avx2_interaction_set() : avx512_interaction_set();
+    switch (id) {
+    case MMKG_AVX2:
+    case MMKG_AVX2_VNNI:
+    case MMKG_AVX512:
+        return avx2_interaction_set();
+    case MMKG_AVX512_VNNI:
+    case MMKG_AVX512_BF16:
+        return avx512_interaction_set();
+    case MMKG_NEON:
+    case MMKG_NEON_DOT:
+    case MMKG_NEON_BF16:
+        return neon_interaction_set();
+    default:
+        return &portable_interaction_set();
+    }
 }
 
 bool all_finite(const float *values, int64_t count) {

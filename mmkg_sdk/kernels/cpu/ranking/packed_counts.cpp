@@ -63,7 +63,7 @@ public:
 
     // Groups from first up to end.
     void scan(const PackedTable &table, int64_t first, int64_t end) {
-        const PackedKernel *kernels = task_.scan.set.packed[table.storage()];
+        const PackedKernel *kernels = task_.scan.set.packed[table.storage()].kernels;
         const Cuts *cuts = cuts_.data();
         for (const PackedQueries &panel : queries_) {
             for (int64_t at = first; at < end;) {
@@ -133,7 +133,7 @@ bool pays(const RankTask &task, const PackedBatch &queries, const std::vector<Cu
         const int64_t end = part_start(queries.panels(), 1, part + 1, parts);
         for (int64_t p = part_start(queries.panels(), 1, part, parts); p < end; ++p) {
             const PackedQueries &panel = queries.begin()[p];
-            const PackedKernel &kernel = scan.set.packed[table.storage()][panel.count - 1];
+            const PackedKernel &kernel = scan.set.packed[table.storage()].kernels[panel.count - 1];
             for (int64_t tile = 0; tile < tiles; tile += step) {
                 uint32_t ids[kMaxPackedQueries][kSlots];
                 int64_t better[kMaxPackedQueries] = {};

@@ -72,7 +72,7 @@ Shortlists::Shortlists(const TopKTask &task, const PackedBatch &queries)
 }
 
 void Shortlists::scan(const PackedTable &table, int64_t first, int64_t end, const uint16_t *masks) {
-    const PackedKernel *kernels = task_.scan.set.packed[table.storage()];
+    const PackedKernel *kernels = task_.scan.set.packed[table.storage()].kernels;
     const float *thresholds = thresholds_.data();
     for (const PackedQueries &panel : batch_) {
         for (int64_t at = first; at < end;) {

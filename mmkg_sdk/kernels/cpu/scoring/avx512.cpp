@@ -1,8 +1,14 @@
 // AVX-512 (F, BW, DQ, VL). As to the order of headers see scoring/avx2.cpp.
+#include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <utility>
 
+#include "mmkg.h"
 #include "scoring/instruction_set.h"
+#include "simd/int8.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
@@ -16,13 +22,33 @@
 #endif
 
 #include "scoring/make_set.h"
+#include "scoring/packed_tiles.h"
 #include "simd/avx512.h"
+#include "simd/packed_avx512.h"
 
 namespace mmkg {
 namespace {
 
+struct PairedQuads : CodesAvx512 {
+    // As three intrinsics; with those GCC 12 copies every sum and runs out of registers.
+    [[gnu::always_inline]] static inline void add_products(Sum &sum, Words row, Words query) {
+        __m512i pairs;
+        asm("vpmaddubsw %[query], %[row], %[pairs]\n\t"
+            "vpmaddwd %[one], %[pairs], %[pairs]\n\t"
+            "vpaddd %[pairs], %[sum], %[sum]"
+            : [sum] "+v"(sum), [pairs] "=&v"(pairs)
+            : [query] "v"(query), [row] "v"(row), [one] "v"(_mm512_set1_epi16(1)));
+    }
+};
+
+constexpr auto kernels = packed_kernels<PairedQuads>();
+
 const InstructionSet &table() {
-    static const InstructionSet set = make_set<Avx512, Narrow>(2, "avx512");
+    static const InstructionSet set = [] {
+        InstructionSet made = make_set<Avx512, Narrow>(MMKG_AVX512, "avx512");
+        made.packed[MMKG_INT8] = {kernels.data(), PairedQuads::queries, kMostPairedCode, 2.0};
+        return made;
+    }();
     return set;
 }
 

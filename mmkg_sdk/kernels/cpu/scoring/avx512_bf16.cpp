@@ -1,4 +1,6 @@
 // AVX-512 with VNNI and products of bfloat16. As to the order of headers see scoring/avx2.cpp.
+#include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -39,7 +41,7 @@ struct Pairs : PackedAvx512 {
     static Float value(Sum sum, Float) { return sum; }
 };
 
-constexpr PackedKernels kernels = packed_kernels<Pairs>();
+constexpr auto kernels = packed_kernels<Pairs>();
 
 }  // namespace
 }  // namespace mmkg
@@ -57,7 +59,7 @@ const InstructionSet *avx512_bf16_set() {
         InstructionSet extended = *avx512_vnni_set();
         extended.id = MMKG_AVX512_BF16;
         extended.name = "avx512_bf16";
-        extended.packed[MMKG_BFLOAT16] = kernels.of;
+        extended.packed[MMKG_BFLOAT16] = {kernels.data(), Pairs::queries, 0, 1.0};
         return extended;
     }();
     return &set;

@@ -82,14 +82,13 @@ struct InstructionSet {
     void (*exact_pairs[2])(const ExactPairs &, float *scores);
     void (*exact_chosen[2])(const ExactChosen &, float *scores);
     PanelKernel panels[2][kPanels];  // fewest lanes first
-    // Index is that of mmkg_storage: inner products with packed copies, of 1, 2, ... kMaxPackedQueries queries; null
-    // without instructions for them.
-    const PackedKernel *packed[3];
+    PackedPass packed[3];  // inner products; index is that of mmkg_storage
 };
 
 const InstructionSet &portable_set();
 // Null where the build has no such code, or the processor cannot run it.
 const InstructionSet *avx2_set();
+const InstructionSet *avx2_vnni_set();
 const InstructionSet *avx512_set();
 const InstructionSet *avx512_vnni_set();
 const InstructionSet *avx512_bf16_set();

@@ -32,7 +32,7 @@ InstructionSet make_set(int32_t id, const char *name) {
          {panel_kernel<ComplexDistanceTile<Narrow, distance_rows, 1>>(),
           panel_kernel<ComplexDistanceTile<Simd, distance_rows, 1>>(),
           panel_kernel<ComplexDistanceTile<Simd, distance_rows, 2>>()}},
-        {nullptr, nullptr, nullptr},
+        {},
     };
 }
 

@@ -8,8 +8,8 @@ namespace mmkg {
 // Rows of a group lie side by side: the first words of all of them, then the second words, ... so that a group is read
 // from end to end whatever the number of queries, and no sum goes across lanes.
 constexpr int kGroupRows = 16;
-constexpr int kTileGroups = 2;           // scored at once
-constexpr int kMaxPackedQueries = 12;    // at once; so many sums stay in registers
+constexpr int kTileGroups = 2;           // scored at once, at the most
+constexpr int kMaxPackedQueries = 12;    // at once, of any instruction set; so many sums stay in registers
 constexpr int64_t kPlacesStep = 2;       // the number of words of a vector is a multiple of it
 
 // Of the rows of a group: at least their norms, and the norms of what rounding took away.
@@ -62,6 +62,14 @@ struct PackedKernel {
     // `low` either on the lists; both per query.
     int64_t (*count)(const PackedGroups &, const PackedQueries &, const float *low, const float *high, int64_t limit,
                      int64_t *better, OpenRows *lists);
+};
+
+// The first pass of one instruction set over one kind of copy.
+struct PackedPass {
+    const PackedKernel *kernels;  // of 1, 2, ... `queries` queries; null where the set has no such pass
+    int queries;
+    int query_codes;   // int8: codes of queries go from minus this to this, see simd/int8.h
+    double word_cost;  // of a word and a query, against a float's
 };
 
 }  // namespace mmkg

@@ -1,6 +1,7 @@
 // The kernels of scoring/packed_set.h, for any Dot: what a word is and how products of words are added up.
 #pragma once
 
+#include <array>
 #include <utility>
 
 #include "scoring/packed_set.h"
@@ -18,20 +19,20 @@ template <class Dot>
     list.size += __builtin_popcount(open);
 }
 
-// Every score is summed up in so many chains, for an addition takes about four cycles and a tile has two groups.
+// Every score is summed up in so many chains, for an addition takes about four cycles and a tile has two groups at most.
 template <int Queries>
 constexpr int kChains = Queries == 1 ? 2 : 1;
 
 template <class Dot, int Queries>
-using PackedSums = typename Dot::Sum[Queries][kTileGroups][kChains<Queries>];
+using PackedSums = typename Dot::Sum[Queries][Dot::groups][kChains<Queries>];
 
-// Of a tile of groups from `g` on.
+// Of Dot::groups groups from `g` on, as many as the registers hold.
 template <class Dot, int Queries>
 [[gnu::always_inline]] inline void sum_tile(const PackedGroups &in, int64_t g, const PackedQueries &queries,
                                             PackedSums<Dot, Queries> &sum) {
-    constexpr int Groups = kTileGroups, Chains = kChains<Queries>;
+    constexpr int Groups = Dot::groups, Chains = kChains<Queries>;
     const int64_t group_words = in.places * kGroupRows;
-    const uint32_t *rows = in.words + g * group_words, *ahead = rows + kTileGroups * group_words;
+    const uint32_t *rows = in.words + g * group_words, *ahead = rows + Groups * group_words;
     const uint32_t *words = queries.words;
 #pragma GCC unroll 12
     for (int q = 0; q < Queries; ++q) {
@@ -80,12 +81,12 @@ template <class Dot>
 template <class Dot, int Queries>
 int64_t select_groups(const PackedGroups &in, const PackedQueries &queries, const float *thresholds, int64_t limit,
                       Shortlist *lists) {
-    for (int64_t g = 0; g < in.count; g += kTileGroups) {
+    for (int64_t g = 0; g < in.count; g += Dot::groups) {
         PackedSums<Dot, Queries> sum;
         sum_tile<Dot, Queries>(in, g, queries, sum);
         bool full = false;
 #pragma GCC unroll 2
-        for (int t = 0; t < kTileGroups; ++t) {
+        for (int t = 0; t < Dot::groups; ++t) {
             const uint32_t asked = in.masks[g + t];
             const uint32_t first_id = in.first_id + static_cast<uint32_t>((g + t) * kGroupRows);
             const auto scale = Dot::scales(in.scales + (g + t) * kGroupRows);
@@ -103,7 +104,7 @@ int64_t select_groups(const PackedGroups &in, const PackedQueries &queries, cons
                 }
             }
         }
-        if (__builtin_expect(full, 0)) return g + kTileGroups;
+        if (__builtin_expect(full, 0)) return g + Dot::groups;
     }
     return in.count;
 }
@@ -111,12 +112,12 @@ int64_t select_groups(const PackedGroups &in, const PackedQueries &queries, cons
 template <class Dot, int Queries>
 int64_t count_groups(const PackedGroups &in, const PackedQueries &queries, const float *low, const float *high,
                      int64_t limit, int64_t *better, OpenRows *lists) {
-    for (int64_t g = 0; g < in.count; g += kTileGroups) {
+    for (int64_t g = 0; g < in.count; g += Dot::groups) {
         PackedSums<Dot, Queries> sum;
         sum_tile<Dot, Queries>(in, g, queries, sum);
         bool full = false;
 #pragma GCC unroll 2
-        for (int t = 0; t < kTileGroups; ++t) {
+        for (int t = 0; t < Dot::groups; ++t) {
             const uint32_t asked = in.masks[g + t];
             const uint32_t first_id = in.first_id + static_cast<uint32_t>((g + t) * kGroupRows);
             const auto scale = Dot::scales(in.scales + (g + t) * kGroupRows);
@@ -136,23 +137,24 @@ int64_t count_groups(const PackedGroups &in, const PackedQueries &queries, const
                 full |= lists[q].size > limit;
             }
         }
-        if (__builtin_expect(full, 0)) return g + kTileGroups;
+        if (__builtin_expect(full, 0)) return g + Dot::groups;
     }
     return in.count;
 }
 
-struct PackedKernels {
-    PackedKernel of[kMaxPackedQueries];  // of 1, 2, ... queries
-};
+// Of 1, 2, ... queries.
+template <class Dot>
+using PackedKernels = std::array<PackedKernel, Dot::queries>;
 
 template <class Dot, int... Less>
-constexpr PackedKernels packed_kernels(std::integer_sequence<int, Less...>) {
+constexpr PackedKernels<Dot> packed_kernels(std::integer_sequence<int, Less...>) {
     return {{{select_groups<Dot, Less + 1>, count_groups<Dot, Less + 1>}...}};
 }
 
 template <class Dot>
-constexpr PackedKernels packed_kernels() {
-    return packed_kernels<Dot>(std::make_integer_sequence<int, kMaxPackedQueries>());
+constexpr PackedKernels<Dot> packed_kernels() {
+    static_assert(kTileGroups % Dot::groups == 0 && Dot::queries <= kMaxPackedQueries, "more than a panel or list holds");
+    return packed_kernels<Dot>(std::make_integer_sequence<int, Dot::queries>());
 }
 
 }  // namespace mmkg

@@ -12,6 +12,8 @@ namespace {
 struct PackedAvx512 {
     using Words = __m512i;
     using Float = __m512;
+    // Sums of 12 queries and two groups fit 32 registers.
+    static constexpr int groups = 2, queries = 12;
     static constexpr float infinity = std::numeric_limits<float>::infinity();
 
     static Words load(const uint32_t *from) { return _mm512_loadu_si512(from); }
@@ -35,6 +37,16 @@ struct PackedAvx512 {
         const __m512i ids = _mm512_add_epi32(lane, _mm512_set1_epi32(static_cast<int>(first)));
         _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(static_cast<__mmask16>(which), ids));
     }
+};
+
+// Words of four codes, whose sums are exact whatever adds them up.
+struct CodesAvx512 : PackedAvx512 {
+    using Sum = __m512i;
+    static Sum zero() { return _mm512_setzero_si512(); }
+    static Sum start(int32_t value) { return _mm512_set1_epi32(value); }
+    static Sum add_sums(Sum a, Sum b) { return _mm512_add_epi32(a, b); }
+    static Float scales(const float *from) { return _mm512_loadu_ps(from); }
+    static Float value(Sum sum, Float scale) { return _mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale); }
 };
 
 }  // namespace

@@ -25,11 +25,12 @@ int64_t groups_of(int64_t rows) {
 
 }  // namespace
 
-PackedTable::PackedTable(int storage, int64_t rows, int64_t width)
+PackedTable::PackedTable(int storage, int64_t rows, int64_t width, double word_cost)
     : storage_(storage),
       rows_(rows),
       width_(width),
       places_(places_of(storage, width)),
+      word_cost_(word_cost),
       words_(groups_of(rows) * kGroupRows * places_),
       scales_(storage == MMKG_INT8 ? groups_of(rows) * kGroupRows : 0),
       bounds_(groups_of(rows)),
@@ -59,8 +60,8 @@ void PackedTable::pack(const float *table, const float *norms, int64_t first_gro
 double PackedTable::pack_row(const float *row, bool finite, uint32_t *words, float *scale) const {
     if (!finite) return 0.0;
     if (storage_ == MMKG_BFLOAT16) return pack_bfloat(row, width_, words, kGroupRows);
-    *scale = int8_scale(row, width_);
-    return pack_int8(row, width_, *scale, kRowOffset, words, kGroupRows).lost;
+    *scale = int8_scale(row, width_, kMostCode);
+    return pack_int8(row, width_, *scale, kMostCode, kRowOffset, words, kGroupRows).lost;
 }
 
 int64_t PackedTable::bytes() const {
@@ -82,7 +83,7 @@ PackedBatch::PackedBatch(const mmkg_scan &scan, const PackedTable &table, const 
     : words_(batch * table.places()) {
     std::fill(words_.data(), words_.data() + words_.size(), 0u);
     // As even as possible: a panel of one query costs almost as much as one of four.
-    const int64_t panels = (batch + kMaxPackedQueries - 1) / kMaxPackedQueries;
+    const int64_t most = scan.set.packed[table.storage()].queries, panels = (batch + most - 1) / most;
     panels_.resize(panels);
     for (int64_t i = 0; i < panels; ++i) {
         PackedQueries &panel = panels_[i];
@@ -103,8 +104,9 @@ void PackedBatch::pack(const mmkg_scan &scan, int storage, const float *query, P
     if (storage == MMKG_BFLOAT16) {
         lost = pack_bfloat(query, scan.width, words, panel.count);
     } else if (std::isfinite(norm)) {
-        const float scale = int8_scale(query, scan.width);
-        const PackedInt8 found = pack_int8(query, scan.width, scale, 0, words, panel.count);
+        const int codes = scan.set.packed[MMKG_INT8].query_codes;
+        const float scale = int8_scale(query, scan.width, codes);
+        const PackedInt8 found = pack_int8(query, scan.width, scale, codes, 0, words, panel.count);
         lost = found.lost;
         panel.start[lane] = -kRowOffset * found.sum;
         if (scale > 0.0f) unit = scale;
@@ -116,7 +118,7 @@ void PackedBatch::pack(const mmkg_scan &scan, int storage, const float *query, P
     panel.constant[lane] = slopes.constant;
 }
 
-double int8_error(const float *table, const float *norms, int64_t rows, int64_t width) {
+double int8_error(const float *table, const float *norms, int64_t rows, int64_t width, int query_codes) {
     const int64_t step = std::max<int64_t>(1, rows / kSampleRows);
     std::vector<uint32_t> words((width + 3) / 4);
     std::vector<double> sums(width), squares(width);
@@ -128,15 +130,18 @@ double int8_error(const float *table, const float *norms, int64_t rows, int64_t 
             sums[c] += row[c];
             squares[c] += static_cast<double>(row[c]) * row[c];
         }
-        lost += std::sqrt(pack_int8(row, width, int8_scale(row, width), 0, words.data(), 1).lost);
+        const float scale = int8_scale(row, width, kMostCode);
+        lost += std::sqrt(pack_int8(row, width, scale, kMostCode, 0, words.data(), 1).lost);
         norm += norms[id];
         count += 1.0;
     }
     if (count == 0.0 || norm == 0.0) return 0.0;
     double variance = 0.0;
     for (int64_t c = 0; c < width; ++c) variance += squares[c] / count - sums[c] / count * (sums[c] / count);
-    // |q| 2 lost bounds the error if the query loses the same share; scores have a variance of |q|^2 variance / width.
-    return 2.0 * lost / count * std::sqrt(static_cast<double>(width) / std::max(variance, 0x1p-1000));
+    // What rows and query lose is the bound if the query, with its codes, loses the share of a row; scores have a
+    // variance of |q|^2 variance / width.
+    const double both = (1.0 + static_cast<double>(kMostCode) / query_codes) * lost / count;
+    return both * std::sqrt(static_cast<double>(width) / std::max(variance, 0x1p-1000));
 }
 
 }  // namespace mmkg

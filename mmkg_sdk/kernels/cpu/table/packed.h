@@ -13,8 +13,8 @@ namespace mmkg {
 
 class PackedTable {
 public:
-    // storage: MMKG_BFLOAT16 or MMKG_INT8. Nothing is packed yet.
-    PackedTable(int storage, int64_t rows, int64_t width);
+    // storage: MMKG_BFLOAT16 or MMKG_INT8; word_cost: of its pass. Nothing is packed yet.
+    PackedTable(int storage, int64_t rows, int64_t width, double word_cost);
 
     // Packs the rows of some groups; norms: of each row, infinite where all its scores have to be settled.
     void pack(const float *table, const float *norms, int64_t first_group, int64_t end_group);
@@ -24,8 +24,8 @@ public:
     int storage() const { return storage_; }
     int64_t bytes() const;
     int64_t tile_bytes() const { return kTileGroups * kGroupRows * places_ * int64_t{sizeof(uint32_t)}; }
-    // As mmkg_scan::cost: a word takes the time of a float.
-    double cost(int64_t pairs) const { return static_cast<double>(pairs) * static_cast<double>(places_); }
+    // As mmkg_scan::cost.
+    double cost(int64_t pairs) const { return word_cost_ * static_cast<double>(pairs) * static_cast<double>(places_); }
     // Groups from first up to end, with the table's own masks or those of a call.
     PackedGroups part(int64_t first, int64_t end, const uint16_t *masks) const;
 
@@ -34,6 +34,7 @@ private:
 
     const int storage_;
     const int64_t rows_, width_, places_;
+    const double word_cost_;
     Aligned<uint32_t> words_;
     Aligned<float> scales_;  // int8 only
     Aligned<GroupBound> bounds_;
@@ -56,7 +57,7 @@ private:
 };
 
 // The bound of a score's error with 8 bits, in standard deviations of the scores of a query: estimated from a sample of
-// the rows, for a query in a random direction that loses as much as a row.
-double int8_error(const float *table, const float *norms, int64_t rows, int64_t width);
+// the rows, for a query in a random direction that loses as much as a row would with codes up to query_codes.
+double int8_error(const float *table, const float *norms, int64_t rows, int64_t width, int query_codes);
 
 }  // namespace mmkg

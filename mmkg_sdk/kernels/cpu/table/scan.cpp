@@ -24,10 +24,13 @@ constexpr double kLargeError = 0.35;
 const InstructionSet *instruction_set(int32_t id) {
     if (id == MMKG_PORTABLE) return &portable_set();
     if (id == MMKG_AVX2) return avx2_set();
+    if (id == MMKG_AVX2_VNNI) return avx2_vnni_set();
     if (id == MMKG_AVX512) return avx512_set();
     if (id == MMKG_AVX512_VNNI) return avx512_vnni_set();
     if (id == MMKG_AVX512_BF16) return avx512_bf16_set();
     if (id == MMKG_NEON) return neon_set();
+    if (id == MMKG_NEON_DOT) return neon_dot_set();
+    if (id == MMKG_NEON_BF16) return neon_bf16_set();
     return nullptr;
 }
 
@@ -87,7 +90,7 @@ mmkg_scan::mmkg_scan(const float *table_, int64_t rows_, int64_t width_, int sco
     });
     const int chosen = chosen_storage(storage);
     if (chosen == MMKG_FLOAT32) return;
-    packed = std::make_unique<mmkg::PackedTable>(chosen, rows, width);
+    packed = std::make_unique<mmkg::PackedTable>(chosen, rows, width, set.packed[chosen].word_cost);
     lease.run(parts, [&](int part) {
         const mmkg::FloatMode mode;
         packed->pack(table, norms.data(), mmkg::part_start(packed->groups(), 1, part, parts),
@@ -98,11 +101,12 @@ mmkg_scan::mmkg_scan(const float *table_, int64_t rows_, int64_t width_, int sco
 int mmkg_scan::chosen_storage(int storage) const {
     if (storage != MMKG_BEST_STORAGE) return storage;
     // However small the table: with 250 rows of 256 the copies are as fast for one query, and twice as fast for 64.
-    if (set.packed[MMKG_INT8] && width <= mmkg::kMaxInt8Width &&
-        mmkg::int8_error(table, norms.data(), rows, width) <= mmkg::kLargeError) {
+    const mmkg::PackedPass &codes = set.packed[MMKG_INT8];
+    if (codes.kernels && width <= mmkg::kMaxInt8Width &&
+        mmkg::int8_error(table, norms.data(), rows, width, codes.query_codes) <= mmkg::kLargeError) {
         return MMKG_INT8;
     }
-    return set.packed[MMKG_BFLOAT16] ? MMKG_BFLOAT16 : MMKG_FLOAT32;
+    return set.packed[MMKG_BFLOAT16].kernels ? MMKG_BFLOAT16 : MMKG_FLOAT32;
 }
 
 double mmkg_scan::cost(int64_t pairs) const {
@@ -114,9 +118,10 @@ int32_t mmkg_abi_version(void) { return MMKG_ABI_VERSION; }
 int32_t mmkg_has_instruction_set(int32_t id) { return mmkg::instruction_set(id) != nullptr; }
 
 const char *mmkg_instruction_set_name(int32_t id) {
-    static const char *const names[] = {"portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "avx2_vnni",
-                                        "neon", "neon_dot", "neon_bf16"};
-    return id >= 0 && id < 9 ? names[id] : nullptr;
+    static const char *const x86[] = {"portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "avx2_vnni"};
+    static const char *const arm[] = {"neon", "neon_dot", "neon_bf16"};
+    if (id >= MMKG_NEON) return id <= MMKG_NEON_BF16 ? arm[id - MMKG_NEON] : nullptr;
+    return id >= 0 && id <= MMKG_AVX2_VNNI ? x86[id] : nullptr;
 }
 
 mmkg_status mmkg_pool_open(int32_t threads, mmkg_pool **pool) {
@@ -146,10 +151,10 @@ mmkg_status mmkg_scan_open(const float *table, int64_t rows, int64_t width, int3
         const mmkg::InstructionSet &set = mmkg::chosen_set(instruction_set, mmkg::instruction_set);
         require(storage >= MMKG_BEST_STORAGE && storage <= MMKG_INT8, "storage is none of mmkg_storage");
         const bool product = score == MMKG_INNER_PRODUCT;
-        require(storage != MMKG_BFLOAT16 || (product && set.packed[MMKG_BFLOAT16]),
+        require(storage != MMKG_BFLOAT16 || (product && set.packed[MMKG_BFLOAT16].kernels),
                 "bfloat16 storage needs the inner product and the instruction set avx512_bf16");
-        require(storage != MMKG_INT8 || (product && set.packed[MMKG_INT8]),
-                "int8 storage needs the inner product and the instruction set avx512_vnni");
+        require(storage != MMKG_INT8 || (product && set.packed[MMKG_INT8].kernels),
+                "int8 storage needs the inner product and an instruction set other than portable");
         require(storage != MMKG_INT8 || width <= mmkg::kMaxInt8Width, "int8 storage needs a width of at most 2^17");
         const mmkg::FloatMode mode;
         *scan = new mmkg_scan(table, rows, width, score, margin, set, storage, pool->pool);
