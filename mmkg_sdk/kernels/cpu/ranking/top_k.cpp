@@ -175,7 +175,7 @@ void top_k_of_packed(const TopKTask &task, const uint16_t *masks, Pool::Lease *l
         const FloatMode here;
         parts[part] = std::make_unique<Shortlists>(task, queries);
         sample_first(part_start(table.groups(), kTileGroups, part, count),
-                     part_start(table.groups(), kTileGroups, part + 1, count), block, kTileGroups,
+                     part_start(table.groups(), kTileGroups, part + 1, count), block, kPassGroups,
                      [&](int64_t first, int64_t end) { parts[part]->scan(table, first, end, masks); });
     };
     if (count == 1) {
