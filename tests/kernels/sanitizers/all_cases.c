@@ -125,12 +125,11 @@ int main(void) {
     static const int64_t rows[] = {1, 2, 5, 11, 12, 13, 31, 67}, widths[] = {2, 6, 16, 30, 34, 64};
     static const int64_t batches[] = {1, 2, 3, 8, 9, 17, 33};
     int cases = 0;
-    for (int32_t set = MMKG_PORTABLE; set <= MMKG_AVX512_BF16; ++set) {
+    for (int32_t set = MMKG_PORTABLE; set <= MMKG_AVX2_VNNI; ++set) {
         if (!mmkg_has_instruction_set(set)) continue;
         for (int kind = 0; kind < 2; ++kind) {
-            int32_t storage = MMKG_FLOAT32;  /* the copy that the set adds, if it adds one */
-            if (set == MMKG_AVX512_VNNI && kind == 0) storage = MMKG_INT8;
-            if (set == MMKG_AVX512_BF16 && kind == 0) storage = MMKG_BFLOAT16;
+            int32_t storage = MMKG_FLOAT32;  /* or the copy that the set adds to those before */
+            if (kind == 0 && set != MMKG_PORTABLE) storage = set == MMKG_AVX512_BF16 ? MMKG_BFLOAT16 : MMKG_INT8;
             for (int i = 0; i < 56; ++i, ++cases) {
                 struct question q = {NULL, NULL, rows[i % 8], widths[i % 6], batches[i % 7], 1 + i % 9, i % 2, i % 3 == 0};
                 float *table = vectors(q.rows, q.width), *queries = vectors(q.batch, q.width);
