@@ -1,4 +1,5 @@
-"""What reaches the ceilings of a device, in a process of its own (worker.py): device, threads and seconds are its job.
+"""What reaches the ceilings of a device, in a process of its own (worker.py): device, threads, seconds and the
+instruction set of the compiled kernels are its job.
 
 One request, an empty JSON object, and one reply, `Ceilings.to_json()`.
 """
@@ -19,6 +20,7 @@ from mmkg_sdk.ranking.scores import InnerProduct
 
 from .ceilings import ARITHMETIC, Ceilings, Rate
 from .environment import cpu_flags
+from .instruction_set import hold_kernels_to
 from .sessions import open_nodes
 from .timing import samples_s
 from .worker import Answer
@@ -33,7 +35,7 @@ _RANKING = (256, 16384, 256)
 _INSTRUCTIONS = {
     "float32": (),
     "bfloat16": ("avx512_bf16", "amx_bf16", "bf16"),
-    "int8": ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"),
+    "int8": ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"),
 }
 
 _CPU = "cpu"
@@ -47,6 +49,7 @@ def open_worker(job: Mapping[str, Any]) -> Answer:
     """What measures when asked."""
     kind, _ = parse_device(job["device"])
     threads, seconds = job["threads"], job["seconds"]
+    hold_kernels_to(job["instruction_set"])
 
     def measured(request: Mapping[str, Any]) -> dict[str, Any]:
         reading = _reading(kind, threads, seconds)

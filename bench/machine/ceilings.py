@@ -80,18 +80,21 @@ class Ceilings:
         return "ceilings: " + "; ".join(words)
 
 
-def measure_ceilings(device: str, threads: int, seconds: float = _SECONDS) -> Ceilings:
+def measure_ceilings(
+    device: str, threads: int, seconds: float = _SECONDS, instruction_set: str | None = None
+) -> Ceilings:
     """Measure them now.
 
     Args:
         device: whose; "cpu", "cuda" or "cuda:N".
         threads: of the CPU.
         seconds: at most so long for each way of reaching one.
+        instruction_set: of the compiled kernels, on a processor; None is the best.
 
     Raises:
         BackendError: no such name of a device. One that is not here gives ceilings that say so.
     """
-    job = {"device": device, "threads": threads, "seconds": min(seconds, _SECONDS)}
+    job = {"device": device, "threads": threads, "seconds": min(seconds, _SECONDS), "instruction_set": instruction_set}
     on_gpu = parse_device(device)[0] == "cuda"
     try:
         with WorkerProcess("machine.gpu_ceilings" if on_gpu else "machine.ceiling_ways", job, threads) as worker:

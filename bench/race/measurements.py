@@ -1,7 +1,7 @@
 """What a contender of a race does in its own process (machine/worker.py), at one point.
 
-Its job has race ("ranking" or "tucker"), name, point, device, threads, limit_s and, for rankings, exact (a file of
-ExactAnswers). A request is {"seconds": 1.0}; the reply {"ms": [...], "agreement": 1.0, "max_score_error": 1e-6,
+Its job has race ("ranking" or "tucker"), name, point, device, threads, limit_s, instruction_set and, for rankings, exact
+(a file of ExactAnswers). A request is {"seconds": 1.0}; the reply {"ms": [...], "agreement": 1.0, "max_score_error": 1e-6,
 "details": {...}}.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from mmkg_sdk.errors import BackendError
 
+from ..machine.instruction_set import hold_kernels_to
 from ..machine.timing import samples_s
 from ..machine.worker import Answer
 from .exact_answers import ExactAnswers
@@ -40,6 +41,7 @@ def open_worker(job: Mapping[str, Any]) -> Answer:
     Raises:
         BackendError: the contender is not installed, or cannot run here.
     """
+    hold_kernels_to(job["instruction_set"])
     try:
         call, found = _ranking(job) if job["race"] == "ranking" else _tucker(job)
     except ImportError as err:

@@ -17,6 +17,7 @@ from typing import Any
 from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.errors import QueryError
 from mmkg_sdk.kernels import default_threads
+from mmkg_sdk.kernels.library import instruction_set_number
 
 from ..machine.ceilings import Ceilings, measure_ceilings
 from ..machine.conditions import Watch
@@ -44,6 +45,7 @@ def run_race(
     seconds: float = 1.0,
     rounds: int = 3,
     limit_s: float = 60.0,
+    instruction_set: str | None = None,
     ceilings: Ceilings | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
@@ -57,6 +59,8 @@ def run_race(
         threads: of each; None takes `default_threads()`.
         seconds: measuring time per contender, point and round.
         limit_s: a ranking that is expected to take longer for one batch is a row without a time.
+        instruction_set: what the compiled kernels run on, one of `kernels.instruction_sets()`; None takes the best. The
+            libraries of other contenders choose for themselves.
         ceilings: of this machine, where the caller measured them just now; None measures them.
 
     Returns:
@@ -66,8 +70,9 @@ def run_race(
     Raises:
         QueryError: a size or setting out of range, an unknown contender, none that runs on the device, or `out` is a
             folder.
-        BackendError: no name of a device.
+        BackendError: no name of a device, or no such instruction set here.
     """
+    instruction_set_number(instruction_set)
     threads, path = default_threads() if threads is None else threads, Path(out)
     tucker = bool(points) and isinstance(points[0], TuckerPoint)
     known: Iterable[str] = TUCKER_WAYS if tucker else RANKERS
@@ -79,9 +84,10 @@ def run_race(
         raise QueryError(f"{out} is a folder; expected a file to write, such as {path / 'race.json'}.")
     if ceilings is None:
         progress("measuring what the machine can do")
-        ceilings = measure_ceilings(device, threads, seconds)
+        ceilings = measure_ceilings(device, threads, seconds, instruction_set)
     watch = Watch.start(threads, packages=PACKAGES, device=device)
     settings = {"threads": threads, "seconds": seconds, "rounds": rounds, "limit_s": limit_s, "device": device}
+    settings["instruction_set"] = instruction_set
     result: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "race": "tucker" if tucker else "ranking",
@@ -93,6 +99,7 @@ def run_race(
     }
     turns = partial(take_turns, threads=threads, seconds=seconds, rounds=rounds)
     job = {"race": result["race"], "device": device, "threads": threads, "limit_s": limit_s}
+    job["instruction_set"] = instruction_set
     with tempfile.TemporaryDirectory() as folder:
         exact = _ExactFiles(Path(folder), points)
         for point in points:

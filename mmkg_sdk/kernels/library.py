@@ -169,4 +169,3 @@ def _pool(threads: int) -> ctypes.c_void_p:
     handle = ctypes.c_void_p()
     check(loaded_library().mmkg_pool_open(threads, ctypes.byref(handle)))
     return handle
-

@@ -24,7 +24,7 @@ Logits = Literal["float32", "int16"]
 # Of the root mean square of a unit's scores: some roundings of 6e-8 each; and 16 bits of the largest query and key.
 TOLERANCE: dict[str, float] = {"float32": 4e-6, "int16": 1e-4}
 # The others stand for one of these here.
-SETS = [name for name in instruction_sets() if name not in ("avx512", "avx512_bf16")]
+SETS = [name for name in instruction_sets() if name not in ("avx2_vnni", "avx512", "avx512_bf16")]
 LOGITS: list[Logits] = ["float32", "int16"]
 # Every remainder of eights, of tiles of 5 keys and 5 vectors, of pairs and panels; one entity of many eights.
 SIZES = [

@@ -20,7 +20,7 @@ from .references.query import encoded, random_questions, random_weights
 # Of the root mean square of a norm's output, which is about 1: a few hundred roundings of 6e-8, a layer.
 TOLERANCE = 1e-5
 ENTITIES = 19
-SETS = [name for name in instruction_sets() if name != "avx512_bf16"]  # which is avx512 here
+SETS = [name for name in instruction_sets() if name not in ("avx2_vnni", "avx512_bf16")]  # avx2 and avx512 here
 # Width, heads, feed-forward width, layers: every remainder of vectors, panels and column groups.
 SIZES = [
     (1, 1, 1, 1),

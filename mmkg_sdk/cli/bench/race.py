@@ -37,6 +37,10 @@ from .options import counts, device_option, plot_option, rounds_option, seconds_
     help="Who takes part; more than one by repeating the option. Default: all.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File for the results. Default: race-DATE-TIME.json.")
+@click.option(
+    "--instruction-set",
+    help="Of the compiled kernels, for measurements: portable, avx2, avx2_vnni, avx512, ... Default: the best here.",
+)
 @device_option
 @threads_option
 @seconds_option(1.0)
@@ -59,6 +63,7 @@ def race(
     best: list[int],
     contenders: tuple[str, ...],
     out: Path | None,
+    instruction_set: str | None,
     device: str,
     threads: int | None,
     seconds: float,
@@ -93,6 +98,7 @@ def race(
         seconds=seconds,
         rounds=rounds,
         limit_s=limit_s,
+        instruction_set=instruction_set,
         progress=say,
     )
     if not no_plot:

@@ -125,11 +125,9 @@ int main(void) {
     for (int32_t set = MMKG_PORTABLE; set <= MMKG_NEON_BF16; ++set) {
         if (!begins(set)) continue;
         for (int kind = 0; kind < 2; ++kind) {
-            int32_t storage = MMKG_FLOAT32;  /* the copy that the set adds, if it adds one */
-            if (set == MMKG_AVX512_VNNI && kind == 0) storage = MMKG_INT8;
-            if (set == MMKG_AVX512_BF16 && kind == 0) storage = MMKG_BFLOAT16;
-            if (set == MMKG_NEON_DOT && kind == 0) storage = MMKG_INT8;
-            if (set == MMKG_NEON_BF16 && kind == 0) storage = MMKG_BFLOAT16;
+            int32_t storage = MMKG_FLOAT32; /* or the copy that the set adds to those before */
+            if (kind == 0 && set != MMKG_PORTABLE && set != MMKG_NEON) storage = MMKG_INT8;
+            if (kind == 0 && (set == MMKG_AVX512_BF16 || set == MMKG_NEON_BF16)) storage = MMKG_BFLOAT16;
             for (int i = 0; i < 56; ++i, ++cases) {
                 fine = i / 8 % 2;
                 struct question q = {NULL, NULL, rows[i % 8], widths[i % 6], batches[i % 7], 1 + i % 9, i % 2, i % 3 == 0};

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "common/aligned.h"
 #include "common/float_mode.h"
 #include "ranking/rank_counts.h"
 #include "table/walk.h"
@@ -16,7 +17,8 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr int64_t kPairs = 64;                        // settled at a time
-constexpr int64_t kSlots = kTileGroups * kGroupRows;  // what a pass may add beyond that
+constexpr int64_t kSlots = kGroupRows;  // what a pass may add beyond that
+constexpr int64_t kTileRows = kTileGroups * kGroupRows;
 // Of a coordinate that is settled, against one of the first pass over the table itself: with many queries, which settle
 // the same rows while they are in the cache, and with few (AMD EPYC, 12,842 and 100,000 rows of 256).
 constexpr int64_t kManyQueries = 64;
@@ -24,17 +26,15 @@ constexpr double kSettledCost = 4.5, kSettledCostOfFew = 7.0;
 // One tile in so many is in the sample, so that it costs little; of large tables not many more than these.
 constexpr int64_t kSampleStep = 16, kSampleTiles = 32;
 
-// Values of a panel's queries, as PackedKernel::count takes them.
+// Values of a panel's queries, as PackedPass::count takes them.
 struct Cuts {
-    float low[kGroupRows], high[kGroupRows];
+    float low[kMaxPackedQueries], high[kMaxPackedQueries];
 };
 
 std::vector<Cuts> cuts_of(const RankTask &task, const PackedBatch &queries) {
     std::vector<Cuts> cuts(queries.panels());
     Cuts *own = cuts.data();
     for (const PackedQueries &panel : queries) {
-        std::fill(own->low, own->low + kGroupRows, kInfinity);
-        std::fill(own->high, own->high + kGroupRows, kInfinity);
         for (int lane = 0; lane < panel.count; ++lane) {
             const float score = task.scores[panel.first + lane];
             own->low[lane] = task.scan.bounds.packed_low(score, panel.unit[lane]);
@@ -55,7 +55,8 @@ public:
           better_(task.batch, 0),
           settled_(task.batch),
           lists_(task.batch),
-          ids_(task.batch * (kPairs + kSlots)) {
+          ids_(task.batch * (kPairs + kSlots)),
+          values_(kMaxPackedQueries * kPassRows) {
         for (int64_t i = 0; i < task.batch; ++i) lists_[i] = {ids_.data() + i * (kPairs + kSlots), 0};
     }
     CountsOfPart(const CountsOfPart &) = delete;
@@ -63,15 +64,20 @@ public:
 
     // Groups from first up to end.
     void scan(const PackedTable &table, int64_t first, int64_t end) {
-        const PackedKernel *kernels = task_.scan.set.packed[table.storage()].kernels;
+        const PackedPass &pass = task_.scan.set.packed[table.storage()];
         const Cuts *cuts = cuts_.data();
         for (const PackedQueries &panel : queries_) {
-            for (int64_t at = first; at < end;) {
-                const PackedGroups left = table.part(at, end, nullptr);
-                at += kernels[panel.count - 1].count(left, panel, cuts->low, cuts->high, kPairs,
-                                                     better_.data() + panel.first, lists_.data() + panel.first);
-                for (int64_t i = panel.first; i < panel.first + panel.count; ++i) {
-                    if (lists_[i].size > kPairs) settle(i);
+            for (int64_t at = first; at < end; at += kPassGroups) {
+                const PackedGroups groups = table.part(at, std::min(at + kPassGroups, end), nullptr);
+                pass.score[panel.count - 1](groups, panel, values_.data());
+                for (int lane = 0; lane < panel.count; ++lane) {
+                    const int64_t query = panel.first + lane;
+                    const float *values = values_.data() + lane * kPassRows;
+                    for (int64_t group = 0; group < groups.count;) {
+                        group = pass.count(groups, panel, lane, values, group, cuts->low[lane], cuts->high[lane],
+                                           kPairs, better_[query], lists_[query]);
+                        if (lists_[query].size > kPairs) settle(query);
+                    }
                 }
             }
             ++cuts;
@@ -117,6 +123,7 @@ private:
     std::vector<Counts> settled_;
     std::vector<OpenRows> lists_;
     std::vector<uint32_t> ids_;
+    Aligned<float> values_;  // of a panel and as many rows as a pass has
 };
 
 // Whether the copy is faster than the table, as a sample of the rows has it: too many rows may lie within the error of
@@ -125,23 +132,27 @@ bool pays(const RankTask &task, const PackedBatch &queries, const std::vector<Cu
     const mmkg_scan &scan = task.scan;
     const PackedTable &table = *scan.packed;
     const int64_t tiles = table.groups() / kTileGroups, step = std::max(kSampleStep, tiles / kSampleTiles);
-    const int64_t pairs = (tiles + step - 1) / step * kSlots * task.batch;
+    const int64_t pairs = (tiles + step - 1) / step * kTileRows * task.batch;
     const int parts = parts_of(lease, table.cost(pairs), queries.panels());
     std::vector<int64_t> open(parts, 0);
     lease.run(parts, [&](int part) {
         const FloatMode here;
+        Aligned<float> values(kMaxPackedQueries * kPassRows);
         const int64_t end = part_start(queries.panels(), 1, part + 1, parts);
         for (int64_t p = part_start(queries.panels(), 1, part, parts); p < end; ++p) {
             const PackedQueries &panel = queries.begin()[p];
-            const PackedKernel &kernel = scan.set.packed[table.storage()].kernels[panel.count - 1];
+            const PackedPass &pass = scan.set.packed[table.storage()];
             for (int64_t tile = 0; tile < tiles; tile += step) {
-                uint32_t ids[kMaxPackedQueries][kSlots];
-                int64_t better[kMaxPackedQueries] = {};
-                OpenRows lists[kMaxPackedQueries];
-                for (int i = 0; i < panel.count; ++i) lists[i] = {ids[i], 0};
                 const PackedGroups groups = table.part(tile * kTileGroups, (tile + 1) * kTileGroups, nullptr);
-                kernel.count(groups, panel, cuts[p].low, cuts[p].high, kSlots, better, lists);
-                for (int i = 0; i < panel.count; ++i) open[part] += lists[i].size;
+                pass.score[panel.count - 1](groups, panel, values.data());
+                for (int lane = 0; lane < panel.count; ++lane) {
+                    uint32_t ids[kTileRows + kSlots];
+                    int64_t better = 0;
+                    OpenRows list{ids, 0};
+                    pass.count(groups, panel, lane, values.data() + lane * kPassRows, 0, cuts[p].low[lane],
+                               cuts[p].high[lane], kTileRows, better, list);
+                    open[part] += list.size;
+                }
             }
         }
     });
@@ -158,7 +169,7 @@ std::vector<Counts> packed_counts(const RankTask &task, Pool::Lease &lease) {
     const std::vector<Cuts> cuts = cuts_of(task, queries);
     if (!pays(task, queries, cuts, lease)) return table_counts(task, lease);
     // Rows to be settled are still in the second-level cache when the next queries come.
-    const int64_t tile_bytes = kSlots * task.scan.width * int64_t{sizeof(float)};
+    const int64_t tile_bytes = kTileRows * task.scan.width * int64_t{sizeof(float)};
     const int64_t block = std::max<int64_t>(2, kBlockBytes / tile_bytes) * kTileGroups;
     const int count = parts_of(lease, table.cost(task.scan.rows * task.batch), table.groups() / kTileGroups);
     std::vector<std::unique_ptr<CountsOfPart>> parts(count);

@@ -10,37 +10,11 @@ namespace mmkg {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr int64_t kSlots = kTileGroups * kGroupRows;  // what a scan may add beyond the limit
+constexpr int64_t kSlots = kGroupRows;  // what a pass may add beyond the limit
 constexpr int64_t kPairs = 64;                        // settled at a time
 
 // Lists are cut when they have grown to a few times what stays.
 int64_t limit_of(int64_t k) { return 3 * k + std::min<int64_t>(5 * k, 1024) + 64; }
-
-int64_t count_from(const float *values, int64_t size, float least) {
-    int32_t count = 0;  // sizes are below 2^23; a vector of these holds as many as one of floats
-    for (int64_t i = 0; i < size; ++i) count += values[i] >= least;
-    return count;
-}
-
-// A number that at least k of the values reach, close to the largest one; -inf if there are not so many finite ones.
-// Counting is many times faster than partial sorting, whose branches nothing predicts.
-float reached_by(const float *values, int64_t size, int64_t k) {
-    float low = kInfinity, high = -kInfinity;
-    for (int64_t i = 0; i < size; ++i) {
-        low = values[i] > -kInfinity && values[i] < low ? values[i] : low;
-        high = values[i] > high ? values[i] : high;
-    }
-    if (count_from(values, size, low) < k) return -kInfinity;
-    for (int step = 0; step < 8; ++step) {
-        const float middle = low + (high - low) * 0.5f;
-        if (count_from(values, size, middle) >= k) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
 
 }  // namespace
 
@@ -52,8 +26,8 @@ Shortlists::Shortlists(const TopKTask &task, const PackedBatch &queries)
       uppers_(new float[task.batch * (limit_ + kSlots)]),
       lowers_(new float[task.batch * (limit_ + kSlots)]),
       ids_(new uint32_t[task.batch * (limit_ + kSlots)]),
-      places_(task.batch),
-      thresholds_(queries.panels() * kGroupRows, -kInfinity),
+      thresholds_(task.batch, -kInfinity),
+      values_(kMaxPackedQueries * kPassRows),
       units_(task.batch),
       keys_(task.batch),
       settled_(task.batch, 0) {
@@ -61,41 +35,51 @@ Shortlists::Shortlists(const TopKTask &task, const PackedBatch &queries)
         const int64_t start = i * (limit_ + kSlots);
         lists_[i] = {uppers_.get() + start, lowers_.get() + start, ids_.get() + start, 0};
     }
-    int64_t start = 0;
-    for (const PackedQueries &panel : queries) {
-        for (int lane = 0; lane < panel.count; ++lane) {
-            places_[panel.first + lane] = start + lane;
-            units_[panel.first + lane] = panel.unit[lane];
-        }
-        start += kGroupRows;
-    }
+    for (const PackedQueries &panel : queries) std::copy_n(panel.unit, panel.count, units_.begin() + panel.first);
 }
 
 void Shortlists::scan(const PackedTable &table, int64_t first, int64_t end, const uint16_t *masks) {
-    const PackedKernel *kernels = task_.scan.set.packed[table.storage()].kernels;
-    const float *thresholds = thresholds_.data();
     for (const PackedQueries &panel : batch_) {
-        for (int64_t at = first; at < end;) {
-            const PackedGroups left = table.part(at, end, masks);
-            at += kernels[panel.count - 1].select(left, panel, thresholds, limit_, lists_.data() + panel.first);
-            for (int64_t i = panel.first; i < panel.first + panel.count; ++i) {
-                if (lists_[i].size > limit_) tighten(i);
+        for (int64_t at = first; at < end; at += kPassGroups) {
+            const PackedGroups groups = table.part(at, std::min(at + kPassGroups, end), masks);
+            pass().score[panel.count - 1](groups, panel, values_.data());
+            for (int lane = 0; lane < panel.count; ++lane) {
+                const int64_t query = panel.first + lane;
+                const float *values = values_.data() + lane * kPassRows;
+                if (thresholds_[query] == -kInfinity) begin(query, groups, panel, values);
+                for (int64_t group = 0; group < groups.count;) {
+                    group = pass().select(groups, panel, lane, values, group, thresholds_[query], limit_, lists_[query]);
+                    if (lists_[query].size > limit_) tighten(query);
+                }
             }
         }
-        thresholds += kGroupRows;
     }
+}
+
+// A threshold from the first values. Any of their rows may be excluded, so as many more must reach it.
+void Shortlists::begin(int64_t query, const PackedGroups &groups, const PackedQueries &panel, const float *values) {
+    const int lane = static_cast<int>(query - panel.first);
+    const int64_t excluded = task_.excluded.end(query) - task_.excluded.begin(query);
+    float error = 0.0f;
+    for (int64_t group = 0; group < groups.count; ++group) {
+        if (groups.masks[group] != kAllRows) return;
+        const float own = error_of(panel, lane, groups.bounds[group]);
+        if (!(own <= std::numeric_limits<float>::max())) return;
+        error = std::max(error, own);
+    }
+    thresholds_[query] = pass().reached_by(values, groups.count * kGroupRows, task_.k + excluded) - error;
 }
 
 void Shortlists::tighten(int64_t query) {
     Shortlist &list = lists_[query];
     drop_excluded(query);
-    threshold(query) = std::max(threshold(query), reached_by(list.lower, list.size, task_.k));
-    drop_below(query, threshold(query));
+    thresholds_[query] = std::max(thresholds_[query], pass().reached_by(list.lower, list.size, task_.k));
+    drop_below(query, thresholds_[query]);
     if (list.size <= limit_ - limit_ / 4) return;
     std::vector<Open> open;
     for (int64_t i = 0; i < list.size; ++i) open.push_back({list.upper[i], list.ids[i]});
     list.size = 0;
-    threshold(query) = std::max(threshold(query), settle_open(query, open, keys_[query]));
+    thresholds_[query] = std::max(thresholds_[query], settle_open(query, open, keys_[query]));
 }
 
 // An excluded row says nothing of the threshold. Where it may be NaN it stays to be settled, for that is an error.
@@ -176,9 +160,9 @@ int64_t Shortlists::settle(std::vector<std::unique_ptr<Shortlists>> &parts, int6
         const Shortlist &list = part->lists_[query];
         lowers.insert(lowers.end(), list.lower, list.lower + list.size);
         keys.insert(keys.end(), part->keys_[query].begin(), part->keys_[query].end());
-        most = std::max(most, part->threshold(query));
+        most = std::max(most, part->thresholds_[query]);
     }
-    most = std::max(most, reached_by(lowers.data(), static_cast<int64_t>(lowers.size()), k));
+    most = std::max(most, parts[0]->pass().reached_by(lowers.data(), static_cast<int64_t>(lowers.size()), k));
     std::vector<Open> open;
     int64_t settled = 0;
     for (const auto &part : parts) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "common/aligned.h"
 #include "ranking/keys.h"
 #include "table/packed.h"
 #include "table/scan.h"
@@ -42,7 +43,8 @@ private:
         uint32_t id;
     };
 
-    float &threshold(int64_t query) { return thresholds_[places_[query]]; }
+    const PackedPass &pass() const { return task_.scan.set.packed[task_.scan.packed->storage()]; }
+    void begin(int64_t query, const PackedGroups &groups, const PackedQueries &panel, const float *values);
     void tighten(int64_t query);
     void drop_excluded(int64_t query);
     void drop_below(int64_t query, float threshold);
@@ -56,8 +58,8 @@ private:
     std::vector<Shortlist> lists_;
     std::unique_ptr<float[]> uppers_, lowers_;
     std::unique_ptr<uint32_t[]> ids_;
-    std::vector<int64_t> places_;    // of a query's threshold
-    std::vector<float> thresholds_;  // kGroupRows for each panel
+    std::vector<float> thresholds_;
+    Aligned<float> values_;  // of a panel and as many rows as a pass has
     std::vector<float> units_;
     std::vector<std::vector<uint64_t>> keys_;  // of settled rows
     std::vector<int64_t> settled_;

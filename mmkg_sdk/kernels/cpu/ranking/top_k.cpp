@@ -168,6 +168,7 @@ void top_k_of_packed(const TopKTask &task, const uint16_t *masks, Pool::Lease *l
     const PackedTable &table = *scan.packed;
     const PackedBatch queries(scan, table, task.queries, task.batch);
     const int64_t block = std::max<int64_t>(2, kBlockBytes / table.tile_bytes()) * kTileGroups;
+    const int64_t piece = std::min(block, kPassGroups);
     const double cost = table.cost(scan.rows * task.batch);
     const int count = lease ? parts_of(*lease, cost, table.groups() / kTileGroups) : 1;
     std::vector<std::unique_ptr<Shortlists>> parts(count);
@@ -175,7 +176,7 @@ void top_k_of_packed(const TopKTask &task, const uint16_t *masks, Pool::Lease *l
         const FloatMode here;
         parts[part] = std::make_unique<Shortlists>(task, queries);
         sample_first(part_start(table.groups(), kTileGroups, part, count),
-                     part_start(table.groups(), kTileGroups, part + 1, count), block, kTileGroups,
+                     part_start(table.groups(), kTileGroups, part + 1, count), block, piece,
                      [&](int64_t first, int64_t end) { parts[part]->scan(table, first, end, masks); });
     };
     if (count == 1) {

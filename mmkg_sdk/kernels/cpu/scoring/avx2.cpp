@@ -50,12 +50,10 @@ private:
     }
 };
 
-constexpr auto kernels = packed_kernels<PairedQuads>();
-
 const InstructionSet &table() {
     static const InstructionSet set = [] {
         InstructionSet made = make_set<Avx2, Avx2>(MMKG_AVX2, "avx2");
-        made.packed[MMKG_INT8] = {kernels.data(), PairedQuads::queries, kMostPairedCode, 2.0};
+        made.packed[MMKG_INT8] = packed_pass<PairedQuads>(kMostPairedCode, 2.0);
         return made;
     }();
     return set;

@@ -35,8 +35,6 @@ struct Quads : CodesAvx2 {
     }
 };
 
-constexpr auto kernels = packed_kernels<Quads>();
-
 }  // namespace
 }  // namespace mmkg
 
@@ -55,7 +53,7 @@ const InstructionSet *avx2_vnni_set() {
         InstructionSet extended = *avx2_set();
         extended.id = MMKG_AVX2_VNNI;
         extended.name = "avx2_vnni";
-        extended.packed[MMKG_INT8] = {kernels.data(), Quads::queries, kMostCode, 1.0};
+        extended.packed[MMKG_INT8] = packed_pass<Quads>(kMostCode, 1.0);
         return extended;
     }();
     return &set;

@@ -41,12 +41,10 @@ struct PairedQuads : CodesAvx512 {
     }
 };
 
-constexpr auto kernels = packed_kernels<PairedQuads>();
-
 const InstructionSet &table() {
     static const InstructionSet set = [] {
         InstructionSet made = make_set<Avx512, Narrow>(MMKG_AVX512, "avx512");
-        made.packed[MMKG_INT8] = {kernels.data(), PairedQuads::queries, kMostPairedCode, 2.0};
+        made.packed[MMKG_INT8] = packed_pass<PairedQuads>(kMostPairedCode, 2.0);
         return made;
     }();
     return set;

@@ -41,8 +41,6 @@ struct Pairs : PackedAvx512 {
     static Float value(Sum sum, Float) { return sum; }
 };
 
-constexpr auto kernels = packed_kernels<Pairs>();
-
 }  // namespace
 }  // namespace mmkg
 
@@ -59,7 +57,7 @@ const InstructionSet *avx512_bf16_set() {
         InstructionSet extended = *avx512_vnni_set();
         extended.id = MMKG_AVX512_BF16;
         extended.name = "avx512_bf16";
-        extended.packed[MMKG_BFLOAT16] = {kernels.data(), Pairs::queries, 0, 1.0};
+        extended.packed[MMKG_BFLOAT16] = packed_pass<Pairs>(0, 1.0);
         return extended;
     }();
     return &set;

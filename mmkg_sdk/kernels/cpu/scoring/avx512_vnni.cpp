@@ -34,8 +34,6 @@ struct Quads : CodesAvx512 {
     }
 };
 
-constexpr auto kernels = packed_kernels<Quads>();
-
 }  // namespace
 }  // namespace mmkg
 
@@ -52,7 +50,7 @@ const InstructionSet *avx512_vnni_set() {
         InstructionSet extended = *avx512_set();
         extended.id = MMKG_AVX512_VNNI;
         extended.name = "avx512_vnni";
-        extended.packed[MMKG_INT8] = {kernels.data(), Quads::queries, kMostCode, 1.0};
+        extended.packed[MMKG_INT8] = packed_pass<Quads>(kMostCode, 1.0);
         return extended;
     }();
     return &set;

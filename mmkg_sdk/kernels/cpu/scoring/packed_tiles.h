@@ -2,22 +2,12 @@
 #pragma once
 
 #include <array>
+#include <limits>
 #include <utility>
 
 #include "scoring/packed_set.h"
 
 namespace mmkg {
-
-// Puts the open rows of a group on a list. NaN means that nothing is known.
-template <class Dot>
-[[gnu::noinline]] void put(Shortlist &list, typename Dot::Float value, float bound, uint32_t open,
-                           uint32_t first_id) {
-    const auto wide = Dot::set(bound);
-    Dot::put_some(list.upper + list.size, open, Dot::min(Dot::add(value, wide), Dot::set(Dot::infinity)));
-    Dot::put_some(list.lower + list.size, open, Dot::max(Dot::sub(value, wide), Dot::set(-Dot::infinity)));
-    Dot::put_ids(list.ids + list.size, open, first_id);
-    list.size += __builtin_popcount(open);
-}
 
 // Every score is summed up in so many chains, for an addition takes about four cycles and a tile has two groups at most.
 template <int Queries>
@@ -69,92 +59,131 @@ template <class Dot, int Chains>
     return Dot::value(total, scale);
 }
 
-// How far values of a group may be from canonical scores, per query.
+// Values are kept, and looked at when there are many: a branch that nothing predicts, in the midst of the products, threw
+// away those of the next rows.
+template <class Dot, int Queries>
+void score_groups(const PackedGroups &in, const PackedQueries &queries, float *values) {
+    for (int64_t g = 0; g < in.count; g += Dot::groups) {
+        PackedSums<Dot, Queries> sum;
+        sum_tile<Dot, Queries>(in, g, queries, sum);
+#pragma GCC unroll 2
+        for (int t = 0; t < Dot::groups; ++t) {
+            const auto scale = Dot::scales(in.scales + (g + t) * kGroupRows);
+#pragma GCC unroll 12
+            for (int q = 0; q < Queries; ++q) {
+                Dot::store(values + q * kPassRows + (g + t) * kGroupRows, value_of<Dot>(sum[q][t], scale));
+            }
+        }
+    }
+}
+
+// How far the values of each group may be from canonical scores.
 template <class Dot>
-[[gnu::always_inline]] inline typename Dot::Float errors_of(const PackedQueries &queries, GroupBound group) {
-    return Dot::fma(Dot::load_floats(queries.norm_slope), Dot::set(group.norm),
-                    Dot::fma(Dot::load_floats(queries.lost_slope), Dot::set(group.lost),
-                             Dot::load_floats(queries.constant)));
+[[gnu::always_inline]] inline void errors_of(const PackedGroups &in, const PackedQueries &queries, int query,
+                                             float *errors) {
+    const float norm = queries.norm_slope[query], lost = queries.lost_slope[query], constant = queries.constant[query];
+    for (int64_t g = 0; g < in.count; ++g) errors[g] = norm * in.bounds[g].norm + (lost * in.bounds[g].lost + constant);
 }
 
-// Comparisons with NaN are false: such rows are put on the lists, here and below.
-template <class Dot, int Queries>
-int64_t select_groups(const PackedGroups &in, const PackedQueries &queries, const float *thresholds, int64_t limit,
-                      Shortlist *lists) {
-    for (int64_t g = 0; g < in.count; g += Dot::groups) {
-        PackedSums<Dot, Queries> sum;
-        sum_tile<Dot, Queries>(in, g, queries, sum);
-        bool full = false;
-#pragma GCC unroll 2
-        for (int t = 0; t < Dot::groups; ++t) {
-            const uint32_t asked = in.masks[g + t];
-            const uint32_t first_id = in.first_id + static_cast<uint32_t>((g + t) * kGroupRows);
-            const auto scale = Dot::scales(in.scales + (g + t) * kGroupRows);
-            alignas(64) float bounds[kGroupRows], cuts[kGroupRows];  // of the queries
-            const auto bound = errors_of<Dot>(queries, in.bounds[g + t]);
-            Dot::store(bounds, bound);
-            Dot::store(cuts, Dot::sub(Dot::load_floats(thresholds), bound));
-#pragma GCC unroll 12
-            for (int q = 0; q < Queries; ++q) {
-                const auto value = value_of<Dot>(sum[q][t], scale);
-                const uint32_t open = ~Dot::less(value, Dot::set(cuts[q])) & asked;
-                if (__builtin_expect(open != 0, 0)) {
-                    put<Dot>(lists[q], value, bounds[q], open, first_id);
-                    full |= lists[q].size > limit;
-                }
-            }
-        }
-        if (__builtin_expect(full, 0)) return g + Dot::groups;
+// Comparisons with NaN are false: such rows are put on the list, here and below.
+template <class Dot>
+int64_t select_rows(const PackedGroups &in, const PackedQueries &queries, int query, const float *values, int64_t first,
+                    float threshold, int64_t limit, Shortlist &list) {
+    float bounds[kPassGroups];
+    errors_of<Dot>(in, queries, query, bounds);
+    for (int64_t g = first; g < in.count; ++g) {
+        const float bound = bounds[g];
+        const auto value = Dot::load_floats(values + g * kGroupRows);
+        const uint32_t open = ~Dot::less(value, Dot::set(threshold - bound)) & in.masks[g];
+        if (!open) continue;
+        const auto wide = Dot::set(bound);
+        Dot::put_some(list.upper + list.size, open, Dot::min(Dot::add(value, wide), Dot::set(Dot::infinity)));
+        Dot::put_some(list.lower + list.size, open, Dot::max(Dot::sub(value, wide), Dot::set(-Dot::infinity)));
+        Dot::put_ids(list.ids + list.size, open, in.first_id + static_cast<uint32_t>(g * kGroupRows));
+        list.size += __builtin_popcount(open);
+        if (list.size > limit) return g + 1;
     }
     return in.count;
 }
 
-template <class Dot, int Queries>
-int64_t count_groups(const PackedGroups &in, const PackedQueries &queries, const float *low, const float *high,
-                     int64_t limit, int64_t *better, OpenRows *lists) {
-    for (int64_t g = 0; g < in.count; g += Dot::groups) {
-        PackedSums<Dot, Queries> sum;
-        sum_tile<Dot, Queries>(in, g, queries, sum);
-        bool full = false;
-#pragma GCC unroll 2
-        for (int t = 0; t < Dot::groups; ++t) {
-            const uint32_t asked = in.masks[g + t];
-            const uint32_t first_id = in.first_id + static_cast<uint32_t>((g + t) * kGroupRows);
-            const auto scale = Dot::scales(in.scales + (g + t) * kGroupRows);
-            alignas(64) float lows[kGroupRows], highs[kGroupRows];  // of the queries
-            const auto bound = errors_of<Dot>(queries, in.bounds[g + t]);
-            Dot::store(lows, Dot::sub(Dot::load_floats(low), bound));
-            Dot::store(highs, Dot::add(Dot::load_floats(high), bound));
-#pragma GCC unroll 12
-            for (int q = 0; q < Queries; ++q) {
-                const auto value = value_of<Dot>(sum[q][t], scale);
-                const uint32_t rest = ~Dot::less(value, Dot::set(lows[q])) & asked;
-                if (!rest) continue;
-                const uint32_t above = Dot::less(Dot::set(highs[q]), value) & rest, open = rest & ~above;
-                better[q] += __builtin_popcount(above);
-                Dot::put_ids(lists[q].ids + lists[q].size, open, first_id);
-                lists[q].size += __builtin_popcount(open);
-                full |= lists[q].size > limit;
-            }
-        }
-        if (__builtin_expect(full, 0)) return g + Dot::groups;
+template <class Dot>
+int64_t count_rows(const PackedGroups &in, const PackedQueries &queries, int query, const float *values, int64_t first,
+                   float low, float high, int64_t limit, int64_t &better, OpenRows &list) {
+    float bounds[kPassGroups];
+    errors_of<Dot>(in, queries, query, bounds);
+    for (int64_t g = first; g < in.count; ++g) {
+        const float bound = bounds[g];
+        const auto value = Dot::load_floats(values + g * kGroupRows);
+        const uint32_t rest = ~Dot::less(value, Dot::set(low - bound)) & in.masks[g];
+        if (!rest) continue;
+        const uint32_t above = Dot::less(Dot::set(high + bound), value) & rest, open = rest & ~above;
+        better += __builtin_popcount(above);
+        Dot::put_ids(list.ids + list.size, open, in.first_id + static_cast<uint32_t>(g * kGroupRows));
+        list.size += __builtin_popcount(open);
+        if (list.size > limit) return g + 1;
     }
     return in.count;
+}
+
+// Values from `least` on.
+template <class Dot>
+[[gnu::always_inline]] inline int64_t count_from(const float *values, int64_t size, float least) {
+    int32_t count = 0;  // sizes are below 2^23; a vector of these holds as many as one of floats
+    for (int64_t i = 0; i < size; ++i) count += values[i] >= least;
+    return count;
+}
+
+// Counting is many times faster than partial sorting, whose branches nothing predicts.
+template <class Dot>
+float reached_by(const float *values, int64_t size, int64_t k) {
+    constexpr float infinity = std::numeric_limits<float>::infinity();
+    // Side by side, for a loop of comparisons of one number after the other is no vector's.
+    float lows[kGroupRows], highs[kGroupRows];
+    for (int lane = 0; lane < kGroupRows; ++lane) lows[lane] = infinity, highs[lane] = -infinity;
+    for (int64_t i = 0; i < size; i += kGroupRows) {
+        const int64_t count = size - i < kGroupRows ? size - i : kGroupRows;
+        const auto see = [&](int64_t lane) __attribute__((always_inline)) {
+            const float value = values[i + lane];
+            lows[lane] = value > -infinity && value < lows[lane] ? value : lows[lane];
+            highs[lane] = value > highs[lane] ? value : highs[lane];
+        };
+        if (count == kGroupRows) {
+            for (int lane = 0; lane < kGroupRows; ++lane) see(lane);
+        } else {
+            for (int64_t lane = 0; lane < count; ++lane) see(lane);
+        }
+    }
+    float low = lows[0], high = highs[0];
+    for (int lane = 1; lane < kGroupRows; ++lane) {
+        low = lows[lane] < low ? lows[lane] : low;
+        high = highs[lane] > high ? highs[lane] : high;
+    }
+    if (count_from<Dot>(values, size, low) < k) return -infinity;
+    for (int step = 0; step < 8; ++step) {
+        const float middle = low + (high - low) * 0.5f;
+        if (count_from<Dot>(values, size, middle) >= k) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
 }
 
 // Of 1, 2, ... queries.
 template <class Dot>
-using PackedKernels = std::array<PackedKernel, Dot::queries>;
+using ScoresOfQueries = std::array<ScoreGroups, Dot::queries>;
 
 template <class Dot, int... Less>
-constexpr PackedKernels<Dot> packed_kernels(std::integer_sequence<int, Less...>) {
-    return {{{select_groups<Dot, Less + 1>, count_groups<Dot, Less + 1>}...}};
+constexpr ScoresOfQueries<Dot> scores_of_queries(std::integer_sequence<int, Less...>) {
+    return {{score_groups<Dot, Less + 1>...}};
 }
 
 template <class Dot>
-constexpr PackedKernels<Dot> packed_kernels() {
-    static_assert(kTileGroups % Dot::groups == 0 && Dot::queries <= kMaxPackedQueries, "more than a panel or list holds");
-    return packed_kernels<Dot>(std::make_integer_sequence<int, Dot::queries>());
+PackedPass packed_pass(int query_codes, double word_cost) {
+    static_assert(kTileGroups % Dot::groups == 0 && Dot::queries <= kMaxPackedQueries, "more than a panel or pass holds");
+    static constexpr auto score = scores_of_queries<Dot>(std::make_integer_sequence<int, Dot::queries>());
+    return {score.data(), Dot::queries, select_rows<Dot>, count_rows<Dot>, reached_by<Dot>, query_codes, word_cost};
 }
 
 }  // namespace mmkg

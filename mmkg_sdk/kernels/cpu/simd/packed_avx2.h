@@ -12,6 +12,19 @@
 namespace mmkg {
 namespace {
 
+// The places of the bits that are set in a byte, ascending, a byte each.
+struct SetLanes {
+    uint64_t of[256];
+    constexpr SetLanes() : of() {
+        for (uint32_t which = 0; which < 256; ++which) {
+            for (int lane = 7; lane >= 0; --lane) {
+                if (which >> lane & 1) of[which] = of[which] << 8 | static_cast<uint64_t>(lane);
+            }
+        }
+    }
+};
+constexpr SetLanes kSetLanes{};
+
 struct PackedAvx2 {
     struct Words {
         __m256i low, high;
@@ -41,9 +54,6 @@ struct PackedAvx2 {
     static Float add(Float a, Float b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
     static Float sub(Float a, Float b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }
     static Float mul(Float a, Float b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
-    static Float fma(Float a, Float b, Float c) {
-        return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
-    }
     // Of a NaN and b: b.
     static Float min(Float a, Float b) { return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)}; }
     static Float max(Float a, Float b) { return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)}; }
@@ -52,16 +62,24 @@ struct PackedAvx2 {
         const int high = _mm256_movemask_ps(_mm256_cmp_ps(a.high, b.high, _CMP_LT_OQ));
         return static_cast<uint32_t>(low | high << 8);
     }
+    // Writes two whole vectors, the second after what is wanted of the first.
     static void put_some(float *to, uint32_t which, Float value) {
-        alignas(32) float all[kGroupRows];
-        store(all, value);
-        for (; which; which &= which - 1) *to++ = all[__builtin_ctz(which)];
+        const uint32_t low = which & 0xFF, high = which >> 8;
+        _mm256_storeu_ps(to, _mm256_permutevar8x32_ps(value.low, places_of(low)));
+        _mm256_storeu_ps(to + __builtin_popcount(low), _mm256_permutevar8x32_ps(value.high, places_of(high)));
     }
     static void put_ids(uint32_t *to, uint32_t which, uint32_t first) {
-        for (; which; which &= which - 1) *to++ = first + static_cast<uint32_t>(__builtin_ctz(which));
+        const uint32_t low = which & 0xFF, high = which >> 8;
+        const __m256i id = _mm256_set1_epi32(static_cast<int>(first)), next = _mm256_set1_epi32(kGroupRows / 2);
+        store_ids(to, _mm256_add_epi32(places_of(low), id));
+        store_ids(to + __builtin_popcount(low), _mm256_add_epi32(places_of(high), _mm256_add_epi32(id, next)));
     }
 
 private:
+    static __m256i places_of(uint32_t which) {
+        return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(kSetLanes.of + which)));
+    }
+    static void store_ids(uint32_t *to, __m256i ids) { _mm256_storeu_si256(reinterpret_cast<__m256i *>(to), ids); }
     static __m256i load_half(const uint32_t *from) {
         return _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from));
     }

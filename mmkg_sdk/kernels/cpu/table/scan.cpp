@@ -102,11 +102,11 @@ int mmkg_scan::chosen_storage(int storage) const {
     if (storage != MMKG_BEST_STORAGE) return storage;
     // However small the table: with 250 rows of 256 the copies are as fast for one query, and twice as fast for 64.
     const mmkg::PackedPass &codes = set.packed[MMKG_INT8];
-    if (codes.kernels && width <= mmkg::kMaxInt8Width &&
+    if (codes.score && width <= mmkg::kMaxInt8Width &&
         mmkg::int8_error(table, norms.data(), rows, width, codes.query_codes) <= mmkg::kLargeError) {
         return MMKG_INT8;
     }
-    return set.packed[MMKG_BFLOAT16].kernels ? MMKG_BFLOAT16 : MMKG_FLOAT32;
+    return set.packed[MMKG_BFLOAT16].score ? MMKG_BFLOAT16 : MMKG_FLOAT32;
 }
 
 double mmkg_scan::cost(int64_t pairs) const {
@@ -151,9 +151,9 @@ mmkg_status mmkg_scan_open(const float *table, int64_t rows, int64_t width, int3
         const mmkg::InstructionSet &set = mmkg::chosen_set(instruction_set, mmkg::instruction_set);
         require(storage >= MMKG_BEST_STORAGE && storage <= MMKG_INT8, "storage is none of mmkg_storage");
         const bool product = score == MMKG_INNER_PRODUCT;
-        require(storage != MMKG_BFLOAT16 || (product && set.packed[MMKG_BFLOAT16].kernels),
+        require(storage != MMKG_BFLOAT16 || (product && set.packed[MMKG_BFLOAT16].score),
                 "bfloat16 storage needs the inner product and the instruction set avx512_bf16");
-        require(storage != MMKG_INT8 || (product && set.packed[MMKG_INT8].kernels),
+        require(storage != MMKG_INT8 || (product && set.packed[MMKG_INT8].score),
                 "int8 storage needs the inner product and an instruction set other than portable");
         require(storage != MMKG_INT8 || width <= mmkg::kMaxInt8Width, "int8 storage needs a width of at most 2^17");
         const mmkg::FloatMode mode;
