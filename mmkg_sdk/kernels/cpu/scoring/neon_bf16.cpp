@@ -41,8 +41,6 @@ struct Pairs : PackedNeon {
     static Float value(const Sum &sum, const Float &) { return sum; }
 };
 
-constexpr auto kernels = packed_kernels<Pairs>();
-
 }  // namespace
 }  // namespace mmkg
 
@@ -59,7 +57,7 @@ const InstructionSet *neon_bf16_set() {
         InstructionSet extended = *neon_dot_set();
         extended.id = MMKG_NEON_BF16;
         extended.name = "neon_bf16";
-        extended.packed[MMKG_BFLOAT16] = {kernels.data(), Pairs::queries, 0, 1.0};
+        extended.packed[MMKG_BFLOAT16] = packed_pass<Pairs>(0, 1.0);
         return extended;
     }();
     return &set;

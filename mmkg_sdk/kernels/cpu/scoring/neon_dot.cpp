@@ -53,8 +53,6 @@ struct Quads : PackedNeon {
     }
 };
 
-constexpr auto kernels = packed_kernels<Quads>();
-
 }  // namespace
 }  // namespace mmkg
 
@@ -71,7 +69,7 @@ const InstructionSet *neon_dot_set() {
         InstructionSet extended = *neon_set();
         extended.id = MMKG_NEON_DOT;
         extended.name = "neon_dot";
-        extended.packed[MMKG_INT8] = {kernels.data(), Quads::queries, kMostCode, 1.0};
+        extended.packed[MMKG_INT8] = packed_pass<Quads>(kMostCode, 1.0);
         return extended;
     }();
     return &set;

@@ -48,9 +48,6 @@ struct PackedNeon {
     static Float sub(const Float &a, const Float &b) {
         return each<Float>([&](int i) { return vsubq_f32(a.part[i], b.part[i]); });
     }
-    static Float fma(const Float &a, const Float &b, const Float &c) {
-        return each<Float>([&](int i) { return vfmaq_f32(c.part[i], a.part[i], b.part[i]); });
-    }
     // Of a NaN and b: b.
     static Float min(const Float &a, const Float &b) {
         return each<Float>([&](int i) { return vbslq_f32(vcltq_f32(a.part[i], b.part[i]), a.part[i], b.part[i]); });
