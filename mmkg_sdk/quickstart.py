@@ -100,7 +100,7 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], 
                 folder / "bench",
                 measuring(family).QUICK_COUNTS,
                 modes=("single-stream", "throughput"),
-                seconds=0.2,
+                seconds=0.1,
                 rounds=1,
                 progress=say,
             )

@@ -175,7 +175,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "max_minutes": 27.0,
         "schedule": "one-cycle",
         "validate_every": 10,
-        "precision": "bf16",
+        "precision": "auto",
     },
     "atlas": {
         "num_visual_tokens": 8,
