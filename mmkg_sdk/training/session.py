@@ -58,8 +58,9 @@ def start_training(
         The run and the TrainingResult.
 
     Raises:
-        DataError: unknown preset or setting, no preset that fits and none named, a data set that cannot be read or lacks
-            what is required, or weights of another model or other data, or another process trains or writes the run.
+        DataError: unknown preset or setting, no preset that fits and none named, a data set that cannot be read or
+            lacks what is required, or weights of another model or other data, or another process trains or writes the
+            run.
         BackendError: the device is not there, lacks the precision, or has no room for the model. Only the last is
             found out after the data were read.
     """
@@ -225,7 +226,7 @@ def _preset(family: str, name: str | None, data: str, device: str) -> tuple[str 
         if name is None:
             raise DataError(
                 f"{family} has no preset named {data!r:.80}, and none for {kind}. Pass --preset with one of {listed}, "
-                f"or with {NO_PRESET} for the defaults of all settings (--list-settings), which are for published sizes."
+                f"or with {NO_PRESET} for the defaults of all settings (--list-settings), those of published models."
             )
         if name != data:
             warnings.warn(
