@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -101,16 +102,7 @@ def ranking_checks(
         expected: the reference's scores, [queries, candidates].
         slack: the error of a score that is allowed; only what cannot come of it is judged.
     """
-    ideal = np.argsort(-expected, axis=1, kind="stable")[:, : found.shape[1]]
-    k = ideal.shape[1]
-    sets = float((np.sort(found[:, :k], axis=1) != np.sort(ideal, axis=1)).any(axis=1).mean())
-    order = float((found[:, :k] != ideal).any(axis=1).mean())
-    beyond = misplaced(found, expected, slack)
-    return [
-        ParityCheck(subject, f"{asked}: share with another order of the top {k}", order, None, len(found)),
-        ParityCheck(subject, f"{asked}: share with another set of the top {k}", sets, None, len(found)),
-        ParityCheck(subject, f"{asked}: share with another top {k} beyond the tolerance", beyond, 0.0, len(found)),
-    ]
+    return TopDifferences.of(found, expected).checks(subject, asked, slack)
 
 
 def mrr_check(subject: str, measure: str, found: NDArray[Any], ideal: NDArray[Any], limit: float) -> ParityCheck:
@@ -126,9 +118,78 @@ def mrr_check(subject: str, measure: str, found: NDArray[Any], ideal: NDArray[An
     return ParityCheck(subject, measure, float(changes.mean()), limit, len(changes), (float(low), float(high)))
 
 
-def misplaced(found: NDArray[np.int64], expected: NDArray[np.float64], slack: float) -> float:
-    """Share of rows whose found ids are not a top-k of the reference, two scores within `slack` being a tie."""
-    k = min(found.shape[1], expected.shape[1])
-    kth = -np.sort(-expected, axis=1)[:, k - 1 : k]
-    own = np.take_along_axis(expected, found[:, :k], axis=1)
-    return float((own < kth - 2 * slack).any(axis=1).mean())
+@dataclass(frozen=True)
+class TopDifferences:
+    """How the best candidates of each query differ from the reference's.
+
+    Attributes:
+        k: so many were compared.
+        order, sets: bool [queries], whether they come in another order, and are others.
+        gap: float64 [queries], how much less than the reference's k-th best score the worst of them has there.
+    """
+
+    k: int
+    order: NDArray[np.bool_]
+    sets: NDArray[np.bool_]
+    gap: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, found: NDArray[np.int64], expected: NDArray[np.float64]) -> TopDifferences:
+        """See `ranking_checks` for the arguments."""
+        ideal = np.argsort(-expected, axis=1, kind="stable")[:, : found.shape[1]]
+        k = ideal.shape[1]
+        order = (found[:, :k] != ideal).any(axis=1)
+        sets = (np.sort(found[:, :k], axis=1) != np.sort(ideal, axis=1)).any(axis=1)
+        own = np.take_along_axis(expected, found[:, :k], axis=1).min(axis=1)
+        return cls(k, order, sets, np.take_along_axis(expected, ideal[:, -1:], axis=1)[:, 0] - own)
+
+    @classmethod
+    def joined(cls, parts: Sequence[TopDifferences]) -> TopDifferences:
+        """Those of all queries, from some at a time."""
+        arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("order", "sets", "gap"))
+        return cls(parts[0].k, *arrays)
+
+    def checks(self, subject: str, asked: str, slack: float) -> list[ParityCheck]:
+        """See `ranking_checks`. Two scores within twice the slack may be a tie that fell the other way."""
+        k, queries, beyond = self.k, len(self.order), float((self.gap > 2 * slack).mean())
+        return [
+            ParityCheck(
+                subject, f"{asked}: share with another order of the top {k}", float(self.order.mean()), None, queries
+            ),
+            ParityCheck(
+                subject, f"{asked}: share with another set of the top {k}", float(self.sets.mean()), None, queries
+            ),
+            ParityCheck(subject, f"{asked}: share with another top {k} beyond the tolerance", beyond, 0.0, queries),
+        ]
+
+
+class ScoreComparison:
+    """Scores and best candidates of queries that are asked some at a time, against the reference's."""
+
+    def __init__(self) -> None:
+        self._largest = self._squares = 0.0
+        self._count = 0
+        self._tops: list[TopDifferences] = []
+
+    def add(self, found: NDArray[Any], own: NDArray[np.float64], best: NDArray[Any], expected: NDArray[Any]) -> None:
+        """Compare some queries.
+
+        Args:
+            found: scores, [queries, any]; own: the reference's scores of the same candidates.
+            best: the best ids of each query, best first, [queries, k].
+            expected: the reference's scores of all candidates, float64 [queries, candidates].
+        """
+        self._largest = np.maximum(self._largest, np.abs(found - own).max())  # NaN stays
+        self._squares += float(np.square(expected).sum())
+        self._count += expected.size
+        self._tops.append(TopDifferences.of(best, expected))
+
+    def checks(self, subject: str, asked: str, limit: float) -> list[ParityCheck]:
+        """The largest error, as a share of the root mean square of the reference, and the rankings.
+
+        Args:
+            limit: of that share.
+        """
+        scale = float(np.sqrt(self._squares / self._count)) or 1.0
+        error = ParityCheck(subject, f"{asked}: largest score error / rms", float(self._largest) / scale, limit)
+        return [error, *TopDifferences.joined(self._tops).checks(subject, asked, limit * scale)]

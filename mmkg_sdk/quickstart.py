@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +48,15 @@ class Lesson:
 
 
 def run_quickstart(
-    folder: Path, *, family: str = "mygo", overwrite: bool = False, say: Callable[[str], None] = lambda line: None
+    folder: Path, *, family: str = "mygo", overwrite: bool = False, say: Callable[[str], None] | None = None
 ) -> list[Lesson]:
     """Do the main job for every task of a family; everything lands in `folder`.
 
-    A family with several tasks gets a folder for each, named like its data.
+    A family with several tasks gets a folder for each, named like its data. They are trained at the same time.
+
+    Args:
+        say: is told what happens, one line at a time; of several tasks in processes of their own. None:
+            nobody.
 
     Raises:
         DataError: the folder is there and not empty, and `overwrite` is false.
@@ -60,18 +66,28 @@ def run_quickstart(
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise DataError(f"{folder} is not empty. Pass --overwrite, or another folder with --out.")
     check_plotting()
+    say = say or _nobody
     family = family_name(family)
     sources = contract.config_part(family).EMBEDDED_DATA
-    # The tasks of a family share its encoders, so the first one is measured.
-    return [
-        _lesson(family, name, folder if len(sources) == 1 else folder / name, say, measured=not number)
-        for number, name in enumerate(sources)
-    ]
+    folders = {name: folder if len(sources) == 1 else folder / name for name in sources}
+    first, *others = taught(family, folders, say) if len(sources) > 1 else [_lesson(family, *sources, folder, say)]
+    # The tasks of a family share its encoders, so the first one is measured: when nothing else runs.
+    return [_measured(family, first, say), *others]
 
 
-def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], *, measured: bool) -> Lesson:
+def _nobody(line: str) -> None:
+    """Is told what happens."""
+
+
+def taught(family: str, folders: Mapping[str, Path], say: Callable[[str], None]) -> list[Lesson]:
+    """A lesson for each data source, all at once in processes of their own: each trains in one thread."""
+    with ProcessPoolExecutor(len(folders), mp_context=get_context("spawn")) as pool:
+        lessons = [pool.submit(_lesson, family, source, place, say) for source, place in folders.items()]
+        return [lesson.result() for lesson in lessons]
+
+
+def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None]) -> Lesson:
     from .answering.samples import sample_answers
-    from .bench import report_table, run_benchmark
     from .data.open import open_data
     from .export import export_bundle
     from .training.session import start_training
@@ -92,20 +108,26 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], 
         held = None if task == LINK_PREDICTION else data
         metrics = EVALUATIONS[task].evaluate_bundle(opened, "test", held).metrics()
         answers = sample_answers(opened, open_data(data))
-    throughput = ""
-    if measured:
-        with clock.stage("bench", "Measuring throughput against token count, and latency"):
-            measured_rows = run_benchmark(
-                folder / "bundle",
-                folder / "bench",
-                measuring(family).QUICK_COUNTS,
-                modes=("single-stream", "throughput"),
-                seconds=0.2,
-                rounds=1,
-                progress=say,
-            )
-            throughput = report_table(measured_rows)
-    return Lesson(source, folder, metrics, str(report), answers, throughput, clock.seconds)
+    return Lesson(source, folder, metrics, str(report), answers, "", clock.seconds)
+
+
+def _measured(family: str, lesson: Lesson, say: Callable[[str], None]) -> Lesson:
+    """The lesson with what its bundle does in a second."""
+    from .bench import report_table, run_benchmark
+
+    clock = _Clock(say)
+    with clock.stage("bench", "Measuring throughput against token count, and latency"):
+        rows = run_benchmark(
+            lesson.folder / "bundle",
+            lesson.folder / "bench",
+            measuring(family).QUICK_COUNTS,
+            modes=("single-stream", "throughput"),
+            seconds=0.1,
+            rounds=1,
+            progress=say,
+        )
+        table = report_table(rows)
+    return replace(lesson, throughput=table, seconds=lesson.seconds | clock.seconds)
 
 
 def _tokenized_atlas(folder: Path) -> str:

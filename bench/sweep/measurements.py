@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +20,7 @@ from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.families.measuring import Contender, Curve
 
 from ..machine.worker import Answer
-from .encoders import Encoder, open_encoder
+from .encoders import open_encoder
 from .measure import (
     compared_outputs,
     compared_vectors,
@@ -33,10 +33,24 @@ from .measure import (
 from .sized_graphs import open_sized
 
 
-def contender_job(contender: Contender, bundle: Bundle, device: str, threads: int) -> dict[str, Any]:
-    """What the process of a contender is told."""
+def contender_job(
+    contender: Contender, bundle: Bundle, device: str, threads: int, curves: Sequence[Curve] = ()
+) -> dict[str, Any]:
+    """What the process of a contender is told.
+
+    Args:
+        curves: those that it will be asked for and nothing else. Encoders of "all" tokens are then opened, and traced,
+            at the start, when the others load, too.
+    """
     of_contender = {"backend": contender.backend, "rewrite": contender.rewrite}
-    return {"bundle": str(bundle.path.absolute()), **of_contender, "device": device, "threads": threads}
+    graphs = [contender.graph(curve) for curve in curves if curve.tokens == "all"]
+    return {
+        "bundle": str(bundle.path.absolute()),
+        **of_contender,
+        "device": device,
+        "threads": threads,
+        "encoders": graphs,
+    }
 
 
 def open_worker(job: Mapping[str, Any]) -> Answer:
@@ -51,7 +65,7 @@ def open_worker(job: Mapping[str, Any]) -> Answer:
 class _Measurements:
     def __init__(self, opened: Any, job: Mapping[str, Any]) -> None:
         self._opened, self._job = opened, job
-        self._encoders: dict[str, Encoder] = {}
+        self._encoders = {graph: open_encoder(opened, graph, job) for graph in job["encoders"]}
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         mode, timing = request["mode"], {"seconds": request["seconds"], "seed": request["seed"]}

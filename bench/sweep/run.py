@@ -127,8 +127,9 @@ class _Sweep:
         self.watch = Watch.start(self.threads, bundle.path, device=device)
         family = measuring(bundle.family)
         self.contenders = {one.name: one for one in family.contenders(bundle)}
+        curves = list(dict.fromkeys(place.curve for place in where if place.curve))
         self.jobs = {
-            name: contender_job(one, bundle, device, self.threads)
+            name: contender_job(one, bundle, device, self.threads, () if one.answers else curves)
             for name, one in self.contenders.items()
             if family.absence(bundle, one, device) is None
         }

@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# One step along an axis: the state and a slice of each input -> the next state, and what is kept of the step.
+Step = Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, tuple[Tensor, ...]]]
+
 # Answers that "complete" gives.
 TOP_K = 100
 # Of the weights that are multiplied, by precision; those of quantised graphs are rounded in the graph.
@@ -48,6 +51,20 @@ def linear(layer: nn.Module) -> Linear:
     assert isinstance(layer, nn.Linear)
     bias = layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias
     return Linear(layer.weight, bias)
+
+
+def scan(step: Step, state: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The last state and all outputs of `step` along the first axis; exported as one Scan instead of every step."""
+    if torch.compiler.is_exporting():
+        from torch._higher_order_ops import scan as exported_scan  # there is no public name yet
+
+        found: tuple[Tensor, tuple[Tensor, ...]] = exported_scan(step, state, inputs)
+        return found
+    outputs = []
+    for position in range(len(inputs[0])):
+        state, output = step(state, tuple(part[position] for part in inputs))
+        outputs.append(output)
+    return state, tuple(torch.stack(kept) for kept in zip(*outputs, strict=True))
 
 
 def set_dtype(module: nn.Module, dtype: torch.dtype) -> None:

@@ -22,11 +22,11 @@ from .schedule import learning_rate, training_progress
 from .seeding import repeatable, seed_epoch
 from .settings import TrainingSettings
 from .state import Position, load_state, save_state
-from .steps.device import check_memory, peak_memory_mib
+from .steps.device import check_memory, keeping_freed_memory, peak_memory_mib
 from .steps.feed import device_shares
 from .steps.measured import CLOCK, READ_EVERY, Measured
 from .steps.optimizers import restore
-from .steps.precision import check_precision, float32_products
+from .steps.precision import check_precision, float32_products, settled
 from .steps.step import Stepper
 
 Validate = Callable[[], dict[str, float]]
@@ -89,10 +89,12 @@ def train(
         DataError: if resume.pt is damaged or belongs to other settings, or another process trains the run.
         BackendError: if the device is not there, lacks the precision, or has no room for the model.
     """
+    settings = settled(settings, device)
     with (
         process_group(device) as group,
         run.locked() if group.is_first else nullcontext(),
         repeatable(settings.threads, group.device),
+        keeping_freed_memory(group.device),
         float32_products(settings.precision, group.device),
     ):
         check_precision(settings.precision, group.device)

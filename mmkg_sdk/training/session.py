@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -23,6 +24,9 @@ from ..registry import family_name
 from ..run import RUN, Run, RunData
 from .listing import check_names
 from .settings import TrainingSettings
+
+# Instead of a preset's name: the settings' own defaults.
+NO_PRESET = "none"
 
 
 def start_training(
@@ -46,42 +50,47 @@ def start_training(
         device: "cpu", "cuda", "cuda:N", or "auto".
         drop_modality: "image" or "text" -> share of the entities that lose it, chosen by the seed; an experiment.
         require: "image", "text" or both: refuse to train where the data have none at all.
-        preset: a name of the family's presets; None takes the one named like the data set, if there is one.
+        preset: a name of the family's presets, or "none" for the settings' own defaults; None takes the one named like
+            the data set, or else like the kind of device ("cpu").
         start: a run whose weights the training begins with, as MKGformer's second stage begins with those of its first.
 
     Returns:
         The run and the TrainingResult.
 
     Raises:
-        DataError: unknown preset or setting, a data set that cannot be read or lacks what is required, or weights of
-            another model or other data, or another process trains or writes the run.
+        DataError: unknown preset or setting, no preset that fits and none named, a data set that cannot be read or
+            lacks what is required, or weights of another model or other data, or another process trains or writes the
+            run.
         BackendError: the device is not there, lacks the precision, or has no room for the model. Only the last is
             found out after the data were read.
     """
     from .distributed import process_group
-    from .steps.precision import check_precision
+    from .steps.precision import check_precision, settled
 
     if start is not None and Path(start).resolve() == Path(out).resolve():
         raise DataError(f"{out} is to begin with its own weights and would replace them. Name another folder to write.")
     device = torch_device(device)  # before anything is read: it may not be there
     family = family_name(family)
-    preset, chosen = _preset(family, preset, data)
+    preset, chosen = _preset(family, preset, data, device)
     check_names(family, settings)
     chosen |= settings
     training_names = {field.name for field in fields(TrainingSettings)}
-    training = TrainingSettings.from_json({n: v for n, v in chosen.items() if n in training_names})
+    asked = TrainingSettings.from_json({n: v for n, v in chosen.items() if n in training_names})
+    training = settled(asked, device)
     check_precision(training.precision, device)
     dropped = dict(drop_modality or {})
     opened = open_data(data)
     inputs = contract.inputs_part(family)
     dataset = drop_modalities(opened, dropped, training.seed) if dropped else opened
     config = inputs.config_for(dataset, {n: v for n, v in chosen.items() if n not in training_names})
-    _check_decided(settings, {**config.to_json(), **training.to_json()}, data)
+    _check_decided(settings, {**config.to_json(), **asked.to_json()}, data)
     coverage = inputs.coverage(opened)
     need_modalities(coverage, require)
     # Locked before it is there: of two trainings with one folder, one goes from its first file to its last weight.
     with process_group(device) as group, folder_lock(Path(out), RUN) if group.is_first else nullcontext():
         if group.is_first:  # under torchrun every process comes here, and all work on the same folder
+            if asked.precision == "auto":
+                print(f"precision auto: {training.precision} on this {device}", file=sys.stderr)
             # What is worth knowing of the data before time goes into them.
             for remark in [*absence_remarks(coverage, opened), *remarks(opened)]:
                 warnings.warn(remark, stacklevel=2)
@@ -94,7 +103,13 @@ def start_training(
                 config=config.to_json(),
                 data=contents,
                 settings=training.to_json(),
-                source={"data": data, "preset": preset, "drop_modality": dropped, **_started(start)},
+                source={
+                    "data": data,
+                    "preset": preset,
+                    "precision": asked.precision,
+                    "drop_modality": dropped,
+                    **_started(start),
+                },
                 overwrite=overwrite,
             )
         group.barrier()
@@ -200,20 +215,27 @@ def _check_start(start: Run, family: str, config: dict[str, Any], data: RunData)
         raise DataError(f"{start.folder} does not fit these settings: {err}") from err
 
 
-def _preset(family: str, name: str | None, data: str) -> tuple[str | None, dict[str, Any]]:
-    """The preset that was asked for, or the one named like the data set; its name, and a copy of its settings."""
+def _preset(family: str, name: str | None, data: str, device: str) -> tuple[str | None, dict[str, Any]]:
+    """The preset that was asked for, or the one that fits data or device; its name, and a copy of its settings."""
     presets = contract.config_part(family).PRESETS
+    if name == NO_PRESET:
+        return None, {}
+    kind, listed = device.partition(":")[0], ", ".join(presets)
     if name is None:
-        if data not in presets:
+        name = next((fitting for fitting in (data, kind) if fitting in presets), None)
+        if name is None:
+            raise DataError(
+                f"{family} has no preset named {data!r:.80}, and none for {kind}. Pass --preset with one of {listed}, "
+                f"or with {NO_PRESET} for the defaults of all settings (--list-settings), those of published models."
+            )
+        if name != data:
             warnings.warn(
-                f"{family} has no preset named {data!r}, so every setting that you did not pass takes its default. "
-                f"Presets: {', '.join(presets)}.",
+                f"{family} has no preset named {data!r:.80}: its preset for this device, {name!r}, is taken. Others: "
+                f"{listed}, {NO_PRESET}.",
                 stacklevel=3,
             )
-            return None, {}
-        name = data
     if name not in presets:
-        raise DataError(f"unknown preset {name!r}; expected one of {', '.join(presets)}.")
+        raise DataError(f"unknown preset {name!r}; expected one of {listed}, or {NO_PRESET}.")
     return name, dict(presets[name])
 
 

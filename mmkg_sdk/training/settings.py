@@ -11,7 +11,7 @@ from ..errors import DataError
 
 SCHEDULES = ("cosine-restarts", "one-cycle", "linear", "constant")
 OPTIMIZERS = ("adam", "adamw")
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "auto")
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class TrainingSettings:
         validate_every: epochs between validations; the last epoch is always validated.
         patience: stop after so many validations in a row without a better result; 0 = never.
         seed: of torch, Python and numpy.
-        precision: "fp32"; "tf32" (CUDA only): float32 whose products are taken with ten bits of mantissa; "bf16"; or
-            "fp16" (CUDA only, with loss scaling). Weights and Adam stay float32 in each.
+        precision: "fp32"; "tf32" (CUDA only): float32 whose products are taken with ten bits of mantissa; "bf16";
+            "fp16" (CUDA only, with loss scaling); or "auto": bf16 where the device multiplies it, and else fp32, which
+            the run then names. Weights and Adam stay float32 in each.
         threads: of torch on the CPU; None = at most `kernels.default_threads()`.
         max_minutes: stop after the epoch that exceeds this wall-clock time, validations included; "one-cycle"
             and "linear" then reach 0 at that time. None = no limit.

@@ -46,7 +46,7 @@ def test_a_run_that_is_being_trained_is_neither_replaced_nor_resumed(
     out, child = trained_elsewhere
     used = f"run is in use by process {child.pid}; wait for it"
     with pytest.raises(DataError, match=used):
-        start_training("mygo", str(data), out, settings=TINY, overwrite=True)
+        start_training("mygo", str(data), out, settings=TINY, preset="none", overwrite=True)
     with pytest.raises(DataError, match=used):
         resume_training(out)
     with pytest.raises(DataError, match=used):
@@ -56,7 +56,7 @@ def test_a_run_that_is_being_trained_is_neither_replaced_nor_resumed(
 
     child.kill()
     child.wait()
-    _, result = start_training("mygo", str(data), out, settings=TINY, overwrite=True)
+    _, result = start_training("mygo", str(data), out, settings=TINY, preset="none", overwrite=True)
     assert result.epochs == TINY["epochs"]
     assert sorted(os.listdir(out.parent)) == ["ring", "run"], "the lock of the killed training is gone"
 

@@ -31,7 +31,9 @@ from ..threads import threads_option
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder to write.")
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with this run folder instead.")
 @click.option(
-    "--preset", shell_complete=presets, help="Settings by name; the default is the one named like the data set."
+    "--preset",
+    shell_complete=presets,
+    help='Settings by name; "none": the defaults of all. Without it, the preset named like the data or the device.',
 )
 @click.option("--config", type=click.Path(path_type=Path), help="TOML or JSON file of settings; wins over the preset.")
 @set_option

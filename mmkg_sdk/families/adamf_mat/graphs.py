@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
 from ...run import Run
-from ..exported import DTYPES, TOP_K, Linear, load_weights, set_dtype
+from ..exported import DTYPES, TOP_K, Linear, load_weights, scan, set_dtype
 from .config import AdaMFConfig
 from .model import INPUT_NAMES, MASKED, AdaMF, rotated
 
@@ -136,8 +136,8 @@ class QueryEncoder(nn.Module):
 class Complete(nn.Module):
     """Ids to the best candidates; known triples are not filtered. The export turns the table into a constant.
 
-    Standard operators have no fused distance, so this graph holds batch x num_entities x d moduli at once; the SDK's
-    own scoring does not.
+    Standard operators have no fused distance, so the graph adds the moduli of one coordinate at a time. Beside the
+    table, turned once, it holds six numbers for each query and candidate, whatever the width.
     """
 
     def __init__(self, query_encoder: QueryEncoder, margin: float, num_best: int) -> None:
@@ -148,7 +148,19 @@ class Complete(nn.Module):
 
     def forward(self, table: Tensor, entity: Tensor, relation: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
         queries = self.query_encoder(table, entity, relation, direction)
-        real, imaginary = (queries[:, None] - table[None]).chunk(2, dim=-1)
-        distances = (real * real + imaginary * imaginary).sqrt().sum(dim=-1)
+        nothing = queries.new_zeros(queries.shape[0], table.shape[0])
+        distances, _ = scan(_add_moduli, nothing, (_by_coordinate(queries), _by_coordinate(table)))
         scores, ids = torch.topk(self.margin - distances, self.num_best, dim=1)
         return ids, scores
+
+
+def _by_coordinate(vectors: Tensor) -> Tensor:
+    """[n, 2d] -> [d, 2, n]: of each coordinate the real parts, then the imaginary ones."""
+    return vectors.T.reshape(2, vectors.shape[1] // 2, -1).transpose(0, 1)
+
+
+def _add_moduli(distances: Tensor, coordinate: tuple[Tensor, ...]) -> tuple[Tensor, tuple[()]]:
+    """What one coordinate of the queries [2, B] and of the table [2, N] adds to the distances [B, N]."""
+    query, candidate = coordinate
+    real, imaginary = query[0][:, None] - candidate[0], query[1][:, None] - candidate[1]
+    return distances + (real * real + imaginary * imaginary).sqrt(), ()

@@ -110,8 +110,10 @@ class TextUnit(nn.Module):
         The attention is averaged before it finds anything: the same sum, and half the work.
         """
         queries, keys = self.fc_query(entity_tokens), self.fc_key(mention_tokens)
-        logits = torch.einsum("eqd,bkd->ebqk", queries, keys) / math.sqrt(queries.shape[-1])
-        attention = logits.softmax(dim=-1).mean(dim=2)
+        queries = queries / math.sqrt(queries.shape[-1])  # before the product, which is larger
+        # As the product gives it, positions of the entity outermost: no copy in another order.
+        logits = (queries.flatten(0, 1) @ keys.flatten(0, 1).T).view(*queries.shape[:2], *keys.shape[:2])
+        attention = logits.softmax(dim=-1).mean(dim=1)
         found = torch.einsum("ebk,bkd->ebd", attention, self.fc_value(mention_tokens))
         normed: Tensor = self.layer_norm(found)
         return normed

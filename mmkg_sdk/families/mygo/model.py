@@ -15,11 +15,16 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .config import MyGOConfig
 from .tucker_product import block_width, tucker_product
 
 INPUT_NAMES = ("visual_tokens", "visual_mask", "text_tokens", "text_mask")
+# Vectors of all tokens of all entities that a training step may keep for each operation, in bytes of float32: beyond
+# it, entities are encoded some at a time, and again for their gradients. The published data sets are below it.
+_TOKEN_BYTES = 320 << 20
+_ENTITIES_AT_ONCE = 4096
 _VECTOR_NAMES = ("pos_str_ent", "pos_vis_ent", "pos_txt_ent", "pos_head", "pos_rel", "pos_tail")
 
 
@@ -196,14 +201,21 @@ class MyGO(nn.Module):
 
     def entity_table(self) -> Tensor:
         """[N + 1, d]: every entity encoded, then the raw missing-entity row (spec 2.1)."""
-        if self.training:
-            encoded = [self.ent_encoder.first_position(*self.entity_sequences())]
-        else:  # the same numbers in bounded memory
-            everyone = torch.arange(self.config.num_entities, device=self.lp_token.device)
-            encoded = [
-                self.ent_encoder.first_position(*self.entity_sequences(part)) for part in torch.split(everyone, 4096)
-            ]
+        config = self.config
+        if self.training and 4 * config.num_entities * config.token_count * config.embedding_dim <= _TOKEN_BYTES:
+            return torch.cat([self.encoded(), self.lp_token])
+        # In bounded memory; in training, dropout draws other numbers than in one go.
+        everyone = torch.arange(config.num_entities, device=self.lp_token.device)
+        parts = torch.split(everyone, _ENTITIES_AT_ONCE)
+        if self.training and torch.is_grad_enabled():
+            encoded = [checkpoint(self.encoded, part, use_reentrant=False) for part in parts]  # type: ignore[no-untyped-call]
+        else:
+            encoded = [self.encoded(part) for part in parts]
         return torch.cat([*encoded, self.lp_token])
+
+    def encoded(self, entities: Tensor | None = None) -> Tensor:
+        """[n, d]: the given entities (all if None)."""
+        return self.ent_encoder.first_position(*self.entity_sequences(entities))  # type: ignore[no-any-return]
 
     def entity_outputs(self, entities: Tensor | None = None) -> Tensor:
         """[n, S, d]: every output position, padding included; what the contrastive views read."""
@@ -217,8 +229,9 @@ class MyGO(nn.Module):
         """[B, 3, d]: the triple encoder's outputs (spec 2.4).
 
         Args:
-            entities: [N + 1, d] from `entity_table`; relations: [R, d] from `relation_table`.
-            queries: int64 [B, 3] head, relation, tail; N stands for the missing entity.
+            entities: [N + 1, d] from `entity_table`, or some of its rows, the last among them; relations: [R, d] from
+                `relation_table`.
+            queries: int64 [B, 3] head, relation, tail; the last row of the entities stands for the missing one.
         """
         head = F.embedding(queries[:, 0], entities) + self.pos_head[0]
         relation = F.embedding(queries[:, 1], relations) + self.pos_rel[0]
@@ -228,7 +241,7 @@ class MyGO(nn.Module):
     def query_vectors(self, entities: Tensor, relations: Tensor, queries: Tensor) -> Tensor:
         """[B, d]: what is multiplied with the entity table; arguments as in `encode_triples`."""
         outputs = self.encode_triples(entities, relations, queries)
-        head_missing = (queries[:, 0] == self.config.num_entities)[:, None]
+        head_missing = (queries[:, 0] == len(entities) - 1)[:, None]
         context = torch.where(head_missing, outputs[:, 0], outputs[:, 2])
         if self.tucker_decoder is None:
             return context

@@ -1,4 +1,7 @@
-"""MyGO's training objective: cross-entropy over all entities, and fine-grained contrastive learning (spec 3)."""
+"""MyGO's training objective: cross-entropy over all entities, and fine-grained contrastive learning (spec 3).
+
+Over a sample of the entities, if it is asked for: ours, and not the authors'.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...run import Run
-from ..objective import TrainingObjective
+from ..objective import Batch, TrainingObjective
+from . import candidate_loss
 from .model import MyGO
 
 
@@ -44,20 +48,62 @@ class Objective(TrainingObjective):
             if len(answers[batch]) > 1:
                 yield queries[batch], answers[batch]
 
-    def forward(self, queries: Tensor, answers: Tensor) -> dict[str, Tensor]:
+    def prepared(self, *batch: Tensor) -> Batch:
+        """With a sampled loss, the entities that the batch names, too, each once, and their places in it."""
+        if self.model.config.sampled_entities is None:
+            return batch
+        queries, answers = batch
+        missing = self.model.config.num_entities
+        named, places = torch.cat([queries[:, [0, 2]].flatten(), answers]).unique(return_inverse=True)  # type: ignore[no-untyped-call]
+        assert named[-1] == missing, "every query asks for an entity"
+        ends, places = places[: 2 * len(queries)].view(-1, 2), places[2 * len(queries) :]
+        return torch.stack([ends[:, 0], queries[:, 1], ends[:, 1]], dim=1), answers, named[:-1], places
+
+    def forward(self, queries: Tensor, answers: Tensor, *named: Tensor) -> dict[str, Tensor]:
         """The loss, with its parts: {"loss", "cross_entropy"[, "contrastive"]}."""
         config = self.model.config
-        entities = self.model.entity_table()
-        scores = self.model.scores(entities, self.model.relation_table(), queries)
-        cross_entropy = F.cross_entropy(scores.float(), answers, label_smoothing=config.label_smoothing)
+        if named:
+            cross_entropy = self._sampled(queries, answers, *named)
+        else:
+            entities = self.model.entity_table()
+            vectors = self.model.query_vectors(entities, self.model.relation_table(), queries)
+            cross_entropy = candidate_loss.cross_entropy(vectors, entities[:-1], answers, config.label_smoothing)
         if not config.contrastive_weight:
             return {"loss": cross_entropy, "cross_entropy": cross_entropy.detach()}
-        contrastive = self.contrastive_per_view(entities, self.select_rows()).mean()
+        selected = self.select_rows()
+        anchors = self._rows(selected) if named else entities[selected]
+        contrastive = self.contrastive_per_view(anchors, selected).mean()
         return {
             "loss": cross_entropy + config.contrastive_weight * contrastive,
             "cross_entropy": cross_entropy.detach(),
             "contrastive": contrastive.detach(),
         }
+
+    def _sampled(self, queries: Tensor, answers: Tensor, named: Tensor, places: Tensor) -> Tensor:
+        """The cross-entropy over a sample of the entities, for which the others are not encoded.
+
+        Args:
+            queries: of places in `named`; its length stands for the missing entity.
+            answers: int64 [B], entities.
+            named: int64 [n], the entities of the batch; places: int64 [B], where the answers are in it.
+        """
+        config = self.model.config
+        sample = torch.randperm(config.num_entities, device=answers.device)[: config.sampled_entities]
+        encoded = self.model.encoded(torch.cat([named, sample]))
+        entities = torch.cat([encoded[: len(named)], self.model.lp_token])
+        return candidate_loss.sampled_cross_entropy(
+            self.model.query_vectors(entities, self.model.relation_table(), queries),
+            F.embedding(places, entities),
+            encoded[len(named) :],
+            answers[:, None] == sample,
+            config.label_smoothing,
+            num_candidates=config.num_entities,
+        )
+
+    def _rows(self, selected: Tensor) -> Tensor:
+        """The selected rows of the entity table, [rows, d], where it is not made as a whole."""
+        missing = selected == self.model.config.num_entities
+        return torch.where(missing[:, None], self.model.lp_token, self.model.encoded(torch.where(missing, 0, selected)))
 
     def select_rows(self) -> Tensor:
         """The rows of the entity table that take part in the contrastive loss, int64 [at most 512].
@@ -81,9 +127,13 @@ class Objective(TrainingObjective):
         views = [pooled, outputs.mean(1), outputs[:, 2:text_start].mean(1), outputs[:, text_start:-1].mean(1)]
         return torch.where(missing[:, None], self.model.lp_token, torch.stack(views))
 
-    def contrastive_per_view(self, entities: Tensor, selected: Tensor) -> Tensor:
-        """[4]: cross-entropy of cosine similarity / temperature, anchors against each view of the same rows."""
-        anchors = F.normalize(entities[selected].float(), dim=-1, eps=1e-8)
+    def contrastive_per_view(self, anchors: Tensor, selected: Tensor) -> Tensor:
+        """[4]: cross-entropy of cosine similarity / temperature, anchors against each view of the same rows.
+
+        Args:
+            anchors: [rows, d], the selected rows of the entity table.
+        """
+        anchors = F.normalize(anchors.float(), dim=-1, eps=1e-8)
         views = F.normalize(self.views(selected).float(), dim=-1, eps=1e-8)
         similarity = anchors @ views.transpose(1, 2) / self.model.config.contrastive_temperature
         own = torch.arange(len(selected), device=similarity.device)

@@ -52,7 +52,7 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(data: Path, out: Path, **settings: object) -> Run:
-    run, _ = start_training("adamf_mat", str(data), out, settings=SETTINGS | settings, device="cpu")
+    run, _ = start_training("adamf_mat", str(data), out, settings=SETTINGS | settings, preset="none", device="cpu")
     return run
 
 
@@ -99,6 +99,7 @@ def test_dropped_and_masked_modalities_reach_the_run(ring: Path, tmp_path: Path)
         str(ring),
         tmp_path / "run",
         settings=SETTINGS | {"epochs": 1, "missing_modalities": "mask"},
+        preset="none",
         drop_modality=parse_assignments(("image=0.5",), "--drop-modality"),
         device="cpu",
     )

@@ -102,7 +102,9 @@ def test_training_goes_on_where_it_was_and_ends_with_the_best_weights(small_worl
 
     write_linking(small_world, tmp_path / "world")
     settings = {**TINY, "epochs": 3, "batch_size": 4, "validate_every": 1, "threads": 1, "optimizer": "adamw"}
-    run, result = start_training("mimic", str(tmp_path / "world"), tmp_path / "run", settings=settings, device="cpu")
+    run, result = start_training(
+        "mimic", str(tmp_path / "world"), tmp_path / "run", settings=settings, preset="none", device="cpu"
+    )
     assert result.epochs == 3
     assert set(result.best_metrics) == {"mean_rank", "mrr", *(f"hits_at_{k}" for k in (1, 3, 5, 10, 20))}
     rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]

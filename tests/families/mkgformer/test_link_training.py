@@ -79,7 +79,9 @@ def stage_1(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def train(data: Path, out: Path, start: Path | None = None, **settings: Any) -> Run:
-    return start_training("mkgformer", str(data), out, settings=TINY | settings, start=start, device="cpu")[0]
+    return start_training(
+        "mkgformer", str(data), out, settings=TINY | settings, preset="none", start=start, device="cpu"
+    )[0]
 
 
 def new_objective(dataset: DataSet, out: Path, **settings: Any) -> tuple[Run, Objective]:
@@ -134,7 +136,14 @@ def test_a_start_of_another_model_or_other_data_is_refused(folder: Path, stage_1
             train(data, tmp_path / "run", stage_1.folder, **settings)
         assert not (tmp_path / "run").exists()
     with pytest.raises(DataError, match="is a run of mkgformer; expected one of adamf_mat"):
-        start_training("adamf_mat", str(folder), tmp_path / "run", settings={"embedding_dim": 4}, start=stage_1.folder)
+        start_training(
+            "adamf_mat",
+            str(folder),
+            tmp_path / "run",
+            settings={"embedding_dim": 4},
+            preset="none",
+            start=stage_1.folder,
+        )
 
 
 def test_a_run_is_not_replaced_by_one_that_begins_with_its_weights(folder: Path, stage_1: Run, tmp_path: Path) -> None:
@@ -145,6 +154,7 @@ def test_a_run_is_not_replaced_by_one_that_begins_with_its_weights(folder: Path,
             str(folder),
             tmp_path / "run",
             settings=TINY,
+            preset="none",
             start=tmp_path / "run",
             overwrite=True,
         )

@@ -26,7 +26,9 @@ def test_training_learns_and_is_the_same_again(task: str, selected: str, tmp_pat
     settings = SETTINGS | {"max_length": LENGTHS[task], "tokenizer": str(TEXTS / "vocab.txt")}
     runs = []
     for name in ("first", "again"):
-        run, result = start_training("mkgformer", str(tmp_path / "data"), tmp_path / name, settings=settings)
+        run, result = start_training(
+            "mkgformer", str(tmp_path / "data"), tmp_path / name, settings=settings, preset="none"
+        )
         assert set(result.best_metrics) >= {selected}
         runs.append(run)
     weights, same = (run.weights() for run in runs)

@@ -1,7 +1,9 @@
-"""What is asked of a device before a training begins."""
+"""What is asked of a device before a training begins, and while it runs."""
 
 from __future__ import annotations
 
+import ctypes
+import resource
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,13 @@ import torch
 
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.training.session import start_training
-from mmkg_sdk.training.steps.device import check_memory, least_bytes, peak_memory_mib, refuse_too_large
+from mmkg_sdk.training.steps.device import (
+    check_memory,
+    keeping_freed_memory,
+    least_bytes,
+    peak_memory_mib,
+    refuse_too_large,
+)
 from mmkg_sdk.training.steps.precision import check_precision, use_tf32
 from tests.training.tiny import ENTITIES, RELATIONS, new_objective
 
@@ -58,3 +66,25 @@ def test_tf32_is_one_choice_for_products_and_convolutions() -> None:
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library is not glibc")
+def test_what_a_step_frees_stays_for_the_next_one_and_goes_back_at_the_end() -> None:
+    size = 200 << 20
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    def one_step() -> None:
+        torch.ones(size // 4)
+
+    one_step()
+    before = resident()
+    with keeping_freed_memory(torch.device("cpu")):
+        one_step()
+        assert resident() - before > 0.8 * size
+        taken = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        one_step()
+        pages = size // resource.getpagesize()
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - taken < 0.2 * pages
+    assert resident() - before < 0.2 * size

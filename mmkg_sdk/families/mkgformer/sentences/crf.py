@@ -5,13 +5,10 @@ Shapes: B batch, T positions, C tags. A mask is int64 or bool [B, T]: 1 on the l
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-# (state, what belongs to one position) -> (next state, output)
-Step = Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, Tensor]]
+from ...exported import scan
 
 
 class CRF(nn.Module):
@@ -61,16 +58,16 @@ def viterbi(emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tensor,
     tags on unchanged. Following the pointers back composes all of them in log2(T) steps instead of T.
     """
 
-    def step(scores: Tensor, following: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def step(scores: Tensor, following: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor]]:
         emission, kept = following
         best = (scores[:, :, None] + transitions + emission[:, None]).amax(dim=1)
-        return torch.where(kept, best, scores), scores.clone()
+        return torch.where(kept, best, scores), (scores.clone(),)
 
     inside, steps = mask.bool(), emissions.shape[1] - 1
     first = start + emissions[:, 0]
     if not steps:
         return _first_best(first + end)[:, None]
-    scores, before = _scan(step, first, (emissions[:, 1:].transpose(0, 1), inside[:, 1:, None].transpose(0, 1)))
+    scores, (before,) = scan(step, first, (emissions[:, 1:].transpose(0, 1), inside[:, 1:, None].transpose(0, 1)))
     last = _first_best(scores + end)[:, None]
     arrivals = before.transpose(0, 1)[:, :, :, None] + transitions + emissions[:, 1:, None]
     # pointers[t] leads from each tag at t + reach to the tag at t.
@@ -82,20 +79,6 @@ def viterbi(emissions: Tensor, mask: Tensor, start: Tensor, transitions: Tensor,
         reach *= 2
     tags = pointers.gather(2, last[:, None].expand(-1, steps, -1))[:, :, 0]
     return torch.where(inside, torch.cat([tags, last], dim=1), -1)
-
-
-def _scan(step: Step, state: Tensor, inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """The last state and all outputs of `step` along the first axis; exported as one Scan instead of every step."""
-    if torch.compiler.is_exporting():
-        from torch._higher_order_ops.scan import scan  # there is no public name yet
-
-        found: tuple[Tensor, Tensor] = scan(step, state, inputs)
-        return found
-    outputs = []
-    for position in range(len(inputs[0])):
-        state, output = step(state, tuple(part[position] for part in inputs))
-        outputs.append(output)
-    return state, torch.stack(outputs)
 
 
 def _first_best(scores: Tensor) -> Tensor:
