@@ -109,7 +109,7 @@ class CapturedTopK:
         Raises:
             BackendError: a score is NaN, or the GPU failed.
         """
-        sizes = Sizes.of(len(queries), k, excluded, self._scan.table.shape[0])
+        sizes = Sizes.of(len(queries), k, excluded, self._scan.rows)
         if sizes is None or sizes.batch > self._scan.largest_launch(sizes.k, sizes.longest):
             return None
         try:

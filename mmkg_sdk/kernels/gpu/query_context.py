@@ -25,7 +25,7 @@ class GpuQueryContext:
     """As `mmkg_sdk.kernels.QueryContext`, up to rounding.
 
     Sums are float32; of a product about 2^-21 is lost. On one GPU, what a query gives depends on that query, and on
-    which of two kernels suits the batch, alone. Safe to call from several threads.
+    which of two kernels suits the padded batch (mmkg_gpu_padded_batch), alone. Safe to call from several threads.
 
     Args:
         weights, heads: as of QueryContext; the weights may go once it is open.

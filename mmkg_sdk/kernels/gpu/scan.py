@@ -62,6 +62,9 @@ class GpuScan:
         score: InnerProduct or ComplexDistance.
         device: "cuda" or "cuda:1".
 
+    Attributes:
+        gpu, rows: where it is, and how many.
+
     Raises:
         BackendError: names what is missing: the driver, the GPU, memory, kernels for it or for the score; or what is
             wrong with the table.
@@ -73,11 +76,11 @@ class GpuScan:
             raise BackendError(f"the table: {table.dtype} {list(table.shape)}; expected float32 with two axes.")
         self.gpu = gpu_of(device)
         self._library = gpu_library()
-        self._rows, self._width = table.shape
+        self.rows, self._width = table.shape
         self._streams = threading.local()
         handle = ctypes.c_void_p()
         table = in_place(table)
-        arguments = (self.gpu.handle, address(table), self._rows, self._width, kind, margin)
+        arguments = (self.gpu.handle, address(table), self.rows, self._width, kind, margin)
         check(self._library.mmkg_gpu_scan_open(*arguments, ctypes.byref(handle)))
         self._handle = handle
         weakref.finalize(self, self._library.mmkg_gpu_scan_close, handle).atexit = False
@@ -99,7 +102,7 @@ class GpuScan:
         """Its rows in float32, to make queries of; they are not copied."""
         pointer, stride = ctypes.c_uint64(), ctypes.c_int64()
         check(self._library.mmkg_gpu_scan_rows(self._handle, ctypes.byref(pointer), ctypes.byref(stride)))
-        return TableOnGpu(self, pointer.value, (self._rows, self._width), stride.value)
+        return TableOnGpu(self, pointer.value, (self.rows, self._width), stride.value)
 
     def top_k(
         self,
@@ -129,7 +132,7 @@ class GpuScan:
     ) -> tuple[TopK, GpuScanReport]:
         """What `top_k` gives, and how it came about."""
         pointer, place, batch, kept = self._queries(queries)
-        rows = self._rows if candidates is None else len(candidates)
+        rows = self.rows if candidates is None else len(candidates)
         k = max(1, min(k, rows))
         if k > MAX_K:
             raise BackendError(f"k is {k}; the CUDA kernels go to {MAX_K}. Ask for fewer, or rank on the CPU.")
