@@ -93,8 +93,8 @@ def check(case: Case, seed: int, device: str, *, on_gpu: bool) -> dict[str, Any]
     gap, error = _against_float64(found, best, excluded, case.k, table, queries)
     checks = {
         "ordered": _is_ordered(found, case.k),
-        "same_twice": _is_same(found, again),
-        "equals_cpu": _is_same(found, cpu.top_k(queries, case.k, excluded)),
+        "same_twice": is_same(found, again),
+        "equals_cpu": is_same(found, cpu.top_k(queries, case.k, excluded)),
         "ranks_equal_cpu": _same_ranks(ranking, cpu, queries, excluded, random, case.rows),
     }
     right = all(checks.values()) and gap <= SCORE_TOLERANCE and error <= SCORE_TOLERANCE
@@ -158,7 +158,7 @@ def _is_ordered(found: TopK, k: int) -> bool:
     return True
 
 
-def _is_same(one: TopK, other: TopK) -> bool:
+def is_same(one: TopK, other: TopK) -> bool:
     """Ids, and the bits of the scores."""
     bits, others = (found.scores.view(np.uint32) for found in (one, other))
     return bool(np.array_equal(one.ids, other.ids) and np.array_equal(bits, others))

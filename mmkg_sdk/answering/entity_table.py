@@ -12,6 +12,7 @@ from ..backends import Backend
 from ..backends.base import parse_device
 from ..backends.tables import TableRanking, rank_table
 from ..files.labels import Labels
+from ..kernels.gpu.arguments import TableOnGpu
 from ..ranking.exact import TopK
 from ..ranking.known_triples import AnswerLists
 from ..ranking.scores import CandidateScore
@@ -49,6 +50,12 @@ class EntityTable:
     def table(self) -> NDArray[np.float32]:
         """float32 [entities, width], on the host."""
         return self.encoded["vectors"]
+
+    @property
+    def nearest(self) -> NDArray[np.float32] | TableOnGpu:
+        """The table where what stands in for the query graph reads it: on the GPU that ranks it, else on the host."""
+        placed = self.ranking.placed_table
+        return self.table if placed is None else placed
 
 
 def candidates_left(

@@ -4,7 +4,8 @@ One query, from label to answer: `to_ids` (ids.py) -> query vector (the family's
 backend) -> `top_k` over the entity table (backends/tables.py) -> `Predictions` (predictions.py).
 
 On a GPU that ranks, table and weights lie there; ids and the rows of the entities that are asked about go in, and ids
-and scores, k a query, come back. Query vectors stay.
+and scores, k a query, come back. Query vectors stay. Where kernels make them, all of it is one CUDA graph
+(backends/captured.py), and separate launches where there is no graph for what is asked; the answer is the same.
 """
 
 from __future__ import annotations
@@ -140,9 +141,9 @@ class Model(Opened):
 
     def query_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """What the entities of the table are scored against, float32 [batch, width], finite."""
-        table = self.table
         if self._stand_ins.query is not None:
-            return self._stand_ins.query.query_vectors(table, queries)
+            return self._stand_ins.query.query_vectors(self._entities.nearest, queries)
+        table = self.table
         vectors = np.empty((len(queries), table.shape[1]), dtype=np.float32)
         for rows, inputs in self._runtime.query_batches(self.bundle, table, queries):
             vectors[rows] = self.run_graph("query_encoder", inputs, ["queries"])["queries"]
@@ -346,8 +347,10 @@ class Model(Opened):
     ) -> TopK:
         if not entities.ranking.on_device:
             return entities.ranking.top_k(self.query_vectors(queries), k, excluded, candidates)
-        vectors = self._placed_vectors(entities, queries)
-        found = entities.ranking.top_k(vectors, k, excluded, candidates, self.backend.stream())
+        found = self._captured(entities, queries, k, excluded) if candidates is None else None
+        if found is None:
+            vectors = self._placed_vectors(entities, queries)
+            found = entities.ranking.top_k(vectors, k, excluded, candidates, self.backend.stream())
         count = len(entities.table) if candidates is None else len(candidates)
         left = candidates_left(count, len(queries), excluded, candidates)
         # The scores tell of the vectors: with NaN in one the ranking fails, with infinity no score of it is finite, and
@@ -356,12 +359,18 @@ class Model(Opened):
             raise self._not_finite("query_encoder")
         return found
 
+    def _captured(self, entities: EntityTable, queries: Queries, k: int, excluded: AnswerLists | None) -> TopK | None:
+        """What one CUDA graph answers; None where there is none for such queries, or no kernels make their vectors."""
+        stand_in = self._stand_ins.query
+        maker = None if stand_in is None else stand_in.on_gpu()
+        return None if maker is None else entities.ranking.captured_top_k(maker, queries, k, excluded)
+
     def _placed_vectors(self, entities: EntityTable, queries: Queries) -> DeviceArray:
         if stand_in := self._stand_ins.query:
-            placed = stand_in.placed_query_vectors(entities.table, queries, self.backend.stream())
+            placed = stand_in.placed_query_vectors(entities.nearest, queries, self.backend.stream())
             if placed is not None:
                 return placed
-            return self.backend.place(stand_in.query_vectors(entities.table, queries))
+            return self.backend.place(stand_in.query_vectors(entities.nearest, queries))
         batches = list(self._runtime.query_batches(self.bundle, entities.table, queries))
         runs = [(rows, self.run_placed("query_encoder", inputs, ["queries"])["queries"]) for rows, inputs in batches]
         if len(runs) == 1 and isinstance(runs[0][0], slice):

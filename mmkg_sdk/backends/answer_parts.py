@@ -1,4 +1,4 @@
-"""Answers of the same queries that came in parts: the best, then the best of those that are left."""
+"""Answers that came in parts: the best, then the best of those that are left; some queries', then those of others."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ def appended(best: TopK, next_best: TopK) -> TopK:
     order = np.argsort(rows, kind="stable")
     ids, scores = np.concatenate([best.ids, next_best.ids]), np.concatenate([best.scores, next_best.scores])
     return TopK(_offsets(rows, len(best.offsets) - 1), ids[order], scores[order])
+
+
+def chosen(lists: AnswerLists, queries: NDArray[np.int64]) -> AnswerLists:
+    """The lists of some of the queries, which ascend."""
+    lengths = np.diff(lists.offsets)[queries]
+    return AnswerLists(np.concatenate([[0], lengths.cumsum()]), lists.ids[np.isin(lists.rows(), queries)])
+
+
+def spread(found: TopK, queries: NDArray[np.int64], batch: int) -> TopK:
+    """The answers of some of `batch` queries, which ascend, as those of all: the others have none."""
+    return TopK(_offsets(queries[AnswerLists(found.offsets, found.ids).rows()], batch), found.ids, found.scores)
 
 
 def _offsets(rows: NDArray[np.int64], batch: int) -> NDArray[np.int64]:

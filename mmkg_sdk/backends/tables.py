@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 
 from ..kernels import Scan
 from ..kernels.gpu import gpu_kernels_absence
+from ..kernels.gpu.arguments import TableOnGpu
 from ..kernels.gpu.scan import MAX_K, GpuScan
 from ..kernels.scan import Storage
 from ..ranking.exact import RankingProtocol, Ranks, TopK, filtered_ranks, top_k
-from ..ranking.known_triples import AnswerLists
+from ..ranking.known_triples import AnswerLists, Queries
 from ..ranking.scores import CandidateScore
 from .answer_parts import appended, merged_lists
 from .base import AnyArray
+from .captured import CapturedTopK, QueriesOnGpu
 
 # Queries that numpy scores against the whole table at a time.
 _NUMPY_BATCH = 512
@@ -34,6 +36,17 @@ class TableRanking(Protocol):
     @property
     def on_device(self) -> bool:
         """Whether queries had better stay on the device; elsewhere they come to the host, with a wait for them."""
+        ...
+
+    @property
+    def placed_table(self) -> TableOnGpu | None:
+        """The table on the device, for what makes queries there; None elsewhere."""
+        ...
+
+    def captured_top_k(
+        self, maker: QueriesOnGpu, queries: Queries, k: int, excluded: AnswerLists | None
+    ) -> TopK | None:
+        """From ids to ids as one CUDA graph; see CapturedTopK. None: make vectors, and ask `top_k`."""
         ...
 
     def top_k(
@@ -99,6 +112,17 @@ class HostRanking:
         """See TableRanking."""
         return False
 
+    @property
+    def placed_table(self) -> TableOnGpu | None:
+        """See TableRanking."""
+        return None
+
+    def captured_top_k(
+        self, maker: QueriesOnGpu, queries: Queries, k: int, excluded: AnswerLists | None
+    ) -> TopK | None:
+        """See TableRanking."""
+        return None
+
     def top_k(
         self,
         queries: AnyArray,
@@ -122,12 +146,12 @@ class HostRanking:
         return self.kernels.ranks(_on_host(queries), targets, known, protocol)
 
 
-@dataclass(frozen=True)
 class GpuRanking:
     """See TableRanking: ranked on the GPU that the table was copied to."""
 
-    kernels: GpuScan
-    device: str
+    def __init__(self, kernels: GpuScan, device: str) -> None:
+        self.kernels, self.device = kernels, device
+        self._captured = CapturedTopK(kernels)
 
     @property
     def name(self) -> str:
@@ -138,6 +162,17 @@ class GpuRanking:
     def on_device(self) -> bool:
         """See TableRanking."""
         return True
+
+    @property
+    def placed_table(self) -> TableOnGpu | None:
+        """See TableRanking."""
+        return self.kernels.table
+
+    def captured_top_k(
+        self, maker: QueriesOnGpu, queries: Queries, k: int, excluded: AnswerLists | None
+    ) -> TopK | None:
+        """See TableRanking."""
+        return self._captured.top_k(maker, queries, k, excluded)
 
     def top_k(
         self,

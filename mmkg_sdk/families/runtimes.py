@@ -13,10 +13,12 @@ if TYPE_CHECKING:  # types alone, so that answering loads nothing more
     from tokenizers import Tokenizer
 
     from ..backends import DeviceArray
+    from ..backends.captured import QueriesOnGpu
     from ..bundle import Bundle
     from ..bundle.contents import Contents
     from ..data.mentions import Mention
     from ..data.sentences import SentenceImages
+    from ..kernels.gpu.arguments import TableOnGpu
     from ..modalities.text import ClipTexts
     from ..modalities.words import Span
     from ..ranking.known_triples import Queries
@@ -45,12 +47,18 @@ class Runtime(Protocol):
 class QueryStandIn(Protocol):
     """What makes query vectors in place of the query graph."""
 
-    def query_vectors(self, table: NDArray[np.float32], queries: Queries) -> NDArray[np.float32]:
+    def query_vectors(self, table: NDArray[np.float32] | TableOnGpu, queries: Queries) -> NDArray[np.float32]:
         """float32 [batch, width], finite."""
         ...
 
-    def placed_query_vectors(self, table: NDArray[np.float32], queries: Queries, stream: int) -> DeviceArray | None:
+    def placed_query_vectors(
+        self, table: NDArray[np.float32] | TableOnGpu, queries: Queries, stream: int
+    ) -> DeviceArray | None:
         """The same on the GPU, in the order of a CUDA stream, not checked; None where it works on the CPU."""
+        ...
+
+    def on_gpu(self) -> QueriesOnGpu | None:
+        """What makes them on a GPU, for a CUDA graph; None where it works on the CPU."""
         ...
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.backends import tables
-from mmkg_sdk.backends.answer_parts import appended, merged_lists
+from mmkg_sdk.backends.answer_parts import appended, chosen, merged_lists, spread
 from mmkg_sdk.backends.tables import GpuRanking, NumpyRanking
 from mmkg_sdk.ranking.exact import TopK
 from mmkg_sdk.ranking.known_triples import AnswerLists
@@ -52,3 +52,16 @@ def test_lists_are_merged_ascending_and_answers_put_behind_each_other() -> None:
     merged = merged_lists(AnswerLists(np.array([0, 1, 2]), np.array([3, 9])), best)
     assert (merged.offsets.tolist(), merged.ids.tolist()) == ([0, 3, 4], [1, 3, 7, 9])
     assert merged_lists(None, best).ids.tolist() == [1, 7]
+
+
+def test_some_queries_are_taken_out_and_put_back() -> None:
+    lists = AnswerLists(np.array([0, 2, 2, 3, 6]), np.array([4, 9, 1, 0, 5, 7]))
+    queries = np.array([0, 3])
+    some = chosen(lists, queries)
+    assert (some.offsets.tolist(), some.ids.tolist()) == ([0, 2, 5], [4, 9, 0, 5, 7])
+    found = TopK(some.offsets, some.ids, np.arange(5, dtype=np.float32))
+    all_of_them = spread(found, queries, 4)
+    assert all_of_them.offsets.tolist() == [0, 2, 2, 2, 5]
+    others = TopK(np.array([0, 0, 1, 2, 2]), np.array([3, 8]), np.array([7, 6], np.float32))
+    both = appended(others, all_of_them)
+    assert (both.offsets.tolist(), both.ids.tolist()) == ([0, 2, 3, 4, 7], [4, 9, 3, 8, 0, 5, 7])

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...backends.captured import QueriesOnGpu
 from ...backends.compiled import CompiledGraph, Weights, as_float32
 from ...bundle import Bundle
 from ...errors import BackendError
 from ...kernels import QueryContext, TuckerCore
 from ...kernels.gpu import GpuArray, Stream
+from ...kernels.gpu.arguments import TableOnGpu
 from ...kernels.gpu.query_context import GpuQueryContext
 from ...kernels.gpu.tucker import GpuTuckerCore
 from ...ranking.known_triples import Queries
@@ -39,35 +41,34 @@ class _OnCpu:
     context: QueryContext
     core: TuckerCore | None
 
-    def vectors(self, table: NDArray[np.float32], queries: Queries) -> NDArray[np.float32]:
+    def vectors(self, table: NDArray[np.float32] | TableOnGpu, queries: Queries) -> NDArray[np.float32]:
+        assert isinstance(table, np.ndarray)
         vectors, relation = self.context.encode(table, queries.entity, queries.relation, queries.direction)
         return vectors if self.core is None else self.core.apply(vectors, relation)
 
 
 class _OnGpu:
-    """The same on a GPU, with a copy of the table there, made with the first query that asks of it."""
+    """The same on a GPU, of a table that lies there."""
 
     def __init__(self, context: GpuQueryContext, core: GpuTuckerCore | None) -> None:
         self._context, self._core = context, core
-        self._lock = threading.Lock()
         self._streams = threading.local()
-        self._table: tuple[NDArray[np.float32], GpuArray] | None = None
 
-    def vectors(self, table: NDArray[np.float32], queries: Queries) -> NDArray[np.float32]:
+    def vectors(self, table: NDArray[np.float32] | TableOnGpu, queries: Queries) -> NDArray[np.float32]:
         if not hasattr(self._streams, "mine"):
             self._streams.mine = self._context.gpu.stream()  # of the calling thread
         return self.placed_vectors(table, queries, self._streams.mine).numpy()
 
-    def placed_vectors(self, table: NDArray[np.float32], queries: Queries, stream: Stream | int) -> GpuArray:
+    def placed_vectors(
+        self, table: NDArray[np.float32] | TableOnGpu, queries: Queries, stream: Stream | int
+    ) -> GpuArray:
+        placed = TableOnGpu.copied(self._context.gpu, table) if isinstance(table, np.ndarray) else table
         ids = queries.entity, queries.relation, queries.direction
-        return self._context.query_vectors(self._core, self._placed(table), *ids, stream)
+        return self._context.query_vectors(self._core, placed, *ids, stream)
 
-    def _placed(self, table: NDArray[np.float32]) -> GpuArray:
-        with self._lock:
-            # Tables are replaced, not changed, when entities are added.
-            if self._table is None or self._table[0] is not table:
-                self._table = table, self._context.gpu.array(table)
-            return self._table[1]
+    def launch(self, table: TableOnGpu, batch: int, ids: tuple[int, int, int], vectors: int, stream: Stream) -> None:
+        """See QueriesOnGpu."""
+        self._context.launch_query_vectors(self._core, table, batch, ids, vectors, stream)
 
 
 class CompiledQuery:
@@ -93,11 +94,12 @@ class CompiledQuery:
 
         self._graph = CompiledGraph(bundle, QUERY_GRAPH, kernels)
 
-    def query_vectors(self, table: NDArray[np.float32], queries: Queries) -> NDArray[np.float32]:
+    def query_vectors(self, table: NDArray[np.float32] | TableOnGpu, queries: Queries) -> NDArray[np.float32]:
         """float32 [batch, width], finite.
 
         Args:
-            table: float32 [entities, width], those added later included.
+            table: float32 [entities, width], those added later included. One of the host is copied to a GPU with every
+                call: there, give the one that the scan has.
 
         Raises:
             BackendError: the weights do not fit, or a vector is not finite.
@@ -110,11 +112,13 @@ class CompiledQuery:
             )
         return vectors
 
-    def placed_query_vectors(self, table: NDArray[np.float32], queries: Queries, stream: int) -> GpuArray | None:
+    def placed_query_vectors(
+        self, table: NDArray[np.float32] | TableOnGpu, queries: Queries, stream: int
+    ) -> GpuArray | None:
         """float32 [batch, width] on the GPU, in the order of a stream; not waited for, and so not checked.
 
         Args:
-            table: as of `query_vectors`; a copy of it stays on the GPU.
+            table: as of `query_vectors`.
             stream: CUstream handle.
 
         Returns:
@@ -122,6 +126,11 @@ class CompiledQuery:
         """
         kernels = self._graph.kernel()
         return kernels.placed_vectors(table, queries, stream) if isinstance(kernels, _OnGpu) else None
+
+    def on_gpu(self) -> QueriesOnGpu | None:
+        """What makes query vectors within a CUDA graph; None on the CPU."""
+        kernels = self._graph.kernel()
+        return kernels if isinstance(kernels, _OnGpu) else None
 
 
 def _core_weights(weights: Weights) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,29 @@ class OnGpu(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]: ...
+
+
+@dataclass(frozen=True)
+class TableOnGpu:
+    """Rows of float32 on a GPU that query vectors are made of.
+
+    Attributes:
+        owner: whose memory it is; it stays as long as this does.
+        pointer: address of the first row, a multiple of 16.
+        shape: rows and width.
+        stride: numbers from one row to the next; those behind the width are zeros.
+    """
+
+    owner: object
+    pointer: int
+    shape: tuple[int, int]
+    stride: int
+
+    @classmethod
+    def copied(cls, gpu: Gpu, table: NDArray[np.float32]) -> TableOnGpu:
+        """A copy of a table of the host, float32 [rows, width]."""
+        owner, (rows, width) = gpu.array(table), table.shape
+        return cls(owner, owner.pointer, (rows, width), width)
 
 
 class _Foreign(Stream):

@@ -160,6 +160,28 @@ class GpuArray:
         check(gpu_library().mmkg_gpu_stream_synchronize(self.gpu.handle, at))
         return host
 
+    def copy_from(self, host: NDArray[Any], stream: Stream) -> None:
+        """Put a copy of an array of as many bytes on a stream, which reads page-locked memory when it comes to it."""
+        self._expect(host)
+        check(
+            gpu_library().mmkg_gpu_copy_to_device(
+                self.gpu.handle, self.pointer, address(host), self.nbytes, stream.handle
+            )
+        )
+
+    def copy_to(self, host: NDArray[Any], stream: Stream) -> None:
+        """Put a copy to page-locked memory of as many bytes on a stream."""
+        self._expect(host)
+        check(
+            gpu_library().mmkg_gpu_copy_to_host(
+                self.gpu.handle, address(host), self.pointer, self.nbytes, stream.handle
+            )
+        )
+
+    def _expect(self, host: NDArray[Any]) -> None:
+        if host.nbytes != self.nbytes or not host.flags.c_contiguous:
+            raise BackendError(f"{host.nbytes:,} bytes of the host, and {self.nbytes:,} of the GPU; expected as many.")
+
     def __dlpack_device__(self) -> tuple[int, int]:
         """Where it lies, for libraries that speak DLPack."""
         return CUDA, self.gpu.index
@@ -219,10 +241,11 @@ class Stream:
         try:
             yield graph
         finally:
-            # Ended in any case: a stream that is left in a capture is of no further use.
+            # Ended in any case: a stream that is left in a capture is of no further use, and what was kept has memory.
             ended = gpu_library().mmkg_gpu_capture_end(self.gpu.handle, self.handle, ctypes.byref(made))
+            if made.value:
+                graph.fill(made.value)
         check(ended)
-        graph.fill(made.value)
 
 
 class Graph:

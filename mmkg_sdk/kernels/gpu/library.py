@@ -53,6 +53,7 @@ _DEVICE: dict[str, list[Any]] = {
 _SCAN: dict[str, list[Any]] = {
     "mmkg_gpu_scan_open": [_pointer, _pointer, _int64, _int64, _int32, ctypes.c_float, _pointer],
     "mmkg_gpu_pair_scores": [_pointer, _uint64, _int32, _int64, _pointer, _pointer, _uint64],
+    "mmkg_gpu_scan_rows": [_pointer, _pointer, _pointer],
     "mmkg_gpu_top_k": [
         *[_pointer, _uint64, _int32, _int64, _int64],
         *[_pointer, _pointer, _pointer, _int64],
@@ -87,7 +88,8 @@ _ENCODERS: dict[str, list[Any]] = {
         *(_pointer, _uint64, _int64, _int64, _uint64, _uint64, _uint64, _uint64, _uint64, _uint64)
     ],
     "mmkg_gpu_query_vectors": [
-        *(_pointer, _pointer, _uint64, _int64, _int64, _uint64, _uint64, _uint64, _int32, _uint64, _uint64)
+        *(_pointer, _pointer, _uint64, _int64, _int64, _int64),
+        *(_uint64, _uint64, _uint64, _int32, _uint64, _uint64),
     ],
 }
 _FUNCTIONS = {**_DEVICE, **_SCAN, **_INTERACTION, **_ENCODERS}
@@ -100,7 +102,12 @@ _OTHERS: dict[str, tuple[Any, list[Any]]] = {
     "mmkg_gpu_query_context_close": (None, [_pointer]),
     "mmkg_gpu_scan_bytes": (_int64, [_pointer]),
     "mmkg_gpu_top_k_batch": (_int64, [_pointer, _int64, _int64]),
+    "mmkg_gpu_padded_batch": (_int64, [_int64]),
 }
+
+
+class NoGpuMemory(BackendError):
+    """There was too little memory, of the GPU or page-locked."""
 
 
 @cache
@@ -125,10 +132,12 @@ def check(status: int) -> None:
     """Raise what a status means.
 
     Raises:
+        NoGpuMemory: of MMKG_NO_MEMORY.
         BackendError: it is not MMKG_OK; names what is missing or failed.
     """
     if status in (_NO_MEMORY, _FAILED):
-        raise BackendError(f"{loaded_library().mmkg_last_error().decode()}.")
+        kind = NoGpuMemory if status == _NO_MEMORY else BackendError
+        raise kind(f"{loaded_library().mmkg_last_error().decode()}.")
     check_cpu(status)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from ...errors import BackendError
 from ..library import address, in_place
 from ..query_context import QueryWeights
-from .arguments import OnGpu, gpu_of, placed, stream_on
+from .arguments import OnGpu, TableOnGpu, gpu_of, placed, stream_on
 from .device import GpuArray, Stream
 from .library import check, gpu_library
 from .tucker import GpuTuckerCore
 
-_ON_HOST = 0  # mmkg_place
+_ON_HOST, _ON_GPU = 0, 1  # mmkg_place
 
 
 class GpuQueryContext:
     """As `mmkg_sdk.kernels.QueryContext`, up to rounding.
 
     Sums are float32; of a product about 2^-21 is lost. On one GPU, what a query gives depends on that query, and on
-    which of two kernels suits the batch, alone. Safe to call from several threads.
+    which of two kernels suits the padded batch (mmkg_gpu_padded_batch), alone. Safe to call from several threads.
 
     Args:
         weights, heads: as of QueryContext; the weights may go once it is open.
@@ -86,7 +86,7 @@ class GpuQueryContext:
     def query_vectors(
         self,
         core: GpuTuckerCore | None,
-        table: OnGpu,
+        table: TableOnGpu,
         entity: NDArray[np.int64],
         relation: NDArray[np.int64],
         direction: NDArray[np.int64],
@@ -96,40 +96,64 @@ class GpuQueryContext:
 
         Args:
             core: of the same width and GPU.
-            table: float32 [entities, width] on the GPU. A row that is not finite gives NaN for its queries.
+            table: a row that is not finite gives NaN for its queries.
             entity, relation, direction: int64 [batch] on the host; see `encode`.
             stream: as of `encode`.
 
         Returns:
-            float32 [batch, width] on the GPU.
+            float32 [batch, width] on the GPU. A row has the same bits in every batch of one padded size
+            (mmkg_gpu_padded_batch).
 
         Raises:
             BackendError: wrong shape or dtype, an id that is out of range, not enough memory, a launch that failed.
         """
-        on, batch, rows = stream_on(self.gpu, stream), len(entity), table.shape[0]
-        if table.shape != (rows, self.width) or table.dtype != np.float32:
-            raise BackendError(f"table: {table.dtype} {list(table.shape)}; expected float32 [entities, {self.width}].")
+        on, batch = stream_on(self.gpu, stream), len(entity)
         ids = []
         for name, column in (("entity", entity), ("relation", relation), ("direction", direction)):
             if column.shape != (batch,) or column.dtype != np.int64:
                 raise BackendError(f"{name}: {column.dtype} {list(column.shape)}; expected int64 [{batch}].")
             ids.append(in_place(column))
         vectors = self.gpu.empty((batch, self.width), np.float32, on)
-        places = [address(column) for column in ids]
+        self._launch(core, table, batch, [address(column) for column in ids], _ON_HOST, vectors.pointer, on)
+        return vectors
+
+    def launch_query_vectors(
+        self,
+        core: GpuTuckerCore | None,
+        table: TableOnGpu,
+        batch: int,
+        ids: tuple[int, int, int],
+        vectors: int,
+        stream: Stream,
+    ) -> None:
+        """Put what `query_vectors` does on a stream; it is not waited for, and can be captured (`Stream.capture`).
+
+        Args:
+            ids: addresses on the GPU of entity, relation and direction, int64 [batch] each; as of `encode`.
+            vectors: address on the GPU of float32 [batch, width], written.
+        """
+        self._launch(core, table, batch, ids, _ON_GPU, vectors, stream)
+
+    def _launch(
+        self,
+        core: GpuTuckerCore | None,
+        table: TableOnGpu,
+        batch: int,
+        ids: Sequence[int | None],
+        place: int,
+        vectors: int,
+        stream: Stream,
+    ) -> None:
+        rows, width = table.shape
+        if width != self.width:
+            raise BackendError(f"the table: float32 [{rows}, {width}]; expected float32 [entities, {self.width}].")
+        tucker = None if core is None else core.handle
+        known = (table.pointer, rows, table.stride)
         check(
             gpu_library().mmkg_gpu_query_vectors(
-                self._handle,
-                None if core is None else core.handle,
-                table.pointer,
-                rows,
-                batch,
-                *places,
-                _ON_HOST,
-                vectors.pointer,
-                on.handle,
+                self._handle, tucker, *known, batch, *ids, place, vectors, stream.handle
             )
         )
-        return vectors
 
 
 def _check_ids(name: str, ids: NDArray[np.int64] | OnGpu, limit: int) -> None:

@@ -19,7 +19,7 @@ from ...ranking.known_triples import AnswerLists
 from ...ranking.scores import CandidateScore, ComplexDistance, InnerProduct
 from ..library import address, in_place
 from .answers import TopKOnGpu
-from .arguments import OnGpu, gpu_of
+from .arguments import OnGpu, TableOnGpu, gpu_of
 from .device import Stream
 from .library import check, gpu_library
 
@@ -62,6 +62,9 @@ class GpuScan:
         score: InnerProduct or ComplexDistance.
         device: "cuda" or "cuda:1".
 
+    Attributes:
+        gpu, rows: where it is, and how many.
+
     Raises:
         BackendError: names what is missing: the driver, the GPU, memory, kernels for it or for the score; or what is
             wrong with the table.
@@ -73,11 +76,11 @@ class GpuScan:
             raise BackendError(f"the table: {table.dtype} {list(table.shape)}; expected float32 with two axes.")
         self.gpu = gpu_of(device)
         self._library = gpu_library()
-        self._rows, self._width = table.shape
+        self.rows, self._width = table.shape
         self._streams = threading.local()
         handle = ctypes.c_void_p()
         table = in_place(table)
-        arguments = (self.gpu.handle, address(table), self._rows, self._width, kind, margin)
+        arguments = (self.gpu.handle, address(table), self.rows, self._width, kind, margin)
         check(self._library.mmkg_gpu_scan_open(*arguments, ctypes.byref(handle)))
         self._handle = handle
         weakref.finalize(self, self._library.mmkg_gpu_scan_close, handle).atexit = False
@@ -93,6 +96,13 @@ class GpuScan:
     def table_bytes(self) -> int:
         """GPU memory that the table takes, in both copies."""
         return int(self._library.mmkg_gpu_scan_bytes(self._handle))
+
+    @property
+    def table(self) -> TableOnGpu:
+        """Its rows in float32, to make queries of; they are not copied."""
+        pointer, stride = ctypes.c_uint64(), ctypes.c_int64()
+        check(self._library.mmkg_gpu_scan_rows(self._handle, ctypes.byref(pointer), ctypes.byref(stride)))
+        return TableOnGpu(self, pointer.value, (self.rows, self._width), stride.value)
 
     def top_k(
         self,
@@ -122,7 +132,7 @@ class GpuScan:
     ) -> tuple[TopK, GpuScanReport]:
         """What `top_k` gives, and how it came about."""
         pointer, place, batch, kept = self._queries(queries)
-        rows = self._rows if candidates is None else len(candidates)
+        rows = self.rows if candidates is None else len(candidates)
         k = max(1, min(k, rows))
         if k > MAX_K:
             raise BackendError(f"k is {k}; the CUDA kernels go to {MAX_K}. Ask for fewer, or rank on the CPU.")
@@ -149,7 +159,7 @@ class GpuScan:
         queries: OnGpu,
         answers: TopKOnGpu,
         stream: Stream,
-        excluded: tuple[OnGpu, OnGpu] | None = None,
+        excluded: tuple[int, int] | None = None,
         longest: int = 0,
     ) -> None:
         """Put the first pass of `top_k` on a stream; it is not waited for, and can be captured (`Stream.capture`).
@@ -157,14 +167,14 @@ class GpuScan:
         Args:
             queries: float32 [batch, width] on the GPU, at most `answers.batch` and `largest_launch` of them.
             answers: written; `answers.read` says which are certain. Those that are not are asked of `top_k`.
-            excluded: offsets int64 [batch + 1] from 0 and rows int64 on the GPU, strictly ascending for each query.
-                What they hold is not checked.
+            excluded: addresses on the GPU of offsets int64 [batch + 1] from 0, and rows int64, strictly ascending for
+                each query. What they hold is not checked.
             longest: at least the length of the longest list.
         """
         pointer, _, batch, _ = self._queries(queries)
         if batch > answers.batch:
             raise BackendError(f"{batch} queries and room for the answers of {answers.batch}; expected no more.")
-        lists = (answers.no_offsets,) * 2 if excluded is None else tuple(array.pointer for array in excluded)
+        lists = (answers.no_offsets,) * 2 if excluded is None else excluded
         outputs = (answers.ids, answers.scores, answers.counts, answers.certificates)
         arguments = (pointer, batch, answers.k, *lists, longest, *outputs, stream.handle)
         check(self._library.mmkg_gpu_top_k_launch(self._handle, *arguments))

@@ -6,7 +6,7 @@
  *
  * Sums are float32. Operands of a product of float32 are taken apart so that no more than about 2^-21 of it is lost
  * ("3 x TF32", never TF32). What a row gives depends on that row, the GPU, and which of a few kernels suits the size of
- * the batch. Opening copies the weights, which may go then, and waits. The GPU must stay open until what was opened on
+ * the batch; queries are those of mmkg_gpu_padded_batch. Opening copies the weights, which may go then, and waits. The GPU must stay open until what was opened on
  * it is closed.
  *
  * Addresses of arguments are those of GPU memory, C-contiguous, multiples of 16. Their contents are not checked: what
@@ -66,18 +66,28 @@ MMKG_API mmkg_status mmkg_gpu_query_context_encode(const mmkg_gpu_query_context 
                                                    uint64_t stream);
 
 /*
+ * The size that kernels for queries are chosen for: the smallest of 1, 16, 64 and 256 that the batch goes into, and above
+ * it the batch itself. A batch that is filled up to it with queries of any kind gives its own the same bits.
+ */
+MMKG_API int64_t mmkg_gpu_padded_batch(int64_t batch);
+
+/*
  * The query vectors of some questions: the product that `tucker` makes of context and relation, or the context where it
- * is NULL. Memory beside the arguments: twice the above, and two vectors and three ids a question.
+ * is NULL. Memory beside the arguments: twice the above, and two vectors and three ids a question. With ids on the GPU
+ * nothing is waited for, so that it can be captured.
  *
  *   tucker                            of the same width and GPU
+ *   stride                            numbers from one row of the table to the next, the width or more, and not above
+ *                                     the columns of a vector on the GPU; those behind the width are zeros, as
+ *                                     mmkg_gpu_scan_rows gives them
  *   entities, relations, directions   as of mmkg_gpu_query_context_encode; of the host or the GPU, as `place` says.
  *                                     Those of the host are checked, and have been read when this returns.
  *   vectors                           float32 [batch, width] on the GPU, written
  */
 MMKG_API mmkg_status mmkg_gpu_query_vectors(const mmkg_gpu_query_context *encoder, const mmkg_gpu_tucker *tucker,
-                                            uint64_t table, int64_t rows, int64_t batch, uint64_t entities,
-                                            uint64_t relations, uint64_t directions, int32_t place, uint64_t vectors,
-                                            uint64_t stream);
+                                            uint64_t table, int64_t rows, int64_t stride, int64_t batch,
+                                            uint64_t entities, uint64_t relations, uint64_t directions, int32_t place,
+                                            uint64_t vectors, uint64_t stream);
 
 #ifdef __cplusplus
 }

@@ -43,6 +43,14 @@ MMKG_API mmkg_status mmkg_gpu_scan_open(mmkg_gpu *gpu, const float *table, int64
 MMKG_API void mmkg_gpu_scan_close(mmkg_gpu_scan *scan); /* before its GPU; NULL is allowed */
 MMKG_API int64_t mmkg_gpu_scan_bytes(const mmkg_gpu_scan *scan); /* of GPU memory that the table takes */
 
+/*
+ * Where the rows lie in float32, for others to read as long as the scan is open.
+ *
+ *   address   of the first, written
+ *   stride    numbers from one row to the next, written; those behind the width are zeros
+ */
+MMKG_API mmkg_status mmkg_gpu_scan_rows(const mmkg_gpu_scan *scan, uint64_t *address, int64_t *stride);
+
 /* How answers came about: queries that were answered in the first pass, in a wider one, and from all rows. */
 typedef struct mmkg_gpu_report {
     int64_t first, wider, exact;

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mmkg_sdk.backends.tables import HostRanking
 from mmkg_sdk.bench.gpu_proof import exactness, training
 from mmkg_sdk.bench.gpu_proof.exactness import TINY, Case, check
 from mmkg_sdk.bench.gpu_proof.job import Job
@@ -17,8 +18,10 @@ from mmkg_sdk.bench.gpu_proof.plan import PLAN
 from mmkg_sdk.bench.gpu_proof.record import Record
 from mmkg_sdk.bench.gpu_proof.shape import random_run
 from mmkg_sdk.bench.gpu_proof.step import module_of
+from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import BackendError
-from mmkg_sdk.kernels import Scan
+from mmkg_sdk.families.mygo.compiled_query import CompiledQuery
+from mmkg_sdk.kernels import Scan, library
 from mmkg_sdk.ranking.exact import TopK
 
 STEPS = {step.name: step for step in PLAN}
@@ -55,6 +58,38 @@ def test_kernels_are_right_on_the_processor(folder: Path, golden_bundle: Path) -
         assert row["same_twice"]
         assert row["equals_cpu"]
         assert row["ranks_equal_cpu"]
+
+
+def test_queries_are_asked_in_both_ways(folder: Path, golden_bundle: Path) -> None:
+    if isinstance(library(), str):
+        pytest.skip("the library is not built")
+    rows = rehearsed("queries", folder, golden_bundle)
+    assert [row["batch"] for row in rows] == [1, 15]
+    for row in rows:
+        assert row["right"]
+        assert row["equals_cpu"]
+        assert row["graph_us_p50"] > 0
+        assert row["launches_us_p50"] > 0
+
+
+@pytest.mark.parametrize("wrong", ["a graph's score", "no graph"])
+def test_a_graph_that_answers_otherwise_is_seen(
+    wrong: str, folder: Path, golden_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if isinstance(library(), str):
+        pytest.skip("the library is not built")
+
+    def captured(self: HostRanking, maker: Any, queries: Any, k: int, known: Any) -> TopK | None:
+        if wrong == "no graph":
+            return None
+        vectors = maker.query_vectors(Bundle.open(golden_bundle).table, queries)
+        found = self.top_k(vectors, k, known)
+        return replace(found, scores=np.nextafter(found.scores, np.float32(np.inf)))
+
+    monkeypatch.setattr(HostRanking, "captured_top_k", captured)
+    monkeypatch.setattr(CompiledQuery, "on_gpu", lambda self: self)
+    with pytest.raises(SystemExit, match="wrong answers: batch 1, k 10; batch 15, k 10"):
+        rehearsed("queries", folder, golden_bundle)
 
 
 @pytest.mark.parametrize("wrong", ["another row", "order", "score", "an excluded row", "ranks"])
@@ -174,5 +209,5 @@ def test_a_record_is_whole_after_every_row(tmp_path: Path) -> None:
 def test_the_bits_of_scores_are_compared() -> None:
     one = TopK(np.array([0, 1]), np.array([0]), np.array([0.0], np.float32))
     other = TopK(one.offsets, one.ids, np.array([-0.0], np.float32))
-    assert exactness._is_same(one, one)
-    assert not exactness._is_same(one, other)
+    assert exactness.is_same(one, one)
+    assert not exactness.is_same(one, other)

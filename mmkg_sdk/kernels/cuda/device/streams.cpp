@@ -88,5 +88,8 @@ mmkg_status mmkg_gpu_graph_launch(mmkg_gpu *gpu, uint64_t graph, uint64_t stream
 }
 
 mmkg_status mmkg_gpu_graph_close(mmkg_gpu *gpu, uint64_t graph) {
-    return on_gpu(gpu, [&] { check(gpu->api.graph_exec_destroy(pointer_of(graph)), "close a graph"); });
+    return on_gpu(gpu, [&] {
+        check(gpu->api.graph_exec_destroy(pointer_of(graph)), "close a graph");
+        gpu->trim_graph_memory();
+    });
 }

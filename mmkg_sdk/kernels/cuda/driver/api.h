@@ -113,6 +113,7 @@ constexpr int kMaxMapRank = 5;
     X(cuGraphLaunch, graph_launch, (GraphExec, Stream))                                                     \
     X(cuGraphDestroy, graph_destroy, (Graph))                                                               \
     X(cuGraphExecDestroy, graph_exec_destroy, (GraphExec))                                                  \
+    X(cuDeviceGraphMemTrim, graph_memory_trim, (DeviceNumber))                                              \
     X(cuEventCreate, event_create, (Event *, unsigned))                                                     \
     X(cuEventDestroy_v2, event_destroy, (Event))                                                            \
     X(cuEventRecord, event_record, (Event, Stream))                                                         \

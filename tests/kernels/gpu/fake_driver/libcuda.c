@@ -247,11 +247,16 @@ API int cuGraphLaunch(void *graph, void *stream) {
 }
 API int cuGraphDestroy(void *graph) {
     ENTER("cuGraphDestroy");
-    LEAVE(drop_graph(graph));
+    LEAVE(drop_graph(graph, 0));
 }
 API int cuGraphExecDestroy(void *graph) {
     ENTER("cuGraphExecDestroy");
-    LEAVE(drop_graph(graph));
+    LEAVE(drop_graph(graph, 1));
+}
+API int cuDeviceGraphMemTrim(int d) {
+    ENTER("cuDeviceGraphMemTrim");
+    (void)d;
+    LEAVE(trim_graphs());
 }
 API int cuEventCreate(void **event, unsigned flags) {
     ENTER("cuEventCreate");

@@ -11,6 +11,7 @@ Stream default_stream, *streams;
 size_t memory_limit = (size_t)1 << 30, memory_used;
 int lost;
 static Memory *memories;
+static Operation *left; /* memory of graphs that are gone, which stays with the driver until it is trimmed */
 static Launcher launcher;
 static long damaged, launches;
 
@@ -125,11 +126,20 @@ API size_t fake_memory_used(void) {
     size_t used = memory_used;
     return pthread_mutex_unlock(&fake_lock), used;
 }
-int drop_graph(Graph *graph) {
+int drop_graph(Graph *graph, int had_memory) {
     for (Operation *o = graph->first, *next; o; o = next) {
         next = o->next;
+        if (o->kind == OWN && had_memory) {
+            o->next = left, left = o;
+            continue;
+        }
         if (o->kind == OWN) release(o->to);
         drop(o);
     }
     return free(graph), OK;
+}
+int trim_graphs(void) {
+    int result = OK;
+    for (Operation *o; result == OK && (o = left); drop(o)) left = o->next, result = release(o->to);
+    return result;
 }

@@ -92,6 +92,7 @@ Stream *stream_of(void *handle);
 int put(void *handle, Operation given);
 int run_stream(Stream *stream, const Event *until);
 int run_all(void);
-int drop_graph(Graph *graph);
+int drop_graph(Graph *graph, int had_memory);
+int trim_graphs(void);
 
 #endif

@@ -7,6 +7,8 @@ through all of Triton's language anew.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,25 @@ def _multiply_bfloat16_as_numbers() -> None:
         return dot(self, _float32(a), _float32(b), *others)
 
     InterpreterBuilder.create_dot = create_dot
+
+
+@contextmanager
+def rows_multiplied_alike() -> Iterator[None]:
+    """Products whose rows have the same bits wherever they stand in a tile, as the matrix units give them.
+
+    numpy's have not, which sums in another order in the corners of a matrix.
+    """
+    dot = InterpreterBuilder.create_dot
+
+    def create_dot(self: Any, a: Any, b: Any, total: Any, *others: Any) -> Any:
+        product = (_float32(a).data[:, :, None] * _float32(b).data[None]).sum(axis=1, dtype=np.float32)
+        return TensorHandle(product + total.data, total.dtype.scalar)
+
+    InterpreterBuilder.create_dot = create_dot
+    try:
+        yield
+    finally:
+        InterpreterBuilder.create_dot = dot
 
 
 def _float32(handle: Any) -> Any:

@@ -239,7 +239,7 @@ def test_a_captured_top_k_answers_whatever_the_queries_are_then(fake: FakeGpu, w
     queries = fake.gpu.array(numbers(3, width))
     assert scan.largest_launch(4) >= 3
     with stream.capture() as graph:
-        scan.launch_top_k(queries, answers, stream, excluded, longest=2)
+        scan.launch_top_k(queries, answers, stream, (excluded[0].pointer, excluded[1].pointer), longest=2)
     assert not fake.launches.launched[1:]  # the table was rounded, and nothing ran since
     for seed in (1, 2):
         new = numbers(3, width, seed=seed)

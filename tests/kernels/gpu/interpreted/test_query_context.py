@@ -12,6 +12,7 @@ import pytest
 
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import QueryContext
+from mmkg_sdk.kernels.gpu.arguments import TableOnGpu
 from mmkg_sdk.kernels.gpu.query_context import GpuQueryContext
 from mmkg_sdk.kernels.gpu.tucker import GpuTuckerCore
 from tests.kernels.references.encoder import Arrays
@@ -102,7 +103,7 @@ def test_query_vectors_are_the_product_of_what_the_transformer_gives(fake: FakeG
     core = rng.standard_normal((20, 20, 20), np.float32), rng.standard_normal((20, 20), np.float32)
     tucker = GpuTuckerCore(*core, np.zeros(20, np.float32))
     context, relation = transformer.encode(**questions)
-    table = fake.gpu.array(questions.pop("table"))
+    table = TableOnGpu.copied(fake.gpu, questions.pop("table"))
     stream = fake.gpu.stream()
     found = transformer.query_vectors(tucker, table, **questions, stream=stream)
     np.testing.assert_array_equal(found.numpy(), tucker.apply(context, relation).numpy())

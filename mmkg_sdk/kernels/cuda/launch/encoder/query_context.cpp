@@ -25,7 +25,7 @@ struct Layer {
 
 struct Batch {
     Address table;
-    int64_t rows, size;
+    int64_t rows, stride, size;
     Address entities, relations, directions, context, relation;
 };
 
@@ -45,13 +45,15 @@ struct mmkg_gpu_query_context {
     void vectors(const mmkg_gpu_tucker *tucker, Batch batch, int32_t place, Address out, Stream stream) const;
 
     int64_t width() const { return widths_.width; }
+    int64_t columns() const { return widths_.padded; }
 
     mmkg_gpu &gpu;
 
 private:
     Batch copied(const Batch &host, Address ids, Stream stream) const;
-    void encode_block(const Batch &batch, int64_t first, int64_t count, Planes planes, Stream stream) const;
-    void linear(const ByRows &kernel, Address input, int64_t inner, Address weight, Address bias, int64_t columns,
+    void encode_block(const Batch &batch, int64_t first, int64_t count, Planes planes, int64_t suited,
+                      Stream stream) const;
+    void linear(const Kernel &tiles, Address input, int64_t inner, Address weight, Address bias, int64_t columns,
                 Address out, int64_t rows, Stream stream) const;
     void add_norm(Address x, Address y, Address weight, Address bias, Address out, int64_t out_columns, int64_t rows,
                   Stream stream) const;
@@ -111,7 +113,8 @@ void mmkg_gpu_query_context::encode(const Batch &batch, Stream stream) const {
     // x, y, attended and sum have the columns of a vector, projected three times so many.
     const int64_t vector_bytes = kPositions * widths_.padded * kFloatBytes;
     const int64_t question_bytes = 7 * vector_bytes + kPositions * widths_.padded_hidden * kFloatBytes;
-    const int64_t together = std::min(batch.size, rows_together(gpu, question_bytes, 64));
+    const int64_t most = rows_together(gpu, question_bytes, 64), together = std::min(batch.size, most);
+    const int64_t suited = std::min(mmkg_gpu_padded_batch(batch.size), most);
     Workspace workspace(gpu, Workspace::rounded(together * question_bytes), stream);
     const Address start = workspace.take(together * question_bytes);
     for (int64_t first = 0; first < batch.size; first += together) {
@@ -119,7 +122,7 @@ void mmkg_gpu_query_context::encode(const Batch &batch, Stream stream) const {
         const Address size = static_cast<Address>(count * vector_bytes);
         encode_block(batch, first, count,
                      {start, start + size, start + 2 * size, start + 3 * size, start + 4 * size, start + 7 * size},
-                     stream);
+                     suited, stream);
     }
 }
 
@@ -161,8 +164,12 @@ Batch mmkg_gpu_query_context::copied(const Batch &host, Address ids, Stream stre
     return found;
 }
 
+// `suited`: the number of questions that kernels are chosen for.
 void mmkg_gpu_query_context::encode_block(const Batch &batch, int64_t first, int64_t count, Planes planes,
-                                          Stream stream) const {
+                                          int64_t suited, Stream stream) const {
+    const auto tiles = [&](const ByRows &kernel, int64_t planes_of_rows, int64_t columns) -> const Kernel & {
+        return kernel.of(planes_of_rows * suited, columns / kernel.many.constant("COLUMNS"));
+    };
     const auto at = [&](Address start, int64_t bytes) { return start + static_cast<Address>(first * bytes); };
     const int64_t padded = widths_.padded;
     sequence_.launch({count},
@@ -178,12 +185,12 @@ void mmkg_gpu_query_context::encode_block(const Batch &batch, int64_t first, int
                          .integer(batch.rows)
                          .integer(num_relations_)
                          .integer(count)
-                         .integer(widths_.width),
+                         .integer(batch.stride),
                      stream);
     const Address plane = static_cast<Address>(count * padded * kFloatBytes);
     for (const Layer &layer : layers_) {
         const bool last = &layer == &layers_.back();
-        linear(linear_, planes.x, padded, layer.projection_weight, layer.projection_bias, 3 * padded, planes.projected,
+        linear(tiles(linear_, kPositions, 3 * padded), planes.x, padded, layer.projection_weight, layer.projection_bias, 3 * padded, planes.projected,
                kPositions * count, stream);
         attention_.launch({ceil_div(count, attention_.constant("QUERIES"))},
                           Arguments()
@@ -195,13 +202,14 @@ void mmkg_gpu_query_context::encode_block(const Batch &batch, int64_t first, int
                           stream);
         // Behind the last attention only the relation and the missing entity are read.
         const Address skipped = last ? plane : 0;
-        const int64_t rows = (last ? kPositions - 1 : kPositions) * count;
-        linear(linear_, planes.attended + skipped, padded, layer.output_weight, layer.output_bias, padded, planes.sum,
+        const int64_t positions = last ? kPositions - 1 : kPositions, rows = positions * count;
+        const Kernel &to_vector = tiles(linear_, positions, padded);
+        linear(to_vector, planes.attended + skipped, padded, layer.output_weight, layer.output_bias, padded, planes.sum,
                rows, stream);
         add_norm(planes.x + skipped, planes.sum, layer.norm1_weight, layer.norm1_bias, planes.y, padded, rows, stream);
-        linear(linear_relu_, planes.y, padded, layer.hidden_weight, layer.hidden_bias, widths_.padded_hidden,
+        linear(tiles(linear_relu_, positions, widths_.padded_hidden), planes.y, padded, layer.hidden_weight, layer.hidden_bias, widths_.padded_hidden,
                planes.hidden, rows, stream);
-        linear(linear_, planes.hidden, widths_.padded_hidden, layer.feedforward_weight, layer.feedforward_bias, padded,
+        linear(to_vector, planes.hidden, widths_.padded_hidden, layer.feedforward_weight, layer.feedforward_bias, padded,
                planes.sum, rows, stream);
         if (!last) {
             add_norm(planes.y, planes.sum, layer.norm2_weight, layer.norm2_bias, planes.x, padded, rows, stream);
@@ -216,9 +224,8 @@ void mmkg_gpu_query_context::encode_block(const Batch &batch, int64_t first, int
     }
 }
 
-void mmkg_gpu_query_context::linear(const ByRows &kernel, Address input, int64_t inner, Address weight, Address bias,
+void mmkg_gpu_query_context::linear(const Kernel &tiles, Address input, int64_t inner, Address weight, Address bias,
                                     int64_t columns, Address out, int64_t rows, Stream stream) const {
-    const Kernel &tiles = kernel.of(rows, columns / kernel.many.constant("COLUMNS"));
     tiles.launch({ceil_div(rows, tiles.constant("ROWS")), columns / tiles.constant("COLUMNS")},
                  Arguments()
                      .address(input)
@@ -258,6 +265,12 @@ void require_batch(const Batch &batch) {
 
 }  // namespace
 
+int64_t mmkg_gpu_padded_batch(int64_t batch) {
+    for (const int64_t size : {1, 16, 64, 256})
+        if (batch <= size) return size;
+    return batch;
+}
+
 mmkg_status mmkg_gpu_query_context_open(mmkg_gpu *gpu, const mmkg_query_weights *weights,
                                         mmkg_gpu_query_context **encoder) {
     return on_gpu(gpu, [&] {
@@ -274,7 +287,7 @@ mmkg_status mmkg_gpu_query_context_encode(const mmkg_gpu_query_context *encoder,
                                           int64_t batch, uint64_t entities, uint64_t relations, uint64_t directions,
                                           uint64_t context, uint64_t relation, uint64_t stream) {
     return on_gpu_of(encoder, "encoder is NULL", [&] {
-        const Batch all{table, rows, batch, entities, relations, directions, context, relation};
+        const Batch all{table, rows, encoder->width(), batch, entities, relations, directions, context, relation};
         require_batch(all);
         require((context && relation) || batch == 0, "context or relation is NULL");
         if (batch) encoder->encode(all, stream_of(stream));
@@ -282,11 +295,13 @@ mmkg_status mmkg_gpu_query_context_encode(const mmkg_gpu_query_context *encoder,
 }
 
 mmkg_status mmkg_gpu_query_vectors(const mmkg_gpu_query_context *encoder, const mmkg_gpu_tucker *tucker, uint64_t table,
-                                   int64_t rows, int64_t batch, uint64_t entities, uint64_t relations,
+                                   int64_t rows, int64_t stride, int64_t batch, uint64_t entities, uint64_t relations,
                                    uint64_t directions, int32_t place, uint64_t vectors, uint64_t stream) {
     return on_gpu_of(encoder, "encoder is NULL", [&] {
-        const Batch all{table, rows, batch, entities, relations, directions, 0, 0};
+        const Batch all{table, rows, stride, batch, entities, relations, directions, 0, 0};
         require_batch(all);
+        require(stride >= encoder->width() && stride <= encoder->columns(),
+                "stride is not from the width to the columns of a vector on the GPU");
         require(place == MMKG_ON_HOST || place == MMKG_ON_GPU, "place is none of mmkg_place");
         require(vectors || batch == 0, "vectors is NULL");
         require(!tucker || (&tucker->gpu == &encoder->gpu && tucker->width == encoder->width()),

@@ -196,6 +196,14 @@ void mmkg_gpu_scan_close(mmkg_gpu_scan *scan) {
     });
 }
 
+mmkg_status mmkg_gpu_scan_rows(const mmkg_gpu_scan *scan, uint64_t *address, int64_t *stride) {
+    return mmkg::guarded([&] {
+        require(scan && address && stride, "scan, address or stride is NULL");
+        *address = scan->table32.address;
+        *stride = scan->row_numbers;
+    });
+}
+
 int64_t mmkg_gpu_scan_bytes(const mmkg_gpu_scan *scan) {
     return scan == nullptr ? 0 : scan->table32.bytes + scan->table16.bytes;
 }
