@@ -3,8 +3,9 @@
 NEVER RUN ON A GPU.
 
 Its job has bundle, contender, device, clock ("device", or "host" in tests), threads, seconds, transfers, nvtx, seed. A
-request is a cell and {"outputs": FILE, "queries": FILE or null}; the reply has "samples" (timing.Samples), "rates",
-"served", "offered_per_second", "mj_per_item", "watts", "watched", "throttled" and "open_ms".
+request is a cell and {"outputs": FILE, "queries": FILE or null}; the reply has "samples" (timing.Samples), "providers"
+(of the graphs that were opened by now), "rates", "served", "offered_per_second", "mj_per_item", "watts", "watched",
+"throttled" and "open_ms".
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from mmkg_sdk import load
+from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.families import contract
@@ -26,6 +28,7 @@ from mmkg_sdk.families.measuring import KERNELS
 
 from ..machine.clock import DeviceClock, open_clock
 from ..machine.worker import Answer
+from ..report.results import Providers
 from ..sweep.measure import served
 from .calls import Call
 from .cells import Cell
@@ -87,6 +90,12 @@ class _Measured:
         seconds = _SERVED * self._job["seconds"]
         return asdict(served(self._open(), cell.batch, per_second, seconds=seconds, seed=self._job["seed"]))
 
+    def providers(self) -> Providers:
+        """Where the nodes of the graphs went that were opened by now; nothing of runtimes that place none."""
+        backend = None if self._bundle is None else self._bundle.backend
+        found = backend.providers() if isinstance(backend, OnnxRuntimeBackend) else {}
+        return {**found, **(self._scans.providers if self._scans else {})}
+
     def _open(self) -> Any:
         """The bundle on the contender's backend."""
         if self._bundle is None:
@@ -131,6 +140,7 @@ class _Worker:
             found = self._measured.served(cell, per_second)
         return {
             "samples": asdict(samples),
+            "providers": self._measured.providers(),
             "rates": rates,
             "served": found,
             "offered_per_second": None if found is None else per_second,

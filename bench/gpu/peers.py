@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mmkg_sdk.backends.base import parse_device
+from mmkg_sdk.backends.onnxruntime_cuda import node_providers
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.ranking.scores import CandidateScore, InnerProduct
 
@@ -173,7 +175,8 @@ def onnxruntime_scans(table: Table, score: CandidateScore, kind: ClockKind, devi
         ids, scores = session.run(["ids", "scores"], {"queries": queries, "k": np.array([k])})
         return ids, scores
 
-    return _host_calls(answer, "ONNX Runtime is asked from host to host")
+    scans = _host_calls(answer, "ONNX Runtime is asked from host to host")
+    return replace(scans, providers={"MatMul and TopK": node_providers(session)})
 
 
 def flashlib_scans(table: Table, score: CandidateScore, kind: ClockKind, device: str, threads: int) -> Scans:

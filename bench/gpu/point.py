@@ -10,16 +10,15 @@ from mmkg_sdk.families import contract
 from mmkg_sdk.families.measuring import KERNELS, TOKEN_TABLE, measuring
 
 from ..machine.ceilings import Ceilings
-from ..machine.work import Bound, Work, share_of_ceiling
+from ..machine.work import Bound, share_of_steps
 from ..report.percentiles import Numbers, latency_numbers, rate_numbers
 from ..report.results import Row
 from .cells import Cell
 from .contenders import GpuContender
 from .measurements import LOAD
+from .steps import steps_of
 
 NOT_REACHED = "not reached"
-_ARITHMETIC = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-_NUMBER_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 # What a row calls the samples.
 _TIMES = {
     "gpu": "gpu_ms",
@@ -108,16 +107,16 @@ class GpuPoint:
 
     def _with_work(self, numbers: Numbers) -> tuple[Numbers, Bound | None, str | None]:
         """The numbers with the share of a ceiling, which ceiling binds, and why there is none."""
-        work, no_work = self._work()
+        steps, no_work = steps_of(self.cell, self.contender, self.bundle, self._graph())
         gpu = numbers.get("gpu_ms_p50")
         rate = numbers["per_second"] if gpu is None else 1e3 * self.cell.batch / gpu
         bound: Bound | None = None
-        if work is not None and rate:
-            share = share_of_ceiling(work, rate, self.ceilings)
+        if steps and rate:
+            share = share_of_steps(steps, rate, self.ceilings)
             bound = share.bound
             numbers |= {
-                "flop_per_item": work.flop,
-                "bytes_per_item": work.bytes,
+                "flop_per_item": sum(step.flop for step in steps),
+                "bytes_per_item": sum(step.bytes for step in steps),
                 "gflop_per_second": share.gflop_per_second,
                 "gb_per_second": share.gb_per_second,
                 "ceiling_per_second": share.ceiling_per_second,
@@ -125,28 +124,16 @@ class GpuPoint:
             }
             if share.bound is None:
                 no_work = "; ".join(
-                    rate.by
-                    for rate in (self.ceilings.read, self.ceilings.arithmetic[work.arithmetic])
-                    if rate.per_second is None
+                    dict.fromkeys(
+                        rate.by
+                        for rate in (self.ceilings.read, *(self.ceilings.arithmetic[step.arithmetic] for step in steps))
+                        if rate.per_second is None
+                    )
                 )
         enqueue = numbers.get("enqueue_ms_p50")
         if gpu is not None and enqueue is not None and enqueue > _LAUNCH_SHARE * gpu:
             bound = "launching"
         return numbers, bound, no_work
-
-    def _work(self) -> tuple[Work | None, str | None]:
-        """Of one item, at the least; and why it is not known."""
-        cell, way = self.cell, self.contender
-        if cell.mode == "gpu-scan":
-            rows, width = self.bundle.table.shape
-            flop, read = 2.0 * rows * width, float(rows * width * way.number_bytes) / cell.batch
-            return Work(flop, read, way.arithmetic), None
-        if cell.mode != "gpu-encode":
-            return None, f"the operations of {cell.mode} are not counted"
-        precision, graph = self.bundle.precision, self._graph() or ""
-        found = measuring(self.bundle.family).encoder_work(self.bundle, graph, cell.tokens, _NUMBER_BYTES[precision])
-        moved = found.entity_bytes + found.weight_bytes / cell.batch
-        return Work(found.flop, moved, _ARITHMETIC[precision]), None
 
     def _graph(self) -> str | None:
         """What is run."""

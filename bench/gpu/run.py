@@ -26,7 +26,7 @@ from ..machine.turns import Contestants, check_turns
 from ..machine.worker_process import WAIT_POLICY, ContenderError, PointError
 from ..report.page import write_page
 from ..report.png import check_plotting
-from ..report.results import REPORT_HTML, BenchReport
+from ..report.results import REPORT_HTML, BenchReport, Providers
 from ..report.shown import report_page
 from .cells import cells_of
 from .contenders import chosen_contenders
@@ -124,6 +124,8 @@ def run_gpu_benchmark(
     }
     watch = Watch.start(threads, opened.path, PACKAGES, device=device)
     watch.found["remarks"] = _remarks(device, clock)
+    providers: dict[str, dict[str, Any]] = {}
+    watch.found["providers"] = providers
     points = {
         (name, cell): GpuPoint(name, way, cell, opened, device, ceilings)
         for cell in cells
@@ -155,7 +157,8 @@ def run_gpu_benchmark(
                     for name in contestants.in_turn(number + turn):
                         asked = points.get((name, cell))
                         if asked is not None and asked.open:
-                            _measure(asked, contestants, reference, Path(files))
+                            if placed := _measure(asked, contestants, reference, Path(files)):
+                                providers.setdefault(name, {}).update(placed)
                             save()
             # Last, when no other process of ours holds memory of the GPU.
             for name, one in starts.items():
@@ -174,7 +177,8 @@ def run_gpu_benchmark(
     return found
 
 
-def _measure(point: GpuPoint, contestants: Contestants, reference: Reference, files: Path) -> None:
+def _measure(point: GpuPoint, contestants: Contestants, reference: Reference, files: Path) -> Providers:
+    """Another round of a point; gives where the nodes of its graphs went."""
     cell, outputs = point.cell, files / "outputs.npz"
     scan = cell.mode == "gpu-scan"
     queries = str(reference.queries(cell, files / "queries.npz")) if scan else None
@@ -183,10 +187,11 @@ def _measure(point: GpuPoint, contestants: Contestants, reference: Reference, fi
         reply = contestants.ask(point.name, request)
     except (ContenderError, PointError) as err:
         point.note, point.failed = str(err), True
-        return
+        return {}
     point.replies.append(reply)
     with np.load(outputs, allow_pickle=False) as found:
         point.agreement, point.right = difference(dict(found), reference.answer(cell))
+    return reply["providers"]  # type: ignore[no-any-return]
 
 
 def _remarks(device: str, clock: ClockKind) -> list[str]:

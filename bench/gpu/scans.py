@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mmkg_sdk.ranking.scores import CandidateScore
 
 from ..machine.clock import ClockKind, DeviceClock
+from ..report.results import Providers
 from .calls import Call
 
 Table = NDArray[np.float32]
@@ -22,10 +23,12 @@ class Scans:
     """Attributes:
     clock: that of a call, for the stream that it works on.
     call: from the turns' queries, float32 [batch, width] each, and k; each call has a stream of its own.
+    providers: where a graph's nodes went, see Providers.
     """
 
     clock: Callable[[Any], DeviceClock]
     call: Callable[[list[Table], int], Call]
+    providers: Providers = field(default_factory=dict)
 
 
 # From the table, its score, the kind of clock, the device and the CPU threads. Raises ImportError, or BackendError: it

@@ -40,8 +40,7 @@ def open_session(model: bytes, device: str, threads: int) -> Any:
     on_gpu = kind == "cuda"
     provider: Any = cuda_provider(index) if on_gpu else "CPUExecutionProvider"
     options, said = session_options(threads), load_libraries() if on_gpu else ""
-    if on_gpu:
-        record_providers(options)
+    record_providers(options)
     try:
         session = onnxruntime.InferenceSession(model, options, providers=[provider], enable_fallback=0)
     except Exception as err:  # ONNX Runtime raises its own types, which are not exported

@@ -10,6 +10,7 @@ made for one length are counted by torch's own counter over the exported module 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,16 +53,28 @@ class Share:
 
 def share_of_ceiling(work: Work, per_second: float, ceilings: Ceilings) -> Share:
     """Where a rate of items stands."""
-    done, read = work.flop * per_second / 1e9, work.bytes * per_second / 1e9
-    multiplying, reading = ceilings.arithmetic[work.arithmetic].per_second, ceilings.read.per_second
-    if not multiplying or not reading:
-        return Share(done, read, None, None, None)
-    seconds: dict[Bound, float] = {
-        "arithmetic": work.flop / multiplying / 1e9,
-        "reading": work.bytes / reading / 1e9,
-    }
-    bound = max(seconds, key=lambda name: seconds[name])
-    least = seconds[bound]
+    return share_of_steps([work], per_second, ceilings)
+
+
+def share_of_steps(steps: Sequence[Work], per_second: float, ceilings: Ceilings) -> Share:
+    """Where a rate of items stands that take several steps, each of which needs what the one before gives.
+
+    The least time of an item is the sum of theirs, and the bound is that of the longest step.
+    """
+    done, read = (sum(amount) * per_second / 1e9 for amount in zip(*((s.flop, s.bytes) for s in steps), strict=True))
+    longest, least, bound = 0.0, 0.0, None
+    for step in steps:
+        multiplying, reading = ceilings.arithmetic[step.arithmetic].per_second, ceilings.read.per_second
+        if not multiplying or not reading:
+            return Share(done, read, None, None, None)
+        seconds: dict[Bound, float] = {
+            "arithmetic": step.flop / multiplying / 1e9,
+            "reading": step.bytes / reading / 1e9,
+        }
+        binds = max(seconds, key=lambda name: seconds[name])
+        least += seconds[binds]
+        if seconds[binds] >= longest:
+            longest, bound = seconds[binds], binds
     return Share(done, read, 1 / least, 100 * per_second * least, bound)
 
 

@@ -52,12 +52,12 @@ _SEEN = {
 
 
 def gpu_tables(report: BenchReport) -> list[Table]:
-    """Three for each stage; those without rows are empty."""
+    """Three for each stage, and where nodes ran; those without rows are empty."""
     found = []
     for mode, title in TITLES.items():
         rows = [row for row in report.rows if row.mode == mode]
         found += [_device_table(title, rows), _host_table(title, rows, report), _seen_table(title, rows)]
-    return found
+    return [*found, _providers_table(report)]
 
 
 def gpu_plots(report: BenchReport) -> list[Plot]:
@@ -85,10 +85,13 @@ def _device_table(title: str, rows: Sequence[Row]) -> Table:
 
 
 def _host_table(title: str, rows: Sequence[Row], report: BenchReport) -> Table:
-    cells = [["contender", "batch", *_head(rows), *_HOST, "kept up"]]
+    cells = [["contender", "batch", *_head(rows), *_HOST, "kept up", "of the ceiling", "bound"]]
     for row in rows:
         kept_up = {True: "yes", False: "no", None: "-"}[row.sustained]
-        cells.append([row.contender, *_place(row), *_values(row, _HOST.values()), kept_up])
+        # Of what is timed on the device, the device's table tells.
+        whole = "gpu_ms_p50" not in row.numbers
+        share = [percent(row.numbers.get("percent_of_ceiling")), row.bound or "-"] if whole else ["-", "-"]
+        cells.append([row.contender, *_place(row), *_values(row, _HOST.values()), kept_up, *share])
     moved = "with" if report.settings.get("transfers", True) else "without"
     note = f"ms {moved} copies to and from the GPU; per second: two calls in flight; served: arriving at random moments"
     return Table(f"On the host, {title}", _kept(cells), (note,))
@@ -103,6 +106,18 @@ def _seen_table(title: str, rows: Sequence[Row]) -> Table:
         cells.append([row.contender, *_place(row), difference, shown, *_values(row, _SEEN.values())])
     note = "difference: the largest from the CPU's answer, as a share of its root mean square; energy, clocks by NVML"
     return Table(f"Rightness, energy and clocks, {title}", _kept(cells), (note,))
+
+
+def _providers_table(report: BenchReport) -> Table:
+    cells = [["contender", "graph", "provider", "nodes", "operators"]]
+    for contender, graphs in report.environment.get("providers", {}).items():
+        for graph, providers in graphs.items():
+            for provider, operators in providers.items():
+                most = sorted(operators.items(), key=lambda one: (-one[1], one[0]))
+                shown = ", ".join(f"{name} {count}" for name, count in most)
+                cells.append([contender, graph, provider, f"{sum(operators.values()):,}", shown])
+    note = "On a GPU, nodes on the CPU are arithmetic on shapes: a graph with any other there is refused."
+    return Table("Providers of all nodes, ONNX Runtime", cells, (note,))
 
 
 def _plot(title: str, rows: Sequence[Row], names: Sequence[str]) -> Plot | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -31,6 +31,9 @@ SweepMode = Literal["cold-start", "single-stream", "offline", "server", "through
 GpuMode = Literal["gpu-scan", "gpu-query", "gpu-answer", "gpu-encode"]
 Mode = SweepMode | GpuMode
 RESULTS_JSON, RESULTS_CSV, THROUGHPUT_PNG, REPORT_HTML = "results.json", "results.csv", "throughput.png", "report.html"
+
+# Graph -> provider of ONNX Runtime -> operator -> nodes that went there.
+Providers = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 # Unit, kind of tokens, and the batch size where one was asked for.
 Panel = tuple[str, Tokens, int | None]
@@ -117,7 +120,7 @@ class BenchReport:
         settings: modes, token_counts, batch_sizes (null is the SDK's own), seconds, rounds, threads, omp_wait_policy,
             seed, reference.
         environment: see `environment`; with the load before and after, and `other_load`, the cores that other work took
-            meanwhile.
+            meanwhile. Of a GPU's stages also `providers`, by contender: see Providers.
         ceilings: what the machine can do, measured in the same run.
     """
 

@@ -132,4 +132,4 @@ def entity_work(bundle: Bundle, graph: str, token_count: int, batch: int) -> Wor
     if arithmetic is None:
         return None
     found = measuring(bundle.family).encoder_work(bundle, graph, token_count, _NUMBER_BYTES[bundle.precision])
-    return Work(found.flop, found.entity_bytes + found.weight_bytes / batch, arithmetic)
+    return Work(found.flop, found.item_bytes + found.weight_bytes / batch, arithmetic)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -20,13 +19,14 @@ from ..backends import AnyArray, Backend, DeviceArray
 from ..backends.base import parse_device
 from ..bundle import Bundle
 from ..data.mentions import Mention
-from ..errors import QueryError
 from ..families import contract
 from ..files.labels import Labels
-from ..ranking.exact import check_scores
+from ..ranking.exact import RankingProtocol, check_scores, filtered_ranks
+from ..ranking.known_triples import AnswerLists
 from ..registry import ENTITY_LINKING
 from .answers.links import Link, Links
 from .ids import Names, checked_k, skips_unreadable, to_ids
+from .mention_checks import checked_mentions, checked_targets, checked_tokens
 from .opened import Opened
 from .placed_pieces import PlacedPieces
 
@@ -101,14 +101,14 @@ class Linker(Opened):
             BackendError: a graph failed or gave NaN.
         """
         k = checked_k(k)
-        asked = _checked(mentions)
+        asked = checked_mentions(mentions)
         chosen = self._chosen(candidates)
         count = len(self.entities) if chosen is None else len(chosen)
         links: list[Link] = []
         cut = self.read_texts(asked).cut.tolist()
-        for block, units in self._blocks(asked, chosen):
+        for block, units, ids in self._blocks(asked, chosen, best=min(k, count)):
             for mention, scores in zip(block, units.transpose(1, 0, 2), strict=True):
-                links.append(self._link(mention, scores, chosen, k, explain, cut[len(links)]))
+                links.append(self._link(mention, scores, ids, k, explain, cut[len(links)]))
         return Links(links, min(k, count))
 
     def score_mentions(
@@ -121,18 +121,45 @@ class Linker(Opened):
             unreadable: "error", or "none" to take an image that cannot be read for none, with a warning.
         """
         skip = skips_unreadable(unreadable)
-        asked, chosen = _checked(mentions), self._chosen(candidates)
+        asked, chosen = checked_mentions(mentions), self._chosen(candidates)
         count = len(self.entities) if chosen is None else len(chosen)
-        found = [_overall(units) for _, units in self._blocks(asked, chosen, skip_unreadable=skip)]
+        found = [_overall(units) for _, units, _ in self._blocks(asked, chosen, skip_unreadable=skip)]
         return np.concatenate([np.empty((0, count), np.float32), *found])
+
+    def rank_mentions(
+        self, mentions: Mention | Sequence[Mention], targets: NDArray[np.int64], *, unreadable: str = "error"
+    ) -> NDArray[np.int64]:
+        """Where one entity stands among all for each mention, int64 [mentions] from 1; equal scores by ascending id.
+
+        On a GPU, by its kernels, the ranks are counted there and come back alone.
+
+        Args:
+            targets: int64 [mentions], ids of entities.
+            unreadable: as for `score_mentions`.
+
+        Raises:
+            QueryError: as of `link_mentions`; or a target that there is not.
+        """
+        skip, asked = skips_unreadable(unreadable), checked_mentions(mentions)
+        targets = checked_targets(targets, len(asked), len(self.entities))
+        found = [np.empty(0, np.int64)]
+        for start in range(0, len(asked), _ENCODED):
+            part, right = asked[start : start + _ENCODED], targets[start : start + _ENCODED]
+            if self._stand_in is not None and self._kind != "cpu":
+                ranks = self._stand_in.ranks(self.encode_mentions(part, skip_unreadable=skip), right)
+                if ranks is not None:
+                    found.append(ranks)
+                    continue
+            found.append(_ranks(self.score_mentions(part, unreadable=unreadable), right))
+        return np.concatenate(found)
 
     def read_texts(self, mentions: Mention | Sequence[Mention]) -> ClipTexts:
         """The tokens of each mention with its sentence, and which of them go on behind what the model reads."""
-        return self._runtime.read_texts(self._config, self._tokenizer, _checked(mentions))
+        return self._runtime.read_texts(self._config, self._tokenizer, checked_mentions(mentions))
 
     def encode_mentions(self, mentions: Mention | Sequence[Mention], *, skip_unreadable: bool = False) -> Pieces:
         """What the units need of each mention, by name: float32 [mentions, ...]; for `score_pieces`."""
-        asked = _checked(mentions)
+        asked = checked_mentions(mentions)
         starts = range(0, len(asked), _ENCODED)
         parts = (self._read(asked[start : start + _ENCODED], skip_unreadable=skip_unreadable) for start in starts)
         return _joined([self.encode_tokens(*tokens) for tokens in parts])
@@ -149,7 +176,7 @@ class Linker(Opened):
         Raises:
             QueryError: another shape, an id that the model does not have, NaN.
         """
-        ids, mask, pixels = _checked_tokens(self._config, input_ids, attention_mask, pixel_values)
+        ids, mask, pixels = checked_tokens(self._config, input_ids, attention_mask, pixel_values)
         parts = []
         for start in range(0, len(pixels), _ENCODED):
             rows = slice(start, start + _ENCODED)
@@ -215,19 +242,45 @@ class Linker(Opened):
         return None if candidates is None else np.unique(to_ids(candidates, self.entities))
 
     def _blocks(
-        self, mentions: Sequence[Mention], chosen: NDArray[np.int64] | None, *, skip_unreadable: bool = False
-    ) -> Iterator[tuple[Sequence[Mention], NDArray[np.float32]]]:
-        """Some mentions and their scores by unit, float32 [units, mentions, candidates]."""
+        self,
+        mentions: Sequence[Mention],
+        chosen: NDArray[np.int64] | None,
+        *,
+        skip_unreadable: bool = False,
+        best: int | None = None,
+    ) -> Iterator[tuple[Sequence[Mention], NDArray[np.float32], NDArray[np.int64] | None]]:
+        """Some mentions, their scores by unit, float32 [units, mentions, candidates], and the candidates (None: all).
+
+        Args:
+            best: so many of each mention must be among the candidates, and others need not: what was ranked on a
+                device stays there but for these.
+        """
         for start in range(0, len(mentions), _ENCODED):
             part = mentions[start : start + _ENCODED]
             if self._kind != "cpu" and self._stand_in is None:
                 tokens = self._read(part, skip_unreadable=skip_unreadable)
-                yield part, self._graph_scores(self._encode(self.run_placed, *tokens), chosen)
+                yield part, self._graph_scores(self._encode(self.run_placed, *tokens), chosen), chosen
                 continue
             pieces = self.encode_mentions(part, skip_unreadable=skip_unreadable)
             for first in range(0, len(part), _SCORED[self._kind]):
                 rows = slice(first, first + _SCORED[self._kind])
-                yield part[rows], self._unit_scores({name: piece[rows] for name, piece in pieces.items()}, chosen)
+                asked = {name: piece[rows] for name, piece in pieces.items()}
+                ids = chosen if best is None else self._narrowed(asked, best, chosen)
+                yield part[rows], self._unit_scores(asked, ids), ids
+
+    def _narrowed(
+        self, pieces: Mapping[str, NDArray[np.float32]], best: int, chosen: NDArray[np.int64] | None
+    ) -> NDArray[np.int64] | None:
+        """The candidates without those that a device has ruled out for all of some mentions.
+
+        A pair's scores are the same bits whoever else is scored, so what is left is ranked as all would be.
+        """
+        count = len(self.entities) if chosen is None else len(chosen)
+        mentions = len(next(iter(pieces.values())))
+        if self._stand_in is None or mentions * best >= count:
+            return chosen
+        found = self._stand_in.best(pieces, best, chosen)
+        return chosen if found is None else found
 
     def _unit_scores(
         self, pieces: Mapping[str, NDArray[np.float32]], chosen: NDArray[np.int64] | None
@@ -309,63 +362,16 @@ def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) 
     return "\n".join(lines)
 
 
-def _checked(mentions: Mention | Sequence[Mention]) -> Sequence[Mention]:
-    asked = [mentions] if isinstance(mentions, Mention) else mentions
-    if not isinstance(asked, Sequence):
-        raise QueryError(f"mentions is {type(asked).__name__}; expected a Mention or a list of them.")
-    for row, mention in enumerate(asked):
-        place = f"mention {row} of {len(asked)}"
-        if not isinstance(mention, Mention):
-            raise QueryError(f"{place} is {mention!r:.60} ({type(mention).__name__}); expected a Mention.")
-        for name in ("text", "sentence"):
-            if not isinstance(given := getattr(mention, name), str):
-                raise QueryError(f"{place}: {name} is {given!r:.60}; expected a text.")
-            try:
-                given.encode()
-            except UnicodeEncodeError as err:
-                raise QueryError(
-                    f"{place}: {name} holds {given[err.start]!r} at {err.start}, half of a surrogate pair and no "
-                    "character. Decode the text again."
-                ) from err
-        if not mention.text.strip():
-            raise QueryError(f"{place}: text is {mention.text!r:.60}; expected the name that is to be linked.")
-        if not (mention.image is None or isinstance(mention.image, Path) or hasattr(mention.image, "getbands")):
-            raise QueryError(f"{place}: image is {mention.image!r:.60}; expected a path, an image of Pillow, or None.")
-    return asked
-
-
-def _checked_tokens(
-    config: contract.LinkingConfig, input_ids: Any, attention_mask: Any, pixel_values: Any
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    ids = _integers("input_ids", input_ids, config.text_length, config.vocabulary_size)
-    mask = _integers("attention_mask", attention_mask, config.text_length, 2)
-    if len(mask) != len(ids):
-        raise QueryError(f"attention_mask has {len(mask)} rows, input_ids {len(ids)}; expected equally many.")
-    if not mask.any(axis=1).all():
-        row = np.flatnonzero(~mask.any(axis=1))[0]
-        raise QueryError(f"row {row} of attention_mask has no token; expected one at least.")
-    pixels, expected = np.asarray(pixel_values), (len(ids), 3, config.image_size, config.image_size)
-    if pixels.shape != expected or pixels.dtype.kind != "f":
-        raise QueryError(f"pixel_values is {pixels.dtype} {list(pixels.shape)}; expected float32 {list(expected)}.")
-    if not np.isfinite(pixels).all():
-        raise QueryError("pixel_values holds NaN or infinity.")
-    return ids, mask, pixels.astype(np.float32)
-
-
-def _integers(name: str, given: Any, length: int, limit: int) -> NDArray[np.int64]:
-    array = np.asarray(given)
-    if array.ndim != 2 or array.shape[1] != length or array.dtype.kind not in "iu":
-        raise QueryError(f"{name} is {array.dtype} {list(array.shape)}; expected int64 ['n', {length}].")
-    if array.size and not 0 <= array.min() <= array.max() < limit:
-        raise QueryError(f"{name} goes from {array.min()} to {array.max()}; expected 0 to {limit - 1}.")
-    return array.astype(np.int64)
-
-
 def _overall(units: NDArray[np.float32]) -> NDArray[np.float32]:
     """The model's score: the mean of the units along axis 0. NaN is refused."""
     scores: NDArray[np.float32] = units.mean(axis=0, dtype=np.float32)
     check_scores(np.atleast_2d(scores))
     return scores
+
+
+def _ranks(scores: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.int64]:
+    nothing = AnswerLists(np.zeros(len(targets) + 1, np.int64), np.empty(0, np.int64))
+    return filtered_ranks(scores, targets, nothing, RankingProtocol("stable")).published.astype(np.int64)
 
 
 def _joined(parts: Sequence[Pieces]) -> Pieces:

@@ -19,6 +19,7 @@ from .onnxruntime_cuda import (
     cuda_provider,
     element_dtype,
     load_libraries,
+    node_providers,
     record_providers,
     refuse_work_on_cpu,
 )
@@ -109,6 +110,11 @@ class OnnxRuntimeBackend(Backend):
             raise self._failure(graph, inputs, err) from err
         return {name: _Placed(value) for name, value in zip(names, binding.get_outputs(), strict=True)}
 
+    def providers(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Of every graph that was opened by now: how many nodes of each operator each provider has."""
+        with self._lock:
+            return {graph: node_providers(session) for graph, session in (self._opened or {}).items()}
+
     def _wants_memory(self, err: Exception) -> bool:
         """See Backend; what the arena of the CUDA provider says."""
         return "Failed to allocate memory" in str(err)
@@ -138,7 +144,7 @@ class OnnxRuntimeBackend(Backend):
         options, said = session_options(self.threads), ""
         if kind == "cuda":
             provider, said = cuda_provider(index), load_libraries()
-            record_providers(options)
+        record_providers(options)
         weights = {name: self._bundle.files[name] for name in self._bundle.weight_files(graph)}
         options.add_external_initializers_from_files_in_memory(
             list(weights), list(weights.values()), list(map(len, weights.values()))

@@ -78,6 +78,16 @@ def nodes_on_cpu(session: Any) -> list[str]:
     ]
 
 
+def node_providers(session: Any) -> dict[str, dict[str, int]]:
+    """How many nodes of each operator went to each provider; of a session that was opened with `record_providers`."""
+    found: dict[str, dict[str, int]] = {}
+    for part in session.get_provider_graph_assignment_info():
+        counts = found.setdefault(part.ep_name, {})
+        for node in part.get_nodes():
+            counts[node.op_type] = counts.get(node.op_type, 0) + 1
+    return found
+
+
 def refuse_work_on_cpu(session: Any, graph: str) -> None:
     """Raise BackendError where a node of a graph would run on the CPU, between copies there and back."""
     if left := nodes_on_cpu(session):

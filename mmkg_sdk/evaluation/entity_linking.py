@@ -97,7 +97,8 @@ def evaluate_bundle(linker: Linker, split: str, data: str | None) -> LinkingRepo
     answers = _answer_rows(linker, found, split)
     mentions = [Mention(one.text, one.sentence, one.image) for one in found.split(split)]
     cut = linker.read_texts(mentions).cut
-    return evaluate_linking(lambda rows: linker.score_mentions(mentions[rows], unreadable="none"), answers, cut)
+    _check(answers, cut)
+    return _report(linker.rank_mentions(mentions, answers, unreadable="none"), len(linker.entities), cut)
 
 
 def evaluate_linking(scores: Scorer, answers: NDArray[np.int64], cut: NDArray[np.bool_] | None = None) -> LinkingReport:
@@ -112,14 +113,7 @@ def evaluate_linking(scores: Scorer, answers: NDArray[np.int64], cut: NDArray[np
         DataError: if there is no mention.
         BackendError: if a score is NaN.
     """
-    if not len(answers):
-        raise DataError("this split has no mentions, so there is nothing to evaluate. Choose another split.")
-    if cut is not None and cut.any():
-        warnings.warn(
-            f"{cut.sum():,} of {len(cut):,} mentions have longer sentences than the model reads (text_length); what is "
-            "behind is not read, as in the published evaluation.",
-            stacklevel=3,
-        )
+    _check(answers, cut)
     ranks, candidates = np.empty(len(answers), np.int64), 0
     for start in range(0, len(answers), MENTION_CHUNK):
         rows = slice(start, min(start + MENTION_CHUNK, len(answers)))
@@ -128,6 +122,22 @@ def evaluate_linking(scores: Scorer, answers: NDArray[np.int64], cut: NDArray[np
         nothing = AnswerLists(np.zeros(len(block) + 1, np.int64), np.empty(0, np.int64))
         found = _ranks(block, answers[rows], nothing)
         ranks[rows] = found.published.astype(np.int64)
+    return _report(ranks, candidates, cut)
+
+
+def _check(answers: NDArray[np.int64], cut: NDArray[np.bool_] | None) -> None:
+    """There is something to rank; what is not read of it is said."""
+    if not len(answers):
+        raise DataError("this split has no mentions, so there is nothing to evaluate. Choose another split.")
+    if cut is not None and cut.any():
+        warnings.warn(
+            f"{cut.sum():,} of {len(cut):,} mentions have longer sentences than the model reads (text_length); what is "
+            "behind is not read, as in the published evaluation.",
+            stacklevel=4,
+        )
+
+
+def _report(ranks: NDArray[np.int64], candidates: int, cut: NDArray[np.bool_] | None) -> LinkingReport:
     return LinkingReport(ranks, candidates, None if cut is None else int(cut.sum()))
 
 

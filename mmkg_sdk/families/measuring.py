@@ -69,16 +69,16 @@ class Contender:
 
 @dataclass(frozen=True)
 class EncoderWork:
-    """Of encoding one entity; a multiplication and an addition are two operations.
+    """Of encoding one item, an entity or a query; a multiplication and an addition are two operations.
 
     Attributes:
         flop: operations.
-        entity_bytes: what must be read and written for this entity alone.
-        weight_bytes: what a run reads once for all its entities.
+        item_bytes: what must be read and written for this item alone.
+        weight_bytes: what a run reads once for all its items.
     """
 
     flop: float
-    entity_bytes: float
+    item_bytes: float
     weight_bytes: float
 
 
@@ -138,6 +138,14 @@ class Measuring(Protocol):
 
         Args:
             graph: of the contender (`Contender.graph`).
+            number_bytes: of a weight.
+        """
+        ...
+
+    def query_work(self, bundle: Bundle, number_bytes: int) -> EncoderWork | None:
+        """Of the vector of a query, from ids; None where it depends on the texts that are asked about.
+
+        Args:
             number_bytes: of a weight.
         """
         ...

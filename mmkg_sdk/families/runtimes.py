@@ -94,6 +94,24 @@ class InteractionStandIn(Protocol):
         """float32 [units, mentions, candidates]; None = all entities."""
         ...
 
+    def best(
+        self, mentions: Mapping[str, NDArray[np.float32]], k: int, candidates: NDArray[np.int64] | None
+    ) -> NDArray[np.int64] | None:
+        """Some ids, ascending, among which are the k best candidates of every mention by the mean of the units.
+
+        None where scores are made on the host anyway.
+        """
+        ...
+
+    def ranks(
+        self, mentions: Mapping[str, NDArray[np.float32]], targets: NDArray[np.int64]
+    ) -> NDArray[np.int64] | None:
+        """Where the target of each mention stands among all entities by the same mean, from 1; equal ones by id.
+
+        None where scores are made on the host anyway.
+        """
+        ...
+
 
 class LinkRuntime(Runtime, Protocol):
     """runtime.py of link prediction."""

@@ -53,6 +53,10 @@ def no_entity_encoder(*_: object) -> NoReturn:
     raise QueryError("this family has no entity encoder that is measured by tokens of all kinds together.")
 
 
+def of_texts(*_: object) -> None:
+    """What a query costs depends on its texts and images, and is not counted."""
+
+
 def not_resized(*_: object) -> NoReturn:
     """Of families whose graphs take entities of any length: nobody should ask."""
     raise QueryError("this family's graphs take any number of tokens; none is made anew.")

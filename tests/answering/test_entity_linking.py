@@ -60,6 +60,29 @@ def test_the_score_is_the_mean_of_what_the_units_say(linker: Linker) -> None:
     assert "image_text" in repr(link)
 
 
+def test_a_rank_is_the_place_of_an_entity_among_all(linker: Linker) -> None:
+    asked = [GEORGIA, Mention("Jordan", "Jordan is a river.")] * 40  # of several blocks
+    links = linker.link_mentions(asked, k=7)
+    for entity in (0, 3, 6):
+        ranks = linker.rank_mentions(asked, np.full(80, entity))
+        assert ranks.tolist() == [1 + link.ids.tolist().index(entity) for link in links]
+    assert linker.rank_mentions([], np.zeros(0, np.int64)).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ([7], "targets goes from 7 to 7; expected 0 to 6"),
+        ([-1], "targets goes from -1 to -1; expected 0 to 6"),
+        ([0, 0], r"targets is int64 \[2\]; expected int64 \[1\], one per mention"),
+        ([0.5], r"targets is float64 \[1\]; expected int64 \[1\]"),
+    ],
+)
+def test_a_target_that_there_is_not_is_refused(targets: list[Any], message: str, linker: Linker) -> None:
+    with pytest.raises(QueryError, match=message):
+        linker.rank_mentions(GEORGIA, np.array(targets))
+
+
 def test_answers_do_not_depend_on_the_other_mentions_or_candidates(linker: Linker) -> None:
     mentions = [Mention("Jordan", f"Jordan, sentence {row}.") for row in range(70)]
     together = linker.score_mentions(mentions)

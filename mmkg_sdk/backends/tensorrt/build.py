@@ -82,7 +82,7 @@ def build_engine(
             plan = builder.build_serialized_network(network, config)
             del kept
             if plan is None:
-                raise _not_built(graph, options, machine, bindings.words.take())
+                raise _not_built(graph, bindings, options, machine)
             times = None if bindings.rtx else bytes(config.get_timing_cache().serialize())
             return BuiltEngine(bytes(plan), profiles, times, round(time.monotonic() - started, 2))
 
@@ -160,7 +160,14 @@ def _configure(bindings: Bindings, config: api.IBuilderConfig, options: BuildOpt
         config.set_flag(trt.BuilderFlag.STRIP_PLAN)
         config.set_flag(trt.BuilderFlag.REFIT_IDENTICAL)  # with these very weights, so that it may optimise for them
     if options.hardware is not None:
-        config.hardware_compatibility_level = _hardware(trt.HardwareCompatibilityLevel, options.hardware)
+        wanted = _hardware(trt.HardwareCompatibilityLevel, options.hardware)
+        config.hardware_compatibility_level = wanted
+        if (kept := config.hardware_compatibility_level) != wanted:  # TensorRT for RTX 1.7 says nothing, and builds
+            raise BackendError(
+                f"{bindings.flavour} {bindings.version} leaves the hardware compatibility at {kept.name}, "
+                f"{wanted.name} was asked for. Name the kinds of GPUs that it is to build for "
+                "(--compute-capability), or take the flavour tensorrt."
+            )
     if bindings.rtx is not None and options.compute_capabilities:
         _set_compute_capabilities(
             bindings.rtx.ComputeCapability, cast(api.RtxBuilderConfig, config), options.compute_capabilities
@@ -208,11 +215,28 @@ def _monitor(bindings: Bindings, stop: threading.Event) -> api.IProgressMonitor:
     return cast(api.IProgressMonitor, kind())
 
 
-def _not_built(graph: str, options: BuildOptions, machine: Machine, words: str) -> BackendError:
+def _not_built(graph: str, bindings: Bindings, options: BuildOptions, machine: Machine) -> BackendError:
+    words = bindings.words.take()
     if is_shortage(words):
         asked = "without a limit" if options.workspace_mib is None else f"of {options.workspace_mib:,} MiB"
         return BackendError(
             f"graph {graph} was not built for lack of memory (a workspace {asked}; {machine.free_memory()}): {words}. "
             "Give it more, or smaller profiles."
         )
-    return BackendError(f"graph {graph} was not built: {words}")
+    return BackendError(f"graph {graph} was not built: {words}{_advice(bindings, options)}")
+
+
+def _advice(bindings: Bindings, options: BuildOptions) -> str:
+    """What to do about an option that TensorRT for RTX 1.7 has not got everywhere; seen by building without a GPU."""
+    found = []
+    if bindings.rtx is not None and options.version_compatible:
+        found.append(
+            "A version-compatible engine holds the lean runtime (libnvinfer_lean), which TensorRT for RTX does not "
+            "bring: leave out --version-compatible, or take the flavour tensorrt."
+        )
+    if bindings.rtx is not None and options.strip:
+        found.append(
+            "TensorRT for RTX asks for a GPU when it leaves out weights: build where there is one, leave out --strip, "
+            "or take the flavour tensorrt."
+        )
+    return "".join(f" {one}" for one in found)

@@ -38,7 +38,7 @@ class BuildOptions:
     compute_capabilities: tuple[str, ...] = ()
 
     def check(self, flavour: Flavour) -> None:
-        """Refuse what a flavour does not have.
+        """Refuse what no library would take; what one of them lacks, it says itself when it builds (build.py).
 
         Raises:
             BackendError: an option is out of range, or another flavour's.
@@ -53,21 +53,6 @@ class BuildOptions:
             raise BackendError(
                 "TensorRT builds for the GPU that it runs on. Leave out the compute capabilities, ask for a "
                 "hardware-compatible engine, or take the flavour tensorrt-rtx."
-            )
-        if flavour == "tensorrt-rtx" and self.hardware is not None:
-            raise BackendError(
-                "TensorRT for RTX has no hardware-compatible engines: it builds for the compute capabilities that it "
-                "is told. Name those instead."
-            )
-        if flavour == "tensorrt-rtx" and self.strip:
-            raise BackendError(
-                "TensorRT for RTX leaves weights out only on a machine with a GPU, where that has never been tried. "
-                "Leave the option out, or take the flavour tensorrt."
-            )
-        if flavour == "tensorrt-rtx" and self.version_compatible:
-            raise BackendError(
-                "TensorRT for RTX 1.7 lacks the library (libnvinfer_lean) that a version-compatible engine is made of. "
-                "Leave the option out, or take the flavour tensorrt."
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the benchmark must know of AdaMF, in the names of ../measuring.py.
 
 Fusion of a structural vector of w numbers with visual and textual features of v and t: FLOP = 2 w (v + t) + 12 w.
+A query is w / 2 complex products: FLOP = 3 w.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = [
     "default_counts",
     "encoder_work",
     "plain_encoder",
+    "query_work",
     "random_entities",
     "resized",
     "token_limits",
@@ -66,3 +68,9 @@ def encoder_work(bundle: Bundle, graph: str, token_count: int, number_bytes: int
     # Structural vector in and vector out, features and masks, and the weights of the modalities out.
     entity = 2 * 4 * width + 4 * features + 2 + 4 * _VECTORS
     return EncoderWork(2 * width * features + 12 * width, entity, number_bytes * width * features)
+
+
+def query_work(bundle: Bundle, number_bytes: int) -> EncoderWork:
+    """Of the rotation: three ids; the rows of entity and relation in and the vector out, float32 in every precision."""
+    width = AdaMFConfig.of(bundle.config).table_width
+    return EncoderWork(3 * width, 3 * 8 + 3 * 4 * width, 0)

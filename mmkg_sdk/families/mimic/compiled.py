@@ -67,6 +67,12 @@ class CompiledInteraction:
         """
         return self._graph.kernel().scores(mentions, self.bundle.encoded, candidates)
 
+    def best(self, mentions: Mapping[str, NDArray[np.float32]], k: int, candidates: NDArray[np.int64] | None) -> None:
+        """None: scores are made on the host."""
+
+    def ranks(self, mentions: Mapping[str, NDArray[np.float32]], targets: NDArray[np.int64]) -> None:
+        """None: scores are made on the host."""
+
 
 class InteractionOnGpu:
     """The same on a GPU. The pieces of all entities are copied there with the first mentions, and stay.
@@ -94,11 +100,28 @@ class InteractionOnGpu:
             BackendError: the weights do not fit, a score is not finite, or the GPU has too little memory for the
                 entities; the text says how much was asked for.
         """
+        interaction, entities = self._on_gpu()
+        return interaction.scores(mentions, entities, candidates)
+
+    def best(
+        self, mentions: Mapping[str, NDArray[np.float32]], k: int, candidates: NDArray[np.int64] | None
+    ) -> NDArray[np.int64]:
+        """See InteractionStandIn: the places of the k best come back, and no scores."""
+        interaction, entities = self._on_gpu()
+        places = np.unique(interaction.best(mentions, entities, k, candidates))
+        return places.astype(np.int64) if candidates is None else candidates[places]
+
+    def ranks(self, mentions: Mapping[str, NDArray[np.float32]], targets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See InteractionStandIn: ranks come back, and no scores."""
+        interaction, entities = self._on_gpu()
+        return interaction.ranks(mentions, entities, targets).astype(np.int64)
+
+    def _on_gpu(self) -> tuple[GpuInteraction, dict[str, GpuArray]]:
         interaction = self._graph.kernel()
         with self._placing:
             if self._entities is None:
                 self._entities = interaction.place(self.bundle.encoded)
-        return interaction.scores(mentions, self._entities, candidates)
+            return interaction, self._entities
 
 
 def _described(bundle: Bundle, weights: Weights) -> tuple[Weights, dict[str, tuple[int, ...]], str]:

@@ -11,6 +11,7 @@ from ..token_counts import always_there as absence
 from ..token_counts import no_entity_encoder as encoder_work
 from ..token_counts import no_entity_encoder as plain_encoder
 from ..token_counts import no_entity_encoder as random_entities
+from ..token_counts import of_texts as query_work
 from ..token_counts import sequence_counts
 from ..token_counts import sequence_limits as token_limits
 from ..token_counts import two_runtimes as contenders
@@ -25,6 +26,7 @@ __all__ = [
     "default_counts",
     "encoder_work",
     "plain_encoder",
+    "query_work",
     "random_entities",
     "resized",
     "token_limits",

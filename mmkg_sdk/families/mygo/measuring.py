@@ -9,6 +9,10 @@ The encoder of L layers, width d, feed-forward width f, s tokens (pooled and str
                   value of the structural token and output projection, feed-forward, weighted sum of tabulated
                   values, logits of the structural token
 
+A query is three tokens of which the last layer runs for two, and the Tucker product of both:
+
+    query         FLOP = (L - 1) (24 d^2 + 12 d f + 36 d) + 20 d^2 + 8 d f + 24 d, and 2 d^3 + 4 d^2 of the product
+
 The token-table graph on ONNX Runtime multiplies every head's weights with all d columns; the h times as many
 operations of its weighted sum are that graph's own and not counted.
 """
@@ -45,6 +49,7 @@ __all__ = [
     "default_counts",
     "encoder_work",
     "plain_encoder",
+    "query_work",
     "random_entities",
     "resized",
     "token_limits",
@@ -132,6 +137,20 @@ def encoder_work(bundle: Bundle, graph: str, token_count: int, number_bytes: int
     flop = layers * layer if graph.endswith(PLAIN) else (layers - 1) * layer + last_layer
     weights = layers * number_bytes * (4 * width**2 + 2 * width * hidden)
     return EncoderWork(flop, own + given * number_bytes * width, weights)
+
+
+def query_work(bundle: Bundle, number_bytes: int) -> EncoderWork:
+    """By the formulas above."""
+    config = MyGOConfig.of(bundle.config)
+    width, hidden, layers = config.embedding_dim, config.feedforward_dim, config.num_decoder_layers
+    flop = (layers - 1) * (24 * width**2 + 12 * width * hidden + 36 * width)
+    flop += 20 * width**2 + 8 * width * hidden + 24 * width
+    weights = layers * (4 * width**2 + 2 * width * hidden)
+    if config.score_function == "tucker":
+        flop += 2 * width**3 + 4 * width**2
+        weights += width**3 + width**2
+    # Three ids; the rows of entity and relation in and the vector out, float32.
+    return EncoderWork(flop, 3 * 8 + 3 * 4 * width, number_bytes * weights)
 
 
 def plain_encoder(bundle: Bundle) -> tuple[nn.Module, GraphSpec]:

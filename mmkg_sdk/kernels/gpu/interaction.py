@@ -9,6 +9,7 @@ import ctypes
 import threading
 import weakref
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ from ..interaction_parts import (
     pieces_of,
     pointers,
 )
-from ..library import address
+from ..library import address, in_place
 from .arguments import OnGpu, gpu_of
 from .device import GpuArray, Stream
 from .library import check, gpu_library
@@ -117,33 +118,107 @@ class GpuInteraction:
             BackendError: wrong shape or dtype, a candidate that there is not, a score that is NaN or infinite, not
                 enough memory.
         """
+        asked, known = self._given(mentions, entities)
+        candidates = checked_candidates(candidates)
+        count, width = len(asked["text"]), known["text"].shape[0] if candidates is None else len(candidates)
+        scores = np.empty((3, count, width), np.float32)
+        _check(
+            self._library.mmkg_gpu_interaction_scores(
+                *(self._handle, *_sides(asked, known)),
+                *(address(candidates), width, *(address(unit) for unit in scores)),
+                self._stream() if stream is None else stream,
+            )
+        )
+        return scores
+
+    def best(
+        self,
+        mentions: Arrays,
+        entities: Mapping[str, OnGpu],
+        k: int,
+        candidates: NDArray[np.int64] | None = None,
+        stream: int | None = None,
+    ) -> NDArray[np.int32]:
+        """The k best candidates of every mention by the mean of the units; no score leaves the GPU.
+
+        Args:
+            k: at most the number of candidates.
+
+        Returns:
+            int32 [mentions, k], places among the candidates, each row ascending. Of equal scores the first ones.
+
+        Raises:
+            BackendError: as of `scores`; a k out of range.
+        """
+        asked, known = self._given(mentions, entities)
+        candidates = checked_candidates(candidates)
+        count, width = len(asked["text"]), known["text"].shape[0] if candidates is None else len(candidates)
+        if not 1 <= k <= max(1, width):
+            raise BackendError(f"k is {k}; expected 1 to {width}, the number of candidates.")
+        places = np.empty((count, min(k, width)), np.int32)
+        _check(
+            self._library.mmkg_gpu_interaction_best(
+                *(self._handle, *_sides(asked, known)),
+                *(address(candidates), width, k, address(places)),
+                self._stream() if stream is None else stream,
+            )
+        )
+        return places
+
+    def ranks(
+        self,
+        mentions: Arrays,
+        entities: Mapping[str, OnGpu],
+        targets: NDArray[np.int64],
+        stream: int | None = None,
+    ) -> NDArray[np.int32]:
+        """Where one entity stands among all for every mention by the mean of the units; no score leaves the GPU.
+
+        Args:
+            targets: int64 [mentions], rows of the entities.
+
+        Returns:
+            int32 [mentions], from 1; of equal scores the lower row comes first.
+
+        Raises:
+            BackendError: as of `scores`; a target that there is not.
+        """
+        asked, known = self._given(mentions, entities)
+        count = len(asked["text"])
+        if targets.shape != (count,) or targets.dtype != np.int64:
+            raise BackendError(f"targets: {targets.dtype} {list(targets.shape)}; expected int64 [{count}].")
+        targets, ranks = in_place(targets), np.empty(count, np.int32)
+        _check(
+            self._library.mmkg_gpu_interaction_ranks(
+                *(self._handle, *_sides(asked, known)),
+                *(address(targets), address(ranks), self._stream() if stream is None else stream),
+            )
+        )
+        return ranks
+
+    def _given(self, mentions: Arrays, entities: Mapping[str, OnGpu]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The pieces of mentions and of entities by field, checked."""
         asked = pieces_of("mention", MENTION, mentions, np.dtype(np.float32), self._sizes)
         for name, piece in entities.items():
             if isinstance(piece, np.ndarray):
                 raise BackendError(f"{name} is on the host; expected it on the GPU, from `place`.")
-        known = pieces_of("entity", _ENTITY_ON_GPU, entities, self._dtype, self._sizes_on_gpu)
-        count, rows = len(asked["text"]), known["text"].shape[0]
-        candidates = checked_candidates(candidates)
-        width = rows if candidates is None else len(candidates)
-        scores = np.empty((3, count, width), np.float32)
-        status = self._library.mmkg_gpu_interaction_scores(
-            self._handle,
-            ctypes.byref(MentionPieces(**pointers(asked))),
-            count,
-            ctypes.byref(EntityPieces(**{name: piece.pointer for name, piece in known.items()})),
-            rows,
-            address(candidates),
-            width,
-            *(address(unit) for unit in scores),
-            self._stream() if stream is None else stream,
-        )
-        if status == _NAN:
-            raise not_finite()
-        check(status)
-        return scores
+        return asked, pieces_of("entity", _ENTITY_ON_GPU, entities, self._dtype, self._sizes_on_gpu)
 
     def _stream(self) -> int:
         mine = getattr(self._streams, "mine", None)
         if mine is None:
             mine = self._streams.mine = Stream(self.gpu)
         return int(mine.handle)
+
+
+def _sides(asked: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[Any, int, Any, int]:
+    """Mentions and entities as arguments, each with their number."""
+    placed = EntityPieces(**{name: piece.pointer for name, piece in known.items()})
+    mentioned = MentionPieces(**pointers(asked))
+    return ctypes.byref(mentioned), len(asked["text"]), ctypes.byref(placed), known["text"].shape[0]
+
+
+def _check(status: int) -> None:
+    if status == _NAN:
+        raise not_finite()
+    check(status)

@@ -63,6 +63,33 @@ MMKG_API mmkg_status mmkg_gpu_interaction_scores(const mmkg_gpu_interaction *int
                                                  float *image, float *image_text, uint64_t stream);
 
 /*
+ * The k best candidates of every mention by the mean of its three scores, (text + image + image_text) / 3, of equal ones
+ * the first; the scores stay on the GPU. Waits for the stream. It works in 12 bytes for each score.
+ *
+ *   k        1 to the number of candidates
+ *   places   int32 [num_mentions, k] on the host, written, each row ascending: places among the candidates, which are
+ *            rows of the entities where there are none
+ *
+ * What is wrong is as with mmkg_gpu_interaction_scores.
+ */
+MMKG_API mmkg_status mmkg_gpu_interaction_best(const mmkg_gpu_interaction *interaction,
+                                               const mmkg_mention_pieces *mentions, int64_t num_mentions,
+                                               const mmkg_gpu_entity_pieces *entities, int64_t num_entities,
+                                               const int64_t *candidates, int64_t num_candidates, int64_t k,
+                                               int32_t *places, uint64_t stream);
+
+/*
+ * Where an entity stands among all by the same mean: 1 + those that are better + equal ones of a lower row.
+ *
+ *   targets   int64 [num_mentions] on the host, rows of the entities
+ *   ranks     int32 [num_mentions] on the host, written
+ */
+MMKG_API mmkg_status mmkg_gpu_interaction_ranks(const mmkg_gpu_interaction *interaction,
+                                                const mmkg_mention_pieces *mentions, int64_t num_mentions,
+                                                const mmkg_gpu_entity_pieces *entities, int64_t num_entities,
+                                                const int64_t *targets, int32_t *ranks, uint64_t stream);
+
+/*
  * The same with everything on the GPU: put on the stream and not waited for, so that it can be captured. There is one
  * mention at least, and one candidate. All addresses are multiples of 16 bytes.
  *

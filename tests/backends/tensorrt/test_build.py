@@ -13,10 +13,12 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from mmkg_sdk.backends.gpus import NVIDIA, has_no_gpu
 from mmkg_sdk.backends.tensorrt.bindings import Bindings
 from mmkg_sdk.backends.tensorrt.build import build_engine
 from mmkg_sdk.backends.tensorrt.machine import Machine, is_shortage
@@ -151,6 +153,34 @@ def test_kinds_of_gpus_are_named_or_refused(rtx: Bindings, bundle: Bundle) -> No
         build(rtx, bundle, options=replace(SMALL, compute_capabilities=("8.9", "9.0")))
     with pytest.raises(BackendError, match=r"was not built: .*FP32 GEMM is not supported"):
         build(rtx, bundle, options=replace(SMALL, compute_capabilities=("7.5",)))
+
+
+def test_a_version_compatible_engine_wants_a_library_that_is_not_there(rtx: Bindings, bundle: Bundle) -> None:
+    with pytest.raises(BackendError) as refused:
+        build(rtx, bundle, options=replace(SMALL, version_compatible=True))
+    message = str(refused.value)
+    assert message.startswith("graph query_encoder was not built: ")
+    assert "Unable to load library: libnvinfer_lean.so" in message  # the library's words
+    assert message.endswith("leave out --version-compatible, or take the flavour tensorrt.")
+
+
+@pytest.mark.skipif(not has_no_gpu(NVIDIA), reason="with a GPU it may build")
+def test_weights_are_left_out_on_a_gpu_alone(rtx: Bindings, bundle: Bundle) -> None:
+    with pytest.raises(BackendError) as refused:
+        build(rtx, bundle, options=replace(SMALL, strip=True))
+    message = str(refused.value)
+    assert "MyelinCheckException" in message
+    assert "CHECK(status == CUDA_SUCCESS) failed" in message  # the library's words
+    assert message.endswith("build where there is one, leave out --strip, or take the flavour tensorrt.")
+
+
+@pytest.mark.parametrize("hardware", ["ampere-plus", "same-compute-capability"])
+def test_a_level_of_hardware_that_the_library_drops_without_a_word_is_refused(
+    hardware: Any, rtx: Bindings, bundle: Bundle
+) -> None:
+    wanted = hardware.upper().replace("-", "_")
+    with pytest.raises(BackendError, match=rf"{rtx.version} leaves the hardware compatibility at NONE, {wanted} was"):
+        build(rtx, bundle, options=replace(SMALL, hardware=hardware))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as of POSIX")

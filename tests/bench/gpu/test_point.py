@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,48 @@ def test_work_is_what_the_first_pass_reads_and_multiplies(point: GpuPoint) -> No
     assert row.numbers["gpu_ms_p99"] is None
     assert row.numbers["mj_per_item"] == 2.5
     assert row.note == "slower clocks: power limit"
+
+
+def point_of(mode: str, bundle: Path, contender: str = "kernels", k: int | None = None) -> GpuPoint:
+    cell = Cell(mode, 32, "queries", k=k)  # type: ignore[arg-type]
+    found = GpuPoint(contender, CONTENDERS[contender][contender], cell, Bundle.open(bundle), "cuda:0", CEILINGS)
+    found.replies.append(reply(gpu_ms=0.5, enqueue_ms=0.1))
+    return found
+
+
+def test_a_query_reads_the_core_once_a_batch_and_an_answer_scans_after_it(golden_bundle: Path) -> None:
+    """By hand, of two layers of width 32 with 48 inside and a Tucker core; float32 at 10,000 GFLOP/s and 1,000 GB/s."""
+    asked, answered = (
+        point_of(f"gpu-{stage}", golden_bundle, "torch", k) for stage, k in (("query", None), ("answer", 9))
+    )
+    config = asked.bundle.config
+    d, f, layers = config.embedding_dim, config.feedforward_dim, config.num_decoder_layers
+    weights = layers * (4 * d * d + 2 * d * f) + d**3 + d * d
+    query = asked.row().numbers
+    moved = 24 + 12 * d + 4 * weights / 32
+    assert query["bytes_per_item"] == moved
+    flop = query["flop_per_item"]
+    assert flop is not None
+    query_s, scan_s = max(flop / 10_000e9, moved / 1000e9), max(2 * 40 * 32 / 100_000e9, 40 * 32 * 2 / 32 / 1000e9)
+    assert query["ceiling_per_second"] == pytest.approx(1 / query_s)
+    both = answered.row().numbers
+    # Queries in the bundle's float32, then the first pass in bfloat16: neither hides behind the other.
+    assert both["ceiling_per_second"] == pytest.approx(1 / (query_s + scan_s))
+    assert both["percent_of_ceiling"] == pytest.approx(100 * 32 / 0.5e-3 * (query_s + scan_s))
+
+
+def test_distances_are_read_in_float32_and_cost_their_roots(golden_bundles: Callable[..., Path]) -> None:
+    point = point_of("gpu-scan", golden_bundles("db15k_like", "fp32", "adamf_mat"), k=9)
+    rows, width = point.bundle.table.shape
+    numbers = point.row().numbers
+    assert numbers["flop_per_item"] == 7 * rows * width / 2
+    assert numbers["bytes_per_item"] == rows * width * 4 / 32
+
+
+def test_what_depends_on_texts_is_not_counted_and_says_so(toys: Callable[[str], Path]) -> None:
+    row = point_of("gpu-answer", toys("mre") / "bundle", "torch").row()
+    assert row.no_work == "the operations of gpu-answer depend on texts and images here, and are not counted"
+    assert "percent_of_ceiling" not in row.numbers
 
 
 def test_what_the_host_cannot_launch_faster_is_bound_by_launching(point: GpuPoint) -> None:

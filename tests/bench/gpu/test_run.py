@@ -68,7 +68,35 @@ def test_what_cannot_be_timed_is_said(found: tuple[BenchReport, Path]) -> None:
     assert "no enqueue time: each run has a stream of ONNX Runtime's own" in note
     assert "no graph time" in note
     assert "no gpu time: an answer is one call" in (row(report, "kernels", "gpu-answer").note or "")
-    assert row(report, "kernels", "gpu-query").no_work == "the operations of gpu-query are not counted"
+
+
+def test_queries_and_answers_have_their_share_of_the_ceiling(found: tuple[BenchReport, Path]) -> None:
+    report, folder = found
+    for contender in ("kernels", "onnxruntime"):
+        asked, answered = (row(report, contender, f"gpu-{stage}").numbers for stage in ("query", "answer"))
+        assert asked["percent_of_ceiling"]
+        assert answered["percent_of_ceiling"]
+        # An answer is a query and a scan of the table: 40 rows of 32 numbers.
+        assert answered["flop_per_item"] - asked["flop_per_item"] == 2 * 40 * 32  # type: ignore[operator]
+    assert row(report, "kernels", "gpu-answer").bound == "reading"
+    for text in (report_table(report), (folder / "report.html").read_text(encoding="utf-8")):
+        assert "of the ceiling" in text.replace("</th>", "").split("On the host, answer")[1].split("per second: two")[0]
+
+
+def test_where_every_node_ran_stands_in_the_report(found: tuple[BenchReport, Path]) -> None:
+    report, folder = found
+    providers = report.environment["providers"]
+    peer = "onnxruntime, MatMul and TopK"
+    assert set(providers) == {"onnxruntime", peer}  # kernels are no graphs
+    assert providers[peer] == {"MatMul and TopK": {"CPUExecutionProvider": {"MatMul": 1, "TopK": 1}}}
+    graphs = providers["onnxruntime"]
+    assert {"query_encoder"} < set(graphs)
+    for placed in graphs.values():
+        assert list(placed) == ["CPUExecutionProvider"]
+        assert placed["CPUExecutionProvider"]["Gather"] > 0
+    line = next(line for line in report_table(report).splitlines() if "query_encoder  CPUExecutionProvider" in line)
+    assert str(sum(graphs["query_encoder"]["CPUExecutionProvider"].values())) in line
+    assert "Providers of all nodes, ONNX Runtime" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(ABSENT is None, reason="every peer is installed here")

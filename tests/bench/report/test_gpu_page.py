@@ -43,8 +43,8 @@ def test_the_browser_draws_every_stage_and_fetches_nothing(page: Path, tmp_path:
     drawn = in_browser(page.read_text(encoding="utf-8").replace("<style>", WITNESS + "<style>", 1), tmp_path)
     assert 'data-fetched=""' in drawn[:2000]
     lines = [len(re.findall(r'class="trace scatter', part)) for part in drawn.split('id="plot-')[1:]]
-    # Encoders against tokens and scans against batch, with their ceilings; queries and answers.
-    assert lines == [3, 3, 2, 2]
+    # Encoders against tokens, scans and answers against batch, with their ceilings; queries, which have none here.
+    assert lines == [3, 3, 2, 3]
     text = unescape(re.sub(r"<[^>]+>", " ", drawn))
     for words in (
         "ms per batch",
@@ -64,6 +64,22 @@ def test_every_number_can_be_read_without_a_mouse(page: Path) -> None:
     assert "<h1>mmkg-sdk bench gpu: a bundle</h1>" in text
 
 
+def test_shares_of_whole_answers_and_providers_of_nodes_are_shown(page: Path) -> None:
+    text = body(page)
+    answers = text.split("On the host, answer")[1].split("</table>")[0]
+    assert "<td>12 %</td>" in answers
+    placed = text.split("Providers of all nodes, ONNX Runtime")[1].split("</table>")[0]
+    for cell in ("CUDAExecutionProvider", "14", "MatMul 12, Softmax &lt;b&gt; 2", "CPUExecutionProvider", "Shape 3"):
+        assert f"<td>{cell}</td>" in placed, cell
+
+
+def test_nodes_that_went_elsewhere_are_a_changed_condition(report: BenchReport) -> None:
+    placed = {"onnxruntime": {"query_encoder": {"CUDAExecutionProvider": {"MatMul": 11}}}}
+    other = replace(report, environment=report.environment | {"providers": placed})
+    changed = compare_reports(report, other).conditions
+    assert changed["providers.onnxruntime.query_encoder.CUDAExecutionProvider.MatMul"] == (12, 11)
+
+
 def test_gpu_and_what_is_missing_stand_above_the_numbers(page: Path) -> None:
     text = body(page)
     first = text.index("<h2>")
@@ -80,6 +96,7 @@ def test_tables_of_stages_without_rows_are_empty(report: BenchReport) -> None:
         "On the device, scan: the k best rows of the table",
         "On the host, scan: the k best rows of the table",
         "Rightness, energy and clocks, scan: the k best rows of the table",
+        "Providers of all nodes, ONNX Runtime",
     ]
     assert len(gpu_plots(scans)) == 1
     assert "not measured" in report_table(scans)

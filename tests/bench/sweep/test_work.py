@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from mmkg_sdk.bench.machine.ceilings import Ceilings, Rate
-from mmkg_sdk.bench.machine.work import Work, share_of_ceiling
+from mmkg_sdk.bench.machine.work import Work, share_of_ceiling, share_of_steps
 from mmkg_sdk.bench.sweep.point import entity_work
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.families.measuring import PLAIN
+from mmkg_sdk.families.measuring import PLAIN, measuring
 from mmkg_sdk.registry import family_part
 
 CEILINGS = Ceilings(Rate(50.0, "reading"), {"float32": Rate(400.0, "a product"), "int8": Rate(None, "no such")})
@@ -68,6 +68,24 @@ def test_fusion_has_the_projections_that_torch_counts_and_a_weighted_sum(golden_
     assert 5 * work.flop == flop + 5 * 2 * 3 * bundle.config.table_width
 
 
+@pytest.mark.parametrize("case", ["db15k_like", "deep_more_rel", "inner_score"])
+def test_a_query_has_the_operations_that_torch_counts(case: str, golden_bundles: Callable[..., Path]) -> None:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    bundle = Bundle.open(golden_bundles(case, "fp32"))
+    model = family_part(bundle.family, "model").build(bundle.config.to_json(), dict(bundle.inputs))
+    module = family_part(bundle.family, "graphs").graph_modules(model, torch.float32)["query_encoder"]
+    ids = torch.zeros(5, dtype=torch.int64)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        module(torch.from_numpy(bundle.table.copy()), ids, ids, ids)
+    work = measuring(bundle.family).query_work(bundle, 4)
+    assert work is not None
+    assert 5 * work.flop == counter.get_total_flops()
+    matrices = [b for name, b in module.named_buffers() if name.endswith(("multiplied_weight", "multiplied_core"))]
+    assert work.weight_bytes == sum(matrix.nbytes for matrix in matrices)
+
+
 def test_a_larger_batch_shares_the_weights_among_more(golden_bundle: Path) -> None:
     bundle = Bundle.open(golden_bundle)
     one, many = (entity_work(bundle, "entity_encoder", 9, batch) for batch in (1, 1000))
@@ -95,6 +113,14 @@ def test_the_longer_of_both_least_times_binds(flop: float, read: float, bound: s
     assert (share.bound, share.ceiling_per_second) == (bound, pytest.approx(1 / least))
     assert share.percent == pytest.approx(100 * 10 * least)
     assert (share.gflop_per_second, share.gb_per_second) == (pytest.approx(flop / 1e8), pytest.approx(read / 1e8))
+
+
+def test_steps_follow_each_other_and_the_longest_binds() -> None:
+    steps = [Work(8e9, 1e8, "float32"), Work(8e8, 1.5e9, "float32")]
+    share = share_of_steps(steps, 10.0, CEILINGS)
+    assert share.ceiling_per_second == pytest.approx(1 / (0.02 + 0.03))
+    assert (share.bound, share.gflop_per_second, share.gb_per_second) == ("reading", 88.0, 16.0)
+    assert share_of_steps([*steps, Work(1.0, 1.0, "int8")], 10.0, CEILINGS).percent is None
 
 
 def test_without_a_ceiling_the_rates_stand_and_no_share_is_claimed() -> None:

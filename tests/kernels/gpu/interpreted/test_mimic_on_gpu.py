@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mmkg_sdk import BackendError
+from mmkg_sdk.answering.entity_linking import Linker, Mention
+from mmkg_sdk.backends import open_backend
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.families.mimic import compiled
 from mmkg_sdk.families.mimic.compiled import CompiledInteraction, InteractionOnGpu, absence, compiled_interaction
 from mmkg_sdk.families.mimic.config import MimicConfig
 from mmkg_sdk.families.mimic.pieces import mention_pieces
+from mmkg_sdk.kernels.gpu.interaction import GpuInteraction
 
 from ...references.interaction import Arrays, random_pieces
 from ..fake_driver.driver import OUT_OF_MEMORY
@@ -78,3 +82,42 @@ def test_too_little_memory_for_the_entities_is_an_error_that_may_pass(fake: Fake
         interaction.scores(asked, None)
     fake.driver.recover()
     assert np.isfinite(interaction.scores(asked, None)).all()
+
+
+def linkers(bundle: Bundle) -> tuple[Linker, Linker]:
+    """Graphs of both on the CPU; of the first, pairs are scored on the GPU that is none."""
+    made = [Linker(bundle, open_backend(bundle, "onnxruntime", "cpu", 1), compiled=True) for _ in range(2)]
+    made[0]._stand_in, made[0]._kind = InteractionOnGpu(bundle, "cuda"), "cuda"
+    return made[0], made[1]
+
+
+def test_what_is_ranked_on_the_gpu_is_what_is_ranked_on_the_host(
+    fake: FakeGpu, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed, host = linkers(bundle)
+    asked = [Mention("Georgia", "Old wine."), Mention("Jordan", "A river.")]
+    scored, original = [], compiled.GpuInteraction.scores
+
+    def scores(self: GpuInteraction, *arguments: Any) -> Any:
+        scored.append(arguments[2])
+        return original(self, *arguments)
+
+    monkeypatch.setattr(compiled.GpuInteraction, "scores", scores)
+    for mentions, k, candidates in ((asked, 2, None), (asked[0], 3, [6, 0, 2, 5]), (asked[1], 7, None)):
+        found = placed.link_mentions(mentions, k, candidates=candidates, explain=True)
+        expected = host.link_mentions(mentions, k, candidates=candidates, explain=True)
+        assert [one.ids.tolist() for one in found] == [one.ids.tolist() for one in expected]
+        for one, other in zip(found, expected, strict=True):
+            assert one.units is not None
+            assert other.units is not None
+            np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=1e-4)
+            for unit, score in one.units.items():
+                np.testing.assert_allclose(score, other.units[unit], rtol=0, atol=1e-4)
+    # Scores of those alone that somebody's answer may be; of all where all are answers.
+    assert [None if ids is None else len(ids) for ids in scored] == [len({*scored[0]}), 3, None]
+    assert len(scored[0]) <= 4
+    scored.clear()
+    for targets in ([0, 0], [6, 3]):
+        ranks = placed.rank_mentions(asked, np.array(targets))
+        assert ranks.tolist() == host.rank_mentions(asked, np.array(targets)).tolist()
+    assert not scored

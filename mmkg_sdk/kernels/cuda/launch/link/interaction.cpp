@@ -1,12 +1,7 @@
 // MIMIC's late interaction on a GPU: weights, sizes and grids of triton/link/interaction.py.
-#include <cmath>
-#include <cstring>
-#include <memory>
-#include <string>
-#include <vector>
+#include "cuda/launch/link/interaction.h"
 
-#include "cuda/device/gpu.h"
-#include "mmkg_cuda_link.h"
+#include <string>
 
 namespace mmkg::cuda {
 
@@ -14,8 +9,6 @@ namespace {
 
 // Of the sources: coordinates that are read at a time, and texts that there are kernels for.
 constexpr int64_t kChunk = 32, kLengths[] = {64, 128};
-
-int64_t parts(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
 int64_t padded_length(int64_t length) {
     for (const int64_t most : kLengths) {
@@ -32,82 +25,19 @@ void check_weights(const mmkg_interaction_weights &w) {
     require(w.norm_epsilon > 0 && std::isfinite(w.norm_epsilon), "weights: norm_epsilon is not above 0, or not finite");
 }
 
-// Vectors in the order in which kernels take them, copied into one block of GPU memory.
-class Vectors {
-public:
-    explicit Vectors(const mmkg_interaction_weights &w) {
-        add(w.context_weight, w.text_unit_width);
-        add(w.context_bias, w.text_unit_width);
-        for (const mmkg_dual_weights *dual : {&w.by_entity, &w.by_mention}) {
-            for (const float *vector : {dual->to_gate, dual->context, dual->scale, dual->shift}) {
-                add(vector, w.image_unit_width);
-            }
-            require(std::isfinite(dual->gate_offset) && std::isfinite(dual->context_square),
-                    "weights: a number is not finite");
-        }
-    }
-
-    void copy_to(const mmkg_gpu &gpu) {
-        memory = std::make_unique<Memory>(gpu, static_cast<int64_t>(host.size() * sizeof(float)));
-        check(gpu.api.copy_to_device(memory->address, host.data(), host.size() * sizeof(float), nullptr),
-              "copy weights to the GPU");
-        check(gpu.api.stream_synchronize(nullptr), "copy weights to the GPU");
-    }
-
-    Address operator[](size_t number) const { return memory->address + starts[number] * sizeof(float); }
-
-private:
-    void add(const float *vector, int64_t width) {
-        require(vector != nullptr, "a weight is NULL");
-        starts.push_back(host.size());
-        for (int64_t i = 0; i < width; ++i) {
-            require(std::isfinite(vector[i]), "weights: one holds NaN or infinity");
-            host.push_back(vector[i]);
-        }
-        host.resize(parts(static_cast<int64_t>(host.size()), 64) * 64);  // the next at a multiple of 256 bytes
-    }
-
-    std::vector<float> host;
-    std::vector<size_t> starts;
-    std::unique_ptr<Memory> memory;
-};
-
 }  // namespace
 
 }  // namespace mmkg::cuda
 
-struct mmkg_gpu_interaction {
-    mmkg_gpu_interaction(mmkg_gpu &gpu_, const mmkg_interaction_weights &w, bool half_)
-        : gpu(gpu_), sizes(w), half(half_), length(mmkg::cuda::padded_length(w.length)), vectors(w) {
-        const std::string stored = half ? "half" : "single", of_length = "_" + std::to_string(length);
-        keys = &gpu.kernel("interaction_keys_" + stored + of_length);
-        text = &gpu.kernel("interaction_text_" + stored + of_length);
-        image = &gpu.kernel("interaction_image_" + stored);
-        vectors.copy_to(gpu);
-    }
-
-    struct Call {
-        const mmkg_gpu_mention_pieces &mentions;
-        const int64_t num_mentions;
-        const mmkg_gpu_entity_pieces &entities;
-        const mmkg::cuda::Address candidates;
-        const int64_t listed, count;  // candidates, 0 without; scores of a mention
-        const mmkg::cuda::Address text, image, image_text, wrong;
-    };
-    void launch(const Call &call, mmkg::cuda::Stream stream) const;
-
-    mmkg_gpu &gpu;
-    mmkg_interaction_weights sizes;  // and numbers; vectors are on the GPU
-
-private:
-    void launch_text(const Call &call, mmkg::cuda::Stream stream) const;
-    void launch_image(const Call &call, mmkg::cuda::Stream stream) const;
-
-    const bool half;       // entities are float16
-    const int64_t length;  // that of a kernel
-    mmkg::cuda::Vectors vectors;
-    const mmkg::cuda::Kernel *keys, *text, *image;
-};
+mmkg_gpu_interaction::mmkg_gpu_interaction(mmkg_gpu &gpu_, const mmkg_interaction_weights &w, bool half_)
+    : gpu(gpu_), sizes(w), unit_means(gpu.kernel("unit_means")), select_best(gpu.kernel("select_best")),
+      target_ranks(gpu.kernel("target_ranks")), half(half_), length(mmkg::cuda::padded_length(w.length)), vectors(w) {
+    const std::string stored = half ? "half" : "single", of_length = "_" + std::to_string(length);
+    keys = &gpu.kernel("interaction_keys_" + stored + of_length);
+    text = &gpu.kernel("interaction_text_" + stored + of_length);
+    image = &gpu.kernel("interaction_image_" + stored);
+    vectors.copy_to(gpu);
+}
 
 void mmkg_gpu_interaction::launch(const Call &call, mmkg::cuda::Stream stream) const {
     mmkg::cuda::check(gpu.api.fill(call.wrong, 0, sizeof(int32_t), stream), "clear memory of the GPU");
@@ -201,52 +131,69 @@ void check_mentions(const Pieces *mentions, int64_t num_mentions) {
     require(m.keys && m.values && m.text && m.dual_key && m.dual_query && m.fused, "a piece of the mentions is NULL");
 }
 
-// Mentions and candidates of a call on the GPU, in one block that one copy brings; `work` has room for bytes().
-class Brought {
-public:
-    Brought(const mmkg_gpu_interaction &interaction, const mmkg_mention_pieces &pieces, int64_t mentions,
-            const int64_t *candidates, int64_t listed) {
-        const mmkg_interaction_weights &w = interaction.sizes;
-        const int64_t text_unit = w.length * w.text_unit_width, dual = 3 * w.image_unit_width;
-        add(pieces.keys, mentions * text_unit * 4);
-        add(pieces.values, mentions * text_unit * 4);
-        add(pieces.text, mentions * w.text_width * 4);
-        add(pieces.dual_key, mentions * dual * 4);
-        add(pieces.dual_query, mentions * dual * 4);
-        add(pieces.fused, mentions * w.cross_modal_unit_width * 4);
-        add(candidates, listed * 8);
-    }
-
-    int64_t bytes() const { return total; }
-
-    void copy(const Api &api, const Pinned &staging, Address to, Stream stream) {
-        for (const Part &part : parts) {
-            if (part.bytes > 0) std::memcpy(staging.at(part.start), part.from, static_cast<size_t>(part.bytes));
-        }
-        check(api.copy_to_device(to, staging.at(), static_cast<size_t>(total), stream), "copy mentions to the GPU");
-        start = to;
-    }
-
-    mmkg_gpu_mention_pieces mentions() const { return {at(0), at(1), at(2), at(3), at(4), at(5)}; }
-    Address candidates() const { return parts[6].bytes > 0 ? at(6) : 0; }
-
-private:
-    struct Part {
-        const void *from;
-        int64_t start, bytes;
-    };
-    void add(const void *from, int64_t bytes) {
-        parts.push_back({from, total, bytes});
-        total += Workspace::rounded(bytes);
-    }
-    Address at(size_t part) const { return start + static_cast<Address>(parts[part].start); }
-
-    std::vector<Part> parts;
-    int64_t total = 0;
-    Address start = 0;
-};
-
 }  // namespace
+
+void Asked::check() const {
+    check_mentions(mentions, num_mentions);
+    check_entities(entities, num_entities);
+    require(count() >= 0 && count() <= MMKG_MAX_ROWS, "num_candidates is not from 0 to 2^31 - 1");
+    if (nothing()) return;
+    for (int64_t i = 0; i < listed(); ++i) {
+        require(candidates[i] >= 0 && candidates[i] < num_entities, "candidates: one is no row of the entities");
+    }
+    for (int64_t i = 0; targets && i < num_mentions; ++i) {
+        require(targets[i] >= 0 && targets[i] < num_entities, "targets: one is no row of the entities");
+    }
+}
+
+Brought::Brought(const mmkg_interaction_weights &w, const Asked &asked) {
+    const int64_t count = asked.num_mentions, text_unit = w.length * w.text_unit_width, dual = 3 * w.image_unit_width;
+    const mmkg_mention_pieces &given = *asked.mentions;
+    add(given.keys, count * text_unit * 4);
+    add(given.values, count * text_unit * 4);
+    add(given.text, count * w.text_width * 4);
+    add(given.dual_key, count * dual * 4);
+    add(given.dual_query, count * dual * 4);
+    add(given.fused, count * w.cross_modal_unit_width * 4);
+    add(asked.candidates, asked.listed() * 8);
+    add(asked.targets, asked.targets ? count * 8 : 0);
+}
+
+void Brought::add(const void *from, int64_t bytes) {
+    pieces.push_back({from, total, bytes});
+    total += Workspace::rounded(bytes);
+}
+
+void Brought::copy(const Api &api, const Pinned &staging, Address to, Stream stream) {
+    for (const Piece &piece : pieces) {
+        if (piece.bytes > 0) std::memcpy(staging.at(piece.start), piece.from, static_cast<size_t>(piece.bytes));
+    }
+    check(api.copy_to_device(to, staging.at(), static_cast<size_t>(total), stream), "copy mentions to the GPU");
+    start = to;
+}
+
+Scoring::Scoring(const mmkg_gpu_interaction &interaction, const Asked &asked, bool whole, int64_t more, Stream stream_)
+    : gpu(interaction.gpu), stream(stream_), brought(interaction.sizes, asked),
+      unit_bytes(Workspace::rounded(4 * asked.num_mentions * asked.count())), more_bytes(more),
+      back((whole ? 3 * unit_bytes : 0) + Workspace::rounded(4) + more), sent(gpu.pinned, gpu.api, brought.bytes()),
+      received(gpu.pinned, gpu.api, back),
+      work(gpu, brought.bytes() + 3 * unit_bytes + Workspace::rounded(4) + Workspace::rounded(more), stream),
+      waiting(gpu, stream) {
+    brought.copy(gpu.api, sent, work.take(brought.bytes()), stream);
+    found = work.take(work.bytes - brought.bytes());
+    const mmkg_gpu_mention_pieces pieces = brought.mentions();
+    interaction.launch({pieces, asked.num_mentions, *asked.entities, brought.candidates(), asked.listed(), asked.count(),
+                        unit(0), unit(1), unit(2), unit(3)},
+                       stream);
+}
+
+void Scoring::bring_back() {
+    const bool whole = back > Workspace::rounded(4) + more_bytes;
+    check(gpu.api.copy_to_host(received.at(), unit(whole ? 0 : 3), static_cast<size_t>(back), stream),
+          "copy from the GPU");
+    waiting.wait("score mentions on the GPU");
+    if (*received.at<int32_t>(whole ? 3 * unit_bytes : 0) != 0) throw mmkg::NotANumber();
+}
 
 }  // namespace mmkg::cuda
 
@@ -256,37 +203,15 @@ mmkg_status mmkg_gpu_interaction_scores(const mmkg_gpu_interaction *interaction,
                                         float *text, float *image, float *image_text, uint64_t on_stream) {
     using namespace mmkg::cuda;
     return on_gpu(interaction ? &interaction->gpu : nullptr, [&] {
-        using mmkg::require;
-        check_mentions(mentions, num_mentions);
-        check_entities(entities, num_entities);
-        const int64_t count = candidates ? num_candidates : num_entities;
-        require(count >= 0 && count <= MMKG_MAX_ROWS, "num_candidates is not from 0 to 2^31 - 1");
-        if (count == 0 || num_mentions == 0) return;
-        for (int64_t i = 0; candidates && i < count; ++i) {
-            require(candidates[i] >= 0 && candidates[i] < num_entities, "candidates: one is no row of the entities");
-        }
-        require(text && image && image_text, "text, image or image_text is NULL");
-        mmkg_gpu &gpu = interaction->gpu;
-        const Stream stream = stream_of(on_stream);
-        Brought brought(*interaction, *mentions, num_mentions, candidates, candidates ? count : 0);
-        // The three units, and whether a score is wrong, lie one after the other: one copy brings them back.
-        const int64_t unit = Workspace::rounded(4 * num_mentions * count), results = 3 * unit + Workspace::rounded(4);
-        const Pinned sent(gpu.pinned, gpu.api, brought.bytes()), received(gpu.pinned, gpu.api, results);
-        Workspace work(gpu, brought.bytes() + results, stream);
-        Waiting waiting(gpu, stream);
-        brought.copy(gpu.api, sent, work.take(brought.bytes()), stream);
-        const Address found = work.take(results);
-        const auto place = [&](int number) { return found + static_cast<Address>(number * unit); };
-        const mmkg_gpu_mention_pieces pieces = brought.mentions();
-        interaction->launch({pieces, num_mentions, *entities, brought.candidates(), candidates ? count : 0, count,
-                             place(0), place(1), place(2), place(3)},
-                            stream);
-        check(gpu.api.copy_to_host(received.at(), found, static_cast<size_t>(results), stream), "copy from the GPU");
-        waiting.wait("score mentions on the GPU");
-        if (*received.at<int32_t>(3 * unit) != 0) throw mmkg::NotANumber();
+        const Asked asked{mentions, num_mentions, entities, num_entities, candidates, num_candidates, nullptr};
+        asked.check();
+        if (asked.nothing()) return;
+        mmkg::require(text && image && image_text, "text, image or image_text is NULL");
+        Scoring scoring(*interaction, asked, true, 0, stream_of(on_stream));
+        scoring.bring_back();
         float *const out[] = {text, image, image_text};
         for (int i = 0; i < 3; ++i) {
-            std::memcpy(out[i], received.at(i * unit), static_cast<size_t>(4 * num_mentions * count));
+            std::memcpy(out[i], scoring.scores(i), static_cast<size_t>(4 * num_mentions * asked.count()));
         }
     });
 }
