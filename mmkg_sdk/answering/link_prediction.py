@@ -59,6 +59,8 @@ class Model(Opened):
         self.relations = bundle.relations
         self._score = contract.link_config(bundle.config).candidate_score
         self._entities = EntityTable.of(bundle.entities, bundle.encoded, self._score, backend)
+        if not self._entities.ranking.reads_table:
+            bundle.release()  # it was read to be copied
         self._lock = threading.Lock()
 
     @property

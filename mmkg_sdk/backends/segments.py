@@ -46,6 +46,11 @@ class SegmentedRanking:
         """See TableRanking."""
         return False
 
+    @property
+    def reads_table(self) -> bool:
+        """See TableRanking."""
+        return any(segment.reads_table for segment in self.segments)
+
     def top_k(
         self,
         queries: AnyArray,

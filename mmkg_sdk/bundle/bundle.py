@@ -22,7 +22,7 @@ from ..registry import family_part
 from .config import FamilyConfig, read_config
 from .contents import KNOWN_TRIPLES, SPLITS, Contents
 from .external_data import external_data
-from .files import open_file
+from .files import open_file, release
 from .graph_specs import GraphSpec
 from .hashes import check_hashes
 from .known_triples import check_index, check_triples
@@ -99,6 +99,12 @@ class Bundle:
         """What the entity encoder was fed: name -> one row per entity."""
         return self.tensors["inputs"]
 
+    @cached_property
+    def mean_structure(self) -> NDArray[np.float32]:
+        """The mean of the trained structural embeddings, float32 [1, width]; to make it reads all of them once."""
+        mean: NDArray[np.float32] = self.inputs["structure"].mean(axis=0, keepdims=True)
+        return mean
+
     @property
     def triples(self) -> dict[str, NDArray[np.int64]]:
         """Known triples by split, int64 [n, 3]."""
@@ -116,6 +122,11 @@ class Bundle:
     def weight_files(self, graph: str) -> set[str]:
         """The files that a graph reads its weights from."""
         return {place[0] for place in _places(self.files[f"{graph}.onnx"])}
+
+    def release(self) -> None:
+        """Let go of memory that holds what was looked at of large files; what is read again comes back by itself."""
+        for content in self.files.values():
+            release(content)
 
     @cached_property
     def known_triples(self) -> KnownTriples:
@@ -167,8 +178,7 @@ class Bundle:
         check_weights(bundle.path, files["weights.safetensors"], bundle.config, bundle.precision, bundle.family)
         if record and not known:
             record.keep()
-        for file in opened.values():
-            file.release()
+        bundle.release()
         return bundle
 
     @classmethod

@@ -68,10 +68,11 @@ class OpenedFile:
         """Whether it takes a while to hash it."""
         return self.is_mapped and len(self.content) >= _LARGE_BYTES
 
-    def release(self) -> None:
-        """Let the system take back the memory of what was looked at of a map; it stays where it is."""
-        if self.is_mapped and isinstance(self.content.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            self.content.obj.madvise(mmap.MADV_DONTNEED)
+
+def release(content: memoryview) -> None:
+    """Let go of the memory of a memory map that was looked at; what is read again comes back by itself."""
+    if isinstance(content.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        content.obj.madvise(mmap.MADV_DONTNEED)
 
 
 def open_file(path: Path, entry: dict[str, Any], *, mapped: bool, follow_links: bool = False) -> OpenedFile:

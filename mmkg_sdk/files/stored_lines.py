@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 # Bytes, and lines, that are looked at in one go.
 _BLOCK_BYTES = 1 << 24
 _BLOCK_LINES = 1 << 16
+_SEARCHES = 4
 _FEED, _RETURN, _MARK = 0x0A, 0x0D, b"\xef\xbb\xbf"
 
 
 class StoredLines:
     """The lines of a file by number and by text. Beside the file: 8 bytes a line, and 16 for the index.
 
-    The index is made when a line is first searched for. It is of Python's hashes of the lines, whose key is drawn anew
-    for each process, so nobody can write a file whose lines collide.
+    The index is made when the fifth line is searched for: who asks one query had better not wait for it. It is of
+    Python's hashes of the lines, whose key is drawn anew for each process, so nobody can write a file whose lines
+    collide.
 
     Args:
         content: of the file, which must not change; lines end at a line feed, which the last one may lack.
@@ -27,6 +29,7 @@ class StoredLines:
 
     def __init__(self, content: bytes | memoryview) -> None:
         self._content = memoryview(content)
+        self._searches = 0
         self._starts = _starts(np.frombuffer(content, np.uint8))
 
     def __len__(self) -> int:
@@ -45,6 +48,9 @@ class StoredLines:
 
     def find(self, text: str) -> int | None:
         """The number of a line, or None."""
+        if "_index" not in self.__dict__ and self._searches < _SEARCHES:
+            self._searches += 1
+            return self._search(text)
         (number,) = self.find_all([text]).tolist()
         return None if number < 0 else int(number)
 
@@ -102,6 +108,20 @@ class StoredLines:
             done += len(block)
         numbers = np.argsort(hashes)
         return hashes[numbers], numbers
+
+    def _search(self, text: str) -> int | None:
+        """`find` without an index: every line is looked at."""
+        line = text.encode("utf-8", "surrogatepass") + b"\n"
+        if b"\n" in line[:-1] or len(line) < 2:
+            return None
+        for start, stop in self._cuts(_BLOCK_BYTES):
+            block = bytes(self._content[start:stop])
+            if stop == len(self._content) and not block.endswith(b"\n"):
+                block += b"\n"
+            place = -1 if block.startswith(line) else block.find(b"\n" + line)
+            if place >= 0 or block.startswith(line):
+                return int(self._starts.searchsorted(start + place + 1))
+        return None
 
     def _line(self, number: int) -> bytes:
         return bytes(self._content[self._starts[number] : self._starts[number + 1] - 1])
