@@ -39,6 +39,11 @@ class TableRanking(Protocol):
         ...
 
     @property
+    def reads_table(self) -> bool:
+        """Whether a query reads all of the table, and not of a copy of it."""
+        ...
+
+    @property
     def placed_table(self) -> TableOnGpu | None:
         """The table on the device, for what makes queries there; None elsewhere."""
         ...
@@ -113,6 +118,11 @@ class HostRanking:
         return False
 
     @property
+    def reads_table(self) -> bool:
+        """See TableRanking."""
+        return not isinstance(self.kernels, Scan) or self.kernels.storage == "float32"
+
+    @property
     def placed_table(self) -> TableOnGpu | None:
         """See TableRanking."""
         return None
@@ -162,6 +172,11 @@ class GpuRanking:
     def on_device(self) -> bool:
         """See TableRanking."""
         return True
+
+    @property
+    def reads_table(self) -> bool:
+        """See TableRanking."""
+        return False
 
     @property
     def placed_table(self) -> TableOnGpu | None:
