@@ -114,7 +114,7 @@ class EntityTable:
         return self.rows(queries.entity), replace(queries, entity=places, pictured=queries.shown)
 
     def nearest(self, queries: Queries) -> tuple[NDArray[np.float32] | TableOnGpu, Queries]:
-        """`asked`, for what stands in for the query graph: the whole table on the GPU that ranks it, else on the host."""
+        """`asked`, for what stands in for the query graph: all of the table where a GPU ranks it, else on the host."""
         placed = self.ranking.placed_table
         return self.asked(queries) if placed is None else (placed, queries)
 

@@ -59,7 +59,7 @@ class SegmentedRanking:
 
     def captured_top_k(self, maker: QueriesOnGpu, queries: Queries, k: int, excluded: AnswerLists | None) -> None:
         """See TableRanking."""
-        return None
+        return
 
     def top_k(
         self,
