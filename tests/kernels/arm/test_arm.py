@@ -22,7 +22,8 @@ KERNELS = Path(mmkg_sdk.kernels.__file__).parent
 CASES = Path(__file__).parents[1] / "sanitizers"
 PROGRAMS = ("all", "encoder", "query", "tucker", "interaction")
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
-FLAGS = ["-ffp-contract=off", "-fno-math-errno", f"-I{KERNELS / 'include'}", f"-I{KERNELS / 'cpu'}", f"-I{CASES}"]
+FLAGS = ["-DLARGE_CASES=0", "-ffp-contract=off", "-fno-math-errno"]
+FLAGS += [f"-I{KERNELS / 'include'}", f"-I{KERNELS / 'cpu'}", f"-I{CASES}"]
 # Processors to emulate, and what they add to what all have: the first of ARM64, and all that there is.
 PROCESSORS = {"cortex-a53": (), "max": ("neon_dot", "neon_bf16")}
 
