@@ -137,13 +137,16 @@ def _strip_graph(graph: onnx.GraphProto) -> None:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The exporter logs and warns about packages that we do not use; errors still come through."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The exporter logs and warns about packages that we do not use, and that Scans have no outputs beside their state;
+    errors still come through."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

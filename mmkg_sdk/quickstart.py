@@ -70,7 +70,7 @@ def run_quickstart(
     family = family_name(family)
     sources = contract.config_part(family).EMBEDDED_DATA
     folders = {name: folder if len(sources) == 1 else folder / name for name in sources}
-    first, *others = taught(family, folders, say) if len(sources) > 1 else [_lesson(family, *sources, folder, say)]
+    first, *others = taught(family, folders, say)
     # The tasks of a family share its encoders, so the first one is measured: when nothing else runs.
     return [_measured(family, first, say), *others]
 
@@ -80,7 +80,12 @@ def _nobody(line: str) -> None:
 
 
 def taught(family: str, folders: Mapping[str, Path], say: Callable[[str], None]) -> list[Lesson]:
-    """A lesson for each data source, all at once in processes of their own: each trains in one thread."""
+    """A lesson for each data source, all at once in processes of their own: each trains in one thread.
+
+    Args:
+        folders: by data source.
+        say: known to pickle.
+    """
     with ProcessPoolExecutor(len(folders), mp_context=get_context("spawn")) as pool:
         lessons = [pool.submit(_lesson, family, source, place, say) for source, place in folders.items()]
         return [lesson.result() for lesson in lessons]

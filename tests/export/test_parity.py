@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.export import ParityCheck
-from mmkg_sdk.export.parity import mrr_check, ranking_checks
+from mmkg_sdk.export.parity import ScoreComparison, mrr_check, ranking_checks, relative_error, root_mean_square
 
 # Four queries, four candidates; the best two are 0 and 1, and 2 is behind 1 by a hundredth.
 EXPECTED = np.tile(np.array([3.0, 2.0, 1.99, 0.0]), (4, 1))
@@ -52,3 +52,28 @@ def test_the_change_of_the_mrr_has_a_sign_the_queries_and_an_interval_around_it(
 
 def test_a_value_that_is_no_number_never_passes() -> None:
     assert not ParityCheck("graph", "error", float("nan"), 1.0).passed
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 8])
+def test_queries_that_come_some_at_a_time_are_compared_as_together(at_once: int) -> None:
+    random = np.random.default_rng(4)
+    expected = random.standard_normal((8, 30))
+    found = expected + 0.02 * random.standard_normal(expected.shape)
+    best = np.argsort(-found, axis=1, kind="stable")[:, :5]
+    compared, limit = ScoreComparison(), 0.01
+    for start in range(0, 8, at_once):
+        part = slice(start, start + at_once)
+        compared.add(found[part], expected[part], best[part], expected[part])
+    error, *rankings = compared.checks("graph", "tails", limit)
+    assert error.value == pytest.approx(relative_error(found, expected))
+    assert not error.passed
+    wanted = ranking_checks("graph", "tails", best, expected, limit * root_mean_square(expected))
+    assert rankings == wanted
+    assert any(check.value for check in wanted)
+
+
+def test_a_score_that_is_no_number_stays_one() -> None:
+    compared = ScoreComparison()
+    for score in (np.nan, 0.0):
+        compared.add(np.array([[score, 1.0]]), np.zeros((1, 2)), np.array([[1]]), np.array([[0.0, 1.0]]))
+    assert not compared.checks("graph", "tails", 1.0)[0].passed

@@ -1,23 +1,11 @@
-"""Models that the quickstart would make of the embedded sentences, and what it tells a user to try on them."""
+"""What the quickstart tells a user to try on the models of the embedded sentences."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
-from pathlib import Path
 
 from mmkg_sdk.cli.commands.quickstart import NEXT
-from mmkg_sdk.export import export_bundle
 from mmkg_sdk.modalities.words import split_text
-from mmkg_sdk.training.session import start_training
-
-
-def taught(family: str, preset: str, write: Callable[[Path], None], folder: Path) -> Path:
-    """The bundle of a model trained with the preset of the quickstart, on data that `write` writes."""
-    write(folder / "data")
-    run, _ = start_training(family, str(folder / "data"), folder / "run", settings={}, preset=preset, device="cpu")
-    export_bundle(run, folder / "bundle")
-    return folder / "bundle"
 
 
 def shown(source: str, option: str) -> str:

@@ -8,16 +8,16 @@ import pytest
 
 from mmkg_sdk import Linker, Mention
 from mmkg_sdk.data.atlas.mentions import mentions
-from mmkg_sdk.data.atlas.sentences import write_mentions
+from mmkg_sdk.quickstart import taught
 
-from .lessons import shown, taught
+from .lessons import shown
 from .typed import MENTIONS
 
 
 @pytest.fixture(scope="module")
 def linker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Linker]:
-    folder = tmp_path_factory.mktemp("linking")
-    with Linker.load(taught("mimic", "atlas", write_mentions, folder)) as opened:
+    (lesson,) = taught("mimic", {"atlas-mentions": tmp_path_factory.mktemp("linking")}, print)
+    with Linker.load(lesson.folder / "bundle") as opened:
         yield opened
 
 

@@ -183,15 +183,24 @@ class MyGO(nn.Module):
         for parameter in drawn:
             nn.init.xavier_uniform_(parameter)
 
-    def entity_sequences(self, entities: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The token sequences of the given entities (all if None): float [n, S, d] and key mask bool [n, S]."""
+    def token_vectors(self) -> tuple[Tensor, Tensor]:
+        """The rows of each codebook that are in use, projected and normed: [visual rows, d] and [text rows, d]."""
+        visual = self.visual_token_embedding(self.get_buffer("visual_rows"))
+        text = self.text_token_embedding(self.get_buffer("text_rows"))
+        return self.vis_ln(self.proj_ent_vis(visual)), self.txt_ln(self.proj_ent_txt(text))
+
+    def entity_sequences(self, entities: Tensor | None = None, *vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """The token sequences of the given entities (all if None): float [n, S, d] and key mask bool [n, S].
+
+        Args:
+            vectors: those of `token_vectors`, where they were made before.
+        """
         config = self.config
+        visual, text = vectors or self.token_vectors()
         structure = self.str_ent_ln(_rows(self.ent_embeddings, entities))
         structure = F.dropout(structure, config.structure_dropout, self.training) + self.pos_str_ent
-        visual = self.vis_ln(self.proj_ent_vis(self.visual_token_embedding(self.get_buffer("visual_rows"))))
         visual = F.embedding(_rows(self.get_buffer("visual_slots"), entities), visual)
         visual = F.dropout(visual, config.visual_dropout, self.training) + self.pos_vis_ent
-        text = self.txt_ln(self.proj_ent_txt(self.text_token_embedding(self.get_buffer("text_rows"))))
         text = F.embedding(_rows(self.get_buffer("text_slots"), entities), text)
         text = F.dropout(text, config.text_dropout, self.training) + self.pos_txt_ent
         pooled = self.ent_token.expand(len(structure), 1, -1)
@@ -206,16 +215,16 @@ class MyGO(nn.Module):
             return torch.cat([self.encoded(), self.lp_token])
         # In bounded memory; in training, dropout draws other numbers than in one go.
         everyone = torch.arange(config.num_entities, device=self.lp_token.device)
-        parts = torch.split(everyone, _ENTITIES_AT_ONCE)
+        parts, vectors = torch.split(everyone, _ENTITIES_AT_ONCE), self.token_vectors()
         if self.training and torch.is_grad_enabled():
-            encoded = [checkpoint(self.encoded, part, use_reentrant=False) for part in parts]  # type: ignore[no-untyped-call]
+            encoded = [checkpoint(self.encoded, part, *vectors, use_reentrant=False) for part in parts]  # type: ignore[no-untyped-call]
         else:
-            encoded = [self.encoded(part) for part in parts]
+            encoded = [self.encoded(part, *vectors) for part in parts]
         return torch.cat([*encoded, self.lp_token])
 
-    def encoded(self, entities: Tensor | None = None) -> Tensor:
-        """[n, d]: the given entities (all if None)."""
-        return self.ent_encoder.first_position(*self.entity_sequences(entities))  # type: ignore[no-any-return]
+    def encoded(self, entities: Tensor | None = None, *vectors: Tensor) -> Tensor:
+        """[n, d]: the given entities (all if None); arguments as in `entity_sequences`."""
+        return self.ent_encoder.first_position(*self.entity_sequences(entities, *vectors))  # type: ignore[no-any-return]
 
     def entity_outputs(self, entities: Tensor | None = None) -> Tensor:
         """[n, S, d]: every output position, padding included; what the contrastive views read."""

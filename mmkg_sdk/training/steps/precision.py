@@ -29,7 +29,7 @@ def settled(settings: TrainingSettings, device: str | torch.device) -> TrainingS
 def multiplies_bf16(device: torch.device) -> bool:
     """Whether the device has instructions for products of bfloat16."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # torch has no public name for it. oneDNN's own answer is true where it emulates.
     told = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
     return any(ask is not None and ask() for ask in told)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -190,3 +191,14 @@ def test_a_masked_modality_has_no_share_in_model_and_bundle(tmp_path: Path) -> N
             structure=opened.bundle.inputs["structure"][2:3], text_features=opened.bundle.inputs["text_features"][2:3]
         )
         np.testing.assert_allclose(twin[0], expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_the_complete_graph_adds_one_coordinate_at_a_time(golden_bundles: Callable[..., Path]) -> None:
+    """So it holds no moduli of batch x entities x width, which a sum along an axis would be taken of."""
+    graph = onnx.load(
+        golden_bundles("db15k_like", "fp32", "adamf_mat") / "complete.onnx", load_external_data=False
+    ).graph
+    (scan,) = [node for node in graph.node if node.op_type == "Scan"]
+    (body,) = [attribute.g for attribute in scan.attribute if attribute.name == "body"]
+    assert [node.op_type for node in body.node].count("Sqrt") == 1
+    assert not {"Sqrt", "ReduceSum"} & {node.op_type for node in graph.node}
