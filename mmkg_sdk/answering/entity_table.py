@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..backends import Backend
 from ..backends.base import parse_device
-from ..backends.tables import TableRanking, rank_table
+from ..backends.tables import GpuRanking, TableRanking, rank_table
 from ..files.labels import Labels
 from ..kernels.gpu.arguments import TableOnGpu
 from ..ranking.exact import TopK
@@ -52,10 +52,9 @@ class EntityTable:
         return self.encoded["vectors"]
 
     @property
-    def nearest(self) -> NDArray[np.float32] | TableOnGpu:
-        """The table where what stands in for the query graph reads it: on the GPU that ranks it, else on the host."""
-        placed = self.ranking.placed_table
-        return self.table if placed is None else placed
+    def on_gpu(self) -> TableOnGpu | None:
+        """The table where a GPU ranks it; None if the CPU does."""
+        return self.ranking.table if isinstance(self.ranking, GpuRanking) else None
 
 
 def candidates_left(

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..backends import Backend, DeviceArray
 from ..backends.base import OutOfDeviceMemory
 from ..backends.streams import thread_stream
-from ..backends.tables import plain_ranking
+from ..backends.tables import GpuRanking, plain_ranking
 from ..bundle import Bundle
 from ..errors import DataError, QueryError
 from ..families import contract
@@ -141,9 +141,9 @@ class Model(Opened):
 
     def query_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """What the entities of the table are scored against, float32 [batch, width], finite."""
-        if self._stand_ins.query is not None:
-            return self._stand_ins.query.query_vectors(self._entities.nearest, queries)
         table = self.table
+        if self._stand_ins.query is not None:
+            return self._stand_ins.query.query_vectors(self._entities.on_gpu or table, queries)
         vectors = np.empty((len(queries), table.shape[1]), dtype=np.float32)
         for rows, inputs in self._runtime.query_batches(self.bundle, table, queries):
             vectors[rows] = self.run_graph("query_encoder", inputs, ["queries"])["queries"]
@@ -361,16 +361,18 @@ class Model(Opened):
 
     def _captured(self, entities: EntityTable, queries: Queries, k: int, excluded: AnswerLists | None) -> TopK | None:
         """What one CUDA graph answers; None where there is none for such queries, or no kernels make their vectors."""
-        stand_in = self._stand_ins.query
+        ranking, stand_in = entities.ranking, self._stand_ins.query
         maker = None if stand_in is None else stand_in.on_gpu()
-        return None if maker is None else entities.ranking.captured_top_k(maker, queries, k, excluded)
+        if maker is None or not isinstance(ranking, GpuRanking):
+            return None
+        return ranking.captured_top_k(maker, queries, k, excluded)
 
     def _placed_vectors(self, entities: EntityTable, queries: Queries) -> DeviceArray:
         if stand_in := self._stand_ins.query:
-            placed = stand_in.placed_query_vectors(entities.nearest, queries, self.backend.stream())
+            placed = stand_in.placed_query_vectors(entities.on_gpu or entities.table, queries, self.backend.stream())
             if placed is not None:
                 return placed
-            return self.backend.place(stand_in.query_vectors(entities.nearest, queries))
+            return self.backend.place(stand_in.query_vectors(entities.table, queries))
         batches = list(self._runtime.query_batches(self.bundle, entities.table, queries))
         runs = [(rows, self.run_placed("query_encoder", inputs, ["queries"])["queries"]) for rows, inputs in batches]
         if len(runs) == 1 and isinstance(runs[0][0], slice):

@@ -38,17 +38,6 @@ class TableRanking(Protocol):
         """Whether queries had better stay on the device; elsewhere they come to the host, with a wait for them."""
         ...
 
-    @property
-    def placed_table(self) -> TableOnGpu | None:
-        """The table on the device, for what makes queries there; None elsewhere."""
-        ...
-
-    def captured_top_k(
-        self, maker: QueriesOnGpu, queries: Queries, k: int, excluded: AnswerLists | None
-    ) -> TopK | None:
-        """From ids to ids as one CUDA graph; see CapturedTopK. None: make vectors, and ask `top_k`."""
-        ...
-
     def top_k(
         self,
         queries: AnyArray,
@@ -112,17 +101,6 @@ class HostRanking:
         """See TableRanking."""
         return False
 
-    @property
-    def placed_table(self) -> TableOnGpu | None:
-        """See TableRanking."""
-        return None
-
-    def captured_top_k(
-        self, maker: QueriesOnGpu, queries: Queries, k: int, excluded: AnswerLists | None
-    ) -> TopK | None:
-        """See TableRanking."""
-        return None
-
     def top_k(
         self,
         queries: AnyArray,
@@ -164,14 +142,14 @@ class GpuRanking:
         return True
 
     @property
-    def placed_table(self) -> TableOnGpu | None:
-        """See TableRanking."""
+    def table(self) -> TableOnGpu:
+        """The table there, for what makes queries."""
         return self.kernels.table
 
     def captured_top_k(
         self, maker: QueriesOnGpu, queries: Queries, k: int, excluded: AnswerLists | None
     ) -> TopK | None:
-        """See TableRanking."""
+        """From ids to ids as one CUDA graph; see CapturedTopK. None: make vectors, and ask `top_k`."""
         return self._captured.top_k(maker, queries, k, excluded)
 
     def top_k(
