@@ -14,7 +14,7 @@ import numpy as np
 
 from mmkg_sdk.backends import AnyArray
 from mmkg_sdk.backends.streams import own_stream
-from mmkg_sdk.backends.tables import TableRanking, rank_table
+from mmkg_sdk.backends.tables import GpuRanking, TableRanking, rank_table
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.families import contract
@@ -69,7 +69,7 @@ def check(
     relation = random.integers(len(bundle.relations), size=batch)
     queries = Queries(random.integers(len(bundle.table), size=batch), relation, random.choice([TAIL, HEAD], batch))
     known, maker, stream = bundle.known_triples.answers(queries), query.on_gpu(), own_stream(device)
-    table = bundle.table if ranking.placed_table is None else ranking.placed_table
+    table = ranking.table if isinstance(ranking, GpuRanking) else bundle.table
 
     def vectors() -> AnyArray:
         placed = query.placed_query_vectors(table, queries, stream)
@@ -79,7 +79,9 @@ def check(
         return ranking.top_k(vectors(), k, known, None, stream)
 
     def by_graph() -> TopK | None:
-        return by_launches() if maker is None else ranking.captured_top_k(maker, queries, k, known)
+        if maker is None or not isinstance(ranking, GpuRanking):
+            return by_launches()
+        return ranking.captured_top_k(maker, queries, k, known)
 
     found, expected = by_graph(), by_launches()
     cpu = Scan(bundle.table, InnerProduct(), storage="float32")

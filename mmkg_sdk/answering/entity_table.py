@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..backends import Backend
 from ..backends.base import parse_device
 from ..backends.segments import grown_ranking
-from ..backends.tables import TableRanking, rank_table
+from ..backends.tables import GpuRanking, TableRanking, rank_table
 from ..files.labels import Labels
 from ..kernels.gpu.arguments import TableOnGpu
 from ..ranking.exact import TopK
@@ -115,8 +115,7 @@ class EntityTable:
 
     def nearest(self, queries: Queries) -> tuple[NDArray[np.float32] | TableOnGpu, Queries]:
         """`asked`, for what stands in for the query graph: all of the table where a GPU ranks it, else on the host."""
-        placed = self.ranking.placed_table
-        return self.asked(queries) if placed is None else (placed, queries)
+        return (self.ranking.table, queries) if isinstance(self.ranking, GpuRanking) else self.asked(queries)
 
     def grown(
         self,

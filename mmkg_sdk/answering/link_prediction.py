@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..backends import Backend, DeviceArray
 from ..backends.base import OutOfDeviceMemory
 from ..backends.streams import thread_stream
-from ..backends.tables import plain_ranking
+from ..backends.tables import GpuRanking, plain_ranking
 from ..bundle import Bundle
 from ..errors import DataError, QueryError
 from ..families import contract
@@ -377,9 +377,11 @@ class Model(Opened):
 
     def _captured(self, entities: EntityTable, queries: Queries, k: int, excluded: AnswerLists | None) -> TopK | None:
         """What one CUDA graph answers; None where there is none for such queries, or no kernels make their vectors."""
-        stand_in = self._stand_ins.query
+        ranking, stand_in = entities.ranking, self._stand_ins.query
         maker = None if stand_in is None else stand_in.on_gpu()
-        return None if maker is None else entities.ranking.captured_top_k(maker, queries, k, excluded)
+        if maker is None or not isinstance(ranking, GpuRanking):
+            return None
+        return ranking.captured_top_k(maker, queries, k, excluded)
 
     def _placed_vectors(self, entities: EntityTable, queries: Queries) -> DeviceArray:
         if stand_in := self._stand_ins.query:

@@ -1,6 +1,6 @@
 """CapturedTopK: queries from ids to ids on a GPU as one CUDA graph. NOT RUN ON A GPU YET.
 
-One query takes about twenty kernels, most of them over before the host has launched the next. Captured, all of it is
+One query takes sixteen kernels or more, most of them over before the host has launched the next. Captured, all of it is
 one launch: ids and excluded rows of the host are copied to the GPU, query vectors are made, the table is scanned, and
 ids and scores come back.
 

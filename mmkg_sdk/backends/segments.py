@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..ranking.exact import RankingProtocol, Ranks, TopK, best_of
-from ..ranking.known_triples import AnswerLists, Queries
+from ..ranking.known_triples import AnswerLists
 from .base import AnyArray
-from .captured import QueriesOnGpu
 from .tables import TableRanking
 
 # Rows from which a segment is no longer made anew when rows are added: 1 ms to make at 256 numbers a row.
@@ -51,15 +50,6 @@ class SegmentedRanking:
     def reads_table(self) -> bool:
         """See TableRanking."""
         return any(segment.reads_table for segment in self.segments)
-
-    @property
-    def placed_table(self) -> None:
-        """See TableRanking."""
-        return None
-
-    def captured_top_k(self, maker: QueriesOnGpu, queries: Queries, k: int, excluded: AnswerLists | None) -> None:
-        """See TableRanking."""
-        return
 
     def top_k(
         self,

@@ -43,17 +43,6 @@ class TableRanking(Protocol):
         """Whether a query reads all of the table, and not of a copy of it."""
         ...
 
-    @property
-    def placed_table(self) -> TableOnGpu | None:
-        """The table on the device, for what makes queries there; None elsewhere."""
-        ...
-
-    def captured_top_k(
-        self, maker: QueriesOnGpu, queries: Queries, k: int, excluded: AnswerLists | None
-    ) -> TopK | None:
-        """From ids to ids as one CUDA graph; see CapturedTopK. None: make vectors, and ask `top_k`."""
-        ...
-
     def top_k(
         self,
         queries: AnyArray,
@@ -122,17 +111,6 @@ class HostRanking:
         """See TableRanking."""
         return not isinstance(self.kernels, Scan) or self.kernels.storage == "float32"
 
-    @property
-    def placed_table(self) -> TableOnGpu | None:
-        """See TableRanking."""
-        return None
-
-    def captured_top_k(
-        self, maker: QueriesOnGpu, queries: Queries, k: int, excluded: AnswerLists | None
-    ) -> TopK | None:
-        """See TableRanking."""
-        return None
-
     def top_k(
         self,
         queries: AnyArray,
@@ -179,14 +157,14 @@ class GpuRanking:
         return False
 
     @property
-    def placed_table(self) -> TableOnGpu | None:
-        """See TableRanking."""
+    def table(self) -> TableOnGpu:
+        """The table there, for what makes queries."""
         return self.kernels.table
 
     def captured_top_k(
         self, maker: QueriesOnGpu, queries: Queries, k: int, excluded: AnswerLists | None
     ) -> TopK | None:
-        """See TableRanking."""
+        """From ids to ids as one CUDA graph; see CapturedTopK. None: make vectors, and ask `top_k`."""
         return self._captured.top_k(maker, queries, k, excluded)
 
     def top_k(

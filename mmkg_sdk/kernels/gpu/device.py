@@ -238,14 +238,17 @@ class Stream:
         """
         check(gpu_library().mmkg_gpu_capture_begin(self.gpu.handle, self.handle))
         graph, made = Graph(self.gpu), ctypes.c_uint64()
+        whole = False
         try:
             yield graph
+            whole = True
         finally:
-            # Ended in any case: a stream that is left in a capture is of no further use, and what was kept has memory.
+            # Ended in any case: a stream that is left in a capture is of no further use.
             ended = gpu_library().mmkg_gpu_capture_end(self.gpu.handle, self.handle, ctypes.byref(made))
-            if made.value:
-                graph.fill(made.value)
+            if made.value and not whole:
+                gpu_library().mmkg_gpu_graph_close(self.gpu.handle, made.value)  # it has memory
         check(ended)
+        graph.fill(made.value)
 
 
 class Graph:

@@ -106,9 +106,9 @@ MMKG_API mmkg_status mmkg_gpu_event_elapsed(mmkg_gpu *gpu, uint64_t first, uint6
 /*
  * Graphs: what is put on a stream between begin and end is not run, but kept, and runs as one with each launch.
  * Between them nothing may be waited for, and kernels must have been loaded, as the functions that open things do.
- * The stream is none of the default one. Memory that the work refers to must stay until the graph is closed. Memory that
- * it gets in the order of the stream, as the functions of the other headers do, is the graph's own: the driver gives it
- * with the first launch, and graphs of one stream share it; closing a graph frees what none needs.
+ * The stream is none of the default one. Memory that the work refers to must stay until the graph is closed. Memory
+ * that it gets in the order of the stream, as the functions of the other headers do, is the graph's own: the driver
+ * gives it with the first launch, and graphs of one stream share it; closing a graph frees what none needs.
  */
 MMKG_API mmkg_status mmkg_gpu_capture_begin(mmkg_gpu *gpu, uint64_t stream);
 MMKG_API mmkg_status mmkg_gpu_capture_end(mmkg_gpu *gpu, uint64_t stream, uint64_t *graph);

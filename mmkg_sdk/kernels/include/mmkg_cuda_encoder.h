@@ -6,8 +6,8 @@
  *
  * Sums are float32. Operands of a product of float32 are taken apart so that no more than about 2^-21 of it is lost
  * ("3 x TF32", never TF32). What a row gives depends on that row, the GPU, and which of a few kernels suits the size of
- * the batch; queries are those of mmkg_gpu_padded_batch. Opening copies the weights, which may go then, and waits. The GPU must stay open until what was opened on
- * it is closed.
+ * the batch (of queries: of mmkg_gpu_padded_batch). Opening copies the weights, which may go then, and waits. The GPU
+ * must stay open until what was opened on it is closed.
  *
  * Addresses of arguments are those of GPU memory, C-contiguous, multiples of 16. Their contents are not checked: what
  * is not finite, no row of a table or of a codebook, or too large for float32, makes NaN or infinity of the entity or
@@ -66,8 +66,8 @@ MMKG_API mmkg_status mmkg_gpu_query_context_encode(const mmkg_gpu_query_context 
                                                    uint64_t stream);
 
 /*
- * The size that kernels for queries are chosen for: the smallest of 1, 16, 64 and 256 that the batch goes into, and above
- * it the batch itself. A batch that is filled up to it with queries of any kind gives its own the same bits.
+ * The size that kernels for queries are chosen for: the smallest of 1, 16, 64 and 256 that the batch goes into, and
+ * above it the batch itself. A batch that is filled up to it with queries of any kind gives its own the same bits.
  */
 MMKG_API int64_t mmkg_gpu_padded_batch(int64_t batch);
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmkg_sdk.backends.tables import HostRanking
-from mmkg_sdk.bench.gpu_proof import exactness, training
+from mmkg_sdk.backends.tables import GpuRanking
+from mmkg_sdk.bench.gpu_proof import exactness, queries, training
 from mmkg_sdk.bench.gpu_proof.exactness import TINY, Case, check
 from mmkg_sdk.bench.gpu_proof.job import Job
 from mmkg_sdk.bench.gpu_proof.plan import PLAN
@@ -79,14 +79,22 @@ def test_a_graph_that_answers_otherwise_is_seen(
     if isinstance(library(), str):
         pytest.skip("the library is not built")
 
-    def captured(self: HostRanking, maker: Any, queries: Any, k: int, known: Any) -> TopK | None:
-        if wrong == "no graph":
-            return None
-        vectors = maker.query_vectors(Bundle.open(golden_bundle).table, queries)
-        found = self.top_k(vectors, k, known)
-        return replace(found, scores=np.nextafter(found.scores, np.float32(np.inf)))
+    class Wrong(GpuRanking):
+        def __init__(self, table: Any, score: Any, *, device: str) -> None:
+            super().__init__(Scan(table, score, storage="float32"), device)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(HostRanking, "captured_top_k", captured)
+        table = Bundle.open(golden_bundle).table  # type: ignore[assignment]
+
+        def top_k(self, queries: Any, k: int, excluded: Any = None, *others: Any) -> TopK:
+            return self.kernels.top_k(queries, k, excluded)
+
+        def captured_top_k(self, maker: Any, queries: Any, k: int, excluded: Any) -> TopK | None:
+            found = self.top_k(maker.query_vectors(self.table, queries), k, excluded)
+            return (
+                None if wrong == "no graph" else replace(found, scores=np.nextafter(found.scores, np.float32(np.inf)))
+            )
+
+    monkeypatch.setattr(queries, "rank_table", Wrong)
     monkeypatch.setattr(CompiledQuery, "on_gpu", lambda self: self)
     with pytest.raises(SystemExit, match="wrong answers: batch 1, k 10; batch 15, k 10"):
         rehearsed("queries", folder, golden_bundle)

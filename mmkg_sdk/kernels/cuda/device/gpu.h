@@ -35,7 +35,7 @@ struct mmkg_gpu {
     // Throws if nothing can run any more: the GPU was lost, or this is a forked child.
     void require_usable() const;
 
-    // Gives the driver back what graphs worked in and none that runs needs. Others get theirs anew with their next launch.
+    // Gives the driver back what graphs worked in and none that runs needs; others get theirs with their next launch.
     void trim_graph_memory() const { mmkg::cuda::check(api.graph_memory_trim(number), "free memory of graphs"); }
 
     // Every later call fails fast with this text.

@@ -10,6 +10,7 @@ import pytest
 
 from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.backends.captured import CapturedTopK
+from mmkg_sdk.backends.tables import GpuRanking
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels.gpu import Stream
@@ -65,8 +66,9 @@ def test_one_table_lies_on_the_gpu(model: Model, fake: FakeGpu, monkeypatch: pyt
     model.placed_query_vectors(queries)
     model.predict_tails(0, 0, k=2, candidates=[1, 4, 7])
     assert fake.driver.memory_used == ready
-    scan = model._entities.ranking.kernels  # type: ignore[attr-defined]
-    assert scan.table_bytes == 9 * ROW_BYTES[0] + TILE * ROW_BYTES[1]
+    ranking = model._entities.ranking
+    assert isinstance(ranking, GpuRanking)
+    assert ranking.kernels.table_bytes == 9 * ROW_BYTES[0] + TILE * ROW_BYTES[1]
 
 
 def test_a_model_that_has_grown_answers_from_its_new_table(

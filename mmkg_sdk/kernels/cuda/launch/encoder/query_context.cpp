@@ -190,8 +190,8 @@ void mmkg_gpu_query_context::encode_block(const Batch &batch, int64_t first, int
     const Address plane = static_cast<Address>(count * padded * kFloatBytes);
     for (const Layer &layer : layers_) {
         const bool last = &layer == &layers_.back();
-        linear(tiles(linear_, kPositions, 3 * padded), planes.x, padded, layer.projection_weight, layer.projection_bias, 3 * padded, planes.projected,
-               kPositions * count, stream);
+        linear(tiles(linear_, kPositions, 3 * padded), planes.x, padded, layer.projection_weight,
+               layer.projection_bias, 3 * padded, planes.projected, kPositions * count, stream);
         attention_.launch({ceil_div(count, attention_.constant("QUERIES"))},
                           Arguments()
                               .address(planes.projected)
@@ -207,10 +207,10 @@ void mmkg_gpu_query_context::encode_block(const Batch &batch, int64_t first, int
         linear(to_vector, planes.attended + skipped, padded, layer.output_weight, layer.output_bias, padded, planes.sum,
                rows, stream);
         add_norm(planes.x + skipped, planes.sum, layer.norm1_weight, layer.norm1_bias, planes.y, padded, rows, stream);
-        linear(tiles(linear_relu_, positions, widths_.padded_hidden), planes.y, padded, layer.hidden_weight, layer.hidden_bias, widths_.padded_hidden,
-               planes.hidden, rows, stream);
-        linear(to_vector, planes.hidden, widths_.padded_hidden, layer.feedforward_weight, layer.feedforward_bias, padded,
-               planes.sum, rows, stream);
+        linear(tiles(linear_relu_, positions, widths_.padded_hidden), planes.y, padded, layer.hidden_weight,
+               layer.hidden_bias, widths_.padded_hidden, planes.hidden, rows, stream);
+        linear(to_vector, planes.hidden, widths_.padded_hidden, layer.feedforward_weight, layer.feedforward_bias,
+               padded, planes.sum, rows, stream);
         if (!last) {
             add_norm(planes.y, planes.sum, layer.norm2_weight, layer.norm2_bias, planes.x, padded, rows, stream);
             continue;
