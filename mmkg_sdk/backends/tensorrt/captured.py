@@ -21,6 +21,7 @@ from ...kernels.gpu.library import check, gpu_library
 
 if TYPE_CHECKING:
     from ...kernels.gpu import Gpu, GpuArray, Stream
+    from . import api
 
 # Of a thread and an engine: graphs with their contexts, which hold the memory of a profile, and uses that came once.
 KEPT, REMEMBERED = 4, 64
@@ -85,18 +86,25 @@ class CapturedRun:
     """One run with fixed shapes, launched as one, in the order of the stream that it was captured on.
 
     Args:
-        execute: of a context that runs nothing else. It runs once as it is, since what an engine does at its first run
-            with new shapes cannot be captured, and once more to be captured.
+        context: one that runs nothing else; the graph works in its memory.
+        execute: of the context. It runs once as it is, since what an engine does at its first run with new shapes
+            cannot be captured, and once more to be captured. It is not kept.
 
     Raises:
         BackendError: there is no memory, or the library or the driver refuses.
     """
 
     def __init__(
-        self, gpu: Gpu, spec: GraphSpec, inputs: Mapping[str, Placed], execute: Execute, stream: Stream
+        self,
+        gpu: Gpu,
+        spec: GraphSpec,
+        context: api.IExecutionContext,
+        inputs: Mapping[str, Placed],
+        execute: Execute,
+        stream: Stream,
     ) -> None:
         self._gpu, self._stream = gpu, stream
-        self._execute = execute  # with its context, whose memory the graph works in
+        self._context = context
         dtypes = {tensor.name: np.dtype(tensor.dtype) for tensor in spec.exported_inputs}
         self._copies = {
             name: gpu.empty(array.shape, dtypes[name], stream)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from ...bundle import Bundle
@@ -115,7 +116,7 @@ class OpenEngine:
                 name: self._gpu.empty(shape, dtype, stream)
                 for name, (dtype, shape) in self.spec.output_shapes(shapes).items()
             }
-            self._execute(self._context(index, stream), {**inputs, **outputs}, stream)
+            self._execute(self._context(index, stream), stream, {**inputs, **outputs})
         return outputs
 
     def _as_graph(self, index: int, inputs: Mapping[str, Placed], stream: Stream) -> CapturedRun | None:
@@ -126,9 +127,8 @@ class OpenEngine:
             try:
                 # A context of its own: other shapes in it would be none of the graph's.
                 context = self._new_context(index, stream)
-                found = CapturedRun(
-                    self._gpu, self.spec, inputs, lambda bound: self._execute(context, bound, stream), stream
-                )
+                execute = partial(self._execute, context, stream)
+                found = CapturedRun(self._gpu, self.spec, context, inputs, execute, stream)
             except BackendError as err:
                 self.graphless = str(err)
                 _log.warning("%s runs without CUDA graphs from now on: %s", self.spec.name, err)
@@ -136,7 +136,7 @@ class OpenEngine:
             self._captured.keep(use, found)
         return found
 
-    def _execute(self, context: api.IExecutionContext, bound: Mapping[str, Placed], stream: Stream) -> None:
+    def _execute(self, context: api.IExecutionContext, stream: Stream, bound: Mapping[str, Placed]) -> None:
         """Put a run on the stream that reads and writes these arrays."""
         names = [tensor.name for tensor in self.spec.exported_inputs]
         done = all(context.set_input_shape(name, bound[name].shape) for name in names)

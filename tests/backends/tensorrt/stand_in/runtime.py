@@ -8,6 +8,7 @@ runs the graph that the engine was built of. That shows what we ask of the libra
 from __future__ import annotations
 
 import ctypes
+import gc
 import hashlib
 import threading
 import traceback
@@ -71,11 +72,15 @@ class StreamWork:
     def _launch(self, name: bytes, grid: Any, threads: int, shared: int, places: Any) -> int:
         if name != b"engine":
             return self._kernels(name, grid, threads, shared, places)
+        # A collection within could free memory of the GPU, and the driver would do the rest of the stream before this.
+        gc.disable()
         try:
             self._work[ctypes.cast(places[0], ctypes.POINTER(ctypes.c_uint64))[0]]()
         except Exception:
             traceback.print_exc()
             return LAUNCH_FAILED
+        finally:
+            gc.enable()
         return 0
 
 
