@@ -69,7 +69,7 @@ def _integers(name: str, given: Any, length: int, limit: int) -> NDArray[np.int6
 
 
 def checked_targets(targets: Any, mentions: int, entities: int) -> NDArray[np.int64]:
-    """An id of an entity for each mention, int64 [mentions]. Raises QueryError: not one each, or one that there is not."""
+    """An id of an entity for each mention, int64 [mentions]. Raises QueryError: not one each, or none that there is."""
     found = np.asarray(targets)
     if found.shape != (mentions,) or (mentions and found.dtype.kind not in "iu"):
         raise QueryError(f"targets is {found.dtype} {list(found.shape)}; expected int64 [{mentions}], one per mention.")
