@@ -8,7 +8,7 @@
     answer    query, then scan as the kernels do it, whichever runtime makes the queries: labels, ids and copies are
               not counted
 
-N entities, width d. With the weights of a graph shared by the batch.
+N entities, width d. A batch shares the weights of a graph, and the table.
 """
 
 from __future__ import annotations

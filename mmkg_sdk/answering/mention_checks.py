@@ -15,6 +15,7 @@ from ..families import contract
 
 
 def checked_mentions(mentions: Mention | Sequence[Mention]) -> Sequence[Mention]:
+    """One or several mentions as a list of them. Raises QueryError: one is none, has no text, or half a character."""
     asked = [mentions] if isinstance(mentions, Mention) else mentions
     if not isinstance(asked, Sequence):
         raise QueryError(f"mentions is {type(asked).__name__}; expected a Mention or a list of them.")
@@ -42,6 +43,7 @@ def checked_mentions(mentions: Mention | Sequence[Mention]) -> Sequence[Mention]
 def checked_tokens(
     config: contract.LinkingConfig, input_ids: Any, attention_mask: Any, pixel_values: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """The arguments of `Linker.encode_tokens`. Raises QueryError: another shape, an id that there is not, NaN."""
     ids = _integers("input_ids", input_ids, config.text_length, config.vocabulary_size)
     mask = _integers("attention_mask", attention_mask, config.text_length, 2)
     if len(mask) != len(ids):
@@ -67,6 +69,7 @@ def _integers(name: str, given: Any, length: int, limit: int) -> NDArray[np.int6
 
 
 def checked_targets(targets: Any, mentions: int, entities: int) -> NDArray[np.int64]:
+    """An id of an entity for each mention, int64 [mentions]. Raises QueryError: not one each, or none that there is."""
     found = np.asarray(targets)
     if found.shape != (mentions,) or (mentions and found.dtype.kind not in "iu"):
         raise QueryError(f"targets is {found.dtype} {list(found.shape)}; expected int64 [{mentions}], one per mention.")

@@ -215,6 +215,9 @@ class BuilderFlag(Protocol):
 class HardwareCompatibilityLevel(Protocol):
     """Which other GPUs may run an engine."""
 
+    @property
+    def name(self) -> str: ...
+
     AMPERE_PLUS: ClassVar[HardwareCompatibilityLevel]
     SAME_COMPUTE_CAPABILITY: ClassVar[HardwareCompatibilityLevel]
 

@@ -21,8 +21,9 @@ from ..base import AnyArray, Backend, DeviceArray, parse_device
 from ..streams import ThreadStreams
 from .bindings import Bindings, installed, load_bindings
 from .cache import EngineCache
+from .captured import Placed
 from .cuts import cut, empty_outputs, part_of
-from .engine import OpenEngine, Placed
+from .engine import OpenEngine
 from .machine import Machine
 from .prepare import fitting_engine
 from .record import Unusable

@@ -5,9 +5,11 @@ NEVER RUN ON A GPU: no engine has been deserialised yet. The tests run this with
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from ...bundle import Bundle
 from ...bundle.graph_specs import Axis
@@ -15,6 +17,7 @@ from ...errors import BackendError, QueryError
 from . import api
 from .bindings import Bindings
 from .cache import CachedEngine
+from .captured import CapturedRun, CapturedRuns, Placed, use_of
 from .machine import Machine, is_shortage
 from .profiles import Profile, limits, profile_of
 from .record import Unusable
@@ -24,21 +27,17 @@ if TYPE_CHECKING:
     from ...kernels.gpu import Gpu, GpuArray, Stream
 
 
-class Placed(Protocol):
-    """An array on the engine's GPU."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def pointer(self) -> int: ...
+_log = logging.getLogger(__name__)
 
 
 class OpenEngine:
     """Safe to call from several threads: each has contexts of its own, one for each profile that it uses.
 
-    A context keeps the memory that its profile needs beside inputs and outputs, until its thread ends or the engine is
-    closed.
+    What a thread asks for again, with the same shapes, runs as a CUDA graph from then on (captured.py). A context keeps
+    the memory that its profile needs beside inputs and outputs, until its thread ends or the engine is closed.
+
+    Attributes:
+        graphless: why runs are no CUDA graphs; None as long as they can be.
     """
 
     def __init__(self, bindings: Bindings, gpu: Gpu, bundle: Bundle, cached: CachedEngine) -> None:
@@ -54,6 +53,8 @@ class OpenEngine:
         self._bindings = bindings
         self._gpu = gpu
         self._contexts = _Contexts()
+        self._captured = CapturedRuns()
+        self.graphless: str | None = None
         with gpu.entered():
             self._engine = _deserialized(bindings, Machine.of(gpu), cached)
             self._check()
@@ -108,29 +109,53 @@ class OpenEngine:
         """
         shapes = {name: array.shape for name, array in inputs.items()}
         index = self.profile(self.sizes(shapes))
-        outputs = {
-            name: self._gpu.empty(shape, dtype, stream)
-            for name, (dtype, shape) in self.spec.output_shapes(shapes).items()
-        }
         with self._gpu.entered():
-            context = self._context(index, stream)
-            done = all(context.set_input_shape(name, shape) for name, shape in shapes.items())
-            for name, array in (*inputs.items(), *outputs.items()):
-                done = done and context.set_tensor_address(name, array.pointer)
-            if not done or not context.execute_async_v3(stream.handle):
-                raise BackendError(self._bindings.words.take())
+            if captured := self._as_graph(index, inputs, stream):
+                return captured.launch(inputs)
+            outputs = {
+                name: self._gpu.empty(shape, dtype, stream)
+                for name, (dtype, shape) in self.spec.output_shapes(shapes).items()
+            }
+            self._execute(self._context(index, stream), stream, {**inputs, **outputs})
         return outputs
+
+    def _as_graph(self, index: int, inputs: Mapping[str, Placed], stream: Stream) -> CapturedRun | None:
+        """The graph of a run that came before; None: it did not, or cannot be one, which is logged once."""
+        use = use_of(index, self.spec, inputs)
+        found = self._captured.find(use)
+        if found is None and self.graphless is None and self._captured.comes_again(use):
+            try:
+                # A context of its own: other shapes in it would be none of the graph's.
+                context = self._new_context(index, stream)
+                execute = partial(self._execute, context, stream)
+                found = CapturedRun(self._gpu, self.spec, context, inputs, execute, stream)
+            except BackendError as err:
+                self.graphless = str(err)
+                _log.warning("%s runs without CUDA graphs from now on: %s", self.spec.name, err)
+                return None
+            self._captured.keep(use, found)
+        return found
+
+    def _execute(self, context: api.IExecutionContext, stream: Stream, bound: Mapping[str, Placed]) -> None:
+        """Put a run on the stream that reads and writes these arrays."""
+        names = [tensor.name for tensor in self.spec.exported_inputs]
+        done = all(context.set_input_shape(name, bound[name].shape) for name in names)
+        done = done and all(context.set_tensor_address(name, array.pointer) for name, array in bound.items())
+        if not done or not context.execute_async_v3(stream.handle):
+            raise BackendError(self._bindings.words.take())
 
     def _context(self, index: int, stream: Stream) -> api.IExecutionContext:
         """This thread's context of a profile."""
-        found = self._contexts.by_profile.get(index)
-        if found is None:
-            strategy = self._bindings.trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
-            found = self._engine.create_execution_context(strategy)
-            if found is None or not found.set_optimization_profile_async(index, stream.handle):
-                free = Machine.of(self._gpu).free_memory()
-                raise BackendError(f"no context for profile {index} ({free}): {self._bindings.words.take()}")
-            self._contexts.by_profile[index] = found
+        if index not in self._contexts.by_profile:
+            self._contexts.by_profile[index] = self._new_context(index, stream)
+        return self._contexts.by_profile[index]
+
+    def _new_context(self, index: int, stream: Stream) -> api.IExecutionContext:
+        strategy = self._bindings.trt.ExecutionContextAllocationStrategy.ON_PROFILE_CHANGE
+        found = self._engine.create_execution_context(strategy)
+        if found is None or not found.set_optimization_profile_async(index, stream.handle):
+            free = Machine.of(self._gpu).free_memory()
+            raise BackendError(f"no context for profile {index} ({free}): {self._bindings.words.take()}")
         return found
 
     def _check(self) -> None:

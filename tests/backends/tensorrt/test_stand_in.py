@@ -34,4 +34,4 @@ def test_stand_in(file: str, golden_bundle: Path) -> None:
 
 
 def test_there_are_such_tests() -> None:
-    assert FILES == ["test_backend.py", "test_lost.py"]
+    assert FILES == ["test_backend.py", "test_captured.py", "test_lost.py"]

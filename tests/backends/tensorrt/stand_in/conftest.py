@@ -20,7 +20,7 @@ from tests.kernels.gpu.fake_driver.driver import FakeDriver, compile_driver
 from tests.kernels.gpu.fake_driver.interpreted import InterpretedLaunches, fake_image
 from tests.kernels.gpu.fake_driver.mended import mend_interpreter
 
-from .runtime import Library, with_stand_in
+from .runtime import Library, StreamWork, with_stand_in
 
 # What the driver says that the GPU is: a kind that TensorRT for RTX knows.
 CAPABILITY = 90
@@ -31,7 +31,7 @@ class OpenedDriver:
     """The driver, and what runs its launches, to be kept."""
 
     driver: FakeDriver
-    launches: InterpretedLaunches
+    work: StreamWork
 
 
 @dataclass
@@ -61,8 +61,9 @@ def _driver(tmp_path_factory: pytest.TempPathFactory) -> OpenedDriver:
     gpu_library.IMAGE_FILE.write_bytes(fake_image(all_kernels(), CAPABILITY))
     launches = InterpretedLaunches(all_kernels(), CAPABILITY)
     driver = FakeDriver(path)
-    driver.set_launcher(launches.launcher)
-    return OpenedDriver(driver, launches)
+    work = StreamWork(path, launches.launcher)
+    driver.set_launcher(work.launcher)
+    return OpenedDriver(driver, work)
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +79,7 @@ def stand_in(_driver: OpenedDriver, _engines: Path, monkeypatch: pytest.MonkeyPa
     bundle = Bundle.open(os.environ["TEST_BUNDLE"])
     bindings = load_bindings("tensorrt-rtx")
     driver = _driver.driver
-    library = Library(bundle, lambda: driver.context_depth > 0, bindings.words.add)
+    library = Library(bundle, _driver.work, lambda: driver.context_depth > 0, bindings.words.add)
     monkeypatch.setattr(backend_module, "load_bindings", lambda: with_stand_in(bindings, library))
     opened = TensorRtBackend.open(bundle, "cuda", None)
     yield StandIn(bundle, opened, library, driver, _engines)

@@ -8,11 +8,14 @@ runs the graph that the engine was built of. That shows what we ask of the libra
 from __future__ import annotations
 
 import ctypes
+import gc
 import hashlib
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from mmkg_sdk.backends.tensorrt.cache import EngineCache
 from mmkg_sdk.backends.tensorrt.record import EngineRecord
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.bundle.graph_specs import GraphSpec
+from tests.kernels.gpu.fake_driver.driver import LAUNCH_FAILED, Launcher
 
 
 class EngineValidity(IntEnum):
@@ -41,16 +45,57 @@ class EngineInvalidityDiagnostics(IntEnum):
     UNSUPPORTED_CC = 2
 
 
+class StreamWork:
+    """Functions of Python on streams of the stand-in's driver: launches of a kernel whose argument is a number of one.
+
+    Args:
+        driver: its library.
+        kernels: what runs all other launches.
+    """
+
+    def __init__(self, driver: Path, kernels: Callable[..., int]) -> None:
+        self._driver, self._kernels = ctypes.CDLL(str(driver)), kernels
+        self._work: list[Callable[[], None]] = []
+        self._function = ctypes.c_void_p()
+        self.launcher = Launcher(self._launch)
+
+    def put(self, work: Callable[[], None], stream: int) -> None:
+        """In a context: let it be done when the stream comes to it, or whenever the graph is launched."""
+        if not self._function:  # the stand-in's modules are their only function
+            assert self._driver.cuModuleLoadData(ctypes.byref(self._function), b"FAKE engine 1 8") == 0
+        self._work.append(work)
+        number = ctypes.c_uint64(len(self._work) - 1)
+        parameters = (ctypes.c_void_p * 1)(ctypes.addressof(number))
+        sizes, at = (1, 1, 1, 32, 1, 1, 0), ctypes.c_void_p(stream)
+        assert self._driver.cuLaunchKernel(self._function, *sizes, at, parameters, None) == 0
+
+    def _launch(self, name: bytes, grid: Any, threads: int, shared: int, places: Any) -> int:
+        if name != b"engine":
+            return self._kernels(name, grid, threads, shared, places)
+        # A collection within could free memory of the GPU, and the driver would do the rest of the stream before this.
+        gc.disable()
+        try:
+            self._work[ctypes.cast(places[0], ctypes.POINTER(ctypes.c_uint64))[0]]()
+        except Exception:
+            traceback.print_exc()
+            return LAUNCH_FAILED
+        finally:
+            gc.enable()
+        return 0
+
+
 @dataclass
 class Library:
     """How the stand-in is to behave, and what it was asked.
 
     Attributes:
         bundle: whose graphs the engines are of.
+        work: what puts their runs on streams.
         in_context: whether the GPU is the calling thread's.
         invalid: what each of the next engines is found to lack, by its place among those asked for.
         opened: graphs whose engines were opened, in order.
-        runs: (graph, profile) of each run.
+        put: (graph, profile) of each run that was put on a stream, or into a CUDA graph.
+        runs: of each that was done, graphs' with every launch.
         refuse: words with which the next run is refused.
         unopened, why_unopened: how many of the next engines cannot be opened, in the library's words.
         not_taken: a weight that engines do not take.
@@ -58,11 +103,13 @@ class Library:
     """
 
     bundle: Bundle
+    work: StreamWork
     in_context: Callable[[], bool]
     add_words: Callable[[str], None]
     invalid: dict[int, int] = field(default_factory=dict)
     asked: int = 0
     opened: list[str] = field(default_factory=list)
+    put: list[tuple[str, int]] = field(default_factory=list)
     runs: list[tuple[str, int]] = field(default_factory=list)
     refuse: str = ""
     unopened: int = 0
@@ -181,14 +228,20 @@ class Context:
             library.add_words(library.refuse)
             library.refuse = ""
             return False
-        inputs = {
-            tensor.name: _memory(self.addresses[tensor.name], self.shapes[tensor.name], tensor.dtype)
-            for tensor in spec.exported_inputs
-        }
-        names = [tensor.name for tensor in spec.outputs]
-        for name, value in zip(names, self.engine.session.run(names, inputs), strict=True):
-            _memory(self.addresses[name], value.shape, str(value.dtype))[...] = value
-        library.runs.append((spec.name, self.profile))
+        library.put.append((spec.name, self.profile))
+        shapes, addresses, profile = dict(self.shapes), dict(self.addresses), self.profile
+
+        def run() -> None:
+            inputs = {
+                tensor.name: _memory(addresses[tensor.name], shapes[tensor.name], tensor.dtype)
+                for tensor in spec.exported_inputs
+            }
+            names = [tensor.name for tensor in spec.outputs]
+            for name, value in zip(names, self.engine.session.run(names, inputs), strict=True):
+                _memory(addresses[name], value.shape, str(value.dtype))[...] = value
+            library.runs.append((spec.name, profile))
+
+        library.work.put(run, stream_handle)
         return True
 
 
