@@ -1,8 +1,8 @@
 """What a contender of a race does in its own process (machine/worker.py), at one point.
 
-Its job has race ("ranking" or "tucker"), name, point, device, threads, limit_s, instruction_set and, for rankings, exact
-(a file of ExactAnswers). A request is {"seconds": 1.0}; the reply {"ms": [...], "agreement": 1.0, "max_score_error": 1e-6,
-"details": {...}}.
+Its job has race ("ranking" or "tucker"), name, point, device, threads, limit_s, instruction_set and, for rankings,
+exact (a file of ExactAnswers). A request is {"seconds": 1.0}; the reply {"ms": [...], "agreement": 1.0,
+"max_score_error": 1e-6, "details": {...}}.
 """
 
 from __future__ import annotations

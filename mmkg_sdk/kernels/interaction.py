@@ -47,8 +47,8 @@ class LateInteraction:
             their means, rounded to 16 bits. That changes text scores by about 3e-6 of their root mean square, where
             half precision pieces change them by 2e-4. None takes "int16" for such pieces, else "float32".
         threads: of a call; None takes `default_threads()`.
-        instruction_set: one of `instruction_sets()`; None takes the best. avx512 stands for avx2,
-            avx512_bf16 for avx512_vnni.
+        instruction_set: one of `instruction_sets()`; None takes the best. avx512 and avx2_vnni
+            stand for avx2, avx512_bf16 for avx512_vnni.
 
     Raises:
         BackendError: no library; a weight that is missing, unknown, misshapen or not finite.

@@ -107,7 +107,8 @@ class QueryContext:
         weights: of the graph by name (without the graph's and without the core's), float32.
         heads: of the attention.
         threads: of a call; None takes `default_threads()`.
-        instruction_set: one of `instruction_sets()`; None takes the best. avx512_bf16 stands for avx512.
+        instruction_set: one of `instruction_sets()`; None takes the best. avx2_vnni stands for avx2,
+            avx512_bf16 for avx512.
 
     Raises:
         BackendError: no library; a weight that is missing, unknown, misshapen or not finite.

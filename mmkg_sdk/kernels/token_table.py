@@ -100,7 +100,8 @@ class TokenTableEncoder:
         weights: of the graph by name (without the graph's), float32.
         visual_rows: rows of the visual codebook, which come first in the tables.
         threads: of a call; None takes `default_threads()`.
-        instruction_set: one of `instruction_sets()`; None takes the best. What extends avx512 stands for it.
+        instruction_set: one of `instruction_sets()`; None takes the best. What extends avx2 or
+            avx512 stands for it.
         storage: how values of tokens are kept: "float32", or "bfloat16", half the memory, each rounded by up to 2^-8 of
             itself. That changes the vectors, by about 1e-3 of their root mean square.
 

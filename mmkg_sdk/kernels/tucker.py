@@ -66,7 +66,8 @@ class TuckerCore:
         relation_weight: [width, width] as (in, out), of the core's dtype, finite.
         shift: float32 [width], finite.
         threads: of a call; None takes `default_threads()`.
-        instruction_set: one of `instruction_sets()`; None takes the best. avx512_bf16 stands for avx512.
+        instruction_set: one of `instruction_sets()`; None takes the best. avx2_vnni stands for avx2,
+            avx512_bf16 for avx512.
 
     Raises:
         BackendError: no library; a weight that is misshapen or not finite.

@@ -88,6 +88,28 @@ def test_ranking() -> None:
                 assert value is None, (what, batch, contender)
 
 
+def test_ranking_on_avx2() -> None:
+    names = {"15,000 x 256": "15k", "200,000 x 256": "200k", "1,000,000 x 256": "1m"}
+    wide = {(row["point"]["rows"], row["point"]["batch"], row["contender"]): row for row in _avx2("against-avx512")}
+    kernel, peer = "compiled kernel, int8 first pass", "ONNX Runtime, prepacked"
+    for size, batch, own, held, ratio, free in table(PAGE, "AVX2, table")[1]:
+        rows = [row for row in _avx2(names[size]) if row["point"]["batch"] == int(batch)]
+        measured = {row["contender"]: row["ms_p50"] for row in rows}
+        check(own, measured[kernel])
+        check(held, measured[peer])
+        check(ratio, measured[peer] / measured[kernel])
+        as_it_is = wide.get((int(size.split()[0].replace(",", "")), int(batch), peer))
+        if as_it_is is None:
+            assert free == "-"
+        else:
+            check(free, as_it_is["ms_p50"])
+
+
+def _avx2(name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = result(f"avx2/race-{name}.json")["rows"]
+    return rows
+
+
 def test_tucker_products() -> None:
     columns = ["compiled kernel", "compiled kernel, float16 core", "ONNX Runtime, as exported", "torch", "numpy"]
     measured = {(row["contender"], row["point"]["batch"]): row["ms_p50"] for row in result("race-tucker.json")["rows"]}

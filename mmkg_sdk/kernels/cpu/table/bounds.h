@@ -12,8 +12,9 @@
 //
 // Packed inner products (scoring/packed_set.h), with q' and e' for what q and e are rounded to:
 // |q e - q' e'| <= |q - q'| |e| + |q'| |e - e'|, and |q'| <= |q| + |q - q'|. The norms of the differences are those
-// found when packing, so no worst case of the rounding is assumed. To this come the roundings of both scores: 8 bit
-// products are added exactly, and scaled in a few roundings of at most (|q| + |q - q'|) (|e| + |e - e'|) <= 4 |q| |e|.
+// found when packing, so no worst case of the rounding is assumed, and coarser codes count as what they lose. To this
+// come the roundings of both scores: 8 bit products are added exactly (simd/int8.h), and scaled in a few roundings of at
+// most (|q| + |q - q'|) (|e| + |e - e'|) <= 4 |q| |e|: numbers are rounded to the nearest code, and 0 is one.
 //
 // What is not finite or may overflow gets NaN as its bound, with which no comparison is sure: all is settled.
 #pragma once
