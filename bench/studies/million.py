@@ -71,7 +71,7 @@ def measure_million(
                 say(f"{opening}, {step}: {found['seconds']:.4f} s, {found['cpu_seconds']:.3f} s of CPU, {found}")
         watch.finish()
         result = {
-            "what": "MyGO with random weights, answered by the compiled kernels",
+            "what": "a MyGO bundle with random weights",
             "environment": watch.found | {"bundle_sha256": bundle_sha256(folder)},
             "entities": entities,
             "triples": triples,

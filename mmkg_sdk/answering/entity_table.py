@@ -132,6 +132,8 @@ class EntityTable:
         Raises:
             DataError: a name that is none, or taken.
         """
+        if not names:
+            return self
         labels = self.labels.extended(names)
         if self.ranking.on_device:
             longer = {name: np.concatenate([array, encoded[name]]) for name, array in self.encoded.items()}

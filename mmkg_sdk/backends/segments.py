@@ -70,7 +70,7 @@ class SegmentedRanking:
             if rows is None or len(rows):
                 part = segment.top_k(queries, k, hidden, rows, stream)
                 found.append(TopK(part.offsets, part.ids + start, part.scores))
-        return _merged(found, len(queries), k)
+        return _merged(found, queries.shape[0], k)
 
     def ranks(
         self,

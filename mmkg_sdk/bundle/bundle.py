@@ -103,6 +103,7 @@ class Bundle:
     def mean_structure(self) -> NDArray[np.float32]:
         """The mean of the trained structural embeddings, float32 [1, width]; to make it reads all of them once."""
         mean: NDArray[np.float32] = self.inputs["structure"].mean(axis=0, keepdims=True)
+        release(self.files["inputs.safetensors"])
         return mean
 
     @property

@@ -16,6 +16,8 @@ from ..files.tensors import map_file
 
 _GRAPH_LIMIT = 16 << 20
 _LARGE_BYTES = 16 << 20
+# What a hole makes of a file is no matter for a map, but takes hours to hash.
+_MOST_BYTES = 1 << 40
 
 
 def open_plain_file(path: Path, *, follow_links: bool = False) -> BufferedReader:
@@ -96,6 +98,8 @@ def open_file(path: Path, entry: dict[str, Any], *, mapped: bool, follow_links: 
             )
         if path.suffix == ".onnx" and size > _GRAPH_LIMIT:
             raise BundleError(f"{path} has {size:,} bytes; a graph keeps its weights outside and is small.")
+        if size > _MOST_BYTES:
+            raise BundleError(f"{path} has {size:,} bytes; a file of a bundle has at most 1 TiB.")
         mapped = (mapped or size >= _LARGE_BYTES) and size > 0
         try:
             content = map_file(file) if mapped else memoryview(bytearray(size))

@@ -325,6 +325,7 @@ def test_an_added_entity_is_a_candidate_and_can_be_asked_about(own: Model) -> No
 
 
 def test_entities_are_added_without_a_copy_of_the_table_and_answers_are_those_of_one_table(own: Model) -> None:
+    assert own.add_entities([], visual_tokens=[], text_tokens=[]).tolist() == []
     random = np.random.default_rng(0)
     snapshots = []
     for number in range(150):  # more than the memory that was taken at first, twice
