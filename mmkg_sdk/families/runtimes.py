@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # types alone, so that answering loads nothing more
     from ..bundle.contents import Contents
     from ..data.mentions import Mention
     from ..data.sentences import SentenceImages
+    from ..kernels import QueryKernels
     from ..modalities.text import ClipTexts
     from ..modalities.words import Span
     from ..ranking.known_triples import Queries
@@ -51,6 +52,10 @@ class QueryStandIn(Protocol):
 
     def placed_query_vectors(self, table: NDArray[np.float32], queries: Queries, stream: int) -> DeviceArray | None:
         """The same on the GPU, in the order of a CUDA stream, not checked; None where it works on the CPU."""
+        ...
+
+    def on_cpu(self) -> QueryKernels | None:
+        """What makes query vectors within an AnswerCall; None where it works on a GPU."""
         ...
 
 

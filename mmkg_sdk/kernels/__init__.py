@@ -1,7 +1,7 @@
 """Compiled kernels for the CPU, behind the C functions of include/: exact ranking of a table of vectors (Scan),
 encoding of entities from token tables (TokenTableEncoder), the two halves of a query vector, the transformer
 (QueryContext) and the Tucker product (TuckerCore), or an entity rotated by a relation (Rotations), and scores of
-mentions and entities (LateInteraction).
+mentions and entities (LateInteraction). AnswerCall composes queries and ranking.
 
 Ranking: bound first, settle exactly. The score of a query and a row has one definition, to the bit: 16 partial sums and
 a fixed tree (include/mmkg.h). A first pass goes over tiles of rows and queries in whatever order and precision is fast,
@@ -24,6 +24,7 @@ runs the graphs.
 
 from __future__ import annotations
 
+from .answer import AnswerCall, QueryKernels, TransformedQueries
 from .interaction import LateInteraction
 from .library import instruction_sets, library
 from .query_context import QueryContext
@@ -34,12 +35,15 @@ from .token_table import TokenTableEncoder
 from .tucker import TuckerCore
 
 __all__ = [
+    "AnswerCall",
     "LateInteraction",
     "QueryContext",
+    "QueryKernels",
     "Rotations",
     "Scan",
     "TokenTableEncoder",
     "TopKReport",
+    "TransformedQueries",
     "TuckerCore",
     "default_threads",
     "instruction_sets",

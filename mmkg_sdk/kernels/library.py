@@ -64,6 +64,12 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "mmkg_tucker_close": (None, [_pointer]),
     "mmkg_tucker_instruction_set": (_int32, [_pointer]),
     "mmkg_tucker_apply": (_int32, [_pointer, _pointer, _pointer, _int64, _pointer]),
+    "mmkg_answer_open": (_int32, [_pointer, _pointer]),
+    "mmkg_answer_close": (None, [_pointer]),
+    "mmkg_answer_top_k": (
+        _int32,
+        [*[_pointer] * 4, _int64, _int64, _pointer, _pointer, _int64, _pointer, _pointer, _pointer],
+    ),
     "mmkg_interaction_open": (_int32, [_pointer, _int32, _int32, _int32, _pointer, _pointer]),
     "mmkg_interaction_close": (None, [_pointer]),
     "mmkg_interaction_instruction_set": (_int32, [_pointer]),

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
+from ..ranking.known_triples import Queries
 from .library import address, check, in_place, loaded_library
 
 _NAN = 2  # mmkg_status
@@ -36,6 +37,14 @@ class Rotations:
         self._rotations = in_place(rotations)
         self.width = shape[1]
 
+    def arguments(self) -> tuple[int | None, int]:
+        """Where the rotations lie, as long as this lives, and how many there are."""
+        return address(self._rotations), len(self._rotations)
+
+    def vectors(self, table: NDArray[np.float32], queries: Queries) -> NDArray[np.float32]:
+        """What `apply` gives for the ids of queries."""
+        return self.apply(table, queries.entity, queries.relation, queries.direction)
+
     def apply(
         self,
         table: NDArray[np.float32],
@@ -62,8 +71,10 @@ class Rotations:
                 raise BackendError(f"{name}: {column.dtype} {list(column.shape)}; expected int64 [{batch}].")
             ids.append(in_place(column))
         queries = np.empty((batch, self.width), np.float32)
-        known, rotations = (address(table), *table.shape), (address(self._rotations), len(self._rotations))
-        status = self._library.mmkg_rotation_apply(*known, *rotations, *map(address, ids), batch, address(queries))
+        known = address(table), *table.shape
+        status = self._library.mmkg_rotation_apply(
+            *known, *self.arguments(), *map(address, ids), batch, address(queries)
+        )
         if status == _NAN:
             raise BackendError(
                 "query_encoder gave NaN or infinity: a row of the table or of the rotations is not finite, or float32 "

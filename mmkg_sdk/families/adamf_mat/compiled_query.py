@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ...backends.compiled import CompiledGraph, Weights, kernels_absence
 from ...bundle import Bundle
 from ...errors import BackendError
-from ...kernels.rotation import Rotations
+from ...kernels import Rotations
 from ...ranking.known_triples import Queries
 
 QUERY_GRAPH = "query_encoder"
@@ -39,10 +39,14 @@ class CompiledQuery:
         Raises:
             BackendError: the weights do not fit, or a vector is not finite.
         """
-        return self._graph.kernel().apply(table, queries.entity, queries.relation, queries.direction)
+        return self._graph.kernel().vectors(table, queries)
 
     def placed_query_vectors(self, table: NDArray[np.float32], queries: Queries, stream: int) -> None:
         """None: it works on the CPU, where `query_vectors` gives them."""
+
+    def on_cpu(self) -> Rotations:
+        """What makes query vectors within an AnswerCall."""
+        return self._graph.kernel()
 
 
 def _rotations(weights: Weights) -> Rotations:

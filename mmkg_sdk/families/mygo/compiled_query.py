@@ -6,7 +6,6 @@ The GPU's kernels have never run on one.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from ...backends.compiled import CompiledGraph, Weights, as_float32
 from ...bundle import Bundle
 from ...errors import BackendError
-from ...kernels import QueryContext, TuckerCore
+from ...kernels import QueryContext, TransformedQueries, TuckerCore
 from ...kernels.gpu import GpuArray, Stream
 from ...kernels.gpu.query_context import GpuQueryContext
 from ...kernels.gpu.tucker import GpuTuckerCore
@@ -30,18 +29,6 @@ _CORE = "core."
 def compiled_query(bundle: Bundle, device: str, threads: int | None) -> CompiledQuery | None:
     """What makes query vectors; None where there are no kernels for the device: the graph does."""
     return None if layers_absence(bundle, device) else CompiledQuery(bundle, threads, device)
-
-
-@dataclass(frozen=True)
-class _OnCpu:
-    """The transformer, and the Tucker core behind it where the model has one."""
-
-    context: QueryContext
-    core: TuckerCore | None
-
-    def vectors(self, table: NDArray[np.float32], queries: Queries) -> NDArray[np.float32]:
-        vectors, relation = self.context.encode(table, queries.entity, queries.relation, queries.direction)
-        return vectors if self.core is None else self.core.apply(vectors, relation)
 
 
 class _OnGpu:
@@ -84,11 +71,12 @@ class CompiledQuery:
     def __init__(self, bundle: Bundle, threads: int | None, device: str = "cpu") -> None:
         heads = MyGOConfig.of(bundle.config).num_heads
 
-        def kernels(weights: Weights) -> _OnCpu | _OnGpu:
+        def kernels(weights: Weights) -> TransformedQueries | _OnGpu:
             core = _core_weights(weights)
             wide = {name: as_float32(array) for name, array in weights.items()}
             if device == "cpu":
-                return _OnCpu(QueryContext(wide, heads, threads), TuckerCore(*core, threads) if core else None)
+                context = QueryContext(wide, heads, threads)
+                return TransformedQueries(context, TuckerCore(*core, threads) if core else None)
             return _OnGpu(GpuQueryContext(wide, heads, device), GpuTuckerCore(*core, device) if core else None)
 
         self._graph = CompiledGraph(bundle, QUERY_GRAPH, kernels)
@@ -122,6 +110,11 @@ class CompiledQuery:
         """
         kernels = self._graph.kernel()
         return kernels.placed_vectors(table, queries, stream) if isinstance(kernels, _OnGpu) else None
+
+    def on_cpu(self) -> TransformedQueries | None:
+        """What makes query vectors within an AnswerCall; None on a GPU."""
+        kernels = self._graph.kernel()
+        return kernels if isinstance(kernels, TransformedQueries) else None
 
 
 def _core_weights(weights: Weights) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:
