@@ -72,11 +72,10 @@ class CompiledQuery:
         heads = MyGOConfig.of(bundle.config).num_heads
 
         def kernels(weights: Weights) -> TransformedQueries | _OnGpu:
+            if device == "cpu":
+                return cpu_kernels(weights, heads, threads)
             core = _core_weights(weights)
             wide = {name: as_float32(array) for name, array in weights.items()}
-            if device == "cpu":
-                context = QueryContext(wide, heads, threads)
-                return TransformedQueries(context, TuckerCore(*core, threads) if core else None)
             return _OnGpu(GpuQueryContext(wide, heads, device), GpuTuckerCore(*core, device) if core else None)
 
         self._graph = CompiledGraph(bundle, QUERY_GRAPH, kernels)
@@ -115,6 +114,17 @@ class CompiledQuery:
         """What makes query vectors within an AnswerCall; None on a GPU."""
         kernels = self._graph.kernel()
         return kernels if isinstance(kernels, TransformedQueries) else None
+
+
+def cpu_kernels(weights: Weights, heads: int, threads: int | None) -> TransformedQueries:
+    """From the weights of the graph by name, in the precision of a bundle.
+
+    Raises:
+        BackendError: the weights do not fit.
+    """
+    core = _core_weights(weights)
+    context = QueryContext({name: as_float32(array) for name, array in weights.items()}, heads, threads)
+    return TransformedQueries(context, TuckerCore(*core, threads) if core else None)
 
 
 def _core_weights(weights: Weights) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:

@@ -64,7 +64,7 @@ void mmkg_answer::top_k(const mmkg::Questions &questions, int64_t k, const mmkg_
     const mmkg::FloatMode mode;
     auto scratch = spares_.take();
     if (!scratch) scratch = std::make_unique<mmkg::AnswerScratch>();
-    mmkg::Pool::Lease lease(scan.pool);
+    mmkg::Pool::Lease lease(scan.pool, true);
     to.offsets[0] = 0;
     for (int64_t first = 0; first < questions.batch; first += mmkg::kTogether, to.offsets += mmkg::kTogether) {
         const mmkg::Questions some = questions.part(first, std::min(mmkg::kTogether, questions.batch - first));
