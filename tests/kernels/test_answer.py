@@ -100,13 +100,13 @@ def test_it_gives_what_its_parts_give_on_every_instruction_set(
 ) -> None:
     for name in instruction_sets():
         monkeypatch.setenv("MMKG_INSTRUCTION_SET", name)
-        parts = parts_of(family, case, precision)
+        parts = parts_of(family, case, precision, threads=2 if precision == "fp32" else 1)
         call = AnswerCall(parts.query, parts.scan)
         queries, known = questions(parts, 300)  # more than go together
         rows = np.arange(0, len(parts.scan.table), 2)
-        for chosen in (None, rows, rows[:3]):
+        for chosen in (None, rows):
             for index in (None, known):
-                for size in (1, 2, 300):
+                for size in (1, 300):
                     asked = queries[:size]
                     expected = parts.one_after_the_other(asked, 10, index, chosen)
                     assert_same(call.top_k(asked, 10, index, chosen), expected)

@@ -101,6 +101,10 @@ class Predictions(Answers[Ranking]):
     def __len__(self) -> int:
         return len(self._queries)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # To another process go the answers that were left out, not the index of all that are known.
+        return {**self.__dict__, "_left_out": self._left_out, "_known": None, "_candidates": None}
+
     @cached_property
     def _left_out(self) -> AnswerLists | None:
         # Looked up when they are asked for, as labels are.
