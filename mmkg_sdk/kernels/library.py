@@ -131,6 +131,19 @@ def instruction_set_name(number: int) -> str:
     return _names(loaded_library())[number]
 
 
+def best_instruction_set() -> str:
+    """Name of what kernels run on where nobody says: the best, or what MMKG_INSTRUCTION_SET names.
+
+    Raises:
+        BackendError: there is no library, or the variable names none of this processor's.
+    """
+    loaded, handle, row = loaded_library(), ctypes.c_void_p(), (ctypes.c_float * 1)()
+    check(loaded.mmkg_scan_open(row, 1, 1, 0, 0.0, -1, 0, pool(1), ctypes.byref(handle)))
+    number = loaded.mmkg_scan_instruction_set(handle)
+    loaded.mmkg_scan_close(handle)
+    return instruction_set_name(number)
+
+
 def check(status: int) -> None:
     """Raise what a status means.
 
