@@ -66,7 +66,7 @@ void mmkg_answer::top_k(const mmkg::Questions &questions, int64_t k, const mmkg_
     if (!scratch) scratch = std::make_unique<mmkg::AnswerScratch>();
     mmkg::Pool::Lease lease(scan.pool, true);
     to.offsets[0] = 0;
-    for (int64_t first = 0; first < questions.batch; first += mmkg::kTogether, to.offsets += mmkg::kTogether) {
+    for (int64_t first = 0; first < questions.batch; first += mmkg::kTogether) {
         const mmkg::Questions some = questions.part(first, std::min(mmkg::kTogether, questions.batch - first));
         const float *const vectors = vectors_of(some, lease, *scratch);
         mmkg::AnswerLists excluded{nullptr, nullptr};
@@ -74,10 +74,11 @@ void mmkg_answer::top_k(const mmkg::Questions &questions, int64_t k, const mmkg_
             excluded = mmkg::known_answers(*known, some, scratch->known);
             excluded.check(some.batch, scan.rows, "known: the answers of a key do not ascend, or one is no row");
         }
-        const int64_t at = to.offsets[0];
+        const mmkg::AnswersFound here{to.offsets + first, to.ids, to.scores};
+        const int64_t at = here.offsets[0];
         mmkg::top_k({scan, vectors, some.batch, k, excluded}, candidates, lease,
-                    {to.ids + at, to.scores + at, to.offsets + 1}, nullptr);
-        mmkg::close_ranks(to, some.batch, k);
+                    {to.ids + at, to.scores + at, here.offsets + 1}, nullptr);
+        mmkg::close_ranks(here, some.batch, k);
     }
     spares_.give_back(std::move(scratch));
 }

@@ -19,7 +19,7 @@ struct AnswerScratch {
     KnownLists known;
 };
 
-// Where answers go; the questions that are answered have `offsets` from the first on.
+// Where answers go: those of question i are at offsets[i] up to offsets[i + 1].
 struct AnswersFound {
     int64_t *offsets, *ids;
     float *scores;

@@ -13,7 +13,9 @@ struct Range {
 };
 
 Range range_of(const mmkg_known_triples &known, const Questions &questions, int64_t i) {
-    const int64_t key = ((questions.relation[i] * 2 + questions.direction[i]) << 32) + questions.entity[i];
+    // Unsigned: a relation may be too large for a key, and then has none.
+    const auto side = static_cast<uint64_t>(questions.relation[i] * 2 + questions.direction[i]);
+    const auto key = static_cast<int64_t>((side << 32) + static_cast<uint64_t>(questions.entity[i]));
     const int64_t *const end = known.keys + known.num_keys, *const found = std::lower_bound(known.keys, end, key);
     if (found == end || *found != key) return {0, 0};
     const Range range{known.offsets[found - known.keys], known.offsets[found - known.keys + 1]};
