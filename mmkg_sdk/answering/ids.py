@@ -47,6 +47,8 @@ def to_ids(names: Names, labels: Labels) -> NDArray[np.int64]:
     Raises:
         QueryError: unknown label (with near ones), id out of range, or a value that is neither; with its position.
     """
+    if type(names) is str and (known := labels.find(names)) is not None:  # the usual query
+        return np.array([known], dtype=np.int64)
     given: Any = host_array(names)
     if isinstance(given, (str, int, np.integer)) and not isinstance(given, bool):
         given = [given]
@@ -71,6 +73,8 @@ def aligned_ids(*columns: tuple[str, Names, Labels]) -> list[NDArray[np.int64]]:
         QueryError: as `to_ids`, and if two are many but not equally many.
     """
     arrays = [to_ids(values, labels) for _, values, labels in columns]
+    if all(len(array) == 1 for array in arrays):
+        return arrays
     lengths = {len(array) for array, (_, values, _) in zip(arrays, columns, strict=True) if not _is_single(values)}
     if len(lengths) > 1:
         found = " and ".join(f"{len(array)} {name}" for array, (name, _, _) in zip(arrays, columns, strict=True))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend, DeviceArray
-from ..backends.base import OutOfDeviceMemory
 from ..backends.streams import thread_stream
 from ..backends.tables import GpuRanking, plain_ranking
 from ..bundle import Bundle
@@ -31,12 +30,14 @@ from ..families.query_batches import QUERY_CHUNK
 from ..families.runtimes import LinkStandIns
 from ..files.labels import Labels
 from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores
-from ..ranking.known_triples import HEAD, TAIL, AnswerLists, Queries
+from ..ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from ..registry import LINK_PREDICTION
 from .answers.predictions import Predictions
 from .candidates import Candidates
+from .encoding import encode_in_chunks
 from .entity_table import EntityTable, candidates_left, entity_chunk, joined, no_answers
 from .ids import Names, aligned_ids, checked_k, to_ids
+from .one_call import OneCall
 from .opened import Opened, reopened
 
 
@@ -56,6 +57,7 @@ class Model(Opened):
         self._stand_ins = LinkStandIns()
         if compiled:
             self._stand_ins = self._runtime.stand_ins(bundle, backend.device, backend.threads)
+        self._one_call = OneCall(self._stand_ins.query)
         super().__init__(bundle, backend, compiled=compiled)
         self.relations = bundle.relations
         self._score = contract.link_config(bundle.config).candidate_score
@@ -232,13 +234,7 @@ class Model(Opened):
             graph = self._runtime.encoder_graph(self.bundle)
         chunk = entity_chunk(batch.token_count, self.backend.device)
         widths = {name: array.shape[1] for name, array in self._entities.encoded.items()}
-        parts = [
-            part
-            for start in range(0, len(batch), chunk)
-            for part in self._encode(graph, batch, start, min(start + chunk, len(batch)), widths)
-        ]
-        empty = {name: np.empty((0, width), np.float32) for name, width in widths.items()}
-        return {name: np.concatenate([empty[name], *(part[name] for part in parts)]) for name in widths}
+        return encode_in_chunks(self.run_graph, graph, batch, chunk, widths)
 
     def add_entities(self, labels: Sequence[str], **modalities: Any) -> NDArray[np.int64]:
         """Encode new entities and make them candidates of this model (in memory, not in the bundle).
@@ -287,7 +283,7 @@ class Model(Opened):
         """Free the backend. Later calls raise BackendError."""
         super().close()
         # What is left are the graphs, and their backend is closed.
-        self._stand_ins = LinkStandIns()
+        self._stand_ins, self._one_call = LinkStandIns(), OneCall(None)
         entities = self._entities
         if entities.ranking.on_device:  # the table there; a call that runs keeps it to its end
             self._entities = EntityTable(entities.labels, entities.encoded, plain_ranking(entities.table, self._score))
@@ -316,22 +312,6 @@ class Model(Opened):
             raise QueryError(f"{self.bundle.family} encodes entities from other arguments: {err}.") from err
         return check(self.bundle, **modalities)
 
-    def _encode(
-        self, graph: str, batch: EntityBatch, start: int, stop: int, widths: Mapping[str, int]
-    ) -> list[dict[str, NDArray[np.float32]]]:
-        """The outputs for some entities, in halves where the device has too little memory for all at a time."""
-        try:
-            return [self.run_graph(graph, batch.rows(slice(start, stop)), widths)]
-        except OutOfDeviceMemory:
-            if stop - start == 1:
-                raise
-        # Not in the handler: the error holds what the run had of the memory.
-        middle = (start + stop) // 2
-        return [
-            *self._encode(graph, batch, start, middle, widths),
-            *self._encode(graph, batch, middle, stop, widths),
-        ]
-
     def _needs_first_graph(self) -> bool:
         return self._stand_ins.query is None
 
@@ -341,17 +321,31 @@ class Model(Opened):
         entities = self._entities
         chosen = None if candidates is None else self.candidates(candidates).ids_for(self.bundle)
         k = min(checked_k(k), len(entities) if chosen is None else len(chosen))
-        known = None
-        if filter_known or (filter_known is None and chosen is None):
-            known = self.bundle.known_triples.answers_of(queries)
+        filters = chosen is None if filter_known is None else filter_known
+        known = self.bundle.known_triples if filters else None
+        if not k:
+            found = no_answers(len(queries))
+        elif call := self._one_call.of(entities.ranking):
+            found = call.top_k(queries, k, known, chosen)
+        else:
+            found = self._in_steps(entities, queries, k, known, chosen)
+        return Predictions(found, queries, known, chosen, entities.labels, self.relations, k)
+
+    def _in_steps(
+        self,
+        entities: EntityTable,
+        queries: Queries,
+        k: int,
+        known: KnownTriples | None,
+        candidates: NDArray[np.int64] | None,
+    ) -> TopK:
+        """Known answers, query vectors and ranking one after the other."""
         parts = []
         for start in range(0, len(queries), QUERY_CHUNK):
             chunk = queries[start : start + QUERY_CHUNK]
-            excluded = None if known is None else known.part(start, start + len(chunk))
-            parts.append(self._best(entities, chunk, k, excluded, chosen) if k else no_answers(len(chunk)))
-        if known is not None and chosen is not None:
-            known = known.among(chosen)
-        return Predictions(joined(parts), queries, known, entities.labels, self.relations, k)
+            excluded = None if known is None else known.answers_of(chunk)
+            parts.append(self._best(entities, chunk, k, excluded, candidates))
+        return joined(parts)
 
     def _best(
         self,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # types alone, so that answering loads nothing more
     from ..bundle.contents import Contents
     from ..data.mentions import Mention
     from ..data.sentences import SentenceImages
+    from ..kernels import QueryKernels
     from ..kernels.gpu.arguments import TableOnGpu
     from ..modalities.text import ClipTexts
     from ..modalities.words import Span
@@ -59,6 +60,10 @@ class QueryStandIn(Protocol):
 
     def on_gpu(self) -> QueriesOnGpu | None:
         """What makes them on a GPU, for a CUDA graph; None where it works on the CPU."""
+        ...
+
+    def on_cpu(self) -> QueryKernels | None:
+        """What makes query vectors within an AnswerCall; None where it works on a GPU."""
         ...
 
 

@@ -59,10 +59,20 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         _int32,
         [_pointer, _pointer, _int64, _int64, _pointer, _pointer, _pointer, _pointer, _pointer],
     ),
+    "mmkg_rotation_apply": (
+        _int32,
+        [_pointer, _int64, _int64, _pointer, _int64, _pointer, _pointer, _pointer, _int64, _pointer],
+    ),
     "mmkg_tucker_open": (_int32, [_pointer, _int32, _pointer, _pointer, _int64, _int32, _pointer, _pointer]),
     "mmkg_tucker_close": (None, [_pointer]),
     "mmkg_tucker_instruction_set": (_int32, [_pointer]),
     "mmkg_tucker_apply": (_int32, [_pointer, _pointer, _pointer, _int64, _pointer]),
+    "mmkg_answer_open": (_int32, [_pointer, _pointer]),
+    "mmkg_answer_close": (None, [_pointer]),
+    "mmkg_answer_top_k": (
+        _int32,
+        [*[_pointer] * 4, _int64, _int64, _pointer, _pointer, _int64, _pointer, _pointer, _pointer],
+    ),
     "mmkg_interaction_open": (_int32, [_pointer, _int32, _int32, _int32, _pointer, _pointer]),
     "mmkg_interaction_close": (None, [_pointer]),
     "mmkg_interaction_instruction_set": (_int32, [_pointer]),
@@ -122,6 +132,19 @@ def instruction_set_number(name: str | None) -> int:
 def instruction_set_name(number: int) -> str:
     """The name of an mmkg_instruction_set."""
     return next(name for name, known in _INSTRUCTION_SETS.items() if known == number)
+
+
+def best_instruction_set() -> str:
+    """Name of what kernels run on where nobody says: the best, or what MMKG_INSTRUCTION_SET names.
+
+    Raises:
+        BackendError: there is no library, or the variable names none of this processor's.
+    """
+    loaded, handle, row = loaded_library(), ctypes.c_void_p(), (ctypes.c_float * 1)()
+    check(loaded.mmkg_scan_open(row, 1, 1, 0, 0.0, -1, 0, pool(1), ctypes.byref(handle)))
+    number = loaded.mmkg_scan_instruction_set(handle)
+    loaded.mmkg_scan_close(handle)
+    return instruction_set_name(number)
 
 
 def check(status: int) -> None:

@@ -136,6 +136,11 @@ class QueryContext:
         """Name of what it runs on."""
         return instruction_set_name(self._library.mmkg_query_context_instruction_set(self._handle))
 
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        """The library's, open as long as this object lives."""
+        return self._handle
+
     def encode(
         self,
         table: NDArray[np.float32],

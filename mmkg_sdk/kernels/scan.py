@@ -124,6 +124,16 @@ class Scan:
         """Memory kept beside the table."""
         return int(self._library.mmkg_scan_bytes(self._handle))
 
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        """The library's, open as long as this object lives."""
+        return self._handle
+
+    @property
+    def table(self) -> NDArray[np.float32]:
+        """float32 [rows, width], as it is read."""
+        return self._table
+
     def top_k(
         self,
         queries: NDArray[np.float32],

@@ -106,6 +106,11 @@ class TuckerCore:
         """Name of what it runs on."""
         return instruction_set_name(self._library.mmkg_tucker_instruction_set(self._handle))
 
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        """The library's, open as long as this object lives."""
+        return self._handle
+
     def apply(self, context: NDArray[np.float32], relation: NDArray[np.float32]) -> NDArray[np.float32]:
         """The products of some pairs, float32 [batch, width].
 

@@ -72,6 +72,10 @@ class AnswerLists:
         """The query that each id belongs to, int64 [len(ids)]."""
         return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
 
+    def of(self, query: int) -> NDArray[np.int64]:
+        """The answers of one query."""
+        return self.ids[self.offsets[query] : self.offsets[query + 1]]
+
     def part(self, start: int, stop: int) -> AnswerLists:
         """The answers of the queries from start up to stop."""
         offsets = self.offsets[start : stop + 1]
@@ -126,6 +130,9 @@ class KnownTriples:
 
     def answers_of(self, queries: Queries) -> AnswerLists:
         """The known answers of each query."""
+        if len(queries) == 1:  # the usual query, and a third of the work
+            ids = self._answers_of_one(int(queries.entity[0]), int(queries.relation[0]), int(queries.direction[0]))
+            return AnswerLists(np.array([0, len(ids)]), ids)
         keys = _key(queries.entity, queries.relation, queries.direction)
         offsets = np.zeros(len(keys) + 1, np.int64)
         if not len(self.keys):
@@ -134,10 +141,15 @@ class KnownTriples:
         starts, hit = self.offsets[found], self.keys[found] == keys
         lengths = (self.offsets[found + 1] - starts) * hit
         lengths.cumsum(out=offsets[1:])
-        if len(keys) == 1:  # the usual query, and a third of the work
-            return AnswerLists(offsets, self.answers[starts[0] : starts[0] + lengths[0]])
         positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return AnswerLists(offsets, self.answers[positions])
+
+    def _answers_of_one(self, entity: int, relation: int, direction: int) -> NDArray[np.int64]:
+        key = ((relation * 2 + direction) << 32) + entity
+        place = int(self.keys.searchsorted(key))
+        if place == len(self.keys) or self.keys[place] != key:
+            return self.answers[:0]
+        return self.answers[self.offsets[place] : self.offsets[place + 1]]
 
 
 def _distinct_pairs(keys: NDArray[np.int64], answers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

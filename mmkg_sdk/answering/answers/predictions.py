@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...files.labels import Labels
 from ...ranking.exact import TopK
-from ...ranking.known_triples import TAIL, AnswerLists, Queries
+from ...ranking.known_triples import TAIL, AnswerLists, KnownTriples, Queries
 from .answer import RANKED, Answers, RankedAnswer
 
 # Known answers that are named where they are many.
@@ -84,22 +85,38 @@ class Predictions(Answers[Ranking]):
     }
 
     def __init__(
-        self, top: TopK, queries: Queries, known: AnswerLists | None, entities: Labels, relations: Labels, k: int
+        self,
+        top: TopK,
+        queries: Queries,
+        known: KnownTriples | None,
+        candidates: NDArray[np.int64] | None,
+        entities: Labels,
+        relations: Labels,
+        k: int,
     ) -> None:
         self.k = k
-        self._top, self._queries, self._known = top, queries, known
+        self._top, self._queries, self._known, self._candidates = top, queries, known, candidates
         self._entities, self._relations = entities, relations
 
     def __len__(self) -> int:
         return len(self._queries)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # To another process go the answers that were left out, not the index of all that are known.
+        return {**self.__dict__, "_left_out": self._left_out, "_known": None, "_candidates": None}
+
+    @cached_property
+    def _left_out(self) -> AnswerLists | None:
+        # Looked up when they are asked for, as labels are.
+        found = None if self._known is None else self._known.answers_of(self._queries)
+        return found if found is None or self._candidates is None else found.among(self._candidates)
+
     def _answer(self, position: int) -> Ranking:
-        # Labels are looked up when they are asked for.
         given = self._entities[int(self._queries.entity[position])]
         is_tail = self._queries.direction[position] == TAIL
         part = slice(int(self._top.offsets[position]), int(self._top.offsets[position + 1]))
         ids = self._top.ids[part]
-        known = () if self._known is None else self._known.part(position, position + 1).ids.tolist()
+        known = () if self._left_out is None else self._left_out.of(position).tolist()
         return Ranking(
             given if is_tail else None,
             self._relations[int(self._queries.relation[position])],

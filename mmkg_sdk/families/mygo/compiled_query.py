@@ -6,7 +6,6 @@ The GPU's kernels have never run on one.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from ...backends.captured import QueriesOnGpu
 from ...backends.compiled import CompiledGraph, Weights, as_float32
 from ...bundle import Bundle
 from ...errors import BackendError
-from ...kernels import QueryContext, TuckerCore
+from ...kernels import QueryContext, TransformedQueries, TuckerCore
 from ...kernels.gpu import GpuArray, Stream
 from ...kernels.gpu.arguments import TableOnGpu
 from ...kernels.gpu.query_context import GpuQueryContext
@@ -32,19 +31,6 @@ _CORE = "core."
 def compiled_query(bundle: Bundle, device: str, threads: int | None) -> CompiledQuery | None:
     """What makes query vectors; None where there are no kernels for the device: the graph does."""
     return None if layers_absence(bundle, device) else CompiledQuery(bundle, threads, device)
-
-
-@dataclass(frozen=True)
-class _OnCpu:
-    """The transformer, and the Tucker core behind it where the model has one."""
-
-    context: QueryContext
-    core: TuckerCore | None
-
-    def vectors(self, table: NDArray[np.float32] | TableOnGpu, queries: Queries) -> NDArray[np.float32]:
-        assert isinstance(table, np.ndarray)
-        vectors, relation = self.context.encode(table, queries.entity, queries.relation, queries.direction)
-        return vectors if self.core is None else self.core.apply(vectors, relation)
 
 
 class _OnGpu:
@@ -85,11 +71,11 @@ class CompiledQuery:
     def __init__(self, bundle: Bundle, threads: int | None, device: str = "cpu") -> None:
         heads = MyGOConfig.of(bundle.config).num_heads
 
-        def kernels(weights: Weights) -> _OnCpu | _OnGpu:
+        def kernels(weights: Weights) -> TransformedQueries | _OnGpu:
+            if device == "cpu":
+                return cpu_kernels(weights, heads, threads)
             core = _core_weights(weights)
             wide = {name: as_float32(array) for name, array in weights.items()}
-            if device == "cpu":
-                return _OnCpu(QueryContext(wide, heads, threads), TuckerCore(*core, threads) if core else None)
             return _OnGpu(GpuQueryContext(wide, heads, device), GpuTuckerCore(*core, device) if core else None)
 
         self._graph = CompiledGraph(bundle, QUERY_GRAPH, kernels)
@@ -104,7 +90,12 @@ class CompiledQuery:
         Raises:
             BackendError: the weights do not fit, or a vector is not finite.
         """
-        vectors = self._graph.kernel().vectors(table, queries)
+        kernels = self._graph.kernel()
+        if isinstance(kernels, _OnGpu):
+            vectors = kernels.vectors(table, queries)
+        else:
+            assert isinstance(table, np.ndarray)  # the table of a GPU comes with kernels for it
+            vectors = kernels.vectors(table, queries)
         if not np.isfinite(vectors).all():
             raise BackendError(
                 f"{QUERY_GRAPH} gave NaN or infinity: float32 cannot hold what the weights make of a query. Export "
@@ -131,6 +122,22 @@ class CompiledQuery:
         """What makes query vectors within a CUDA graph; None on the CPU."""
         kernels = self._graph.kernel()
         return kernels if isinstance(kernels, _OnGpu) else None
+
+    def on_cpu(self) -> TransformedQueries | None:
+        """What makes query vectors within an AnswerCall; None on a GPU."""
+        kernels = self._graph.kernel()
+        return kernels if isinstance(kernels, TransformedQueries) else None
+
+
+def cpu_kernels(weights: Weights, heads: int, threads: int | None) -> TransformedQueries:
+    """From the weights of the graph by name, in the precision of a bundle.
+
+    Raises:
+        BackendError: the weights do not fit.
+    """
+    core = _core_weights(weights)
+    context = QueryContext({name: as_float32(array) for name, array in weights.items()}, heads, threads)
+    return TransformedQueries(context, TuckerCore(*core, threads) if core else None)
 
 
 def _core_weights(weights: Weights) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None:

@@ -10,14 +10,17 @@ import pytest
 from mmkg_sdk.answering.answers.predictions import Predictions
 from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.ranking.exact import TopK
-from mmkg_sdk.ranking.known_triples import HEAD, TAIL, AnswerLists, Queries
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
 
 ENTITIES = Labels(["Oslo", "Bergen", "Trondheim", "Norway", "Sweden", "<b>"])
 RELATIONS = Labels(["capital", "near"], kind="relation")
 
 
 def predictions_of(
-    answers: list[list[tuple[int, float]]], asked: list[tuple[int, int, int]], known: list[list[int]] | None = None
+    answers: list[list[tuple[int, float]]],
+    asked: list[tuple[int, int, int]],
+    known: list[list[int]] | None = None,
+    candidates: np.ndarray | None = None,
 ) -> Predictions:
     flat = [answer for ranking in answers for answer in ranking]
     top = TopK(
@@ -25,11 +28,16 @@ def predictions_of(
         np.array([number for number, _ in flat], np.int64),
         np.array([score for _, score in flat], np.float32),
     )
-    lists = None
+    index = None
     if known is not None:
-        lists = AnswerLists(np.cumsum([0, *map(len, known)]), np.array([i for one in known for i in one], np.int64))
+        triples = [
+            (entity, relation, i) if direction == TAIL else (i, relation, entity)
+            for (entity, relation, direction), found in zip(asked, known, strict=True)
+            for i in found
+        ]
+        index = KnownTriples(np.array(triples, np.int64).reshape(-1, 3))
     queries = Queries(*np.array(asked, np.int64).reshape(-1, 3).T)
-    return Predictions(top, queries, lists, ENTITIES, RELATIONS, 2)
+    return Predictions(top, queries, index, candidates, ENTITIES, RELATIONS, 2)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_all_cases_run_clean(sanitizers: str, tmp_path: Path) -> None:
         compiled = [cpp, "-std=c++17", *flags, *warnings, *include, "-c"]
         list(pool.map(lambda source: run([*compiled, str(source)], tmp_path), sources))
     library = [f"{path.stem}.o" for path in sources]
-    for cases in ("all_cases", "encoder_cases", "interaction_cases", "query_cases", "tucker_cases"):
+    for cases in ("all_cases", "answer_cases", "encoder_cases", "interaction_cases", "query_cases", "tucker_cases"):
         case_source = str(Path(__file__).with_name(f"{cases}.c"))
         run([c, "-std=c11", *flags, *warnings, *include, "-c", case_source, "-o", f"{cases}.case"], tmp_path)
         run([cpp, *flags, *library, f"{cases}.case", "-o", cases], tmp_path)

@@ -3,6 +3,8 @@
 #include <exception>
 #include <memory>
 
+#include "common/pause.h"
+
 #if defined(__unix__) || defined(__APPLE__)
 #include <unistd.h>
 #endif
@@ -18,6 +20,9 @@ long process_id() {
     return 0;
 #endif
 }
+
+// Pauses of some ten nanoseconds each, after which a thread sleeps.
+constexpr int kDoneSpins = 2000, kAwakeSpins = 20000;
 
 }  // namespace
 
@@ -46,14 +51,16 @@ struct Crew {
 
     void work(int part) {
         long seen = 0;
-        std::unique_lock<std::mutex> lock(mutex);
+        std::unique_lock<std::mutex> lock(mutex, std::defer_lock);
         for (;;) {
+            for (int spins = 0; awake && round == seen && spins < kAwakeSpins; ++spins) pause();
+            lock.lock();
             wake.wait(lock, [&] { return leaving || round != seen; });
             if (leaving) return;
             seen = round;
-            if (part >= parts) continue;
-            const auto *todo = job;
+            const auto *todo = part < parts ? job : nullptr;
             lock.unlock();
+            if (!todo) continue;
             try {
                 (*todo)(part);
             } catch (...) {
@@ -61,6 +68,7 @@ struct Crew {
             }
             lock.lock();
             if (--pending == 0) done.notify_one();
+            lock.unlock();
         }
     }
 
@@ -78,6 +86,8 @@ struct Crew {
         } catch (...) {
             errors[0] = std::current_exception();
         }
+        // The others usually end at the same time; to be put to sleep and woken takes longer than that.
+        for (int spins = 0; pending && spins < kDoneSpins; ++spins) pause();
         {
             std::unique_lock<std::mutex> lock(mutex);
             done.wait(lock, [&] { return pending == 0; });
@@ -95,8 +105,10 @@ struct Crew {
     std::mutex mutex;
     std::condition_variable wake, done;
     const std::function<void(int)> *job = nullptr;
-    int parts = 0, pending = 0;
-    long round = 0;
+    int parts = 0;
+    std::atomic<int> pending{0};
+    std::atomic<long> round{0};
+    std::atomic<bool> awake{false};  // while a Lease keeps threads from sleeping
     bool leaving = false;
     std::vector<std::exception_ptr> errors;
     std::vector<std::thread> threads;
@@ -116,13 +128,18 @@ Crew *Pool::crew() {
     return present;
 }
 
-Pool::Lease::Lease(Pool &pool) {
+Pool::Lease::Lease(Pool &pool, bool awake) {
     if (pool.threads_ == 1) return;
     Crew *crew = pool.crew();
     lock_ = std::unique_lock<std::mutex>(crew->one_call, std::try_to_lock);
     if (!lock_.owns_lock()) return;
     crew_ = crew;
     threads_ = pool.threads_;
+    crew_->awake = awake;
+}
+
+Pool::Lease::~Lease() {
+    if (crew_) crew_->awake = false;
 }
 
 void Pool::Lease::run(int parts, const std::function<void(int)> &job) {

@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "common/pause.h"
+
 namespace mmkg {
 
 // The parts of a stage are taken by whoever comes first, and the next stage begins when all of them are done. A thread
@@ -51,12 +53,6 @@ public:
 
     private:
         Stage *stage_ = nullptr;
-
-        static void pause() {
-#if defined(__x86_64__) && defined(__GNUC__)
-            __builtin_ia32_pause();
-#endif
-        }
     };
 
 private:

@@ -15,7 +15,7 @@ struct BadArgument : std::invalid_argument {
 };
 
 struct NotANumber : std::domain_error {
-    NotANumber() : std::domain_error("a score is NaN") {}
+    explicit NotANumber(const char *what = "a score is NaN") : std::domain_error(what) {}
 };
 
 // Of a device, whose text says how much was asked for; of the host it is std::bad_alloc.

@@ -12,11 +12,17 @@
 using mmkg::kColumnGroup;
 using mmkg::kPositions;
 
-void mmkg_query_context::encode(const Batch &batch) const {
-    mmkg::Pool::Lease lease(pool_);
+namespace {
+
+// Multiply-adds of which a thread should have more: some 10 microseconds, as many as it takes to wake one.
+constexpr double kWorthThread = 1 << 18;
+
+}  // namespace
+
+void mmkg_query_context::encode(const Batch &batch, mmkg::Pool::Lease &lease) const {
     std::atomic<bool> finite{true};
-    const int threads = lease.threads();
     if (batch.size <= block_) {
+        const int threads = worth_threads(lease, batch.size);
         // One block, and all threads work on it: few questions cost little more than reading the weights.
         const auto scratch = take_scratch();
         mmkg::Stages stages(1 + 7 * static_cast<int64_t>(layers_.size()));
@@ -26,6 +32,7 @@ void mmkg_query_context::encode(const Batch &batch) const {
             if (!encode_block({batch, 0, batch.size, *scratch}, way)) finite = false;
         });
     } else {
+        const int threads = lease.threads();
         const int64_t rounds = (batch.size + block_ * threads - 1) / (block_ * threads);
         const int64_t share = (batch.size + rounds * threads - 1) / (rounds * threads);
         const int64_t block = std::min(block_, mmkg::rounded_up(share, set.tile_rows));
@@ -41,6 +48,13 @@ void mmkg_query_context::encode(const Batch &batch) const {
         });
     }
     if (!finite) throw mmkg::NotANumber();
+}
+
+int mmkg_query_context::worth_threads(const mmkg::Pool::Lease &lease, int64_t questions) const {
+    const auto wide = static_cast<double>(width), hidden = static_cast<double>(feedforward_width_);
+    const double products = (4 * wide + 2 * hidden) * wide * static_cast<double>(kPositions * layers_.size());
+    const double worth = products * static_cast<double>(questions) / kWorthThread;
+    return static_cast<int>(std::max(1.0, std::min<double>(worth, lease.threads())));
 }
 
 bool mmkg_query_context::encode_block(const Block &block, mmkg::Stages::Way way) const {
@@ -198,6 +212,7 @@ mmkg_status mmkg_query_context_encode(const mmkg_query_context *encoder, const f
         mmkg::require_ids("entity", entities, batch, rows);
         mmkg::require_ids("relation", relations, batch, encoder->num_relations);
         mmkg::require_ids("direction", directions, batch, 2);
-        encoder->encode({table, batch, entities, relations, directions, context, relation});
+        mmkg::Pool::Lease lease(encoder->pool());
+        encoder->encode({table, batch, entities, relations, directions, context, relation}, lease);
     });
 }

@@ -45,7 +45,8 @@ struct mmkg_query_context {
         const int64_t *entities, *relations, *directions;
         float *context, *relation;
     };
-    void encode(const Batch &batch) const;
+    void encode(const Batch &batch, mmkg::Pool::Lease &lease) const;
+    mmkg::Pool &pool() const { return pool_; }
 
     const mmkg::EncoderSet &set;
     const int64_t width, num_relations;
@@ -56,6 +57,7 @@ private:
         int64_t begin, count;
         mmkg::QueryScratch &scratch;
     };
+    int worth_threads(const mmkg::Pool::Lease &lease, int64_t questions) const;
     // False where a norm met NaN or infinity.
     bool encode_block(const Block &block, mmkg::Stages::Way way) const;
     void gather(const Block &block, int64_t question) const;

@@ -76,13 +76,13 @@ int mmkg_tucker::threads(const mmkg::Pool::Lease &lease, int64_t rows, int64_t m
     return static_cast<int>(std::max(1.0, std::min<double>(worth, std::min<double>(lease.threads(), most))));
 }
 
-void mmkg_tucker::apply(const float *context, const float *relation, int64_t batch, float *out) const {
+void mmkg_tucker::apply(const float *context, const float *relation, int64_t batch, float *out,
+                        mmkg::Pool::Lease &lease) const {
     mmkg::require_finite_rows(context, batch, width, "context");
     mmkg::require_finite_rows(relation, batch, width, "relation");
     const int64_t rounds = (batch + mmkg::kRows - 1) / mmkg::kRows;
     const int64_t together = mmkg::rounded_up((batch + rounds - 1) / rounds, set.tile_rows);
     mmkg::Aligned<float> sums(parts_ * std::min(together, batch) * stride_);
-    mmkg::Pool::Lease lease(pool_);
     for (int64_t first = 0; first < batch; first += together) {
         const int64_t count = std::min(together, batch - first), offset = first * width;
         const Rows rows{context + offset, relation + offset, count, sums.data()};
@@ -157,6 +157,8 @@ mmkg_status mmkg_tucker_apply(const mmkg_tucker *tucker, const float *context, c
         require(tucker, "tucker is NULL");
         require(batch >= 0 && batch <= INT32_MAX, "batch is negative or above 2^31 - 1");
         require((context && relation && out) || batch == 0, "context, relation or out is NULL");
-        if (batch) tucker->apply(context, relation, batch, out);
+        if (!batch) return;
+        mmkg::Pool::Lease lease(tucker->pool());
+        tucker->apply(context, relation, batch, out, lease);
     });
 }

@@ -12,7 +12,8 @@ struct mmkg_tucker {
     mmkg_tucker(const void *core, int32_t precision, const void *relation_weight, const float *shift, int64_t width_,
                 const mmkg::EncoderSet &set_, mmkg::Pool &pool);
 
-    void apply(const float *context, const float *relation, int64_t batch, float *out) const;
+    void apply(const float *context, const float *relation, int64_t batch, float *out, mmkg::Pool::Lease &lease) const;
+    mmkg::Pool &pool() const { return pool_; }
 
     const mmkg::EncoderSet &set;
     const int64_t width;

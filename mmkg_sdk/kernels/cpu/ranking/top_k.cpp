@@ -1,4 +1,6 @@
 // The k best of each query: every part of the rows keeps its own lists, which are merged at the end.
+#include "ranking/top_k.h"
+
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -8,8 +10,6 @@
 
 #include "common/float_mode.h"
 #include "ranking/keys.h"
-#include "ranking/shortlists.h"
-#include "table/walk.h"
 
 namespace mmkg {
 
@@ -134,10 +134,9 @@ void write_answers(const TopKTask &task, Pool::Lease *lease, const Answers &to, 
 }
 
 // Gives the number of queries that had a first pass.
-int64_t top_k_of_table(const TopKTask &task, const Candidates &rows, const Answers &to) {
+int64_t top_k_of_table(const TopKTask &task, const Candidates &rows, Pool::Lease &lease, const Answers &to) {
     const mmkg_scan &scan = task.scan;
     const Panels panels(scan, task.queries, task.batch);
-    Pool::Lease lease(scan.pool);
     const int64_t tile = scan.set.tile_rows[scan.score], block = Walk<BestOfPart>::block_rows(scan);
     const int count = parts_of(lease, scan.cost(rows.count * task.batch), (rows.count + tile - 1) / tile);
     std::vector<std::unique_ptr<BestOfPart>> parts(count);
@@ -189,13 +188,12 @@ void top_k_of_packed(const TopKTask &task, const uint16_t *masks, Pool::Lease *l
     });
 }
 
-void top_k_of_packed(const TopKTask &task, const Candidates &rows, const Answers &to) {
+void top_k_of_packed(const TopKTask &task, const Candidates &rows, Pool::Lease &lease, const Answers &to) {
     std::vector<uint16_t> masks(rows.ids ? task.scan.packed->groups() : 0);
     for (int64_t i = 0; rows.ids && i < rows.count; ++i) {
         masks[rows.ids[i] / kGroupRows] |= static_cast<uint16_t>(1u << rows.ids[i] % kGroupRows);
     }
     const uint16_t *asked = rows.ids ? masks.data() : nullptr;
-    Pool::Lease lease(task.scan.pool);
     const int threads = parts_of(lease, task.scan.packed->cost(task.scan.rows * task.batch), task.batch / kManyQueries);
     if (threads == 1) return top_k_of_packed(task, asked, &lease, to);
     lease.run(threads, [&](int part) {
@@ -208,6 +206,41 @@ void top_k_of_packed(const TopKTask &task, const Candidates &rows, const Answers
 }
 
 }  // namespace
+
+void check_candidates(const Candidates &rows, int64_t table_rows) {
+    require(rows.count >= 0, "num_candidates is negative");
+    for (int64_t i = 0; rows.ids && i < rows.count; ++i) {
+        const int64_t before = i ? rows.ids[i - 1] : -1;
+        const bool fits = rows.ids[i] > before && rows.ids[i] < table_rows;
+        require(fits, "candidates are not ascending or out of range");
+    }
+}
+
+void top_k(const TopKTask &asked, const Candidates &rows, Pool::Lease &lease, const TopKFound &found,
+           mmkg_top_k_report *report) {
+    std::fill(found.counts, found.counts + asked.batch, 0);
+    if (report) *report = {0, 0, 0, 0};
+    if (!asked.batch || !rows.count) return;
+
+    const mmkg_scan &scan = asked.scan;
+    const TopKTask task{scan, asked.queries, asked.batch, std::min(asked.k, rows.count), asked.excluded};
+    std::vector<int64_t> settled_rows(task.batch);
+    const Answers answers{found.ids, found.scores, asked.k, found.counts, settled_rows.data()};
+    const bool packed = scan.packed && rows.count >= scan.rows / kSparse;
+    int64_t bounded = task.batch;
+    if (packed) {
+        top_k_of_packed(task, rows, lease, answers);
+    } else {
+        bounded = top_k_of_table(task, rows, lease, answers);
+    }
+    if (!report) return;
+    report->bounded = bounded * rows.count;
+    for (const int64_t settled : settled_rows) {
+        report->settled += settled;
+        report->most_settled = std::max(report->most_settled, settled);
+        report->few_settled += settled <= MMKG_FEW_SETTLED * asked.k;
+    }
+}
 
 }  // namespace mmkg
 
@@ -223,33 +256,9 @@ mmkg_status mmkg_top_k(const mmkg_scan *scan, const float *queries, int64_t batc
         const AnswerLists excluded{excluded_offsets, excluded_ids};
         excluded.check(batch, scan->rows, "excluded ids are not ascending or out of range, or their offsets are wrong");
         const Candidates rows{candidates, candidates ? num_candidates : scan->rows};
-        require(rows.count >= 0, "num_candidates is negative");
-        for (int64_t i = 0; candidates && i < rows.count; ++i) {
-            const int64_t before = i ? candidates[i - 1] : -1;
-            const bool fits = candidates[i] > before && candidates[i] < scan->rows;
-            require(fits, "candidates are not ascending or out of range");
-        }
-        std::fill(counts, counts + batch, 0);
-        if (report) *report = {0, 0, 0, 0};
-        if (!batch || !rows.count) return;
-
+        check_candidates(rows, scan->rows);
         const FloatMode mode;
-        const TopKTask task{*scan, queries, batch, std::min(k, rows.count), excluded};
-        std::vector<int64_t> settled_rows(batch);
-        const Answers answers{ids, scores, k, counts, settled_rows.data()};
-        const bool packed = scan->packed && rows.count >= scan->rows / kSparse;
-        int64_t bounded = batch;
-        if (packed) {
-            top_k_of_packed(task, rows, answers);
-        } else {
-            bounded = top_k_of_table(task, rows, answers);
-        }
-        if (!report) return;
-        report->bounded = bounded * rows.count;
-        for (const int64_t settled : settled_rows) {
-            report->settled += settled;
-            report->most_settled = std::max(report->most_settled, settled);
-            report->few_settled += settled <= MMKG_FEW_SETTLED * k;
-        }
+        Pool::Lease lease(scan->pool);
+        top_k({*scan, queries, batch, k, excluded}, rows, lease, {ids, scores, counts}, report);
     });
 }
