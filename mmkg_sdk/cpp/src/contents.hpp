@@ -16,7 +16,7 @@ struct Contents {
     std::map<std::string, int64_t> labels;                         // NAME.txt -> number of labels
     std::map<std::string, std::map<std::string, Stored>> tensors;  // NAME.safetensors -> the tensors in it
     std::vector<std::string> graphs;                               // NAME.onnx
-    std::vector<std::string> younger;  // those of the tensors that bundles of earlier versions lack
+    std::vector<std::string> younger;                     // those of the tensors that bundles of earlier versions lack
     std::map<std::string, std::vector<int64_t>> weights;  // shapes of those weights that tell the sizes of the model
 
     // All file names of the bundle except bundle.json.

@@ -43,7 +43,8 @@ void check_index(const std::string &path, const Tensors &arrays, const Config &c
     }
     if (keys.size() == 0) return;
     const int64_t entities = config.size("num_entities"), relations = config.size("num_relations");
-    const bool named = std::all_of(keys.begin(), keys.end(), [&](int64_t key) { return (key & 0xFFFFFFFF) < entities; });
+    const bool named =
+        std::all_of(keys.begin(), keys.end(), [&](int64_t key) { return (key & 0xFFFFFFFF) < entities; });
     if (keys[0] < 0 || !is_rising(keys.begin(), keys.end()) || keys[keys.size() - 1] >> 33 >= relations || !named) {
         refuse("the keys are not ascending, or one names what there is not");
     }

@@ -13,8 +13,8 @@ namespace mmkg::internal {
 // Throws Error (bundle): one does not.
 void check_triples(const std::string &path, const Tensors &splits, const Config &config);
 
-// Whether a stored index can be searched and names what there is. That it is the right one, verification tells, which is
-// Python's.
+// Whether a stored index can be searched and names what there is. That it is the right one, verification tells, which
+// is Python's.
 //
 // Throws Error (bundle): an array is too long or short, not in order, or names what there is not.
 void check_index(const std::string &path, const Tensors &arrays, const Config &config);

@@ -25,7 +25,7 @@ public:
     //
     // Throws Error (bundle), which names the line.
     Labels(std::string content, const std::string &path, std::string kind);
-    Labels() = default;  // to be assigned to; anything else with it is undefined
+    Labels();  // none
 
     int64_t size() const noexcept;
     const std::string &kind() const noexcept;
