@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -44,8 +45,8 @@ def refusal(folder: Path) -> str | None:
     return None
 
 
-def file_in(message: str, folder: Path) -> str:
-    """Which file a message names first."""
+def file_in(message: str) -> str:
+    """Which file a message names first; none in a few of Python's."""
     names = {name: message.find(name) for name in (*os.listdir(RELEASED / "mygo"), "known_triples.safetensors")}
     found = {name: place for name, place in names.items() if place >= 0}
     return min(found, key=found.__getitem__) if found else ""
@@ -66,7 +67,7 @@ def test_what_python_refuses_is_refused_for_the_same_file(ask: Ask, good: Path, 
         said = refusal(folder)
         assert said is not None, name
         assert answer.startswith("bundle\t"), f"{name}: {answer}"
-        assert file_in(answer, folder) == file_in(said, folder), f"{name}: {answer} / {said}"
+        assert file_in(said) in ("", file_in(answer)), f"{name}: {answer} / {said}"
 
 
 @pytest.mark.parametrize("family", ["mygo", "adamf_mat"])
@@ -86,8 +87,6 @@ def test_one_flipped_bit_in_any_file_is_noticed(family: str, ask: Ask, tmp_path:
 
 
 def test_a_manifest_written_in_another_form_has_the_same_seal(ask: Ask, good: Path, tmp_path: Path) -> None:
-    import json
-
     folder = tmp_path / "bundle"
     shutil.copytree(good, folder)
     odd = {"é😀\u007f\u2028": [1e-5, 1e16, 0.1, -0.0, 123456.789, 1e18, 5e-324, 2.0], '\t"\\/': None, "": {"b": True}}

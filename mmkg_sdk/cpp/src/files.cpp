@@ -106,7 +106,10 @@ Content read_verified(const fs::path &path, int64_t bytes, const std::string &sh
     Sha256 digest;
     try {
         if (keep == Keep::map) content = {file.map(), static_cast<size_t>(file.size())};
-        if (keep == Keep::copy) copy.reset(new char[std::max<size_t>(1, static_cast<size_t>(file.size()))]);
+        if (keep == Keep::copy) {
+            copy.reset(new (std::nothrow) char[std::max<size_t>(1, static_cast<size_t>(file.size()))]);
+            if (!copy) throw std::bad_alloc();  // sanitizers end a program whose usual `new` finds no memory
+        }
     } catch (const std::bad_alloc &) {
         throw Error(Fault::bundle, found + ", and there is no memory for them.");
     }
