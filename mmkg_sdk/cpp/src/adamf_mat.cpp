@@ -1,0 +1,37 @@
+// AdaMF-MAT's queries: the known entity, each complex coordinate turned by the angle of the relation.
+#include "adamf_mat.hpp"
+
+#include "weights.hpp"
+
+namespace mmkg::internal {
+namespace {
+
+class AdaMFQueries : public QueryVectors {
+public:
+    explicit AdaMFQueries(const Opened &opened) : weights_(opened.weights, "query_encoder") {
+        weights_.expect({"rotations"});
+        relations_ = weights_.axis("rotations", 0), width_ = weights_.axis("rotations", 1);
+        rotations_ = weights_.float32("rotations", {relations_, width_});
+    }
+
+    std::vector<float> of(const float *table, int64_t rows, const Columns &queries) const override {
+        std::vector<float> vectors(static_cast<size_t>(queries.size() * width_));
+        check(mmkg_rotation_apply(table, rows, width_, rotations_, relations_, queries.entity.data(),
+                                  queries.relation.data(), queries.direction.data(), queries.size(), vectors.data()),
+              "query_encoder");
+        return vectors;
+    }
+
+private:
+    Weights weights_;
+    int64_t relations_ = 0, width_ = 0;
+    const float *rotations_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<const QueryVectors> adamf_mat_queries(const Opened &opened) {
+    return std::make_unique<const AdaMFQueries>(opened);
+}
+
+}  // namespace mmkg::internal
