@@ -1,0 +1,45 @@
+// bundle.hpp: the verified, read-only folder that is deployed.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "mmkg/error.hpp"
+#include "mmkg/labels.hpp"
+
+namespace mmkg {
+
+namespace internal {
+struct Opened;
+}
+
+// An opened bundle of MyGO or AdaMF-MAT. Everything that docs/bundle-format.md says is checked before the constructor
+// returns: seal, names, kinds, sizes and SHA-256 of files, tensors, finite values, labels, triples and tokens in range,
+// sizes and precision of the configuration against the weights, and signatures of the graphs in bundle.json. What the
+// graphs themselves hold is not looked at, beyond their digest: this library runs none.
+//
+// Nothing is read from the folder afterwards. Tensors are memory maps of what was verified: the folder may be replaced
+// or deleted, but to write into its files changes what an open bundle reads, and to shorten them ends the process.
+class MMKG_MODEL_API Bundle {
+public:
+    // folder         what `mmkg-sdk export` wrote
+    // follow_links   files may be links to any place. Without it, links may lead to the same folder, and to the blobs
+    // of
+    //                a Hugging Face cache that the folder is a snapshot of.
+    //
+    // Throws Error (bundle), which names the file; (memory).
+    explicit Bundle(const std::filesystem::path &folder, bool follow_links = false);
+
+    const std::string &family() const noexcept;     // "mygo" or "adamf_mat"
+    const std::string &precision() const noexcept;  // "fp32", "fp16", "bf16", "int8" or "fp8"
+    Labels entities() const noexcept;
+    Labels relations() const noexcept;
+
+    const internal::Opened &opened() const noexcept { return *opened_; }
+
+private:
+    std::shared_ptr<const internal::Opened> opened_;
+};
+
+}  // namespace mmkg

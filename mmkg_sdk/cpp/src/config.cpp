@@ -1,0 +1,148 @@
+#include "config.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "text.hpp"
+
+namespace mmkg::internal {
+namespace {
+
+// No size of a model comes near it.
+constexpr int64_t LARGEST_SIZE = (int64_t{1} << 31) - 1;
+// Each takes a module even where nothing is allocated for it.
+constexpr int64_t MOST_LAYERS = 1024;
+constexpr double REQUIRED = -1;
+
+struct Schema {
+    const char *family;
+    std::map<std::string, double> sizes, numbers;  // with defaults
+    std::string choice;                            // the one setting that is a name
+    std::vector<std::string> choices;              // the first is the default
+};
+
+const Schema &schema_of(Family family) {
+    static const Schema mygo{"MyGO",
+                             {{"num_entities", REQUIRED},
+                              {"num_relations", REQUIRED},
+                              {"visual_codebook_rows", REQUIRED},
+                              {"visual_codebook_width", REQUIRED},
+                              {"text_codebook_rows", REQUIRED},
+                              {"text_codebook_width", REQUIRED},
+                              {"num_visual_tokens", 8},
+                              {"num_text_tokens", 8},
+                              {"embedding_dim", 256},
+                              {"feedforward_dim", 1024},
+                              {"num_heads", 2},
+                              {"num_entity_layers", 1},
+                              {"num_decoder_layers", 1},
+                              {"contrastive_samples", 512}},
+                             {{"structure_dropout", 0.6},
+                              {"visual_dropout", 0.3},
+                              {"text_dropout", 0.1},
+                              {"dropout", 0.01},
+                              {"tucker_input_dropout", 0.3},
+                              {"tucker_matrix_dropout", 0.4},
+                              {"tucker_output_dropout", 0.5},
+                              {"label_smoothing", 0.0},
+                              {"contrastive_weight", 0.0},
+                              {"contrastive_temperature", 0.5}},
+                             "score_function",
+                             {"tucker", "inner"}};
+    static const Schema adamf_mat{"AdaMF",
+                                  {{"num_entities", REQUIRED},
+                                   {"num_relations", REQUIRED},
+                                   {"visual_feature_width", REQUIRED},
+                                   {"text_feature_width", REQUIRED},
+                                   {"embedding_dim", 200},
+                                   {"num_negatives", 128},
+                                   {"noise_dim", 64}},
+                                  {{"margin", 12.0},
+                                   {"epsilon", 2.0},
+                                   {"adversarial_temperature", 2.0},
+                                   {"adversarial_weight", 0.0},
+                                   {"generator_learning_rate", 1e-4}},
+                                  "missing_modalities",
+                                  {"zeros", "mask"}};
+    return family == Family::mygo ? mygo : adamf_mat;
+}
+
+bool ends_with(const std::string &text, const std::string &end) {
+    return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+void check_mygo(const Config &config) {
+    for (const auto &[name, number] : config.numbers) {
+        if (ends_with(name, "dropout") && !(number < 1)) {
+            throw NotStrict(name + " is " + shown(number) + "; a dropout rate lies in [0, 1).");
+        }
+    }
+    if (config.size("embedding_dim") % config.size("num_heads") != 0) {
+        throw NotStrict("embedding_dim " + std::to_string(config.size("embedding_dim")) +
+                        " is not a multiple of num_heads " + std::to_string(config.size("num_heads")) +
+                        "; change one.");
+    }
+    if (config.numbers.at("contrastive_weight") != 0 && config.size("num_text_tokens") < 2) {
+        throw NotStrict(
+            "num_text_tokens is 1, which leaves the contrastive text view nothing to average; use at least 2, or "
+            "contrastive_weight = 0.");
+    }
+}
+
+void check_adamf_mat(const Config &config) {
+    for (const char *name : {"margin", "generator_learning_rate"}) {
+        if (!(config.numbers.at(name) > 0)) {
+            throw NotStrict(std::string(name) + " is " + shown(config.numbers.at(name)) +
+                            "; expected a number above 0.");
+        }
+    }
+}
+
+}  // namespace
+
+int64_t Config::table_width() const { return size("embedding_dim") * (family == Family::mygo ? 1 : 2); }
+
+Config read_config(Family family, const Json &values) {
+    const Schema &schema = schema_of(family);
+    Config config{family, {}, {}, {{schema.choice, schema.choices[0]}}};
+    for (const auto &[name, fallback] : schema.sizes) {
+        if (fallback != REQUIRED) config.sizes[name] = static_cast<int64_t>(fallback);
+    }
+    config.numbers = schema.numbers;
+    for (const auto &[name, value] : values.items()) {
+        if (schema.sizes.count(name) != 0) {
+            const int64_t most = ends_with(name, "_layers") ? MOST_LAYERS : LARGEST_SIZE;
+            if (!is_whole(value, 1, most)) {
+                throw NotStrict(name + " is " + shown(value) + "; expected a whole number of at least 1, at most " +
+                                grouped(most) + ".");
+            }
+            config.sizes[name] = value.get<int64_t>();
+        } else if (schema.numbers.count(name) != 0) {
+            if (!value.is_number() || !(value.get<double>() >= 0) || !std::isfinite(value.get<double>())) {
+                throw NotStrict(name + " is " + shown(value) + "; expected a finite number of at least 0.");
+            }
+            config.numbers[name] = value.get<double>();
+        } else if (name == schema.choice) {
+            const bool known = value.is_string() &&
+                               std::find(schema.choices.begin(), schema.choices.end(), value) != schema.choices.end();
+            if (!known) {
+                throw NotStrict(name + " is " + shown(value) + "; expected '" + schema.choices[0] + "' or '" +
+                                schema.choices[1] + "'.");
+            }
+            config.names[name] = value.get<std::string>();
+        } else {
+            throw NotStrict("unknown " + std::string(schema.family) + " setting " + in_quotes(name) + ".");
+        }
+    }
+    for (const auto &[name, fallback] : schema.sizes) {
+        if (config.sizes.count(name) == 0) {
+            throw NotStrict("incomplete " + std::string(schema.family) + " configuration: " + name + " is missing.");
+        }
+    }
+    (family == Family::mygo ? check_mygo : check_adamf_mat)(config);
+    return config;
+}
+
+}  // namespace mmkg::internal

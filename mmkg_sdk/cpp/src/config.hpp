@@ -1,0 +1,31 @@
+// The configurations of the families that this library answers for: numbers and names, checked.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "json.hpp"
+
+namespace mmkg::internal {
+
+enum class Family { mygo, adamf_mat };
+
+// Settings of one family in three kinds, those that the file leaves out with their defaults.
+struct Config {
+    Family family{};
+    std::map<std::string, int64_t> sizes;      // whole numbers from 1
+    std::map<std::string, double> numbers;     // finite, from 0
+    std::map<std::string, std::string> names;  // of a few choices
+
+    int64_t size(const char *name) const { return sizes.at(name); }
+    // Width of an encoded entity and of a query vector.
+    int64_t table_width() const;
+};
+
+// The configuration of a family from bundle.json.
+//
+// Throws NotStrict: an unknown setting, a missing one without default, or a value out of range.
+Config read_config(Family family, const Json &values);
+
+}  // namespace mmkg::internal

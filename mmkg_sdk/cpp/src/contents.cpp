@@ -1,0 +1,67 @@
+#include "contents.hpp"
+
+namespace mmkg::internal {
+namespace {
+
+constexpr int64_t ANY = -1;
+
+// The token-table encoder is exact for one layer only.
+void add_mygo(const Config &config, Contents &contents) {
+    const int64_t entities = config.size("num_entities"), width = config.table_width();
+    contents.tensors["table"] = {{"vectors", {Dtype::float32, {entities, width}}}};
+    contents.tensors["inputs"] = {{"structure", {Dtype::float32, {entities, width}}},
+                                  {"visual_tokens", {Dtype::int64, {entities, ANY}}},
+                                  {"visual_mask", {Dtype::boolean, {entities, ANY}}},
+                                  {"text_tokens", {Dtype::int64, {entities, ANY}}},
+                                  {"text_mask", {Dtype::boolean, {entities, ANY}}}};
+    const auto last = [&](const char *graph, const char *layers) {
+        return std::string(graph) + ".layers." + std::to_string(config.size(layers) - 1) +
+               ".rest.hidden.multiplied_weight";
+    };
+    const std::vector<int64_t> hidden{width, config.size("feedforward_dim")};
+    contents.weights = {{"entity_encoder.multiplied_table",
+                         {config.size("visual_codebook_rows") + config.size("text_codebook_rows"), width}},
+                        {last("entity_encoder", "num_entity_layers"), hidden},
+                        {last("query_encoder", "num_decoder_layers"), hidden},
+                        {"query_encoder.relations", {config.size("num_relations"), width}}};
+    if (config.size("num_entity_layers") == 1) {
+        contents.graphs.emplace_back(TOKEN_TABLE_GRAPH);
+        contents.weights[std::string(TOKEN_TABLE_GRAPH) + ".pooled_logits"] = {1, config.size("num_heads")};
+    }
+}
+
+void add_adamf_mat(const Config &config, Contents &contents) {
+    const int64_t entities = config.size("num_entities"), width = config.table_width();
+    const int64_t visual = config.size("visual_feature_width"), text = config.size("text_feature_width");
+    contents.tensors["table"] = {{"vectors", {Dtype::float32, {entities, width}}},
+                                 {"modality_weights", {Dtype::float32, {entities, 3}}}};
+    contents.tensors["inputs"] = {{"structure", {Dtype::float32, {entities, width}}},
+                                  {"visual_features", {Dtype::float32, {entities, visual}}},
+                                  {"visual_mask", {Dtype::boolean, {entities}}},
+                                  {"text_features", {Dtype::float32, {entities, text}}},
+                                  {"text_mask", {Dtype::boolean, {entities}}}};
+    contents.weights = {{"entity_encoder.visual.multiplied_weight", {visual, width}},
+                        {"entity_encoder.text.multiplied_weight", {text, width}},
+                        {"query_encoder.rotations", {config.size("num_relations"), width}}};
+}
+
+}  // namespace
+
+std::vector<std::string> Contents::files() const {
+    std::vector<std::string> names{"weights.safetensors", "probes.safetensors", "parity.json", "MODEL_CARD.md"};
+    for (const auto &[name, count] : labels) names.push_back(name + ".txt");
+    for (const auto &[name, specs] : tensors) names.push_back(name + ".safetensors");
+    for (const std::string &name : graphs) names.push_back(name + ".onnx");
+    return names;
+}
+
+Contents contents_of(const Config &config) {
+    Contents contents;
+    contents.labels = {{"entities", config.size("num_entities")}, {"relations", config.size("num_relations")}};
+    for (const char *split : SPLITS) contents.tensors["triples"][split] = {Dtype::int64, {ANY, 3}};
+    contents.graphs = {"query_encoder", "entity_encoder", "complete"};
+    (config.family == Family::mygo ? add_mygo : add_adamf_mat)(config, contents);
+    return contents;
+}
+
+}  // namespace mmkg::internal

@@ -1,0 +1,29 @@
+// What the bundle of a configuration holds, as its family says: labels, tensors, graphs, weights.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "config.hpp"
+#include "safetensors.hpp"
+
+namespace mmkg::internal {
+
+inline constexpr const char *SPLITS[] = {"train", "valid", "test"};
+
+struct Contents {
+    std::map<std::string, int64_t> labels;                         // NAME.txt -> number of labels
+    std::map<std::string, std::map<std::string, Stored>> tensors;  // NAME.safetensors -> the tensors in it
+    std::vector<std::string> graphs;                               // NAME.onnx
+    std::map<std::string, std::vector<int64_t>> weights;  // shapes of those weights that tell the sizes of the model
+
+    // All file names of the bundle except bundle.json.
+    std::vector<std::string> files() const;
+};
+
+inline constexpr const char *TOKEN_TABLE_GRAPH = "entity_encoder_token_table";
+
+Contents contents_of(const Config &config);
+
+}  // namespace mmkg::internal

@@ -1,0 +1,53 @@
+#include "entity_table.hpp"
+
+#include <cstring>
+
+namespace mmkg::internal {
+
+EntityTable::EntityTable(const Opened &opened, mmkg_pool *pool) : labels_(opened.entities), pool_(pool) {
+    const Tensor &table = opened.table.at("vectors");
+    rows_ = table.shape[0], width_ = table.shape[1];
+    if (opened.config().family == Family::adamf_mat) {
+        score_ = MMKG_COMPLEX_DISTANCE;
+        margin_ = static_cast<float>(opened.config().numbers.at("margin"));
+    }
+    if (reinterpret_cast<uintptr_t>(table.data) % alignof(float) == 0) {
+        vectors_ = reinterpret_cast<const float *>(table.data);
+    } else {
+        own_.resize(static_cast<size_t>(table.count()));
+        std::memcpy(own_.data(), table.data, table.bytes());
+        vectors_ = own_.data();
+    }
+    open_scan();
+}
+
+EntityTable::EntityTable(const EntityTable &before, Labels labels, std::vector<float> vectors)
+    : labels_(std::move(labels)),
+      own_(std::move(vectors)),
+      vectors_(own_.data()),
+      rows_(labels_.size()),
+      width_(before.width_),
+      score_(before.score_),
+      margin_(before.margin_),
+      pool_(before.pool_) {
+    open_scan();
+}
+
+void EntityTable::open_scan() {
+    mmkg_scan *handle = nullptr;
+    check(mmkg_scan_open(vectors_, rows_, width_, score_, margin_, MMKG_BEST, MMKG_BEST_STORAGE, pool_, &handle),
+          "the table");
+    scan_.reset(handle);
+}
+
+std::shared_ptr<const EntityTable> EntityTable::with(const std::vector<std::string> &labels,
+                                                     const std::vector<float> &vectors) const {
+    Labels longer = labels_.with(labels);
+    std::vector<float> all;
+    all.reserve(static_cast<size_t>(rows_ * width_) + vectors.size());
+    all.insert(all.end(), vectors_, vectors_ + rows_ * width_);
+    all.insert(all.end(), vectors.begin(), vectors.end());
+    return std::shared_ptr<const EntityTable>(new EntityTable(*this, std::move(longer), std::move(all)));
+}
+
+}  // namespace mmkg::internal

@@ -1,0 +1,37 @@
+// Which answers of a query are known already.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "mmkg/query.hpp"
+#include "safetensors.hpp"
+
+namespace mmkg::internal {
+
+// Some numbers that lie one behind the other.
+struct Numbers {
+    const int64_t *first = nullptr;
+    int64_t count = 0;
+
+    const int64_t *begin() const noexcept { return first; }
+    const int64_t *end() const noexcept { return first + count; }
+};
+
+// An index from query to known answers, in both directions:
+//
+//   keys      ascending; ((relation * 2 + missing) << 32) + entity
+//   offsets   the answers of key i are answers[offsets[i]] up to answers[offsets[i + 1]], ascending, none twice
+class KnownTriples {
+public:
+    // splits: tensors int64 [n, 3] of head, relation, tail, in range; repeated ones do no harm.
+    explicit KnownTriples(const Tensors &splits);
+
+    // The known answers of a query; they stay as long as this index.
+    Numbers answers(const Query &query) const noexcept;
+
+private:
+    std::vector<int64_t> keys_, offsets_, answers_;
+};
+
+}  // namespace mmkg::internal

@@ -1,0 +1,154 @@
+#include "mmkg/model.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "guarded.hpp"
+#include "model_state.hpp"
+#include "text.hpp"
+#include "threads.hpp"
+
+namespace mmkg {
+namespace {
+
+using namespace internal;
+
+Pool open_pool(int threads) {
+    if (threads < 1 || threads > MMKG_MAX_THREADS) {
+        throw Error(Fault::query, "threads is " + std::to_string(threads) + "; expected 1 to " +
+                                      grouped(MMKG_MAX_THREADS) + ", or 0 for what the processor has.");
+    }
+    mmkg_pool *handle = nullptr;
+    check(mmkg_pool_open(threads, &handle), "the pool");
+    return Pool(handle);
+}
+
+}  // namespace
+
+Model::State::State(const Bundle &from, int asked)
+    : bundle(from),
+      threads(asked == 0 ? default_threads() : asked),
+      pool(open_pool(threads)),
+      queries(query_vectors(opened(), pool.get())),
+      table(std::make_shared<const EntityTable>(opened(), pool.get())) {}
+
+std::shared_ptr<const EntityTable> Model::State::entities() const {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return table;
+}
+
+const KnownTriples &Model::State::known_triples() const {
+    std::call_once(index_made, [&] { index = std::make_unique<const KnownTriples>(opened().triples); });
+    return *index;
+}
+
+const TokenEncoder &Model::State::token_encoder() const {
+    const std::vector<std::string> &graphs = opened().manifest.contents.graphs;
+    if (std::find(graphs.begin(), graphs.end(), TOKEN_TABLE_GRAPH) == graphs.end()) {
+        throw Error(
+            Fault::query,
+            "entities of this bundle are encoded by a graph, which this library does not run: it encodes those of mygo "
+            "with one entity layer. Encode them with Python.");
+    }
+    std::call_once(encoder_made, [&] { encoder = std::make_unique<const TokenEncoder>(opened(), pool.get()); });
+    return *encoder;
+}
+
+std::vector<float> Model::State::vectors(const EntityTable &of, const Columns &asked) const {
+    std::vector<float> made = queries->of(of.vectors(), of.rows(), asked);
+    if (!std::all_of(made.begin(), made.end(), [](float number) { return std::isfinite(number); })) {
+        throw Error(Fault::backend,
+                    "query_encoder gave NaN or infinity: float32 cannot hold what the weights make of a query. Export "
+                    "from a sound run.");
+    }
+    return made;
+}
+
+Model::Model(const std::filesystem::path &bundle, const Options &options)
+    : Model(Bundle(bundle, options.follow_links), options.threads) {}
+
+Model::Model(const Bundle &bundle, int threads) {
+    guarded([&] { state_ = std::make_unique<State>(bundle, threads); });
+}
+
+Model::~Model() = default;
+Model::Model(Model &&) noexcept = default;
+Model &Model::operator=(Model &&) noexcept = default;
+
+std::vector<Answer> Model::predict_tails(const std::string &head, const std::string &relation, int k) const {
+    return std::move(predict({tail_query(head, relation)}, {k}).front().answers);
+}
+
+std::vector<Answer> Model::predict_heads(const std::string &relation, const std::string &tail, int k) const {
+    return std::move(predict({head_query(relation, tail)}, {k}).front().answers);
+}
+
+Query Model::tail_query(const std::string &head, const std::string &relation) const {
+    return {entities().id_of(head), relations().id_of(relation), Missing::tail};
+}
+
+Query Model::head_query(const std::string &relation, const std::string &tail) const {
+    return {entities().id_of(tail), relations().id_of(relation), Missing::head};
+}
+
+Candidates Model::candidates(const std::vector<std::string> &labels) const {
+    const Labels names = entities();
+    std::vector<int64_t> ids;
+    for (const std::string &label : labels) ids.push_back(names.id_of(label));
+    return candidates(std::move(ids));
+}
+
+Candidates Model::candidates(std::vector<int64_t> ids) const {
+    return guarded([&] {
+        const Labels names = entities();
+        for (size_t i = 0; i < ids.size(); ++i) check_id(ids[i], names, i, ids.size());
+        std::sort(ids.begin(), ids.end());
+        ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+        return Candidates(std::move(ids));
+    });
+}
+
+std::vector<float> Model::entity_vectors(const std::vector<int64_t> &ids) const {
+    return guarded([&] {
+        const auto table = state_->entities();
+        std::vector<float> vectors;
+        for (size_t i = 0; i < ids.size(); ++i) {
+            check_id(ids[i], table->labels(), i, ids.size());
+            const float *row = table->vectors() + ids[i] * table->width();
+            vectors.insert(vectors.end(), row, row + table->width());
+        }
+        return vectors;
+    });
+}
+
+std::vector<float> Model::encode_entities(const std::vector<EntityTokens> &entities) const {
+    return guarded([&] { return state_->token_encoder().encode(entities); });
+}
+
+std::vector<int64_t> Model::add_entities(const std::vector<std::string> &labels,
+                                         const std::vector<EntityTokens> &entities) {
+    return guarded([&] {
+        if (labels.size() != entities.size()) {
+            throw Error(Fault::query, std::to_string(labels.size()) + " labels and inputs of " +
+                                          std::to_string(entities.size()) + " entities; expected equally many.");
+        }
+        const std::vector<float> vectors = state_->token_encoder().encode(entities);
+        const std::lock_guard<std::mutex> lock(state_->mutex);
+        std::vector<int64_t> ids;
+        for (size_t i = 0; i < labels.size(); ++i) ids.push_back(state_->table->rows() + static_cast<int64_t>(i));
+        if (!labels.empty()) state_->table = state_->table->with(labels, vectors);
+        return ids;
+    });
+}
+
+Labels Model::entities() const { return state_->entities()->labels(); }
+
+Labels Model::relations() const { return state_->opened().relations; }
+
+int64_t Model::width() const noexcept { return state_->opened().config().table_width(); }
+
+int Model::threads() const noexcept { return state_->threads; }
+
+const Bundle &Model::bundle() const noexcept { return state_->bundle; }
+
+}  // namespace mmkg

@@ -1,0 +1,23 @@
+// What was verified of a bundle, as the rest of the library uses it.
+#pragma once
+
+#include <string>
+
+#include "files.hpp"
+#include "manifest.hpp"
+#include "mmkg/labels.hpp"
+#include "safetensors.hpp"
+
+namespace mmkg::internal {
+
+struct Opened {
+    std::string folder;
+    Manifest manifest;
+    Labels entities, relations;
+    std::map<std::string, Content> files;  // NAME.safetensors -> its map
+    Tensors table, inputs, triples, weights;
+
+    const Config &config() const noexcept { return manifest.config; }
+};
+
+}  // namespace mmkg::internal
