@@ -16,9 +16,10 @@ from mmkg_sdk.answering.asked import answers
 from mmkg_sdk.answering.opening import answerer_class
 from mmkg_sdk.answering.probes import probe_outputs
 from mmkg_sdk.backends import open_backend, use_torch_threads
-from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, QUANTIZED, Bundle, sha256_of
+from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, QUANTIZED, Bundle
 from mmkg_sdk.bundle.config import FamilyConfig
 from mmkg_sdk.bundle.contents import PROBES
+from mmkg_sdk.bundle.files import file_entry
 from mmkg_sdk.bundle.manifest import sealed
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
 from mmkg_sdk.families import contract
@@ -132,7 +133,7 @@ def export_bundle(
             raise ExportError(f"the exported graphs differ from the model; no bundle was written.\n{report}")
         _write_json(folder / "parity.json", report.to_json())
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, report), encoding="utf-8")
-        files = {path.name: _entry(path) for path in sorted(folder.iterdir())}
+        files = {path.name: file_entry(path) for path in sorted(folder.iterdir())}
         # All of it: encoding, tracing, parity, probes.
         manifest["provenance"]["export_seconds"] = round(time.perf_counter() - began, 2)
         _write_json(folder / MANIFEST, sealed(manifest | {"files": files}))
@@ -225,11 +226,6 @@ def _manifest(run: Run, config: dict[str, Any], precision: str, graphs: dict[str
             **{package: _version(package) for package in ("mmkg_sdk", "torch", "onnx", "onnxruntime")},
         },
     }
-
-
-def _entry(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"sha256": sha256_of(file), "bytes": path.stat().st_size}
 
 
 def _write_json(path: Path, value: Any) -> None:

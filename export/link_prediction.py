@@ -16,7 +16,7 @@ from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.evaluation.link_prediction import evaluate_link_prediction
 from mmkg_sdk.families import contract
 from mmkg_sdk.families.entity_batch import EntityBatch
-from mmkg_sdk.ranking.known_triples import HEAD, TAIL, Queries
+from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
 from mmkg_sdk.run import Run, RunData
 
 from .parity import ERROR_LIMITS, MRR_LIMITS, ParityCheck, mrr_check, ranking_checks, relative_error, root_mean_square
@@ -29,14 +29,16 @@ Scorer = Callable[[Queries], NDArray[Any]]
 
 
 def bundle_data(run: Run, model: Any) -> RunData:
-    """Labels, known triples, the encoded entities in float32, and what the encoders were fed.
+    """Labels, triples and their index, the encoded entities in float32, and what the encoders were fed.
 
     Args:
         model: the torch model in float64, eval mode.
     """
     own = contract.link_graphs(run.family).bundle_tensors(run, model)
     table = {name: rows.astype(np.float32) for name, rows in _encoded(run, model).items()}
-    return RunData(run.data_name, run.labels, {"table": table, "triples": run.tensors("triples"), **own})
+    triples = run.tensors("triples")
+    index = KnownTriples(np.concatenate(list(triples.values()))).arrays()
+    return RunData(run.data_name, run.labels, {"table": table, "triples": triples, "known_triples": index, **own})
 
 
 def _encoded(run: Run, model: Any) -> dict[str, NDArray[np.float64]]:

@@ -326,7 +326,7 @@ class Model(Opened):
         k = min(checked_k(k), len(entities.table) if chosen is None else len(chosen))
         known = None
         if filter_known or (filter_known is None and chosen is None):
-            known = self.bundle.known_triples.answers(queries)
+            known = self.bundle.known_triples.answers_of(queries)
         parts = []
         for start in range(0, len(queries), QUERY_CHUNK):
             chunk = queries[start : start + QUERY_CHUNK]

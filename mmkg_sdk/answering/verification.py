@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..bundle.contents import KNOWN_TRIPLES
+from ..bundle.known_triples import check_index_is_of
 from ..families import contract
 from .asked import answers
 from .link_prediction import Model
@@ -20,8 +22,9 @@ def verify_bundle(
 ) -> dict[str, Any]:
     """Open a bundle as `load` does, which checks every file, and compare what it gives with what it gave at export.
 
-    Compared are each graph for its probe; the answers to fixed questions, by the way that a user's go; and its own
-    entities, encoded again, with its table. Where kernels answer in place of graphs, the graphs answer as well.
+    A stored index of known triples must be the one that the triples give. Compared are each graph for its probe; the
+    answers to fixed questions, by the way that a user's go; and its own entities, encoded again, with its table. Where
+    kernels answer in place of graphs, the graphs answer as well.
 
     Returns:
         {"bundle", "files", "backend", "limit", "NAME difference"..., "answers at export", "passed"}; differences are
@@ -34,6 +37,8 @@ def verify_bundle(
     """
     with load(path, backend, device, follow_links=follow_links) as opened:
         bundle = opened.bundle
+        if KNOWN_TRIPLES in bundle.tensors:
+            check_index_is_of(bundle.path, bundle.tensors[KNOWN_TRIPLES], bundle.all_triples())
         limit = LIMITS[bundle.precision]
         kept, outputs = kept_outputs(bundle), probe_outputs(opened.backend, bundle.graphs)
         differences = {name: largest_difference(name, found, kept.get(name)) for name, found in outputs.items()}

@@ -20,10 +20,11 @@ from ..files.labels import SINGULAR, Labels, parse_labels
 from ..ranking.known_triples import KnownTriples
 from ..registry import family_part
 from .config import FamilyConfig, read_config
-from .contents import SPLITS, Contents
+from .contents import KNOWN_TRIPLES, SPLITS, Contents
 from .external_data import external_data
 from .files import read_verified
 from .graph_specs import GraphSpec
+from .known_triples import check_index, check_triples
 from .manifest import MANIFEST, manifest_contents, read_manifest
 from .onnx_signature import onnx_signature
 from .tensors import read_tensors
@@ -116,8 +117,14 @@ class Bundle:
 
     @cached_property
     def known_triples(self) -> KnownTriples:
-        """All triples of the data, for filtering known answers."""
-        return KnownTriples(np.concatenate([self.triples[split] for split in SPLITS]))
+        """The index of all triples of the data, for filtering known answers; made of them where none is stored."""
+        if KNOWN_TRIPLES in self.tensors:
+            return KnownTriples.of_arrays(self.tensors[KNOWN_TRIPLES])
+        return KnownTriples(self.all_triples())
+
+    def all_triples(self) -> NDArray[np.int64]:
+        """The triples of all splits, int64 [n, 3]."""
+        return np.concatenate([self.triples[split] for split in SPLITS])
 
     @classmethod
     def open(cls, path: str | Path, *, follow_links: bool = False) -> Bundle:
@@ -137,7 +144,11 @@ class Bundle:
             for name, entry in manifest["files"].items()
         }
         bundle = cls.of(folder, manifest, files, follow_links=follow_links)
-        _check_triples(bundle)
+        if "triples" in bundle.tensors:
+            sizes = len(bundle.entities), len(bundle.relations)
+            check_triples(folder, bundle.triples, *sizes)
+            if KNOWN_TRIPLES in bundle.tensors:
+                check_index(folder, bundle.tensors[KNOWN_TRIPLES], *sizes)
         for graph in manifest["graphs"]:
             _check_graph(bundle, graph)
         check_bundle: Callable[[Bundle], None] = family_part(bundle.family, "runtime").check_bundle
@@ -155,6 +166,7 @@ class Bundle:
         tensors = {
             name: read_tensors(folder / f"{name}.safetensors", files[f"{name}.safetensors"], specs)
             for name, specs in contents.tensors.items()
+            if f"{name}.safetensors" in files or name not in contents.younger
         }
         return cls(folder, manifest, labels, tensors, files, follow_links)
 
@@ -216,13 +228,3 @@ def _labels(path: Path, files: Mapping[str, memoryview], count: int | None) -> L
             f"{path} has {len(labels)} labels, but the configuration in {MANIFEST} says {count}. Export again."
         )
     return labels
-
-
-def _check_triples(bundle: Bundle) -> None:
-    """Whether every triple names entities and relations that there are."""
-    for split, triples in bundle.tensors.get("triples", {}).items():
-        limits = np.array([len(bundle.entities), len(bundle.relations), len(bundle.entities)])
-        wrong = np.flatnonzero(((triples < 0) | (triples >= limits)).any(axis=1))
-        if len(wrong):
-            path = bundle.path / "triples.safetensors"
-            raise BundleError(f"{path}: triple {wrong[0]} of {split} is {triples[wrong[0]].tolist()}; out of range.")

@@ -9,6 +9,8 @@ SPLITS = ("train", "valid", "test")
 # In every bundle, whatever its family.
 WEIGHTS, PROBES = "weights.safetensors", "probes.safetensors"
 COMMON_FILES = (WEIGHTS, PROBES, "parity.json", "MODEL_CARD.md")
+# The index of a link prediction bundle's triples, which older ones lack.
+KNOWN_TRIPLES = "known_triples"
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Contents:
         tensors: NAME.safetensors -> the tensors in it by name.
         graphs: NAME.onnx; the first one is what every query needs, and is opened with the bundle.
         others: further file names.
+        younger: those of the tensors that bundles of earlier versions lack.
     """
 
     labels: Mapping[str, int | None]
     tensors: Mapping[str, Mapping[str, Stored]]
     graphs: tuple[str, ...]
     others: tuple[str, ...] = field(default=())
+    younger: tuple[str, ...] = field(default=())
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -49,6 +53,11 @@ class Contents:
             *self.others,
             *COMMON_FILES,
         )
+
+    @property
+    def younger_files(self) -> set[str]:
+        """Those of `files` that may lack."""
+        return {f"{name}.safetensors" for name in self.younger}
 
     @property
     def mapped_files(self) -> set[str]:
@@ -72,6 +81,12 @@ def link_prediction_contents(
     """
     return Contents(
         labels={"entities": num_entities, "relations": num_relations},
-        tensors={"table": table, "inputs": inputs, "triples": {split: Stored("int64", (None, 3)) for split in SPLITS}},
+        tensors={
+            "table": table,
+            "inputs": inputs,
+            "triples": {split: Stored("int64", (None, 3)) for split in SPLITS},
+            KNOWN_TRIPLES: {name: Stored("int64", (None,)) for name in ("keys", "offsets", "answers")},
+        },
         graphs=graphs,
+        younger=(KNOWN_TRIPLES,),
     )

@@ -85,6 +85,12 @@ def read_verified(path: Path, entry: dict[str, Any], *, mapped: bool, follow_lin
     return content
 
 
+def file_entry(path: Path) -> dict[str, Any]:
+    """What bundle.json says of a file: its SHA-256 and size."""
+    with path.open("rb") as file:
+        return {"sha256": sha256_of(file), "bytes": path.stat().st_size}
+
+
 def sha256_of(file: BinaryIO) -> str:
     """SHA-256 of the rest of an open file, in hexadecimal."""
     digest = hashlib.sha256()

@@ -151,7 +151,7 @@ def rank_triples(
         order = np.lexsort((queries.shown, queries.entity, queries.relation))
         for start in range(0, len(triples), QUERY_CHUNK):
             chunk = order[start : start + QUERY_CHUNK]
-            found = ranker(queries[chunk], triples[chunk, answer], known.answers(queries[chunk]), protocol)
+            found = ranker(queries[chunk], triples[chunk, answer], known.answers_of(queries[chunk]), protocol)
             ranks["published"][chunk, column] = found.published
             ranks["realistic"][chunk, column] = found.realistic
     return LinkPredictionReport(triples, ranks, relations or Labels([], kind="relation"))

@@ -56,6 +56,10 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
         _int32,
         [_pointer, _pointer, _int64, _int64, _pointer, _pointer, _pointer, _pointer, _pointer],
     ),
+    "mmkg_rotation_apply": (
+        _int32,
+        [_pointer, _int64, _int64, _pointer, _int64, _pointer, _pointer, _pointer, _int64, _pointer],
+    ),
     "mmkg_tucker_open": (_int32, [_pointer, _int32, _pointer, _pointer, _int64, _int32, _pointer, _pointer]),
     "mmkg_tucker_close": (None, [_pointer]),
     "mmkg_tucker_instruction_set": (_int32, [_pointer]),

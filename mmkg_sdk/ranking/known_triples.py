@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 # What a query asks for; the value is the `direction` input of the query graphs.
 TAIL, HEAD = 0, 1
+# Where a key holds the entity.
+_LOW = (1 << 32) - 1
 
 
 @dataclass(frozen=True)
@@ -83,36 +87,67 @@ class AnswerLists:
 class KnownTriples:
     """An index from query to known answers, in both directions.
 
+    Attributes:
+        keys: int64 [queries], ascending: ((relation * 2 + direction) << 32) + entity of each query with known answers.
+        offsets: int64 [queries + 1].
+        answers: int64 [n]; those of query i are answers[offsets[i]:offsets[i + 1]], ascending, none twice.
+
     Args:
         triples: int64 [n, 3] head, relation, tail; duplicates do no harm.
     """
 
     def __init__(self, triples: NDArray[np.int64]) -> None:
-        head, relation, tail = triples.astype(np.int64).T
+        head, relation, tail = triples.astype(np.int64, copy=False).T
         keys = np.concatenate([_key(head, relation, TAIL), _key(tail, relation, HEAD)])
-        answers = np.concatenate([tail, head])
+        keys, answers = _distinct_pairs(keys, np.concatenate([tail, head]))
+        starts = np.flatnonzero(_changes(keys))
+        self.keys: NDArray[np.int64] = keys[starts]
+        self.offsets: NDArray[np.int64] = np.append(starts, len(answers))
+        self.answers: NDArray[np.int64] = answers
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[np.int64]]) -> Self:
+        """The index whose `arrays` were kept; they are taken as they are."""
+        index = cls.__new__(cls)
+        index.keys, index.offsets, index.answers = (arrays[name] for name in ("keys", "offsets", "answers"))
+        return index
+
+    def arrays(self) -> dict[str, NDArray[np.int64]]:
+        """keys, offsets and answers by name."""
+        return {"keys": self.keys, "offsets": self.offsets, "answers": self.answers}
+
+    def answers_of(self, queries: Queries) -> AnswerLists:
+        """The known answers of each query."""
+        keys = _key(queries.entity, queries.relation, queries.direction)
+        offsets = np.zeros(len(keys) + 1, np.int64)
+        if not len(self.keys):
+            return AnswerLists(offsets, self.answers)
+        found = np.minimum(self.keys.searchsorted(keys), len(self.keys) - 1)
+        starts, hit = self.offsets[found], self.keys[found] == keys
+        lengths = (self.offsets[found + 1] - starts) * hit
+        lengths.cumsum(out=offsets[1:])
+        if len(keys) == 1:  # the usual query, and a third of the work
+            return AnswerLists(offsets, self.answers[starts[0] : starts[0] + lengths[0]])
+        positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return AnswerLists(offsets, self.answers[positions])
+
+
+def _distinct_pairs(keys: NDArray[np.int64], answers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Every pair once, by ascending key and answer."""
+    bits = int(answers.max(initial=0)).bit_length()
+    entity_bits = int((keys & _LOW).max(initial=0)).bit_length()
+    shift = entity_bits + bits
+    if int((keys >> 32).max(initial=0)).bit_length() + shift > 63:
         order = np.lexsort((answers, keys))
         keys, answers = keys[order], answers[order]
         new = _changes(keys, answers)
-        keys, answers = keys[new], answers[new]
-        starts = np.flatnonzero(_changes(keys))
-        # A last key that no query has: whatever is searched for, there is a key that is no smaller.
-        self._keys = np.append(keys[starts], np.iinfo(np.int64).max)
-        self._offsets = np.append(starts, [len(answers)] * 2)
-        self._answers = answers
-
-    def answers(self, queries: Queries) -> AnswerLists:
-        """The known answers of each query."""
-        keys = _key(queries.entity, queries.relation, queries.direction)
-        found = self._keys.searchsorted(keys)
-        starts, hit = self._offsets[found], self._keys[found] == keys
-        lengths = (self._offsets[found + 1] - starts) * hit
-        offsets = np.zeros(len(keys) + 1, np.int64)
-        lengths.cumsum(out=offsets[1:])
-        if len(keys) == 1:  # the usual query, and a third of the work
-            return AnswerLists(offsets, self._answers[starts[0] : starts[0] + lengths[0]])
-        positions = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        return AnswerLists(offsets, self._answers[positions])
+        return keys[new], answers[new]
+    # Usually a pair fits one number, and to sort numbers is several times faster than to sort by two.
+    pairs = ((keys >> 32) << shift) + ((keys & _LOW) << bits) + answers
+    pairs.sort()
+    pairs = pairs[_changes(pairs)]
+    keys = (pairs >> shift << 32) + ((pairs >> bits) & ((1 << entity_bits) - 1))
+    return keys, pairs & ((1 << bits) - 1)
 
 
 def _changes(*columns: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -107,6 +107,25 @@ _tensor("triples_are_floats", TRIPLES, "train", lambda a: a.astype(np.float32), 
 _tensor("triples_are_a_number", TRIPLES, "train", lambda a: np.int64(3), r"train is int64 \[\], expected")
 _tensor("a_split_is_missing", TRIPLES, "valid", lambda a: None, r"holds \['test', 'train'\], expected")
 
+KNOWN = "known_triples.safetensors"
+_OFFSETS, _KEYS = "known_triples.*the offsets do not cut", "known_triples.*the keys are not ascending"
+_ANSWERS = "known_triples.*the answers of a query are not ascending"
+_tensor("known_keys_descend", KNOWN, "keys", lambda a: a[::-1], _KEYS)
+_tensor("a_known_key_stands_twice", KNOWN, "keys", lambda a: np.append(a[:1], a[:-1]), _KEYS)
+_tensor("a_known_key_is_negative", KNOWN, "keys", _with(-1, 0), _KEYS)
+_tensor("a_known_key_has_no_entity", KNOWN, "keys", lambda a: np.append(a[:-1], a[-1] | 0xFFFF), _KEYS)
+_tensor("a_known_key_has_no_relation", KNOWN, "keys", lambda a: np.append(a[:-1], 7 << 33), _KEYS)
+_tensor("known_keys_are_fewer", KNOWN, "keys", lambda a: a[1:], _OFFSETS)
+_tensor("known_keys_are_floats", KNOWN, "keys", lambda a: a.astype(float), "keys is float64")
+_tensor("known_offsets_begin_later", KNOWN, "offsets", _with(1, 0), _OFFSETS)
+_tensor("known_offsets_fall", KNOWN, "offsets", _with(-5, 3), _OFFSETS)
+_tensor("known_offsets_end_beyond", KNOWN, "offsets", _with(1 << 40, -1), _OFFSETS)
+_tensor("known_offsets_are_none", KNOWN, "offsets", lambda a: a[:0], _OFFSETS)
+_tensor("known_answers_are_fewer", KNOWN, "answers", lambda a: a[:-1], _OFFSETS)
+_tensor("a_known_answer_is_no_entity", KNOWN, "answers", _with(40, -1), _ANSWERS)
+_tensor("a_known_answer_is_negative", KNOWN, "answers", _with(-1, 0), _ANSWERS)
+_tensor("known_answers_descend", KNOWN, "answers", lambda a: a[::-1], _ANSWERS)
+
 LINES = [f"entity {i}" for i in range(40)]
 
 

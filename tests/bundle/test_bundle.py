@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +14,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
+from mmkg_sdk import BundleError
+from mmkg_sdk.answering.verification import verify_bundle
 from mmkg_sdk.bundle import Bundle, read_manifest
 from mmkg_sdk.bundle.external_data import external_data
 from mmkg_sdk.bundle.manifest import manifest_contents
 from mmkg_sdk.bundle.onnx_signature import onnx_signature
 from mmkg_sdk.families.mygo.runtime import contents
 from mmkg_sdk.ranking.known_triples import TAIL, Queries
+from tests.attacks.reseal import change_manifest, reseal
 from tests.families.mygo.cases import golden_case
 
 
@@ -47,7 +52,32 @@ def test_all_splits_are_known_triples(golden_bundle: Path) -> None:
     for split in ("train", "valid", "test"):
         head, relation, tail = bundle.triples[split][0]
         queries = Queries(np.array([head]), np.array([relation]), np.array([TAIL]))
-        assert tail in bundle.known_triples.answers(queries).ids
+        assert tail in bundle.known_triples.answers_of(queries).ids
+
+
+def test_the_index_of_known_triples_is_stored_and_an_older_bundle_makes_it(golden_bundle: Path, tmp_path: Path) -> None:
+    stored = Bundle.open(golden_bundle)
+    older = shutil.copytree(golden_bundle, tmp_path / "older")
+    (older / "known_triples.safetensors").unlink()
+    change_manifest(older, lambda manifest: manifest["files"].pop("known_triples.safetensors"))
+    made = Bundle.open(older)
+    assert "known_triples" in stored.tensors
+    assert "known_triples" not in made.tensors
+    for name, array in made.known_triples.arrays().items():
+        np.testing.assert_array_equal(stored.known_triples.arrays()[name], array)
+
+
+def test_an_index_of_other_triples_is_verified_against_them(golden_bundle: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(golden_bundle, tmp_path / "bundle")
+    tensors = load_file(folder / "known_triples.safetensors")
+    row = np.flatnonzero(np.diff(tensors["offsets"]) == 1)[0]  # a query with one answer gets another
+    place = tensors["offsets"][row]
+    tensors["answers"][place] = (tensors["answers"][place] + 1) % 40
+    save_file(tensors, folder / "known_triples.safetensors")
+    reseal(folder)
+    Bundle.open(folder)
+    with pytest.raises(BundleError, match="its answers are not those of the triples"):
+        verify_bundle(folder, device="cpu")
 
 
 def test_changing_what_a_bundle_gives_does_not_change_the_bundle(golden_bundle: Path) -> None:

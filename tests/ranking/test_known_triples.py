@@ -30,11 +30,25 @@ def test_answers_are_those_of_a_dictionary_of_sets(
         expected.setdefault((head, relation, TAIL), set()).add(tail)
         expected.setdefault((tail, relation, HEAD), set()).add(head)
     known = KnownTriples(np.array(triples, dtype=np.int64).reshape(-1, 3))
-    found = known.answers(queries_of(asked))
+    found = known.answers_of(queries_of(asked))
     assert len(found.offsets) == len(asked) + 1
     for i, query in enumerate(asked):
         assert found.ids[found.offsets[i] : found.offsets[i + 1]].tolist() == sorted(expected.get(query, set()))
     assert found.rows().tolist() == [i for i, query in enumerate(asked) for _ in expected.get(query, set())]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(ENTITIES, RELATIONS, ENTITIES), max_size=30))
+def test_the_arrays_are_what_a_bundle_stores(triples: list[tuple[int, int, int]]) -> None:
+    expected: dict[int, set[int]] = {}
+    for head, relation, tail in triples:
+        expected.setdefault(((relation * 2 + TAIL) << 32) + head, set()).add(tail)
+        expected.setdefault(((relation * 2 + HEAD) << 32) + tail, set()).add(head)
+    arrays = KnownTriples(np.array(triples, dtype=np.int64).reshape(-1, 3)).arrays()
+    assert arrays["keys"].tolist() == sorted(expected)
+    assert arrays["offsets"].tolist() == [0, *np.cumsum([len(expected[key]) for key in sorted(expected)]).tolist()]
+    assert arrays["answers"].tolist() == [answer for key in sorted(expected) for answer in sorted(expected[key])]
+    assert all(array.dtype == np.int64 and array.flags.c_contiguous for array in arrays.values())
 
 
 @given(st.lists(st.sets(st.integers(0, 9)), max_size=5), st.sets(st.integers(0, 12)))
@@ -48,10 +62,10 @@ def test_answers_among_candidates_are_a_cut_of_sets(answers: list[set[int]], can
 
 def test_no_triples_and_no_queries_are_fine() -> None:
     none = KnownTriples(np.empty((0, 3), np.int64))
-    assert none.answers(queries_of([(0, 0, TAIL)])).offsets.tolist() == [0, 0]
-    assert none.answers(queries_of([])).offsets.tolist() == [0]
+    assert none.answers_of(queries_of([(0, 0, TAIL)])).offsets.tolist() == [0, 0]
+    assert none.answers_of(queries_of([])).offsets.tolist() == [0]
     some = KnownTriples(np.array([[0, 0, 1]]))
-    assert some.answers(queries_of([])).offsets.tolist() == [0]
+    assert some.answers_of(queries_of([])).offsets.tolist() == [0]
 
 
 def test_queries_for_triples_ask_for_the_other_side() -> None:

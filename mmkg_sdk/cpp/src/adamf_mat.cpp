@@ -15,19 +15,10 @@ public:
     }
 
     std::vector<float> of(const float *table, int64_t rows, const Columns &queries) const override {
-        static_cast<void>(rows);
         std::vector<float> vectors(static_cast<size_t>(queries.size() * width_));
-        const int64_t half = width_ / 2;
-        for (size_t i = 0; i < queries.entity.size(); ++i) {
-            const float *entity = table + queries.entity[i] * width_, *turn = rotations_ + queries.relation[i] * width_;
-            const float sign = queries.direction[i] == 0 ? 1.0F : -1.0F;
-            float *to = vectors.data() + static_cast<int64_t>(i) * width_;
-            for (int64_t j = 0; j < half; ++j) {
-                const float re = entity[j], im = entity[j + half], cosine = turn[j], sine = sign * turn[j + half];
-                to[j] = re * cosine - im * sine;
-                to[j + half] = re * sine + im * cosine;
-            }
-        }
+        check(mmkg_rotation_apply(table, rows, width_, rotations_, relations_, queries.entity.data(),
+                                  queries.relation.data(), queries.direction.data(), queries.size(), vectors.data()),
+              "query_encoder");
         return vectors;
     }
 
@@ -39,8 +30,7 @@ private:
 
 }  // namespace
 
-std::unique_ptr<const QueryVectors> adamf_mat_queries(const Opened &opened, mmkg_pool *pool) {
-    static_cast<void>(pool);
+std::unique_ptr<const QueryVectors> adamf_mat_queries(const Opened &opened) {
     return std::make_unique<const AdaMFQueries>(opened);
 }
 

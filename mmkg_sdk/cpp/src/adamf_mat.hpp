@@ -8,6 +8,6 @@
 namespace mmkg::internal {
 
 // See query_vectors.
-std::unique_ptr<const QueryVectors> adamf_mat_queries(const Opened &opened, mmkg_pool *pool);
+std::unique_ptr<const QueryVectors> adamf_mat_queries(const Opened &opened);
 
 }  // namespace mmkg::internal

@@ -1,10 +1,11 @@
 #include "mmkg/bundle.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "guarded.hpp"
 #include "opened.hpp"
-#include "text.hpp"
+#include "triples.hpp"
 
 namespace mmkg {
 namespace {
@@ -18,38 +19,18 @@ Keep kept(const std::string &name) {
     return file.extension() == ".txt" ? Keep::copy : Keep::nothing;
 }
 
-int64_t number_at(const Tensor &tensor, int64_t place) {
-    int64_t number = 0;
-    std::memcpy(&number, tensor.data + static_cast<size_t>(place) * sizeof number, sizeof number);
-    return number;
-}
-
-Labels labels_of(const fs::path &path, const Content &content, const char *kind, int64_t count) {
-    Labels labels(std::string(content.view()), path.string(), kind);
-    if (labels.size() != count) {
-        throw Error(Fault::bundle, path.string() + " has " + std::to_string(labels.size()) +
+// The labels of a file, which is forgotten: they have a copy of it.
+Labels labels_of(const fs::path &folder, std::map<std::string, Content> &files, const std::string &name,
+                 const char *kind, const Contents &contents) {
+    const std::string path = (folder / (name + ".txt")).string();
+    const Content content = std::move(files.extract(name + ".txt").mapped());
+    Labels labels(std::string(content.view()), path, kind);
+    if (const int64_t count = contents.labels.at(name); labels.size() != count) {
+        throw Error(Fault::bundle, path + " has " + std::to_string(labels.size()) +
                                        " labels, but the configuration in bundle.json says " + std::to_string(count) +
                                        ". Export again.");
     }
     return labels;
-}
-
-// Whether every triple names entities and relations that there are.
-void check_triples(const std::string &path, const Tensors &splits, const Config &config) {
-    const int64_t entities = config.size("num_entities"), relations = config.size("num_relations");
-    for (const char *split : SPLITS) {
-        const Tensor &triples = splits.at(split);
-        for (int64_t i = 0; i < triples.shape[0]; ++i) {
-            const int64_t head = number_at(triples, 3 * i), relation = number_at(triples, 3 * i + 1),
-                          tail = number_at(triples, 3 * i + 2);
-            const bool inside =
-                head >= 0 && head < entities && relation >= 0 && relation < relations && tail >= 0 && tail < entities;
-            if (inside) continue;
-            throw Error(Fault::bundle, path + ": triple " + std::to_string(i) + " of " + split + " is [" +
-                                           std::to_string(head) + ", " + std::to_string(relation) + ", " +
-                                           std::to_string(tail) + "]; out of range.");
-        }
-    }
 }
 
 // What shapes and dtypes do not tell of MyGO: masks as wide as their tokens, tokens within the codebooks.
@@ -66,11 +47,9 @@ void check_tokens(const std::string &folder, const Opened &opened) {
                         place + "_mask is " + mask.described() + ", as wide as its tokens it should be. Export again.");
         }
         const int64_t rows = opened.config().sizes.at(modality + "_codebook_rows");
-        for (int64_t i = 0; i < tokens.count(); ++i) {
-            if (number_at(tokens, i) < 0 || number_at(tokens, i) >= rows) {
-                throw Error(Fault::bundle,
-                            place + "_tokens holds a row that the codebook does not have. Export again.");
-            }
+        const Array<int64_t> ids(tokens);
+        if (std::any_of(ids.begin(), ids.end(), [&](int64_t id) { return id < 0 || id >= rows; })) {
+            throw Error(Fault::bundle, place + "_tokens holds a row that the codebook does not have. Export again.");
         }
     }
 }
@@ -100,30 +79,31 @@ void check_weights(const std::string &path, const Opened &opened) {
 }
 
 std::shared_ptr<const Opened> opened_bundle(const fs::path &folder, bool follow_links) {
-    Manifest manifest = read_manifest(folder, follow_links);
-    std::map<std::string, Content> files;
+    Opened opened;
+    opened.manifest = read_manifest(folder, follow_links);
+    Manifest &manifest = opened.manifest;
     for (const auto &[name, entry] : manifest.files) {
-        files[name] = read_verified(folder / name, entry.bytes, entry.sha256, kept(name), follow_links);
+        opened.files[name] = read_verified(folder / name, entry.bytes, entry.sha256, kept(name), follow_links);
     }
-    const auto labels = [&](const char *name, const char *kind) {
-        const std::string file = std::string(name) + ".txt";
-        return labels_of(folder / file, files[file], kind, manifest.contents.labels[name]);
-    };
-    Labels entities = labels("entities", "entity"), relations = labels("relations", "relation");
-    files.erase("entities.txt"), files.erase("relations.txt");  // the labels have copies of them
+    opened.entities = labels_of(folder, opened.files, "entities", "entity", manifest.contents);
+    opened.relations = labels_of(folder, opened.files, "relations", "relation", manifest.contents);
+    const auto path_of = [&](const std::string &name) { return (folder / (name + ".safetensors")).string(); };
     const auto tensors = [&](const std::string &name) {
-        const std::string file = name + ".safetensors", path = (folder / file).string();
-        Tensors found = read_tensors(path, files[file].view());
-        if (manifest.contents.tensors.count(name) != 0) check_tensors(path, found, manifest.contents.tensors[name]);
+        Tensors found = read_tensors(path_of(name), opened.files[name + ".safetensors"].view());
+        check_tensors(path_of(name), found, manifest.contents.tensors[name]);
         return found;
     };
-    Tensors table = tensors("table"), inputs = tensors("inputs"), triples = tensors("triples");
-    check_triples((folder / "triples.safetensors").string(), triples, manifest.config);
-    Tensors weights = tensors("weights");
-    Opened opened{folder.string(),  std::move(manifest), std::move(entities), std::move(relations), std::move(files),
-                  std::move(table), std::move(inputs),   std::move(triples),  std::move(weights)};
-    if (opened.config().family == Family::mygo) check_tokens(folder.string(), opened);
-    check_weights((folder / "weights.safetensors").string(), opened);
+    opened.table = tensors("table");
+    opened.inputs = tensors("inputs");
+    opened.triples = tensors("triples");
+    check_triples(path_of("triples"), opened.triples, manifest.config);
+    if (manifest.files.count(std::string(KNOWN_TRIPLES) + ".safetensors") != 0) {
+        opened.known_triples = tensors(KNOWN_TRIPLES);
+        check_index(path_of(KNOWN_TRIPLES), opened.known_triples, manifest.config);
+    }
+    if (manifest.config.family == Family::mygo) check_tokens(folder.string(), opened);
+    opened.weights = read_tensors(path_of("weights"), opened.files["weights.safetensors"].view());
+    check_weights(path_of("weights"), opened);
     return std::make_shared<const Opened>(std::move(opened));
 }
 

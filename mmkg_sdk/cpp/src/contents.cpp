@@ -1,5 +1,7 @@
 #include "contents.hpp"
 
+#include <algorithm>
+
 namespace mmkg::internal {
 namespace {
 
@@ -55,10 +57,18 @@ std::vector<std::string> Contents::files() const {
     return names;
 }
 
+bool Contents::may_lack(const std::string &file) const {
+    return std::any_of(younger.begin(), younger.end(), [&](const auto &name) { return name + ".safetensors" == file; });
+}
+
 Contents contents_of(const Config &config) {
     Contents contents;
     contents.labels = {{"entities", config.size("num_entities")}, {"relations", config.size("num_relations")}};
     for (const char *split : SPLITS) contents.tensors["triples"][split] = {Dtype::int64, {ANY, 3}};
+    for (const char *part : {"keys", "offsets", "answers"}) {
+        contents.tensors[KNOWN_TRIPLES][part] = {Dtype::int64, {ANY}};
+    }
+    contents.younger = {KNOWN_TRIPLES};
     contents.graphs = {"query_encoder", "entity_encoder", "complete"};
     (config.family == Family::mygo ? add_mygo : add_adamf_mat)(config, contents);
     return contents;

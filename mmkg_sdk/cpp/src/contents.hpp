@@ -16,12 +16,16 @@ struct Contents {
     std::map<std::string, int64_t> labels;                         // NAME.txt -> number of labels
     std::map<std::string, std::map<std::string, Stored>> tensors;  // NAME.safetensors -> the tensors in it
     std::vector<std::string> graphs;                               // NAME.onnx
+    std::vector<std::string> younger;                     // those of the tensors that bundles of earlier versions lack
     std::map<std::string, std::vector<int64_t>> weights;  // shapes of those weights that tell the sizes of the model
 
     // All file names of the bundle except bundle.json.
     std::vector<std::string> files() const;
+    // Whether one of them may lack.
+    bool may_lack(const std::string &file) const;
 };
 
+inline constexpr const char *KNOWN_TRIPLES = "known_triples";
 inline constexpr const char *TOKEN_TABLE_GRAPH = "entity_encoder_token_table";
 
 Contents contents_of(const Config &config);

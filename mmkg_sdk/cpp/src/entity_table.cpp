@@ -1,7 +1,5 @@
 #include "entity_table.hpp"
 
-#include <cstring>
-
 namespace mmkg::internal {
 
 EntityTable::EntityTable(const Opened &opened, mmkg_pool *pool) : labels_(opened.entities), pool_(pool) {
@@ -11,13 +9,8 @@ EntityTable::EntityTable(const Opened &opened, mmkg_pool *pool) : labels_(opened
         score_ = MMKG_COMPLEX_DISTANCE;
         margin_ = static_cast<float>(opened.config().numbers.at("margin"));
     }
-    if (reinterpret_cast<uintptr_t>(table.data) % alignof(float) == 0) {
-        vectors_ = reinterpret_cast<const float *>(table.data);
-    } else {
-        own_.resize(static_cast<size_t>(table.count()));
-        std::memcpy(own_.data(), table.data, table.bytes());
-        vectors_ = own_.data();
-    }
+    stored_ = Array<float>(table);
+    vectors_ = stored_.begin();
     open_scan();
 }
 

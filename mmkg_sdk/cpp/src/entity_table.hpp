@@ -32,7 +32,8 @@ private:
     void open_scan();
 
     Labels labels_;
-    std::vector<float> own_;  // where the vectors are not the bundle's
+    Array<float> stored_;     // the bundle's vectors, if there are no others
+    std::vector<float> own_;  // with those that were added
     const float *vectors_ = nullptr;
     int64_t rows_ = 0, width_ = 0;
     int32_t score_ = MMKG_INNER_PRODUCT;

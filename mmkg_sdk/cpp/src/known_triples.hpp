@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "mmkg/query.hpp"
-#include "safetensors.hpp"
+#include "opened.hpp"
 
 namespace mmkg::internal {
 
@@ -24,14 +24,18 @@ struct Numbers {
 //   offsets   the answers of key i are answers[offsets[i]] up to answers[offsets[i + 1]], ascending, none twice
 class KnownTriples {
 public:
-    // splits: tensors int64 [n, 3] of head, relation, tail, in range; repeated ones do no harm.
-    explicit KnownTriples(const Tensors &splits);
+    // The one that a bundle has, or what its triples give. opened: must stay.
+    explicit KnownTriples(const Opened &opened);
 
     // The known answers of a query; they stay as long as this index.
     Numbers answers(const Query &query) const noexcept;
 
 private:
-    std::vector<int64_t> keys_, offsets_, answers_;
+    void make(const Tensors &splits);
+
+    std::vector<int64_t> made_keys_, made_offsets_, made_answers_;
+    Array<int64_t> stored_keys_, stored_offsets_, stored_answers_;
+    Numbers keys_, offsets_, answers_;  // those of either
 };
 
 }  // namespace mmkg::internal

@@ -103,6 +103,10 @@ Labels::Labels(std::string content, const std::string &path, std::string kind) {
     store_ = std::make_shared<const Store>(Store{std::move(kind), std::move(part), std::make_shared<const Part>()});
 }
 
+Labels::Labels()
+    : store_(std::make_shared<const Store>(Store{"", std::make_shared<const Part>(), std::make_shared<const Part>()})) {
+}
+
 int64_t Labels::size() const noexcept { return store_->first->size() + store_->added->size(); }
 
 const std::string &Labels::kind() const noexcept { return store_->kind; }

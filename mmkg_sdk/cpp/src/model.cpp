@@ -38,7 +38,7 @@ std::shared_ptr<const EntityTable> Model::State::entities() const {
 }
 
 const KnownTriples &Model::State::known_triples() const {
-    std::call_once(index_made, [&] { index = std::make_unique<const KnownTriples>(opened().triples); });
+    std::call_once(index_made, [&] { index = std::make_unique<const KnownTriples>(opened()); });
     return *index;
 }
 

@@ -11,11 +11,11 @@
 namespace mmkg::internal {
 
 struct Opened {
-    std::string folder;
     Manifest manifest;
     Labels entities, relations;
     std::map<std::string, Content> files;  // NAME.safetensors -> its map
     Tensors table, inputs, triples, weights;
+    Tensors known_triples;  // keys, offsets and answers; none in older bundles
 
     const Config &config() const noexcept { return manifest.config; }
 };

@@ -14,7 +14,7 @@ Columns::Columns(const std::vector<Query> &queries) {
 }
 
 std::unique_ptr<const QueryVectors> query_vectors(const Opened &opened, mmkg_pool *pool) {
-    return opened.config().family == Family::mygo ? mygo_queries(opened, pool) : adamf_mat_queries(opened, pool);
+    return opened.config().family == Family::mygo ? mygo_queries(opened, pool) : adamf_mat_queries(opened);
 }
 
 }  // namespace mmkg::internal

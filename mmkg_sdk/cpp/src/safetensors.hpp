@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +29,32 @@ struct Tensor {
     size_t bytes() const noexcept;
     // Like "float32 [40, 32]".
     std::string described() const;
+};
+
+// The numbers of a tensor where they lie, or a copy if that is not aligned. The tensor's content must stay.
+template <class Number>
+class Array {
+public:
+    Array() = default;
+    explicit Array(const Tensor &tensor) : size_(tensor.count()) {
+        if (reinterpret_cast<uintptr_t>(tensor.data) % alignof(Number) == 0) {
+            data_ = reinterpret_cast<const Number *>(tensor.data);
+        } else {
+            copy_ = std::make_unique<Number[]>(static_cast<size_t>(size_));
+            std::memcpy(copy_.get(), tensor.data, tensor.bytes());
+            data_ = copy_.get();
+        }
+    }
+
+    const Number *begin() const noexcept { return data_; }
+    const Number *end() const noexcept { return data_ + size_; }
+    int64_t size() const noexcept { return size_; }
+    Number operator[](int64_t place) const noexcept { return data_[place]; }
+
+private:
+    std::unique_ptr<Number[]> copy_;
+    const Number *data_ = nullptr;
+    int64_t size_ = 0;
 };
 
 using Tensors = std::map<std::string, Tensor>;

@@ -13,6 +13,7 @@ from ...errors import QueryError
 from ..entity_batch import EntityBatch, as_array, float_rows, structure_rows
 from ..query_batches import query_batches
 from ..runtimes import LinkStandIns
+from .compiled_query import compiled_query
 from .config import AdaMFConfig
 
 __all__ = [
@@ -128,8 +129,8 @@ def encoder_graph(bundle: Bundle) -> str:
 
 
 def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
-    """None: its graphs are a look-up and a few products."""
-    return LinkStandIns()
+    """A compiled kernel for queries on the CPU; none for entities, whose graph is two products."""
+    return LinkStandIns(compiled_query(bundle, device))
 
 
 def _modality(

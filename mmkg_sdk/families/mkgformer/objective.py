@@ -133,7 +133,7 @@ class Objective(TrainingObjective):
         assert asked is not None, "bce needs the queries of the examples"
         assert self.known is not None, "bce needs the training triples"
         at = rows.numpy()
-        answers = self.known.answers(Queries(asked.entity[at], asked.relation[at], asked.direction[at]))
+        answers = self.known.answers_of(Queries(asked.entity[at], asked.relation[at], asked.direction[at]))
         targets = torch.zeros(len(rows), config.num_entities)
         targets[torch.as_tensor(answers.rows()), torch.as_tensor(answers.ids)] = 1
         return targets

@@ -1,10 +1,11 @@
 /*
- * mmkg_query.h: from the ids of a question to what its transformer makes of them, on a CPU. Plain C; handles, status
- * and threads are those of mmkg.h.
+ * mmkg_query.h: from the ids of a question to its vector, on a CPU: what a transformer makes of them, or a rotation.
+ * Plain C; handles, status and threads are those of mmkg.h.
  *
- * A question names an entity e, a relation r and what is missing (direction 0: the tail, 1: the head). It becomes a
- * sequence of three tokens, the known entity, the relation and the missing entity, for the layers of a transformer
- * (norms behind the sums), of which the last two positions are read. For one question, all in float32:
+ * A question names an entity e, a relation r and what is missing (direction 0: the tail, 1: the head).
+ *
+ * For the transformer it becomes a sequence of three tokens, the known entity, the relation and the missing entity. The
+ * layers have their norms behind the sums, and the last two positions are read. For one question, all in float32:
  *
  *   x = [table[e] + known_slots[direction], relations[r], missing_slots[direction]]
  *   for each layer:
@@ -83,6 +84,28 @@ MMKG_API int32_t mmkg_query_context_instruction_set(const mmkg_query_context *en
 MMKG_API mmkg_status mmkg_query_context_encode(const mmkg_query_context *encoder, const float *table, int64_t rows,
                                                int64_t batch, const int64_t *entities, const int64_t *relations,
                                                const int64_t *directions, float *context, float *relation);
+
+/*
+ * The known entity of some questions, rotated by the relation: forwards where the tail is asked for, back where the
+ * head is. Vectors are complex, real parts first, then the imaginary ones. With s = sine for direction 0, -sine for 1:
+ *
+ *   queries.re = entity.re * cosine - entity.im * s
+ *   queries.im = entity.re * s + entity.im * cosine
+ *
+ * Each product and each sum is rounded once, so every processor gives the same bits, MMKG_PORTABLE included.
+ *
+ *   table                       float32 [rows, width], the entities; rows 1 to MMKG_MAX_ROWS
+ *   width                       even, 2 to MMKG_MAX_WIDTH
+ *   rotations                   float32 [relations, width]: cosines, then sines; relations 1 to MMKG_MAX_ROWS
+ *   entity, relation, direction int64 [batch]: a row of the table, a relation, 0 or 1
+ *   queries                     float32 [batch, width], written; in part, if it fails; no part of table or rotations
+ *
+ * MMKG_BAD_ARGUMENT names a question with an id out of range; MMKG_NAN means that a row of table or rotations is not
+ * finite, or float32 too small for a product.
+ */
+MMKG_API mmkg_status mmkg_rotation_apply(const float *table, int64_t rows, int64_t width, const float *rotations,
+                                         int64_t relations, const int64_t *entity, const int64_t *relation,
+                                         const int64_t *direction, int64_t batch, float *queries);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,4 @@
-"""The bundles that are changed: those of 0.2.0, with the seal and the answers that exports write since then."""
+"""The bundles that are changed: those of 0.2.0, with the seal, the answers and the index that exports write since then."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from safetensors.numpy import load_file, save_file
 import mmkg_sdk
 from mmkg_sdk.answering.asked import answers
 from mmkg_sdk.answering.opening import Answerer
-from tests.attacks.reseal import reseal
+from tests.attacks.reseal import change_manifest, reseal
 
 RELEASED = Path(__file__).parents[2] / "released" / "0.2.0"
 SUBJECTS = tuple(sorted(path.parent.name for path in RELEASED.glob("*/bundle.json")))
 # Compiled kernels where there are some, and both backends.
+INDEX = "known_triples.safetensors"
 WAYS = ("auto", "onnxruntime", "torch")
 
 # Name -> the labels that were given (no label: plain numbers), and the number for each.
@@ -32,6 +33,9 @@ def make_subjects(folder: Path) -> dict[str, Path]:
         shutil.copytree(RELEASED / name, made[name])
         with mmkg_sdk.load(made[name], "onnxruntime", "cpu", threads=1) as opened:
             probes = load_file(made[name] / "probes.safetensors") | answers(opened)
+            if isinstance(opened, mmkg_sdk.Model):
+                save_file(opened.bundle.known_triples.arrays(), made[name] / INDEX)
+                change_manifest(made[name], lambda manifest: manifest["files"].update({INDEX: {}}))
         save_file(probes, made[name] / "probes.safetensors")
         reseal(made[name])
     return made

@@ -280,7 +280,7 @@ def test_the_answers_pictures_are_shown_if_asked_for(toy: DataSet, toy_run: Run,
         filtered_ranks(
             np.array(expected[column::2]),
             triples[:, answer],
-            known.answers(Queries.for_triples(triples, direction)),
+            known.answers_of(Queries.for_triples(triples, direction)),
             protocol,
         ).published
         for column, (direction, answer) in enumerate(((HEAD, 0), (TAIL, 2)))

@@ -171,7 +171,7 @@ def test_the_examples_of_stage_2_are_the_official_ones_in_their_order() -> None:
     np.testing.assert_array_equal(targets, [feature["label"] for feature in expected])
     np.testing.assert_array_equal(queries.entity, [entities[feature["image_entity"]] for feature in expected])
     assert queries.direction[:4].tolist() == [HEAD, TAIL, HEAD, TAIL]
-    answers = KnownTriples(triples).answers(queries)
+    answers = KnownTriples(triples).answers_of(queries)
     found = [answers.ids[a:b].tolist() for a, b in zip(answers.offsets, answers.offsets[1:], strict=False)]
     assert found == [sorted(feature["labels"]) for feature in expected]
 

@@ -100,7 +100,7 @@ def test_link_queries_are_those_of_the_authors(case, golden_links):
     in_order = examples.stage_2_queries if case == "stage2_bce1_train" else examples.both_queries
     queries, targets = in_order(golden_links.triples[split])
     seen = ["train"] if split == "train" else ["train", "dev", "test"]
-    answers = KnownTriples(np.concatenate([golden_links.triples[name] for name in seen])).answers(queries)
+    answers = KnownTriples(np.concatenate([golden_links.triples[name] for name in seen])).answers_of(queries)
     found = []
     for row in range(len(queries)):
         asked = int(queries.entity[row]), int(queries.relation[row]), int(queries.direction[row])

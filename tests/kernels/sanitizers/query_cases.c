@@ -122,6 +122,29 @@ static void run(const struct case_ *s, int32_t set, int threads) {
     mmkg_pool_close(pool);
 }
 
+/* Rotations and their questions, with and without an id out of range. */
+static void rotate(int64_t half, int64_t batch) {
+    const int64_t width = 2 * half;
+    const size_t row = (size_t)width * sizeof(float);
+    float *table = numbers(ENTITIES * width), *rotations = numbers(RELATIONS * width);
+    int64_t *entities = ids(batch, ENTITIES), *relations = ids(batch, RELATIONS), *directions = ids(batch, 2);
+    float *queries = malloc((size_t)batch * row), *alone = malloc(row);
+    check(mmkg_rotation_apply(table, ENTITIES, width, rotations, RELATIONS, entities, relations, directions, batch,
+                              queries) == MMKG_OK,
+          "mmkg_rotation_apply");
+    for (int64_t i = 0; i < batch; ++i) {
+        check(mmkg_rotation_apply(table, ENTITIES, width, rotations, RELATIONS, entities + i, relations + i,
+                                  directions + i, 1, alone) == MMKG_OK,
+              "a rotation alone");
+        check(memcmp(alone, queries + i * width, row) == 0, "rotation of a question alone");
+    }
+    relations[batch - 1] = RELATIONS;
+    check(mmkg_rotation_apply(table, ENTITIES, width, rotations, RELATIONS, entities, relations, directions, batch,
+                              queries) == MMKG_BAD_ARGUMENT,
+          "a relation out of range");
+    free(table), free(rotations), free(entities), free(relations), free(directions), free(queries), free(alone);
+}
+
 int main(void) {
     static const struct case_ all[] = {
         {1, 1, 1, 1, 1},   {6, 3, 5, 3, 13},  {15, 5, 17, 1, 24},  {17, 1, 33, 2, 5},   {32, 2, 64, 1, 67},
@@ -132,6 +155,7 @@ int main(void) {
         if (!mmkg_has_instruction_set(set)) continue;
         for (size_t i = 0; i < sizeof all / sizeof *all; ++i, ++cases) run(&all[i], set, 1 + cases % 3);
     }
+    for (int64_t half = 1; half < 40; half += 3, ++cases) rotate(half, 1 + half % 5);
     mmkg_query_context_close(NULL);
     printf("%d cases\n", cases);
     return 0;

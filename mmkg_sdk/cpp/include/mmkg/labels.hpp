@@ -25,6 +25,7 @@ public:
     //
     // Throws Error (bundle), which names the line.
     Labels(std::string content, const std::string &path, std::string kind);
+    Labels();  // none
 
     int64_t size() const noexcept;
     const std::string &kind() const noexcept;

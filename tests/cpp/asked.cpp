@@ -1,0 +1,172 @@
+// What the tests ask the library: one line of stdin is one command, its parts separated by tabs; one line of stdout is
+// its answer. Floats are printed as their bits in hexadecimal, so that nothing is lost.
+//
+//   asked open             a folder -> "accepted FAMILY PRECISION", or FAULT and the message
+//   asked canonical        JSON -> what is sealed of it, or "refused"
+//   asked digest           hexadecimal bytes -> SHA-256, with and without the processor's instructions
+//   asked model FOLDER THREADS:
+//     labels K tails|heads LABEL LABEL       -> ANSWERS
+//     ids K FILTER CANDIDATES QUERIES        -> ANSWERS, separated by ";"; FILTER yes, no or -; CANDIDATES ids or -;
+//                                               QUERIES entity relation missing, ...
+//     score TRIPLES                          -> scores
+//     vectors IDS                            -> numbers
+//     encode VISUAL TEXT STRUCTURE           -> numbers; tokens of one entity, the bits of its structure or -
+//     add LABEL VISUAL TEXT STRUCTURE        -> its id
+//   or FAULT and the message. ANSWERS are "id:bits:label ...|known ids", all but the labels numbers.
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "json.hpp"
+#include "mmkg/model.hpp"
+#include "sha256.hpp"
+
+namespace {
+
+std::vector<std::string> split(const std::string &line, char at) {
+    std::vector<std::string> parts;
+    std::istringstream stream(line);
+    for (std::string part; std::getline(stream, part, at);) parts.push_back(part);
+    return parts;
+}
+
+std::vector<int64_t> numbers(const std::string &text) {
+    std::vector<int64_t> found;
+    std::istringstream stream(text);
+    for (int64_t number = 0; stream >> number;) found.push_back(number);
+    return found;
+}
+
+std::string bits(float number) {
+    uint32_t integer = 0;
+    std::memcpy(&integer, &number, sizeof number);
+    char text[9];
+    std::snprintf(text, sizeof text, "%08x", integer);
+    return text;
+}
+
+std::string bits(const std::vector<float> &given) {
+    std::string text;
+    for (const float number : given) text += bits(number) + ' ';
+    return text;
+}
+
+std::vector<float> floats(const std::string &text) {
+    std::vector<float> found;
+    if (text == "-") return found;
+    for (const std::string &part : split(text, ' ')) {
+        const auto integer = static_cast<uint32_t>(std::stoul(part, nullptr, 16));
+        std::memcpy(&found.emplace_back(), &integer, sizeof integer);
+    }
+    return found;
+}
+
+std::string answers(const std::vector<mmkg::Answer> &given, const std::vector<int64_t> &known) {
+    std::string text;
+    for (const mmkg::Answer &answer : given)
+        text += std::to_string(answer.id) + ":" + bits(answer.score) + ":" + answer.label + "\t";
+    text += "|";
+    for (const int64_t id : known) text += std::to_string(id) + " ";
+    return text;
+}
+
+std::string asked_ids(const mmkg::Model &model, const std::vector<std::string> &parts) {
+    mmkg::Asking asking;
+    asking.k = std::stoi(parts.at(1));
+    if (parts.at(2) != "-") asking.filter_known = parts[2] == "yes";
+    if (parts.at(3) != "-") asking.candidates = model.candidates(numbers(parts[3]));
+    const std::vector<int64_t> given = numbers(parts.size() > 4 ? parts[4] : "");
+    std::vector<mmkg::Query> queries;
+    for (size_t i = 0; i + 2 < given.size(); i += 3)
+        queries.push_back({given[i], given[i + 1], static_cast<mmkg::Missing>(given[i + 2])});
+    std::string text;
+    for (const mmkg::Ranking &ranking : model.predict(queries, asking))
+        text += answers(ranking.answers, ranking.known) + ";";
+    return text;
+}
+
+std::string asked(mmkg::Model &model, const std::vector<std::string> &parts) {
+    const std::string &command = parts.at(0);
+    const auto entity = [&](size_t at) {
+        return mmkg::EntityTokens{numbers(parts.at(at)), numbers(parts.at(at + 1)), floats(parts.at(at + 2))};
+    };
+    if (command == "labels") {
+        const int k = std::stoi(parts.at(1));
+        return answers(parts.at(2) == "tails" ? model.predict_tails(parts.at(3), parts.at(4), k)
+                                              : model.predict_heads(parts.at(3), parts.at(4), k),
+                       {});
+    }
+    if (command == "ids") return asked_ids(model, parts);
+    if (command == "vectors") return bits(model.entity_vectors(numbers(parts.at(1))));
+    if (command == "encode") return bits(model.encode_entities({entity(1)}));
+    if (command == "add") return std::to_string(model.add_entities({parts.at(1)}, {entity(2)}).front());
+    if (command == "score") {
+        const std::vector<int64_t> given = numbers(parts.at(1));
+        std::vector<mmkg::Triple> triples;
+        for (size_t i = 0; i + 2 < given.size(); i += 3) triples.push_back({given[i], given[i + 1], given[i + 2]});
+        return bits(model.score_triples(triples));
+    }
+    return "unknown command " + command;
+}
+
+std::string canonical(const std::string &line) {
+    try {
+        return mmkg::internal::canonical_json(mmkg::internal::plain_json(line));
+    } catch (const mmkg::internal::NotStrict &) {
+        return "refused";
+    }
+}
+
+std::string digest(const std::string &line) {
+    std::string data;
+    for (size_t i = 0; i + 1 < line.size(); i += 2)
+        data += static_cast<char>(std::stoi(line.substr(i, 2), nullptr, 16));
+    std::string text;
+    for (const bool portable : {false, true}) {
+        mmkg::internal::Sha256 sha(portable);
+        const size_t half = data.size() / 3;  // in parts, as files come
+        sha.update(data.data(), half);
+        sha.update(data.data() + half, data.size() - half);
+        text += sha.hex() + " ";
+    }
+    return text;
+}
+
+std::string opened(const std::string &folder) {
+    const mmkg::Bundle bundle(folder);
+    return "accepted " + bundle.family() + " " + bundle.precision();
+}
+
+template <class Work>
+std::string or_error(Work work) {
+    static const char *names[] = {"bundle", "query", "backend", "memory"};
+    try {
+        return work();
+    } catch (const mmkg::Error &error) {
+        return std::string(names[static_cast<int>(error.fault())]) + "\t" + error.what();
+    }
+}
+
+}  // namespace
+
+int main(int count, char **arguments) {
+    const std::string mode = count > 1 ? arguments[1] : "";
+    std::unique_ptr<mmkg::Model> model;
+    if (mode == "model") {
+        const std::string error = or_error([&] {
+            model = std::make_unique<mmkg::Model>(arguments[2], mmkg::Options{std::stoi(arguments[3]), false});
+            return std::string();
+        });
+        if (!error.empty()) std::cout << error << std::endl;
+        if (!model) return 1;
+    }
+    for (std::string line; std::getline(std::cin, line);) {
+        const std::string answer = mode == "open"        ? or_error([&] { return opened(line); })
+                                   : mode == "canonical" ? canonical(line)
+                                   : mode == "digest"    ? digest(line)
+                                                         : or_error([&] { return asked(*model, split(line, '\t')); });
+        std::cout << answer << std::endl;
+    }
+}
