@@ -58,7 +58,7 @@ def server(examples: Path, golden_bundle: Path) -> Iterator[str]:
 def test_complete_answers_as_python_does_to_the_bit(examples: Path, bundle: Path) -> None:
     with Model.load(bundle, device="cpu") as model:
         head, relation = model.bundle.entities[3], model.bundle.relations[1]
-        tails, heads = model.predict_tails(head, relation, k=7), model.predict_heads(relation, head, k=7)
+        tails, heads = model.predict_tails(head, relation, k=7)[0], model.predict_heads(relation, head, k=7)[0]
     for side, first, second, expected in (("tails", head, relation, tails), ("heads", relation, head, heads)):
         wanted = list(zip(np.float32(expected.scores), expected.labels, strict=True))
         assert ranked(run(examples / "complete", bundle, side, first, second, "7")) == wanted

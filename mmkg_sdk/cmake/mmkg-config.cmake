@@ -13,9 +13,8 @@ foreach(component IN LISTS mmkg_FIND_COMPONENTS)
         set(mmkg_${component}_FOUND TRUE)
     elseif(mmkg_FIND_REQUIRED_${component})
         set(mmkg_FOUND FALSE)
-        set(mmkg_NOT_FOUND_MESSAGE
-            "there is no mmkg::${component} in this installation; expected kernels or model. mmkg::model needs "
-            "nlohmann-json when mmkg is built.")
-        string(CONCAT mmkg_NOT_FOUND_MESSAGE ${mmkg_NOT_FOUND_MESSAGE})
+        string(CONCAT mmkg_NOT_FOUND_MESSAGE
+               "there is no mmkg::${component} in this installation; expected kernels or model. mmkg::model needs "
+               "nlohmann-json when mmkg is built.")
     endif()
 endforeach()
