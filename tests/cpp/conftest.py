@@ -1,0 +1,91 @@
+"""The C++ library and the program beside this file that asks it, compiled once a session, with sanitizers if there are."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import mmkg_sdk.kernels
+from mmkg_sdk.kernels import library
+
+KERNELS = Path(mmkg_sdk.kernels.__file__).parent
+SOURCES = KERNELS.parent / "cpp"
+ASKED = Path(__file__).with_name("asked.cpp")
+
+_SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1"]
+_WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+
+Ask = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See asked.cpp."""
+    compiler = shutil.which("c++")
+    if compiler is None or isinstance(library(), str):
+        pytest.skip("no C++ compiler, or no compiled kernels")
+    folder = tmp_path_factory.mktemp("cpp")
+    flags = ["-std=c++17", "-O0", "-ffp-contract=off", *_WARNINGS]
+    flags += [f"-I{path}" for path in (SOURCES / "include", SOURCES / "src", KERNELS / "include")]
+    flags += [f"-isystem{path}" for path in json_headers(compiler, folder)]
+    sanitizers = _SANITIZERS if _compiles(compiler, _SANITIZERS, "int main() {}", folder) else []
+
+    def compiled(source: Path) -> str:
+        _run([compiler, *flags, *sanitizers, "-c", str(source), "-o", f"{source.stem}.o"], folder)
+        return f"{source.stem}.o"
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compiled, [ASKED, *sorted((SOURCES / "src").glob("*.cpp"))]))
+    link = [f"-L{KERNELS}", "-lmmkg", f"-Wl,-rpath,{KERNELS}", "-pthread"]
+    _run([compiler, *sanitizers, *objects, *link, "-o", "asked"], folder)
+    return folder / "asked"
+
+
+@pytest.fixture(scope="session")
+def ask(program: Path) -> Ask:
+    """Arguments of the program and its lines of input -> its lines of output."""
+
+    def answers(arguments: list[str | Path], lines: list[str]) -> list[str]:
+        # Without it, what is too large for memory would end a program under the sanitizer, not raise std::bad_alloc.
+        environment = os.environ | {"ASAN_OPTIONS": "allocator_may_return_null=1", "OMP_NUM_THREADS": "2"}
+        done = subprocess.run(
+            [program, *arguments],
+            input="".join(f"{line}\n" for line in lines),
+            capture_output=True,
+            encoding="utf-8",
+            env=environment,
+            check=False,
+            timeout=120,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.splitlines()
+
+    return answers
+
+
+def json_headers(compiler: str, folder: Path) -> list[Path]:
+    """Where the headers of nlohmann-json lie, if the compiler does not know. Skips where there are none."""
+    if _compiles(compiler, [], "#include <nlohmann/json_fwd.hpp>\nint main() {}", folder):
+        return []
+    try:
+        import nlohmann_json
+    except ImportError:
+        pytest.skip("no headers of nlohmann-json: pip install nlohmann-json")
+    return [Path(next(iter(nlohmann_json.__path__))) / "include"]
+
+
+def _compiles(compiler: str, flags: list[str], text: str, folder: Path) -> bool:
+    (folder / "try.cpp").write_text(text)
+    command = [compiler, *flags, "try.cpp", "-o", "try"]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=False).returncode == 0
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

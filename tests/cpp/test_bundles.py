@@ -1,0 +1,129 @@
+"""The same hostile bundles to C++ as to Python: what one refuses, the other does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import save_file
+
+from mmkg_sdk import BundleError
+from mmkg_sdk.bundle import Bundle
+from tests.attacks import content_attacks, manifest_attacks
+from tests.attacks.reseal import change_manifest, reseal
+from tests.cpp.conftest import Ask
+from tests.places import ROOT
+
+RELEASED = ROOT / "tests" / "released" / "0.2.0"
+ATTACKS: dict[str, tuple[Callable[[Path], Any], bool]]
+ATTACKS = {spoil.__name__: (spoil, False) for spoil, _ in manifest_attacks.ATTACKS}
+ATTACKS |= {name: (spoil, True) for name, spoil, _ in content_attacks.ATTACKS}
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A released bundle with the seal and the index that exports write since."""
+    folder = tmp_path_factory.mktemp("good") / "bundle"
+    shutil.copytree(RELEASED / "mygo", folder)
+    save_file(Bundle.open(folder).known_triples.arrays(), folder / "known_triples.safetensors")
+    change_manifest(folder, lambda manifest: manifest["files"].update({"known_triples.safetensors": {}}))
+    reseal(folder)
+    return folder
+
+
+def refusal(folder: Path) -> str | None:
+    """What Python says; None if it opens the bundle."""
+    try:
+        Bundle.open(folder)
+    except BundleError as err:
+        return str(err)
+    return None
+
+
+def file_in(message: str, folder: Path) -> str:
+    """Which file a message names first."""
+    names = {name: message.find(name) for name in (*os.listdir(RELEASED / "mygo"), "known_triples.safetensors")}
+    found = {name: place for name, place in names.items() if place >= 0}
+    return min(found, key=found.__getitem__) if found else ""
+
+
+def test_what_python_refuses_is_refused_for_the_same_file(ask: Ask, good: Path, tmp_path: Path) -> None:
+    folders = {}
+    for name, (spoil, sealed_anew) in ATTACKS.items():
+        # The attacks leave files beside the folder, too.
+        folders[name] = tmp_path / name / "bundle"
+        shutil.copytree(good, folders[name])
+        spoil(folders[name])
+        if sealed_anew:
+            reseal(folders[name])
+    found = ask(["open"], [str(folder) for folder in (good, *folders.values())])
+    assert found[0] == "accepted mygo fp32"
+    for (name, folder), answer in zip(folders.items(), found[1:], strict=True):
+        said = refusal(folder)
+        assert said is not None, name
+        assert answer.startswith("bundle\t"), f"{name}: {answer}"
+        assert file_in(answer, folder) == file_in(said, folder), f"{name}: {answer} / {said}"
+
+
+@pytest.mark.parametrize("family", ["mygo", "adamf_mat"])
+def test_one_flipped_bit_in_any_file_is_noticed(family: str, ask: Ask, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(RELEASED / family, folder)
+    assert ask(["open"], [str(folder)]) == [f"accepted {family} fp32"]
+    for path in sorted(folder.iterdir()):
+        if path.name == "bundle.json":  # of this version it has no seal
+            continue
+        good = path.read_bytes()
+        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        (answer,) = ask(["open"], [str(folder)])
+        assert answer.startswith("bundle\t")
+        assert f"{path.name} was changed: its SHA-256 is" in answer
+        path.write_bytes(good)
+
+
+def test_a_manifest_written_in_another_form_has_the_same_seal(ask: Ask, good: Path, tmp_path: Path) -> None:
+    import json
+
+    folder = tmp_path / "bundle"
+    shutil.copytree(good, folder)
+    odd = {"é😀\u007f\u2028": [1e-5, 1e16, 0.1, -0.0, 123456.789, 1e22, 5e-324, 2.0], '\t"\\/': None, "": {"b": True}}
+    change_manifest(folder, lambda manifest: manifest["provenance"].update(odd))
+    written = json.loads((folder / "bundle.json").read_text())
+    (folder / "bundle.json").write_text(json.dumps(dict(reversed(written.items())), indent=3, ensure_ascii=False))
+    assert refusal(folder) is None
+    assert ask(["open"], [str(folder)]) == ["accepted mygo fp32"]
+
+
+def test_other_families_are_refused_with_what_to_do(ask: Ask) -> None:
+    for family in ("mimic", "mkgformer-links"):
+        (answer,) = ask(["open"], [str(RELEASED / family)])
+        assert answer.startswith("bundle\t")
+        assert "Open it with Python" in answer
+
+
+def test_links_lead_where_python_lets_them(ask: Ask, tmp_path: Path) -> None:
+    within, cached = tmp_path / "within", tmp_path / "hub" / "snapshots" / "1" / "below"
+    outside = tmp_path / "outside"
+    for folder, store in ((within, within / "..data"), (cached, tmp_path / "hub" / "blobs"), (outside, tmp_path / "x")):
+        folder.mkdir(parents=True)
+        shutil.copytree(RELEASED / "mygo", store)
+        for path in store.iterdir():
+            (folder / path.name).symlink_to(os.path.relpath(path, folder))
+    (tmp_path / "folder").symlink_to(within)
+    folders = [within, cached, outside, tmp_path / "folder"]
+    found = ask(["open"], [str(folder) for folder in folders])
+    assert [answer.startswith("accepted") for answer in found] == [refusal(folder) is None for folder in folders]
+    assert "is a link out of its folder" in found[2]
+
+
+@pytest.mark.parametrize("path", ["absent", "file", "file/below", "x" * 300, "loop", "empty"])
+def test_what_is_no_bundle_is_named(path: str, ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "empty").mkdir()
+    (answer,) = ask(["open"], [str(tmp_path / path)])
+    assert answer.startswith(f"bundle\t{tmp_path / path}")
