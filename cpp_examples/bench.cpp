@@ -5,6 +5,7 @@
 // Each thread asks one query after the other (closed loop). Prints the latency at p50, p90, p99 and at most, queries per
 // second of all threads together, and how many queries took how long.
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -23,6 +24,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using Microseconds = std::chrono::duration<double, std::micro>;
+
+// A whole number, of which nothing else is in the text; else 0.
+int whole_number(const std::string &text) {
+    int number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc() && end == text.data() + text.size() ? number : 0;
+}
 
 // Latencies of random queries in microseconds, after some that are not counted.
 std::vector<double> ask(const mmkg::Model &model, int seed, int queries) {
@@ -87,7 +95,7 @@ void run(const std::string &bundle, int threads, int queries) {
 }  // namespace
 
 int main(int argc, char **argv) {
-    const int threads = argc > 2 ? std::atoi(argv[2]) : 1, queries = argc > 3 ? std::atoi(argv[3]) : 1000;
+    const int threads = argc > 2 ? whole_number(argv[2]) : 1, queries = argc > 3 ? whole_number(argv[3]) : 1000;
     if (argc < 2 || argc > 4 || threads < 1 || threads > 1024 || queries < 1) {
         std::cerr << "usage: bench BUNDLE [THREADS] [QUERIES]   THREADS: 1 to 1024\n";
         return EXIT_FAILURE;

@@ -7,12 +7,14 @@
 //
 // Answers lines "score<TAB>label", best first; 400 with a message where the query is wrong, 500 where the model fails.
 // Prints its address when it is ready. SIGINT and SIGTERM end it after the requests that run.
+#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <iomanip>
 #include <iostream>
 #include <limits>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,6 +26,16 @@
 namespace {
 
 constexpr size_t REQUEST_THREADS = 16;
+
+// A whole number, of which nothing else is in the text.
+int whole_number(const std::string &text) {
+    int number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size()) {
+        throw mmkg::Error(mmkg::Fault::query, "'" + text + "' is given where a whole number is expected.");
+    }
+    return number;
+}
 
 std::string lines(const std::vector<mmkg::Answer> &answers) {
     std::ostringstream text;
@@ -38,7 +50,7 @@ httplib::Server::Handler answer(Answers answers) {
     return [answers](const httplib::Request &request, httplib::Response &response) {
         try {
             const std::string k = request.get_param_value("k");
-            response.set_content(lines(answers(request, k.empty() ? 10 : std::atoi(k.c_str()))), "text/plain");
+            response.set_content(lines(answers(request, k.empty() ? 10 : whole_number(k))), "text/plain");
         } catch (const mmkg::Error &error) {
             response.status = error.fault() == mmkg::Fault::query ? 400 : 500;
             response.set_content(std::string(error.what()) + '\n', "text/plain");
@@ -80,13 +92,12 @@ void serve(const std::string &bundle, int port) {
 }  // namespace
 
 int main(int argc, char **argv) {
-    const int port = argc == 3 ? std::atoi(argv[2]) : 0;
-    if (argc < 2 || argc > 3 || port < 0 || port > 65535) {
+    if (argc < 2 || argc > 3) {
         std::cerr << "usage: embed_in_server BUNDLE [PORT]\n";
         return EXIT_FAILURE;
     }
     try {
-        serve(argv[1], port);
+        serve(argv[1], argc == 3 ? whole_number(argv[2]) : 0);
     } catch (const std::exception &error) {
         std::cerr << "embed_in_server: " << error.what() << '\n';
         return EXIT_FAILURE;

@@ -105,6 +105,7 @@ def test_the_server_answers_many_threads_at_once_as_python_does(server: str, gol
         ({"head": "nobody", "relation": "relation 1"}, "unknown entity 'nobody'"),
         ({"head": "entity 1", "relation": "nothing"}, "unknown relation 'nothing'"),
         ({"head": "entity 1", "relation": "relation 1", "k": "0"}, "k is 0"),
+        ({"head": "entity 1", "relation": "relation 1", "k": "ten"}, "'ten' is given where a whole number"),
         ({}, "unknown entity ''"),
     ],
 )
@@ -123,10 +124,12 @@ def test_the_server_says_what_is_wrong_and_goes_on(query: dict[str, str], said: 
         ("complete", ["tails", "nobody", "relation 1"], "complete: unknown entity 'nobody'"),
         ("complete", ["tails", "entity 1", "nothing"], "complete: unknown relation 'nothing'"),
         ("complete", ["tails", "entity 1", "relation 1", "-1"], "complete: k is -1"),
+        ("complete", ["tails", "entity 1", "relation 1", "5x"], "complete: '5x' is given where a whole number"),
         ("complete", ["entity 1", "relation 1"], "usage: complete"),
         ("nearest", ["nobody"], "nearest: unknown entity 'nobody'"),
         ("nearest", ["entity 1", "5x"], "usage: nearest"),
         ("bench", ["0"], "usage: bench"),
+        ("bench", ["2x"], "usage: bench"),
     ],
 )
 def test_what_is_wrong_is_said(
