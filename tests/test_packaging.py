@@ -14,14 +14,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.cpp.building import build_examples, cmake, find
 from tests.places import ROOT
 
+CMAKE_DIR = "from mmkg_sdk.kernels.cmake import cmake_dir; print(cmake_dir())"
 ENVIRONMENT = "import sys; sys.argv = ['mmkg-sdk', 'env']; from mmkg_sdk.cli.main import main; main()"
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("wheel"))
+    """Compiled in the folder `build` beside it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    return build(folder, "-Cbuild-dir=" + str(folder / "build"))
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +39,7 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     assert modules() <= names
     assert "mmkg_sdk/py.typed" in names
     assert {f"mmkg_sdk/kernels/include/{name}" for name in ("mmkg.h", "mmkg_cuda.h")} <= names
+    assert {"mmkg_sdk/cpp/include/mmkg/model.hpp", "mmkg_sdk/cmake/mmkg-config.cmake"} <= names
     assert "mmkg_sdk/kernels/mmkg_cuda.bin" in names
     assert "mmkg_sdk/data/atlas/countries.json" in names
     assert [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
@@ -45,8 +50,9 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"mmkg_sdk"}
     kinds = {Path(name).suffix for name in names if ".dist-info/" not in name}
-    assert kinds <= {".py", ".typed", ".json", ".h", ".bin", ".so", ".dylib", ".dll"}
-    sources = tuple(f"mmkg_sdk/kernels/{room}/" for room in ("cpu", "cuda/device", "cuda/driver", "cuda/launch"))
+    assert kinds <= {".py", ".typed", ".json", ".h", ".hpp", ".cmake", ".bin", ".so", ".dylib", ".dll"}
+    rooms = ("kernels/cpu", "kernels/cuda/device", "kernels/cuda/driver", "kernels/cuda/launch", "cpp/src")
+    sources = tuple(f"mmkg_sdk/{room}/" for room in rooms)
     assert not [name for name in names if name.startswith((*sources, "mmkg_sdk/bench/results/"))]
 
 
@@ -77,6 +83,36 @@ def test_the_installed_wheel_imports_away_from_the_checkout(wheel: Path, tmp_pat
     assert export.startswith(str(tmp_path))
 
 
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="no cmake")
+def test_cmake_finds_the_libraries_of_an_unpacked_wheel(wheel: Path, tmp_path: Path) -> None:
+    folder = answer_away_from_the_checkout(wheel, tmp_path, CMAKE_DIR).strip()
+    assert folder == str(tmp_path / "site" / "mmkg_sdk" / "cmake")
+    build_examples(tmp_path / "examples", f"mmkg_DIR={folder}", target="complete")
+    assert_it_starts(tmp_path / "examples" / "complete")
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="no cmake")
+def test_cmake_finds_the_libraries_of_a_plain_installation(wheel: Path, tmp_path: Path) -> None:
+    """What was compiled for the wheel is laid out without Python, and moved before it is used."""
+    compiled = wheel.parent / "build"
+    (ninja,) = re.findall(r"^CMAKE_MAKE_PROGRAM:\w+=(.*)$", (compiled / "CMakeCache.txt").read_text(), re.MULTILINE)
+    if not Path(ninja).exists():
+        pytest.skip("pip brought a ninja, and removed it")
+    # It may have brought nlohmann-json, too.
+    said = cmake("-S", ROOT, "-B", compiled, "-U", "MMKG_JSON_DIR", "-DSKBUILD=")
+    cmake("--build", compiled)
+    cmake("--install", compiled, "--prefix", tmp_path / "first")
+    (tmp_path / "first").rename(tmp_path / "moved")
+    place = f"CMAKE_PREFIX_PATH={tmp_path / 'moved'}"
+    find(tmp_path / "kernels", "find_package(mmkg REQUIRED COMPONENTS kernels)", place)
+    if "mmkg::model is not built: nlohmann/json.hpp was not found" in said:
+        said = find(tmp_path / "model", "find_package(mmkg REQUIRED COMPONENTS model)", place, fails=True)
+        assert "there is no mmkg::model in this installation" in said
+    else:
+        build_examples(tmp_path / "examples", place, target="complete")
+        assert_it_starts(tmp_path / "examples" / "complete")
+
+
 def test_the_extras_are_those_of_the_readme() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(extras) == set(re.findall(r"`\[(\w+)\]`", (ROOT / "README.md").read_text(encoding="utf-8")))
@@ -92,10 +128,10 @@ def modules() -> set[str]:
     }
 
 
-def build(folder: Path, **environment: str) -> Path:
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(ROOT)]
+def build(folder: Path, *options: str, **environment: str) -> Path:
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", *options, "-w", str(folder), str(ROOT)]
     done = subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=300
+        command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr
     (found,) = folder.glob("*.whl")
@@ -117,3 +153,10 @@ def answer_away_from_the_checkout(wheel: Path, folder: Path, code: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def assert_it_starts(program: Path) -> None:
+    """Both libraries are found and fit, wherever they lie."""
+    done = subprocess.run([program, "nowhere", "tails", "x", "y"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr

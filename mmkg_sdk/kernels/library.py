@@ -16,7 +16,7 @@ from ..ranking.exact import nan_score
 from .threads import MAX_THREADS, default_threads
 
 _FILE = Path(__file__).with_name({"win32": "mmkg.dll", "darwin": "libmmkg.dylib"}.get(sys.platform, "libmmkg.so"))
-_ABI_VERSION = 2
+_ABI = 3, 0  # MMKG_ABI_MAJOR and MMKG_ABI_MINOR of include/mmkg.h
 _OK, _NAN = 0, 2
 # mmkg_instruction_set by name. Of two that a processor has, the slower one stands first, as in cpu/common/choose_set.h.
 _INSTRUCTION_SETS = {"portable": 0, "avx2": 1, "avx2_vnni": 5, "avx512": 2, "avx512_vnni": 3, "avx512_bf16": 4}
@@ -90,14 +90,25 @@ def library() -> ctypes.CDLL | str:
         return "not built: no C++17 compiler was found when mmkg_sdk was installed; install one and reinstall"
     try:
         loaded = ctypes.CDLL(str(_FILE))
+        if misfit := _misfit(loaded):
+            return misfit
         for name, (result, arguments) in _FUNCTIONS.items():
             function = getattr(loaded, name)
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as err:
         return f"{_FILE.name} cannot be loaded: {err}; reinstall mmkg_sdk"
-    if loaded.mmkg_abi_version() != _ABI_VERSION:
-        return f"{_FILE.name} is of another version of mmkg_sdk; reinstall it"
     return loaded
+
+
+def _misfit(loaded: ctypes.CDLL) -> str | None:
+    """Why a library is of another version than this file was written for; None if it is not."""
+    (major, minor), (found_major, found_minor) = _ABI, divmod(loaded.mmkg_abi_version(), 1000)
+    if found_major == major and found_minor >= minor:
+        return None
+    return (
+        f"{_FILE.name} has version {found_major}.{found_minor} of the C interface, and this mmkg_sdk needs "
+        f"{major}.{minor} or a later {major}.x; reinstall mmkg_sdk"
+    )
 
 
 def loaded_library() -> ctypes.CDLL:

@@ -8,9 +8,15 @@ from ..options import json_option, print_json
 
 
 @click.command()
+@click.option("--cmake-dir", is_flag=True, help="Print only where CMake's find_package(mmkg) finds the C++ libraries.")
 @json_option
-def env(as_json: bool) -> None:
+def env(cmake_dir: bool, as_json: bool) -> None:
     """Describe this machine and what is installed, for bug reports and benchmark records."""
+    if cmake_dir:
+        from ...kernels.cmake import cmake_dir as folder
+
+        click.echo(folder())
+        return
     from ...backends.base import devices_found
     from ...bench.machine.environment import environment
     from ...families.stood_in import stood_in

@@ -36,8 +36,14 @@
 extern "C" {
 #endif
 
-/* Changes when a function of this file changes its arguments or meaning. */
-#define MMKG_ABI_VERSION 2
+/*
+ * The version of the C interface: one for mmkg.h and all headers beside it. The major number grows when something that is
+ * there changes its arguments or meaning, or goes; the minor one when something is added. A program that was compiled
+ * with 3.1 runs with a library of 3.1 or a later 3.x, and with no other: see mmkg_abi_fits.
+ */
+#define MMKG_ABI_MAJOR 3
+#define MMKG_ABI_MINOR 0
+#define MMKG_ABI_VERSION (MMKG_ABI_MAJOR * 1000 + MMKG_ABI_MINOR)
 
 /* Largest sizes; a table of more rows is split by the caller. */
 #define MMKG_MAX_ROWS (((int64_t)1 << 31) - 1)
@@ -86,7 +92,14 @@ typedef enum mmkg_storage {
 typedef struct mmkg_pool mmkg_pool; /* threads that sleep between calls */
 typedef struct mmkg_scan mmkg_scan; /* a table and how it is scored */
 
+/* MMKG_ABI_VERSION of the library that was loaded; before 3.0 it was 1 or 2. */
 MMKG_API int32_t mmkg_abi_version(void);
+
+/* Whether that library has what this header promises (1 or 0). If not, call nothing else of it. */
+static inline int32_t mmkg_abi_fits(void) {
+    const int32_t found = mmkg_abi_version();
+    return found / 1000 == MMKG_ABI_MAJOR && found % 1000 >= MMKG_ABI_MINOR;
+}
 
 /* What the last call of this thread that did not give MMKG_OK found; empty before the first. Valid until the next. */
 MMKG_API const char *mmkg_last_error(void);
