@@ -195,6 +195,14 @@ def test_a_million_entities() -> None:
         check(cell, sizes[name.strip("`")])
 
 
+def test_ten_million_entities() -> None:
+    found = result("million-10m.json")["steps"].values()
+    for step, *cells in table("docs/scale.md", "of ten million")[1]:
+        for cell, steps in zip(cells, found, strict=True):
+            number, unit = cell.split()
+            check(number, steps[step]["seconds"] * (1000 if unit == "ms" else 1))
+
+
 def test_memory_of_a_million_entities() -> None:
     before = result("million-before.json")["steps"]["opened first"]
     after = result("million.json")["steps"]["opened again"]
