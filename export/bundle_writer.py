@@ -19,7 +19,7 @@ from mmkg_sdk.backends import open_backend, use_torch_threads
 from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, QUANTIZED, Bundle
 from mmkg_sdk.bundle.config import FamilyConfig
 from mmkg_sdk.bundle.contents import PROBES
-from mmkg_sdk.bundle.files import file_entry
+from mmkg_sdk.bundle.hashes import file_entry
 from mmkg_sdk.bundle.manifest import sealed
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
 from mmkg_sdk.families import contract

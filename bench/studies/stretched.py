@@ -23,7 +23,7 @@ from mmkg_sdk.answering.probes import probe_outputs
 from mmkg_sdk.backends import open_backend
 from mmkg_sdk.bundle import MANIFEST, Bundle
 from mmkg_sdk.bundle.contents import PROBES
-from mmkg_sdk.bundle.files import file_entry
+from mmkg_sdk.bundle.hashes import file_entry
 from mmkg_sdk.bundle.manifest import read_manifest, sealed
 from mmkg_sdk.errors import ExportError
 from mmkg_sdk.families.entity_batch import EntityBatch
@@ -85,9 +85,11 @@ def _export_small(folder: Path, bundle: Path, width: int) -> None:
 
     config = MyGOConfig(_FEW, _RELATIONS, 1024, 32, 1024, 32, 4, 4, width, 2 * width, contrastive_samples=16)
     random = np.random.default_rng(1)
-    labels = (Labels([f"{kind} {i}" for i in range(count)]) for kind, count in (("e", _FEW), ("r", _RELATIONS)))
+    names, relations = (
+        Labels([f"{kind}{i}" for i in range(count)]) for kind, count in (("e", _FEW), ("r", _RELATIONS))
+    )
     splits = [random.integers([_FEW, _RELATIONS, _FEW], size=(count, 3)) for count in (500, 50, 50)]
-    graph = KnowledgeGraph("random numbers", *labels, *splits)
+    graph = KnowledgeGraph("random numbers", names, relations, *splits)
     inputs = {name: array for name, array in _inputs(config, _FEW, random).items() if name != "structure"}
     run = Run.create(folder / "run", family="mygo", config=config.to_json(), data=link_prediction_data(graph, inputs))
     torch.manual_seed(0)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend
 from ..backends.base import parse_device
+from ..backends.segments import grown_ranking
 from ..backends.tables import TableRanking, rank_table
 from ..files.labels import Labels
 from ..ranking.exact import TopK
-from ..ranking.known_triples import AnswerLists
+from ..ranking.known_triples import AnswerLists, Queries
 from ..ranking.scores import CandidateScore
 
 # Entities per run of an encoder, by the tokens that they have together. On a processor what it holds per token is best
@@ -22,6 +24,8 @@ from ..ranking.scores import CandidateScore
 # of so few on launching it. Its number is an estimate that no GPU has seen: 0.6 GB between the layers at d = 256.
 ENTITY_CHUNK_TOKENS = {"cpu": 2048, "cuda": 1 << 16}
 _MOST_ENTITIES = 4096  # that the graphs' signatures name
+# That memory is taken for when the first entity is added.
+_LEAST_ROWS = 64
 
 
 def entity_chunk(token_count: int, device: str) -> int:
@@ -29,26 +33,120 @@ def entity_chunk(token_count: int, device: str) -> int:
     return min(_MOST_ENTITIES, max(1, ENTITY_CHUNK_TOKENS[parse_device(device)[0]] // token_count))
 
 
+class AddedRows:
+    """Arrays that grow at their end, in twice the memory at most. What was given of them stays as it was."""
+
+    def __init__(self) -> None:
+        self._memory: dict[str, NDArray[np.float32]] = {}
+
+    def append(self, count: int, rows: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+        """The first `count` rows of each array with others behind them; one thread at a time."""
+        found = {}
+        for name, more in rows.items():
+            memory, total = self._memory.get(name, more[:0]), count + len(more)
+            if total > len(memory):
+                memory = np.empty((max(_LEAST_ROWS, 2 * total), *more.shape[1:]), np.float32)
+                memory[:count] = self._memory[name][:count] if count else 0
+                self._memory[name] = memory
+            memory[count:total] = more
+            found[name] = memory[:total]
+        return found
+
+
 @dataclass(frozen=True)
 class EntityTable:
-    """Labels, what the encoder gave for each, and what ranks them, which grow together and are replaced as one."""
+    """Labels, what the encoder gave for each, and what ranks them, which grow together and are replaced as one.
+
+    Attributes:
+        encoded: what the encoder gave, one row per entity; for the bundle's own it is never copied.
+        tail: rows behind those of `encoded`, of entities that were added; empty where there are none.
+        added: where they lie.
+    """
 
     labels: Labels
-    encoded: dict[str, NDArray[np.float32]]
+    encoded: Mapping[str, NDArray[np.float32]]
     ranking: TableRanking
+    tail: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    added: AddedRows = field(default_factory=AddedRows, repr=False)
 
     @classmethod
     def of(
-        cls, labels: Labels, encoded: dict[str, NDArray[np.float32]], score: CandidateScore, backend: Backend
+        cls, labels: Labels, encoded: Mapping[str, NDArray[np.float32]], score: CandidateScore, backend: Backend
     ) -> EntityTable:
         """Choose what ranks them: on the backend's device where it can."""
         ranking = rank_table(encoded["vectors"], score, device=backend.device, threads=backend.threads)
         return cls(labels, encoded, ranking)
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
     @property
+    def width(self) -> int:
+        """Numbers of an encoded entity."""
+        return int(self.encoded["vectors"].shape[1])
+
+    @cached_property
     def table(self) -> NDArray[np.float32]:
-        """float32 [entities, width], on the host."""
-        return self.encoded["vectors"]
+        """float32 [entities, width], on the host; a copy if entities were added, made once."""
+        return np.concatenate(self.parts) if self.tail else self.encoded["vectors"]
+
+    @property
+    def parts(self) -> list[NDArray[np.float32]]:
+        """The table in pieces that lie where they are."""
+        return [rows["vectors"] for rows in (self.encoded, self.tail) if rows]
+
+    def rows(self, ids: NDArray[np.int64], name: str = "vectors") -> NDArray[np.float32]:
+        """What the encoder gave for some entities, float32 [n, ...], a copy."""
+        base = self.encoded[name]
+        added = ids >= len(base)
+        if not added.any():
+            return base[ids]
+        found = base[np.where(added, 0, ids)]
+        found[added] = self.tail[name][ids[added] - len(base)]
+        return found
+
+    def asked(self, queries: Queries) -> tuple[NDArray[np.float32], Queries]:
+        """A table that has the entities that are asked about, and the queries with their places in it."""
+        if not self.tail or queries.entity.max(initial=0) < len(self.encoded["vectors"]):
+            return self.encoded["vectors"], queries
+        places = np.arange(len(queries))
+        return self.rows(queries.entity), replace(queries, entity=places, pictured=queries.shown)
+
+    def grown(
+        self,
+        names: Sequence[str],
+        encoded: Mapping[str, NDArray[np.float32]],
+        score: CandidateScore,
+        backend: Backend,
+    ) -> EntityTable:
+        """This table with more entities; one thread at a time, and only the newest table grows.
+
+        On the CPU nothing that was there is copied, but now and then what was added before. What ranks on a GPU is made
+        anew of the whole.
+
+        Raises:
+            DataError: a name that is none, or taken.
+        """
+        if not names:
+            return self
+        labels = self.labels.extended(names)
+        if self.ranking.on_device:
+            longer = {name: np.concatenate([array, encoded[name]]) for name, array in self.encoded.items()}
+            return EntityTable.of(labels, longer, score, backend)
+        base = len(self.encoded["vectors"])
+        tail = self.added.append(len(self) - base, encoded)
+
+        def make(rows: NDArray[np.float32]) -> TableRanking:
+            # In float32, which is read in place: another storage takes twenty times as long to make.
+            return rank_table(rows, score, threads=backend.threads, storage="float32")
+
+        @cache
+        def whole() -> TableRanking:
+            return rank_table(found.table, score, threads=backend.threads)
+
+        ranking = grown_ranking(self.ranking, base, tail["vectors"], make, whole)
+        found = EntityTable(labels, self.encoded, ranking, tail, self.added)
+        return found
 
 
 def candidates_left(

@@ -59,6 +59,10 @@ def to_ids(names: Names, labels: Labels) -> NDArray[np.int64]:
             f"{labels.kind} is {given!r:.60} ({type(given).__name__}); expected a label, an id, or a list of them."
         )
     values = list(given)
+    if len(values) > 1 and all(type(value) is str for value in values):
+        ids = labels.find_all(values)
+        if (ids >= 0).all():
+            return ids
     return np.array([_to_id(value, labels, i, len(values)) for i, value in enumerate(values)], dtype=np.int64)
 
 

@@ -32,6 +32,7 @@ from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores
 from ..ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from ..registry import LINK_PREDICTION
 from .answers.predictions import Predictions
+from .candidates import Candidates
 from .encoding import encode_in_chunks
 from .entity_table import EntityTable, candidates_left, entity_chunk, joined, no_answers
 from .ids import Names, aligned_ids, checked_k, to_ids
@@ -60,6 +61,8 @@ class Model(Opened):
         self.relations = bundle.relations
         self._score = contract.link_config(bundle.config).candidate_score
         self._entities = EntityTable.of(bundle.entities, bundle.encoded, self._score, backend)
+        if not self._entities.ranking.reads_table:
+            bundle.release()  # it was read to be copied
         self._lock = threading.Lock()
 
     @property
@@ -74,7 +77,7 @@ class Model(Opened):
 
     @property
     def table(self) -> NDArray[np.float32]:
-        """The encoded entities, float32 [num_entities, width]."""
+        """The encoded entities, float32 [num_entities, width]; a copy if entities were added (docs/scale.md)."""
         return self._entities.table
 
     def predict_tails(
@@ -84,7 +87,7 @@ class Model(Opened):
         k: int = 10,
         *,
         filter_known: bool | None = None,
-        candidates: Names | None = None,
+        candidates: Names | Candidates | None = None,
     ) -> Predictions:
         """The k most likely tails of each (head, relation, ?).
 
@@ -92,7 +95,8 @@ class Model(Opened):
             k: answers per query, 1 to 3,840; cut to the number of candidates.
             filter_known: leave out tails that the training, validation or test triples already give; the answer says
                 which (`Ranking.known`). None: so it is where all entities are candidates, and not where you name them.
-            candidates: rank only these entities; repeated ones count once. None = all.
+            candidates: rank only these entities; repeated ones count once. None = all. For many calls with the same
+                ones prepare them: `candidates`.
 
         Raises:
             QueryError: unknown label, id out of range, unequal lengths, k out of range.
@@ -108,12 +112,22 @@ class Model(Opened):
         k: int = 10,
         *,
         filter_known: bool | None = None,
-        candidates: Names | None = None,
+        candidates: Names | Candidates | None = None,
     ) -> Predictions:
         """The k most likely heads of each (?, relation, tail); arguments as in `predict_tails`."""
         relation, tail = aligned_ids(("relations", relations, self.relations), ("tails", tails, self.entities))
         queries = Queries(tail, relation, np.full(len(tail), HEAD))
         return self._predict(queries, k, filter_known, candidates)
+
+    def candidates(self, entities: Names | Candidates) -> Candidates:
+        """Entities as `predict_tails` and `predict_heads` take them, looked up and sorted now and in no call.
+
+        Raises:
+            QueryError: unknown label, id out of range.
+        """
+        if isinstance(entities, Candidates):
+            return entities
+        return Candidates.of(to_ids(entities, self.entities), self.bundle)
 
     def score_tails(self, heads: Names, relations: Names) -> NDArray[np.float32]:
         """Scores of every entity as tail, float32 [batch, num_entities]; known triples are not filtered."""
@@ -133,16 +147,17 @@ class Model(Opened):
             ("tails", tails, self.entities),
         )
         vectors = self.query_vectors(Queries(head, relation, np.full(len(head), TAIL)))
-        scores: NDArray[np.float32] = self._score.pairs(vectors, self.table[tail])
+        scores: NDArray[np.float32] = self._score.pairs(vectors, self._entities.rows(tail))
         return scores
 
     def entity_vectors(self, entities: Names) -> NDArray[np.float32]:
         """The encoded entities, float32 [n, width]."""
-        return self.table[to_ids(entities, self.entities)]
+        known = self._entities
+        return known.rows(to_ids(entities, known.labels))
 
     def query_vectors(self, queries: Queries) -> NDArray[np.float32]:
         """What the entities of the table are scored against, float32 [batch, width], finite."""
-        table = self.table
+        table, queries = self._entities.asked(queries)
         if self._stand_ins.query is not None:
             return self._stand_ins.query.query_vectors(table, queries)
         vectors = np.empty((len(queries), table.shape[1]), dtype=np.float32)
@@ -162,7 +177,8 @@ class Model(Opened):
 
     def score_queries(self, queries: Queries) -> NDArray[np.float32]:
         """Scores of all entities for each query, float32 [batch, num_entities]."""
-        scores: NDArray[np.float32] = self._score(self.query_vectors(queries), self.table)
+        vectors = self.query_vectors(queries)
+        scores = np.concatenate([self._score(vectors, rows) for rows in self._entities.parts], axis=1)
         check_scores(scores)
         return scores
 
@@ -258,7 +274,7 @@ class Model(Opened):
                 "adamf_mat has."
             )
         (row,) = to_ids(entity, entities.labels)
-        weights = entities.encoded["modality_weights"][row]
+        (weights,) = entities.rows(np.array([row]), "modality_weights")
         return dict(zip(("structure", "image", "text"), weights.tolist(), strict=True))
 
     def close(self) -> None:
@@ -274,20 +290,17 @@ class Model(Opened):
         # Beside what every opened bundle sends to another process: the entities that were added here.
         entities, size = self._entities, len(self.bundle.table)
         _, arguments = super().__reduce__()
-        added = {name: array[size:] for name, array in entities.encoded.items()}
+        added = {name: entities.rows(np.arange(size, len(entities)), name) for name in entities.encoded}
         return _load_grown, (*arguments[1:], entities.labels[size:], added)
 
     def _sizes(self) -> str:
-        return f"{len(self.entities):,} entities, {len(self.relations):,} relations, width {self.table.shape[1]}"
+        return f"{len(self.entities):,} entities, {len(self.relations):,} relations, width {self._entities.width}"
 
     def _grow(self, labels: Sequence[str], encoded: dict[str, NDArray[np.float32]]) -> None:
-        before = self._entities
         try:
-            longer = Labels([*before.labels, *labels])
+            self._entities = self._entities.grown(labels, encoded, self._score, self.backend)
         except DataError as err:
             raise QueryError(str(err)) from err
-        grown = {name: np.concatenate([array, encoded[name]]) for name, array in before.encoded.items()}
-        self._entities = EntityTable.of(longer, grown, self._score, self.backend)
 
     def _entity_batch(self, modalities: dict[str, Any]) -> EntityBatch:
         check = self._runtime.entity_batch
@@ -300,10 +313,12 @@ class Model(Opened):
     def _needs_first_graph(self) -> bool:
         return self._stand_ins.query is None
 
-    def _predict(self, queries: Queries, k: int, filter_known: bool | None, candidates: Names | None) -> Predictions:
+    def _predict(
+        self, queries: Queries, k: int, filter_known: bool | None, candidates: Names | Candidates | None
+    ) -> Predictions:
         entities = self._entities
-        chosen = None if candidates is None else np.unique(to_ids(candidates, entities.labels))
-        k = min(checked_k(k), len(entities.table) if chosen is None else len(chosen))
+        chosen = None if candidates is None else self.candidates(candidates).ids_for(self.bundle)
+        k = min(checked_k(k), len(entities) if chosen is None else len(chosen))
         filters = chosen is None if filter_known is None else filter_known
         known = self.bundle.known_triples if filters else None
         if not k:
@@ -342,7 +357,7 @@ class Model(Opened):
             return entities.ranking.top_k(self.query_vectors(queries), k, excluded, candidates)
         vectors = self._placed_vectors(entities, queries)
         found = entities.ranking.top_k(vectors, k, excluded, candidates, self.backend.stream())
-        count = len(entities.table) if candidates is None else len(candidates)
+        count = len(entities) if candidates is None else len(candidates)
         left = candidates_left(count, len(queries), excluded, candidates)
         # The scores tell of the vectors: with NaN in one the ranking fails, with infinity no score of it is finite, and
         # those of -infinity are left out.
@@ -351,17 +366,18 @@ class Model(Opened):
         return found
 
     def _placed_vectors(self, entities: EntityTable, queries: Queries) -> DeviceArray:
+        table, queries = entities.asked(queries)
         if stand_in := self._stand_ins.query:
-            placed = stand_in.placed_query_vectors(entities.table, queries, self.backend.stream())
+            placed = stand_in.placed_query_vectors(table, queries, self.backend.stream())
             if placed is not None:
                 return placed
-            return self.backend.place(stand_in.query_vectors(entities.table, queries))
-        batches = list(self._runtime.query_batches(self.bundle, entities.table, queries))
+            return self.backend.place(stand_in.query_vectors(table, queries))
+        batches = list(self._runtime.query_batches(self.bundle, table, queries))
         runs = [(rows, self.run_placed("query_encoder", inputs, ["queries"])["queries"]) for rows, inputs in batches]
         if len(runs) == 1 and isinstance(runs[0][0], slice):
             return runs[0][1]
         # Of several runs, those of texts of other lengths or of very many queries, the rows are put together here.
-        joined = np.empty((len(queries), entities.table.shape[1]), np.float32)
+        joined = np.empty((len(queries), entities.width), np.float32)
         for rows, found in runs:
             joined[rows] = found.numpy()
         return self.backend.place(joined)

@@ -45,13 +45,14 @@ class Opened(ABC):
         *,
         threads: int | None = None,
         follow_links: bool = False,
+        hash_always: bool = False,
     ) -> Self:
         """Open a bundle of this class's task; arguments and errors are those of `mmkg_sdk.load`.
 
         Raises:
             BundleError: also if the bundle is for another task.
         """
-        bundle = Bundle.open(path, follow_links=follow_links)
+        bundle = Bundle.open(path, follow_links=follow_links, hash_always=hash_always)
         if bundle.config.task != cls.task:
             raise BundleError(
                 f"{bundle.path} is for {bundle.config.task}; {cls.__name__} needs a bundle for {cls.task}. "

@@ -23,6 +23,7 @@ def load(
     *,
     threads: int | None = None,
     follow_links: bool = False,
+    hash_always: bool = False,
 ) -> Answerer:
     """Open a bundle, verify every file, and make it ready to answer.
 
@@ -38,6 +39,8 @@ def load(
         threads: CPU threads, of kernels and backend; None takes `mmkg_sdk.kernels.default_threads()`.
         follow_links: files of the bundle may be links to any place. Without it, links may lead to the same folder, and
             to the blobs of a Hugging Face cache that the folder is a snapshot of.
+        hash_always: read and hash large files, too, that were verified on this machine and have not changed since.
+            $MMKG_VERIFIED_RECORDS=off does so for every bundle.
 
     Returns:
         What the bundle's task asks for: `Model` (link prediction), `Linker` (entity linking), `Extractor` (relation
@@ -47,7 +50,7 @@ def load(
         BundleError: the bundle is missing, incomplete, changed or of another version.
         BackendError: what was asked for is not there; nothing is replaced silently.
     """
-    bundle = Bundle.open(path, follow_links=follow_links)
+    bundle = Bundle.open(path, follow_links=follow_links, hash_always=hash_always)
     opened = open_backend(bundle, backend, device, threads)
     return answerer_class(bundle)(bundle, opened, compiled=backend == "auto")
 

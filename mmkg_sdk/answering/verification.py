@@ -35,7 +35,7 @@ def verify_bundle(
         BundleError: a file is not what it should be.
         BackendError: a graph does not run.
     """
-    with load(path, backend, device, follow_links=follow_links) as opened:
+    with load(path, backend, device, follow_links=follow_links, hash_always=True) as opened:
         bundle = opened.bundle
         if KNOWN_TRIPLES in bundle.tensors:
             check_index_is_of(bundle.path, bundle.tensors[KNOWN_TRIPLES], bundle.all_triples())

@@ -36,6 +36,11 @@ class TableRanking(Protocol):
         """Whether queries had better stay on the device; elsewhere they come to the host, with a wait for them."""
         ...
 
+    @property
+    def reads_table(self) -> bool:
+        """Whether a query reads all of the table, and not of a copy of it."""
+        ...
+
     def top_k(
         self,
         queries: AnyArray,
@@ -99,6 +104,11 @@ class HostRanking:
         """See TableRanking."""
         return False
 
+    @property
+    def reads_table(self) -> bool:
+        """See TableRanking."""
+        return not isinstance(self.kernels, Scan) or self.kernels.storage == "float32"
+
     def top_k(
         self,
         queries: AnyArray,
@@ -138,6 +148,11 @@ class GpuRanking:
     def on_device(self) -> bool:
         """See TableRanking."""
         return True
+
+    @property
+    def reads_table(self) -> bool:
+        """See TableRanking."""
+        return False
 
     def top_k(
         self,

@@ -22,12 +22,14 @@ from ..registry import family_part
 from .config import FamilyConfig, read_config
 from .contents import KNOWN_TRIPLES, SPLITS, Contents
 from .external_data import external_data
-from .files import read_verified
+from .files import open_file, release
 from .graph_specs import GraphSpec
+from .hashes import check_hashes
 from .known_triples import check_index, check_triples
 from .manifest import MANIFEST, manifest_contents, read_manifest
 from .onnx_signature import onnx_signature
 from .tensors import read_tensors
+from .verified_once import VerifiedOnce, records_wanted
 from .weights import check_weights
 
 # The files that a graph may point into.
@@ -97,6 +99,13 @@ class Bundle:
         """What the entity encoder was fed: name -> one row per entity."""
         return self.tensors["inputs"]
 
+    @cached_property
+    def mean_structure(self) -> NDArray[np.float32]:
+        """The mean of the trained structural embeddings, float32 [1, width]; to make it reads all of them once."""
+        mean: NDArray[np.float32] = self.inputs["structure"].mean(axis=0, keepdims=True)
+        release(self.files["inputs.safetensors"])
+        return mean
+
     @property
     def triples(self) -> dict[str, NDArray[np.int64]]:
         """Known triples by split, int64 [n, 3]."""
@@ -115,6 +124,11 @@ class Bundle:
         """The files that a graph reads its weights from."""
         return {place[0] for place in _places(self.files[f"{graph}.onnx"])}
 
+    def release(self) -> None:
+        """Let go of memory that holds what was looked at of large files; what is read again comes back by itself."""
+        for content in self.files.values():
+            release(content)
+
     @cached_property
     def known_triples(self) -> KnownTriples:
         """The index of all triples of the data, for filtering known answers; made of them where none is stored."""
@@ -127,44 +141,74 @@ class Bundle:
         return np.concatenate([self.triples[split] for split in SPLITS])
 
     @classmethod
-    def open(cls, path: str | Path, *, follow_links: bool = False) -> Bundle:
+    def open(cls, path: str | Path, *, follow_links: bool = False, hash_always: bool = False) -> Bundle:
         """Open and verify a bundle.
 
         Args:
             follow_links: files may be links that lead out of the folder, to whatever place.
+            hash_always: read and hash all files, in both ways where there are two, though a record says that the large
+                ones were verified on this machine and have not changed since (docs/bundle-format.md).
 
         Raises:
             BundleError: if anything is not as the format says; the message names the file.
         """
         folder = Path(os.path.expanduser(path))
         manifest = read_manifest(folder, follow_links=follow_links)
-        mapped = manifest_contents(manifest).mapped_files
-        files = {
-            name: read_verified(folder / name, entry, mapped=name in mapped, follow_links=follow_links)
+        contents = manifest_contents(manifest)
+        opened = {
+            name: open_file(folder / name, entry, mapped=name in contents.mapped_files, follow_links=follow_links)
             for name, entry in manifest["files"].items()
         }
-        bundle = cls.of(folder, manifest, files, follow_links=follow_links)
+        files = {name: file.content for name, file in opened.items()}
+        large = {name: file.status for name, file in opened.items() if file.is_large}
+        record = None if hash_always or not records_wanted() else VerifiedOnce(manifest, large)
+        known = frozenset(large) if record and record.exists() else frozenset()
+        unknown = {name: content for name, content in files.items() if name not in known}
+        check_hashes(folder, unknown, manifest["files"], all_of=hash_always)
+        bundle = cls.of(folder, manifest, files, follow_links=follow_links, known=known)
         if "triples" in bundle.tensors:
             sizes = len(bundle.entities), len(bundle.relations)
-            check_triples(folder, bundle.triples, *sizes)
-            if KNOWN_TRIPLES in bundle.tensors:
+            if "triples.safetensors" not in known:
+                check_triples(folder, bundle.triples, *sizes)
+            if KNOWN_TRIPLES in bundle.tensors and f"{KNOWN_TRIPLES}.safetensors" not in known:
                 check_index(folder, bundle.tensors[KNOWN_TRIPLES], *sizes)
         for graph in manifest["graphs"]:
             _check_graph(bundle, graph)
         check_bundle: Callable[[Bundle], None] = family_part(bundle.family, "runtime").check_bundle
         check_bundle(bundle)
         check_weights(bundle.path, files["weights.safetensors"], bundle.config, bundle.precision, bundle.family)
+        if record and not known:
+            record.keep()
+        bundle.release()
         return bundle
 
     @classmethod
     def of(
-        cls, folder: Path, manifest: dict[str, Any], files: Mapping[str, memoryview], *, follow_links: bool = False
+        cls,
+        folder: Path,
+        manifest: dict[str, Any],
+        files: Mapping[str, memoryview],
+        *,
+        follow_links: bool = False,
+        known: frozenset[str] = frozenset(),
     ) -> Bundle:
-        """The bundle of files that were read; labels and tensors are checked."""
+        """The bundle of files that were read; labels and tensors are checked.
+
+        Args:
+            known: files whose labels and numbers were checked before.
+        """
         contents = manifest_contents(manifest)
-        labels = {name: _labels(folder / f"{name}.txt", files, count) for name, count in contents.labels.items()}
+        labels = {
+            name: _labels(folder / f"{name}.txt", files, count, f"{name}.txt" in known)
+            for name, count in contents.labels.items()
+        }
         tensors = {
-            name: read_tensors(folder / f"{name}.safetensors", files[f"{name}.safetensors"], specs)
+            name: read_tensors(
+                folder / f"{name}.safetensors",
+                files[f"{name}.safetensors"],
+                specs,
+                known=f"{name}.safetensors" in known,
+            )
             for name, specs in contents.tensors.items()
             if f"{name}.safetensors" in files or name not in contents.younger
         }
@@ -217,10 +261,10 @@ def _place(entries: list[tuple[str, str]]) -> tuple[str, int, int]:
     return place.get("location", ""), int(numbers[0]), int(numbers[1])
 
 
-def _labels(path: Path, files: Mapping[str, memoryview], count: int | None) -> Labels:
+def _labels(path: Path, files: Mapping[str, memoryview], count: int | None, known: bool) -> Labels:
     """Exactly so many labels; None = any number."""
     try:
-        labels = parse_labels(bytes(files[path.name]), path, SINGULAR.get(path.stem, path.stem))
+        labels = parse_labels(files[path.name], path, SINGULAR.get(path.stem, path.stem), known=known)
     except DataError as err:
         raise BundleError(str(err)) from err
     if count is not None and len(labels) != count:

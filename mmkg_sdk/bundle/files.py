@@ -1,20 +1,23 @@
-"""The files of a bundle: opened where links may lead, hashed, and read from what was hashed."""
+"""The files of a bundle: opened where links may lead, each once, and read or mapped."""
 
 from __future__ import annotations
 
-import hashlib
+import mmap
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ..errors import BundleError
 from ..files.tensors import map_file
 
 _GRAPH_LIMIT = 16 << 20
-_HASH_CHUNK = 1 << 20
+_LARGE_BYTES = 16 << 20
+# What a hole makes of a file is no matter for a map, but takes hours to hash.
+_MOST_BYTES = 1 << 40
 
 
 def open_plain_file(path: Path, *, follow_links: bool = False) -> BufferedReader:
@@ -49,19 +52,45 @@ def _places(folder: Path) -> Iterator[Path]:
             yield parent.parent / "blobs"
 
 
-def read_verified(path: Path, entry: dict[str, Any], *, mapped: bool, follow_links: bool = False) -> memoryview:
-    """The content of a file, whose size and SHA-256 are those of its entry in bundle.json.
+@dataclass(frozen=True)
+class OpenedFile:
+    """A file of a bundle, not hashed yet.
+
+    Attributes:
+        content: what was read, or a memory map of what is large.
+        status: what the system said of the file when it was opened.
+    """
+
+    content: memoryview
+    status: os.stat_result
+    is_mapped: bool
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it takes a while to hash it."""
+        return self.is_mapped and len(self.content) >= _LARGE_BYTES
+
+
+def release(content: memoryview) -> None:
+    """Let go of the memory of a memory map that was looked at; what is read again comes back by itself."""
+    if isinstance(content.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        content.obj.madvise(mmap.MADV_DONTNEED)
+
+
+def open_file(path: Path, entry: dict[str, Any], *, mapped: bool, follow_links: bool = False) -> OpenedFile:
+    """The content of a file whose size is that of its entry in bundle.json.
 
     Args:
-        mapped: as a memory map, for what is large and read as it is needed. Otherwise it is read.
+        mapped: as a memory map, however small it is; what has 16 MiB or more is mapped anyway.
 
     Raises:
-        BundleError: they are not, or it is no plain file.
+        BundleError: it has another size, or is no plain file.
     """
     if not os.path.lexists(path):
         raise BundleError(f"{path} is missing. The copy is incomplete; fetch the bundle again.")
     with open_plain_file(path, follow_links=follow_links) as file:
-        size = os.fstat(file.fileno()).st_size
+        status = os.fstat(file.fileno())
+        size = status.st_size
         if size != entry["bytes"]:
             raise BundleError(
                 f"{path} has {size:,} bytes, bundle.json says {entry['bytes']:,}. "
@@ -69,31 +98,13 @@ def read_verified(path: Path, entry: dict[str, Any], *, mapped: bool, follow_lin
             )
         if path.suffix == ".onnx" and size > _GRAPH_LIMIT:
             raise BundleError(f"{path} has {size:,} bytes; a graph keeps its weights outside and is small.")
+        if size > _MOST_BYTES:
+            raise BundleError(f"{path} has {size:,} bytes; a file of a bundle has at most 1 TiB.")
+        mapped = (mapped or size >= _LARGE_BYTES) and size > 0
         try:
             content = map_file(file) if mapped else memoryview(bytearray(size))
         except (MemoryError, OverflowError, OSError) as err:
             raise BundleError(f"{path} has {size:,} bytes, and there is no memory for them.") from err
-        if mapped:
-            digest = sha256_of(file)
-        else:
-            read = file.readinto(content)
-            digest = hashlib.sha256(content[:read]).hexdigest()
-    if digest != entry["sha256"]:
-        raise BundleError(
-            f"{path} was changed: its SHA-256 is {digest}, bundle.json says {entry['sha256']}. Fetch the bundle again."
-        )
-    return content
-
-
-def file_entry(path: Path) -> dict[str, Any]:
-    """What bundle.json says of a file: its SHA-256 and size."""
-    with path.open("rb") as file:
-        return {"sha256": sha256_of(file), "bytes": path.stat().st_size}
-
-
-def sha256_of(file: BinaryIO) -> str:
-    """SHA-256 of the rest of an open file, in hexadecimal."""
-    digest = hashlib.sha256()
-    while chunk := file.read(_HASH_CHUNK):
-        digest.update(chunk)
-    return digest.hexdigest()
+        if not mapped:
+            content = content[: file.readinto(content)]
+    return OpenedFile(content, status, mapped)

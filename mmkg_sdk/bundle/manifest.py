@@ -142,6 +142,8 @@ def _check_files(path: Path, manifest: dict[str, Any], contents: Contents) -> No
     for name, entry in manifest["files"].items():
         if not isinstance(entry, dict) or type(entry.get("bytes")) is not int or type(entry.get("sha256")) is not str:
             raise BundleError(f"{path}: the entry of {name} is {entry!r:.80}; expected sha256 and bytes.")
+        if type(entry.get("sha256_tree", "")) is not str:
+            raise BundleError(f"{path}: sha256_tree of {name} is {entry['sha256_tree']!r:.80}; expected a text.")
     if set(manifest["graphs"]) != set(contents.graphs):
         raise BundleError(f"{path}: graphs {sorted(manifest['graphs'])!r:.200} do not match the .onnx files listed.")
 

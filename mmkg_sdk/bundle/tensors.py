@@ -17,11 +17,14 @@ from .contents import Stored
 _CHUNK_BYTES = 16 << 20
 
 
-def read_tensors(path: Path, content: memoryview, specs: Mapping[str, Stored]) -> dict[str, NDArray[Any]]:
+def read_tensors(
+    path: Path, content: memoryview, specs: Mapping[str, Stored], *, known: bool = False
+) -> dict[str, NDArray[Any]]:
     """The tensors of a file, as views of its content.
 
     Args:
         path: for messages.
+        known: the numbers of these very bytes were found finite before.
 
     Raises:
         BundleError: another set of tensors, dtype or shape, a NaN or an infinity, or a damaged file.
@@ -36,6 +39,8 @@ def read_tensors(path: Path, content: memoryview, specs: Mapping[str, Stored]) -
         raise BundleError(f"{path} holds {sorted(tensors)!r:.200}, expected {sorted(specs)}. Export the bundle again.")
     for name, spec in specs.items():
         _check_tensor(path, name, tensors[name], spec)
+        if not known:
+            _check_finite(path, name, tensors[name])
     return tensors
 
 
@@ -49,6 +54,9 @@ def _check_tensor(path: Path, name: str, array: NDArray[Any], spec: Stored) -> N
         raise BundleError(
             f"{path}: {name} is {array.dtype} {list(array.shape)}, expected {spec.dtype} [{shape}]. Export again."
         )
+
+
+def _check_finite(path: Path, name: str, array: NDArray[Any]) -> None:
     if array.dtype.kind == "f" and array.size:
         rows = max(1, _CHUNK_BYTES // max(1, array[:1].nbytes))
         for start in range(0, len(array), rows):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bundle import Bundle
 from ..errors import QueryError
 
 
@@ -59,11 +60,11 @@ def float_rows(name: str, values: Any, shape: tuple[int, int]) -> NDArray[np.flo
     return array
 
 
-def structure_rows(structure: Any, trained: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """The structural embeddings of new entities; None takes the mean of the trained ones, [num_entities, width]."""
+def structure_rows(structure: Any, bundle: Bundle, count: int) -> NDArray[np.float32]:
+    """The structural embeddings of new entities; None takes the mean of the trained ones of a bundle."""
     if structure is None:
-        return np.repeat(trained.mean(axis=0, keepdims=True), count, axis=0)
-    return float_rows("structure", structure, (count, trained.shape[1]))
+        return np.repeat(bundle.mean_structure, count, axis=0)
+    return float_rows("structure", structure, (count, bundle.inputs["structure"].shape[1]))
 
 
 def host_array(values: Any) -> Any:

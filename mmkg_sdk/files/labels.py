@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import overload
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import DataError
 from .near import alike, most_compared, plain, slips
 from .regular import open_regular, read_whole
+from .stored_lines import StoredLines
 
 # A longer line is no name; it would stand in every message and answer.
 _MAX_LENGTH = 10_000
+# From so many bytes on, labels stay in the memory of their file: each as an object would take some 150 bytes more.
+_MANY_BYTES = 1 << 20
 # What one label of a file is called in messages.
 SINGULAR = {"entities": "entity", "relations": "relation"}
 
@@ -27,51 +34,114 @@ class Labels(Sequence[str]):
 
     def __init__(self, names: Iterable[str], *, kind: str = "entity") -> None:
         self.kind = kind
-        self._names = tuple(names)
+        # Those of a large file, and behind them the others. Lists that were extended share these, and each knows how
+        # many of the names are its own.
+        self._lines: StoredLines | None = None
+        self._names: list[str] = []
         self._ids: dict[str, int] = {}
-        for position, name in enumerate(self._names):
+        self._count = 0
+        self._add(names)
+
+    @classmethod
+    def of_lines(cls, lines: StoredLines, *, kind: str = "entity") -> Labels:
+        """Those of a large file, which was checked."""
+        labels = cls((), kind=kind)
+        labels._lines, labels._count = lines, len(lines)
+        return labels
+
+    def extended(self, names: Iterable[str]) -> Labels:
+        """These and others behind them, in the time that the others take; one thread at a time.
+
+        Raises:
+            DataError: a name that is none, or taken.
+        """
+        labels = Labels((), kind=self.kind)
+        labels._lines, labels._names, labels._ids, labels._count = self._lines, self._names, self._ids, self._count
+        if self._stored + len(self._names) > self._count:  # others were put behind these already
+            labels._names = self._names[: self._count - self._stored]
+            labels._ids = {name: self._stored + place for place, name in enumerate(labels._names)}
+        labels._add(names)
+        return labels
+
+    def _add(self, names: Iterable[str]) -> None:
+        """Put names behind these; all of them or, if one is wrong, none."""
+        added: dict[str, int] = {}
+        for position, name in enumerate(names, start=self._count):
             if not name or "\n" in name or "\r" in name:
                 raise DataError(
-                    f"{kind} label {position} is {name!r:.80}; a label is one non-empty line. Rename it in the data."
+                    f"{self.kind} label {position} is {name!r:.80}; a label is one non-empty line. Rename it in the "
+                    "data."
                 )
             if len(name) > _MAX_LENGTH:
                 raise DataError(
-                    f"{kind} label {position} has {len(name):,} characters; a label has at most {_MAX_LENGTH:,}. "
+                    f"{self.kind} label {position} has {len(name):,} characters; a label has at most {_MAX_LENGTH:,}. "
                     "Rename it in the data."
                 )
-            first = self._ids.setdefault(name, position)
+            first = self.find(name) if self._count else None
+            first = added.setdefault(name, position) if first is None else first
             if first != position:
-                raise DataError(f"{kind} label {name!r:.80} stands at {first} and again at {position}; rename one.")
+                raise DataError(
+                    f"{self.kind} label {name!r:.80} stands at {first} and again at {position}; rename one."
+                )
+        self._names.extend(added)
+        self._ids.update(added)
+        self._count += len(added)
+
+    @property
+    def _stored(self) -> int:
+        return 0 if self._lines is None else len(self._lines)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return self._count
 
     @overload
     def __getitem__(self, position: int) -> str: ...
     @overload
     def __getitem__(self, position: slice) -> tuple[str, ...]: ...
     def __getitem__(self, position: int | slice) -> str | tuple[str, ...]:
-        return self._names[position]
+        if isinstance(position, slice):
+            return tuple(self[i] for i in range(self._count)[position])
+        place = range(self._count)[position]  # as a tuple has it: from the end, or an IndexError
+        stored = self._stored
+        if self._lines is not None and place < stored:
+            return self._lines[place]
+        return self._names[place - stored]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return itertools.chain(self._lines or (), itertools.islice(self._names, self._count - self._stored))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._ids
+        return isinstance(name, str) and self.find(name) is not None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Labels) and self._names == other._names
+        if self is other:
+            return True
+        if not isinstance(other, Labels) or len(self) != len(other):
+            return False
+        return all(name == its for name, its in zip(self, other, strict=True))
 
     def __hash__(self) -> int:
-        return hash(self._names)
+        return hash((len(self), self[0], self[-1]) if self._count else ())
 
     def __repr__(self) -> str:
-        shown = ", ".join(self._names[:3]) + (", ..." if len(self) > 3 else "")
+        shown = ", ".join(self[:3]) + (", ..." if len(self) > 3 else "")
         return f"Labels({len(self):,} x {self.kind}: {shown})"
 
     def find(self, name: str) -> int | None:
         """The id of a name, or None."""
-        return self._ids.get(name)
+        found = self._ids.get(name)
+        if found is not None and found < self._count:
+            return found
+        return None if self._lines is None else self._lines.find(name)
+
+    def find_all(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """The ids of many names, -1 for one that is not there, int64 [len(names)]."""
+        ids = np.fromiter((self._ids.get(name, -1) for name in names), np.int64, len(names))
+        ids[ids >= self._count] = -1
+        if self._lines is not None:
+            rest = np.flatnonzero(ids < 0)
+            ids[rest] = self._lines.find_all([names[i] for i in rest.tolist()])
+        return ids
 
     def near(self, name: str, count: int = 3) -> list[str]:
         """Up to `count` labels that look like `name`, best first, in milliseconds.
@@ -80,12 +150,14 @@ class Labels(Sequence[str]):
         away are found.
         """
         if len(self) > most_compared():
-            return slips(name, self._ids, self._names[:1000], count)
+            tried = slips(name, self[:1000])
+            found = (text for text, number in zip(tried, self.find_all(tried).tolist(), strict=True) if number >= 0)
+            return list(itertools.islice(found, count))
         return [self._by_plain[text] for text in alike(name, self._by_plain, count)]
 
     @cached_property
     def _by_plain(self) -> dict[str, str]:
-        return {plain(name): name for name in reversed(self._names)}
+        return {plain(name): name for name in reversed(list(self))}
 
 
 def write_labels(path: Path, labels: Labels) -> None:
@@ -122,9 +194,18 @@ def read_labels(path: Path, kind: str = "entity") -> Labels:
         raise DataError(f"cannot read {path}: {err.strerror}. Expected one {kind} label per line.") from err
 
 
-def parse_labels(content: bytes, path: Path, kind: str = "entity") -> Labels:
-    """Like `read_labels`, of the content of a file; the path is for messages."""
-    lines = content.split(b"\n")
+def parse_labels(content: bytes | memoryview, path: Path, kind: str = "entity", *, known: bool = False) -> Labels:
+    """Like `read_labels`, of the content of a file, which must not change; the path is for messages.
+
+    Args:
+        known: these very bytes were found right before.
+    """
+    if len(content) >= _MANY_BYTES:
+        stored = StoredLines(content)
+        if known or (stored.are_texts(_MAX_LENGTH) and stored.are_distinct()):
+            return Labels.of_lines(stored, kind=kind)
+    # A few, or what is wrong is found line by line.
+    lines = bytes(content).split(b"\n")
     if not lines[-1]:
         lines.pop()
     if not lines:

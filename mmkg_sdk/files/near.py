@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _CUTOFF = 0.6  # of the share of characters that two texts have in common, in order
 _LONGEST = 200
@@ -38,17 +38,16 @@ def most_compared() -> int:
     return 50_000
 
 
-def slips(wanted: str, known: Container[str], sample: Sequence[str], count: int) -> list[str]:
-    """Up to `count` known texts that are one slip away: another case, a letter more, less, other or exchanged.
+def slips(wanted: str, sample: Sequence[str]) -> list[str]:
+    """Texts that are one slip away, the likeliest first: another case, a letter more, less, other or exchanged.
 
     Args:
-        sample: some of the known ones; their letters are those that are tried.
+        sample: some of the texts that there are; their letters are those that are tried.
     """
     letters = [letter for letter, _ in Counter("".join(sample)).most_common(100)]
     spellings = list(dict.fromkeys(_spellings(wanted[:_LONGEST])))
     tried = itertools.chain(spellings, *(_edits(spelling, letters) for spelling in spellings))
-    found = (text for text in itertools.islice(tried, _MOST_SLIPS) if text in known)
-    return list(itertools.islice(dict.fromkeys(found), count))
+    return list(dict.fromkeys(itertools.islice(tried, _MOST_SLIPS)))
 
 
 def _spellings(text: str) -> Iterator[str]:

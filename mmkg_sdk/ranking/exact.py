@@ -90,11 +90,22 @@ def top_k(
         rows = np.concatenate([rows, found_rows])
         scores = np.concatenate([scores, block[found_rows, found_ids]])
         ids = np.concatenate([ids, found_ids + start])
-    order = np.lexsort((ids, -scores, rows))
-    rows, ids, scores = rows[order], ids[order], scores[order]
-    position = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    return best_of(rows, ids, scores, batch, k)
+
+
+def best_of(
+    queries: NDArray[np.int64], ids: NDArray[np.int64], scores: NDArray[np.float32], batch: int, k: int
+) -> TopK:
+    """The k best of the candidates that were found for each query, best first; equal scores by ascending id.
+
+    Args:
+        queries, ids, scores: one of each for every candidate found, in any order; queries are 0 to batch - 1.
+    """
+    order = np.lexsort((ids, -scores, queries))
+    queries, ids, scores = queries[order], ids[order], scores[order]
+    position = np.arange(len(queries)) - np.searchsorted(queries, queries)
     kept = position < k
-    offsets = np.searchsorted(rows[kept], np.arange(batch + 1))
+    offsets = np.searchsorted(queries[kept], np.arange(batch + 1))
     return TopK(offsets, ids[kept], scores[kept])
 
 

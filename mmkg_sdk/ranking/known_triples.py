@@ -81,9 +81,17 @@ class AnswerLists:
         offsets = self.offsets[start : stop + 1]
         return AnswerLists(offsets - offsets[0], self.ids[offsets[0] : offsets[-1]])
 
+    def within(self, start: int, stop: int) -> AnswerLists:
+        """The answers from one id up to another, counted from the first."""
+        inside = (self.ids >= start) & (self.ids < stop)
+        kept = np.concatenate([[0], np.cumsum(inside)])
+        return AnswerLists(kept[self.offsets], self.ids[inside] - start)
+
     def among(self, candidates: NDArray[np.int64]) -> AnswerLists:
-        """The answers that are among some candidates."""
-        inside = np.isin(self.ids, candidates)
+        """The answers that are among some candidates, which are ascending."""
+        places = candidates.searchsorted(self.ids)
+        inside = places < len(candidates)
+        inside[inside] = candidates[places[inside]] == self.ids[inside]
         kept = np.concatenate([[0], np.cumsum(inside)])
         return AnswerLists(kept[self.offsets], self.ids[inside])
 

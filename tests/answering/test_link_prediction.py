@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 import mmkg_sdk
 import mmkg_sdk.answering.link_prediction
 from mmkg_sdk import Model, QueryError
+from mmkg_sdk.backends.tables import rank_table
+from mmkg_sdk.ranking.exact import RankingProtocol
+from mmkg_sdk.ranking.known_triples import AnswerLists, Queries
 from tests.backends.on_cpu import ON_CPU
 from tests.families.mygo.cases import golden_case
 
@@ -319,6 +322,59 @@ def test_an_added_entity_is_a_candidate_and_can_be_asked_about(own: Model) -> No
     np.testing.assert_allclose(
         own.entity_vectors("new one"), own.encode_entities(visual_tokens=[[1, 2]], text_tokens=[[3]]), rtol=1e-6
     )
+
+
+def test_entities_are_added_without_a_copy_of_the_table_and_answers_are_those_of_one_table(own: Model) -> None:
+    assert own.add_entities([], visual_tokens=[], text_tokens=[]).tolist() == []
+    random = np.random.default_rng(0)
+    snapshots = []
+    for number in range(150):  # more than the memory that was taken at first, twice
+        tokens = [random.integers(0, 60, 3).tolist()], [random.integers(0, 60, 2).tolist()]
+        own.add_entities([f"added {number}"], visual_tokens=tokens[0], text_tokens=tokens[1])
+        snapshots.append(own._entities)
+    assert own._entities.encoded["vectors"] is own.bundle.table
+    assert own.table.shape == (190, 32)
+    for number, entities in enumerate(snapshots):
+        np.testing.assert_array_equal(entities.table, own.table[: 41 + number])
+        assert len(entities.labels) == 41 + number
+    heads = np.array([0, 40, 189, 5])  # of the bundle, added, added, of the bundle
+    vectors = own.query_vectors(Queries(heads, heads % 7, np.zeros(4, np.int64)))
+    whole = rank_table(own.table, own._score, threads=1)
+    for candidates in (None, np.arange(3, 190, 2), np.array([7, 8]), np.array([100, 150])):
+        expected = whole.top_k(vectors, 30, None, candidates)
+        found = own.predict_tails(heads, heads % 7, k=30, filter_known=False, candidates=candidates)
+        assert [i for ranking in found for i in ranking.ids.tolist()] == expected.ids.tolist()
+        np.testing.assert_array_equal(np.concatenate([ranking.scores for ranking in found]), expected.scores)
+    np.testing.assert_array_equal(own.entity_vectors(heads), own.table[heads])
+    scores = own.score_tails(heads, heads % 7)
+    assert scores.shape == (4, 190)
+    np.testing.assert_allclose(own.score_triples(heads, heads % 7, [189, 3, 40, 41])[0], scores[0, 189], rtol=1e-5)
+    queries = Queries(heads, heads % 7, np.zeros(4, np.int64))
+    none = AnswerLists(np.zeros(5, np.int64), np.empty(0, np.int64))
+    ranks = own.rank_answers(queries, np.array([189, 0, 45, 3]), none, RankingProtocol("optimistic")).published
+    assert ranks.tolist() == [1 + (row > row[i]).sum() for row, i in zip(scores, (189, 0, 45, 3), strict=True)]
+
+
+def test_candidates_are_prepared_once_for_any_number_of_calls(own: Model, fast: Model) -> None:
+    prepared = own.candidates(["entity 9", "entity 3", "entity 9", "entity 20"])
+    assert (prepared.ids.tolist(), len(prepared)) == ([3, 9, 20], 3)
+    assert repr(prepared) == f"Candidates(3 of {str(own.bundle.path)!r})"
+    assert own.candidates(prepared) is prepared
+    with pytest.raises(ValueError, match="read-only"):
+        prepared.ids[0] = 1
+    heads = np.arange(40)
+    for known in (None, True):
+        expected = own.predict_tails(heads, 0, filter_known=known, candidates=[3, 9, 20])
+        assert own.predict_tails(heads, 0, filter_known=known, candidates=prepared).to_json() == expected.to_json()
+    own.add_entities(["one more"], visual_tokens=[[1]], text_tokens=[[2]])
+    found = own.predict_heads(0, "one more", candidates=prepared)
+    assert sorted(found[0].ids.tolist()) == [3, 9, 20]
+    assert own.candidates(["one more"]).ids.tolist() == [40]
+    with pytest.raises(QueryError, match="were prepared by another model"):
+        fast.predict_tails(0, 0, candidates=prepared)
+    with pytest.raises(QueryError, match="unknown entity 'entity 99'"):
+        own.candidates(["entity 3", "entity 99"])
+    assert len(own.predict_tails(0, 0, candidates=own.candidates([]))[0]) == 0
 
 
 def test_an_entity_with_the_tokens_and_structure_of_another_gets_its_answers(own: Model) -> None:

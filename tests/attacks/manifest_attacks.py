@@ -245,7 +245,7 @@ def shape_has_62_bits(folder: Path) -> None:
     change_manifest(folder, lambda m: m["graphs"]["query_encoder"]["inputs"][0].update(shape=[1 << 62]))
 
 
-@attack("entities.txt has .* bytes, and there is no memory for them")
+@attack("entities.txt has .* bytes; a file of a bundle has at most 1 TiB")
 def a_file_has_holes_of_100_terabytes(folder: Path) -> None:
     try:
         os.truncate(folder / "entities.txt", 100 << 40)

@@ -150,3 +150,34 @@ def test_the_readme_claims_what_the_page_says(row: list[str]) -> None:
     (file,) = re.findall(r"\]\((.*?)\)", row[2])
     assert Path(ROOT / file).is_file()
     assert f"(../{file})" in page
+
+
+def test_a_million_entities() -> None:
+    before = result("million-before.json")["steps"]["opened first"]
+    after = [result("million.json")["steps"][opening] for opening in ("opened first", "opened again")]
+    older = {"query of 201 more": "query of 4 more"}
+
+    def check_time(text: str, step: str, field: str, found: dict[str, Any]) -> None:
+        number, unit = text.split()
+        check(number, found[step][field] * (1000 if unit == "ms" else 1))
+
+    for step, *cells in table("docs/scale.md", "step")[1]:
+        name, _, cpu = step.partition(", CPU")
+        field = "cpu_seconds" if cpu else "seconds"
+        if cells[0] != "-":
+            check_time(cells[0], older.get(name, name), field, before)
+        for cell, found in zip(cells[1:], after, strict=True):
+            check_time(cell, name, field, found)
+    sizes = result("million.json")["file_mib"]
+    for name, cell in table("docs/scale.md", "file")[1]:
+        check(cell, sizes[name.strip("`")])
+
+
+def test_memory_of_a_million_entities() -> None:
+    before = result("million-before.json")["steps"]["opened first"]
+    after = result("million.json")["steps"]["opened again"]
+    for step, *cells in table("docs/scale.md", "memory at")[1]:
+        for cell, (found, field) in zip(
+            cells, [(one, field) for one in (before, after) for field in ("anonymous_mib", "peak_mib")], strict=True
+        ):
+            check(cell, found[step][field])

@@ -27,6 +27,7 @@ from ...errors import BackendError, DataError
 from ...files.atomic import write_atomically
 from ...files.cache_folder import cache_folder
 from ...files.locks import LockedError, locked_file
+from ...files.private_folder import make_private
 from .profiles import Profile
 from .record import EngineKey, EngineRecord, Target, Unusable
 
@@ -238,35 +239,13 @@ def _discard(path: Path, reason: Unusable) -> None:
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder that nobody else may write to or put another in place of, or see that it is one.
-
-    Who can write an engine can run code as whoever opens it.
-    """
+    """Who can write an engine can run code as whoever opens it."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found, parent = folder.lstat(), folder.parent.stat()
+        make_private(folder, "engines", "put code there")
     except OSError as err:
         raise _no_cache(folder, err) from err
-    if not stat.S_ISDIR(found.st_mode):
-        raise BackendError(f"{folder}, where engines are kept, is no folder of its own. Remove what is there.")
-    if os.name != "posix":
-        return
-    if found.st_uid != os.geteuid():
-        raise BackendError(
-            f"{folder}, where engines are kept, belongs to user {found.st_uid}, and this is user {os.geteuid()}. "
-            "Name another cache by $MMKG_CACHE."
-        )
-    if found.st_mode & 0o077:
-        raise BackendError(
-            f"{folder}, where engines are kept, is open to others (mode {stat.S_IMODE(found.st_mode):04o}), who could "
-            f"put code there. If nobody did, run: chmod 700 {folder}. Else remove it."
-        )
-    if parent.st_mode & 0o022 and not parent.st_mode & stat.S_ISVTX:
-        raise BackendError(
-            f"{folder.parent} is open to others (mode {stat.S_IMODE(parent.st_mode):04o}), who could put another "
-            f"folder of engines there. Run: chmod go-w {folder.parent}, or name another cache by $MMKG_CACHE."
-        )
+    except DataError as err:
+        raise BackendError(str(err)) from err
 
 
 def _no_cache(folder: Path, err: OSError) -> BackendError:

@@ -84,6 +84,35 @@ def mkgformer(
     _tell(measure_rewrites(path, batch=batch, say=say, **settings), path, as_json)
 
 
+@study.command()
+@click.option("--entities", type=click.IntRange(1000), default=1_000_000, show_default=True)
+@click.option("--triples", type=click.IntRange(1), default=5_000_000, show_default=True, help="Known triples.")
+@click.option("--width", type=click.IntRange(2), default=256, show_default=True, help="Numbers of an entity.")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="Where the bundle is kept, and taken from if it stands there. Default: it is removed at the end.",
+)
+@threads_option
+@_out_option
+@json_option
+def million(
+    entities: int,
+    triples: int,
+    width: int,
+    bundle: Path | None,
+    threads: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """What a bundle of so many entities costs: opening it, queries, candidates, one more entity (Linux)."""
+    from ...bench.studies.million import measure_million
+
+    path = out or Path("million.json")
+    sizes: dict[str, Any] = {"entities": entities, "triples": triples, "width": width}
+    _tell(measure_million(path, folder=bundle, threads=threads, say=say, **sizes), path, as_json)
+
+
 def _tell(result: dict[str, Any], path: Path, as_json: bool) -> None:
     """What was found; the times were said while they came."""
     if as_json:

@@ -113,7 +113,7 @@ def entity_batch(
     masked = AdaMFConfig.of(bundle.config).missing_modalities == "mask"
     return EntityBatch(
         {
-            "structure": structure_rows(structure, bundle.inputs["structure"], count),
+            "structure": structure_rows(structure, bundle, count),
             "visual_features": visual,
             "visual_mask": no_visual & masked,
             "text_features": text,

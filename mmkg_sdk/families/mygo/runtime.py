@@ -128,7 +128,7 @@ def entity_batch(
         )
     return _batch(
         {
-            "structure": structure_rows(structure, bundle.inputs["structure"], len(visual)),
+            "structure": structure_rows(structure, bundle, len(visual)),
             "visual_tokens": visual,
             "visual_mask": visual_hidden,
             "text_tokens": text,

@@ -1,4 +1,4 @@
-"""The bundles that are changed: those of 0.2.0, with the seal, the answers and the index that exports write since then."""
+"""The bundles that are changed: those of 0.2.0, with seal, answers and index, which exports write since then."""
 
 from __future__ import annotations
 

@@ -1,0 +1,158 @@
+"""What a bundle of a million entities costs: to open it, to ask the first query, candidates, one more entity.
+
+    from mmkg_sdk.bench.studies.million import measure_million
+    measure_million("million.json", entities=1_000_000, triples=5_000_000)
+
+or `mmkg-sdk bench study million --entities 1000000 --out million.json`. The bundle is a MyGO with random weights
+(stretched.py), and is kept where `folder` says. It is opened twice, each time in a process of its own, with a cache
+that is empty the first time.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..machine.conditions import Watch
+from ..machine.environment import bundle_sha256
+from .stretched import stretched_bundle
+from .written import write_study
+
+_Found = TypeVar("_Found")
+_REPEATS = 20
+_GIVEN = {"visual_tokens": [[1, 2]], "text_tokens": [[3]]}
+
+
+def measure_million(
+    out: str | Path,
+    *,
+    entities: int = 1_000_000,
+    triples: int = 5_000_000,
+    width: int = 256,
+    folder: Path | None = None,
+    threads: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Make the bundle, unless it stands there, and measure each step.
+
+    Args:
+        out: the JSON file to write.
+        entities, triples, width: sizes of the bundle.
+        folder: where it is kept; None: it is removed at the end.
+        threads: of the CPU; None takes `default_threads()`.
+
+    Returns:
+        What was written: conditions, sizes of the files, and "steps": for each opening, the steps in order with
+        `seconds`, `cpu_seconds` (of all threads), `anonymous_mib` (memory that belongs to the process alone, when the
+        step ended) and `peak_mib` (the most that was resident since it began, pages of mapped files included).
+    """
+    from mmkg_sdk.kernels import default_threads
+
+    threads = default_threads() if threads is None else threads
+    with tempfile.TemporaryDirectory(prefix="mmkg-million-") as made:
+        folder = Path(made) / "bundle" if folder is None else folder
+        if not folder.is_dir():
+            say(f"making a bundle of {entities:,} entities in {folder}")
+            _in_own_process(stretched_bundle, folder, entities, triples, width)
+        watch = Watch.start(threads)
+        steps = {}
+        for opening in ("opened first", "opened again"):
+            steps[opening] = _in_own_process(_measured, folder, threads, Path(made) / "cache")
+            for step, found in steps[opening].items():
+                say(f"{opening}, {step}: {found['seconds']:.4f} s, {found['cpu_seconds']:.3f} s of CPU, {found}")
+        watch.finish()
+        result = {
+            "what": "a MyGO bundle with random weights",
+            "environment": watch.found | {"bundle_sha256": bundle_sha256(folder)},
+            "entities": entities,
+            "triples": triples,
+            "width": width,
+            "file_mib": {path.name: round(path.stat().st_size / 2**20, 2) for path in sorted(folder.iterdir())},
+            "steps": steps,
+        }
+    write_study(result, out)
+    return result
+
+
+def _in_own_process(function: Callable[..., _Found], *arguments: Any) -> _Found:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _measured(folder: Path, threads: int, cache: Path) -> dict[str, dict[str, float]]:
+    """Each step of one opening, in order."""
+    import onnxruntime  # noqa: F401  # loaded before, so that it is not counted
+
+    from mmkg_sdk.answering.link_prediction import Model
+
+    os.environ["MMKG_CACHE"] = str(cache)
+    found: dict[str, dict[str, float]] = {}
+
+    def step(name: str, work: Callable[[], _Found], repeats: int = 1) -> _Found:
+        result, found[name] = _timed(work, repeats)
+        return result
+
+    with step("load", lambda: Model.load(folder, device="cpu", threads=threads)) as model:
+        half = np.arange(0, len(model.entities), 2)
+        label = model.entities[len(model.entities) // 3]
+        added = iter(range(10**6))
+
+        def add() -> None:
+            model.add_entities([f"added {next(added)}"], **_GIVEN)
+
+        step("first query", lambda: model.predict_tails(label, 0))
+        step("query", lambda: model.predict_tails(label, 1), _REPEATS)
+        step("query, half of the entities named", lambda: model.predict_tails(label, 1, candidates=half), 3)
+        prepared = step("candidates prepared", lambda: model.candidates(half))
+        step("query, candidates prepared", lambda: model.predict_tails(label, 1, candidates=prepared), _REPEATS)
+        step("first entity added", add)
+        step("first query after it", lambda: model.predict_tails("added 0", 0))
+        step("entity added", add, 200)
+        step("query of 201 more", lambda: model.predict_tails(label, 1), _REPEATS)
+        step("unknown label", lambda: _refused(lambda: model.predict_tails(label + "x", 1)))
+        step("unknown label again", lambda: _refused(lambda: model.predict_tails("y" + label, 1)), 3)
+    return found
+
+
+def _refused(ask: Callable[[], object]) -> None:
+    from mmkg_sdk.errors import QueryError
+
+    try:
+        ask()
+    except QueryError:
+        return
+    raise AssertionError("a label that there is not was answered")
+
+
+def _timed(work: Callable[[], _Found], repeats: int) -> tuple[_Found, dict[str, float]]:
+    """The last result; the median of the times, and the memory."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+    seconds, processor = [], []
+    for _ in range(repeats):
+        began, spent = time.perf_counter(), time.process_time()
+        result = work()
+        seconds.append(time.perf_counter() - began)
+        processor.append(time.process_time() - spent)
+    return result, {
+        "seconds": round(median(seconds), 6),
+        "cpu_seconds": round(median(processor), 6),
+        "mean_seconds": round(sum(seconds) / repeats, 6),
+        "anonymous_mib": _memory_mib("RssAnon"),
+        "peak_mib": _memory_mib("VmHWM"),
+    }
+
+
+def _memory_mib(field: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return round(int(line.split()[1]) / 1024, 1)
+    raise AssertionError(f"the system does not say {field}")

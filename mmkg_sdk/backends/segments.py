@@ -1,0 +1,130 @@
+"""A table in segments: each is ranked on its own, and the answers are merged to those of one table of all rows.
+
+So a table grows without being copied: what is added is a segment behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ranking.exact import RankingProtocol, Ranks, TopK, best_of
+from ..ranking.known_triples import AnswerLists
+from .base import AnyArray
+from .tables import TableRanking
+
+# Rows from which a segment is no longer made anew when rows are added: 1 ms to make at 256 numbers a row.
+_FULL = 4096
+
+
+@dataclass(frozen=True)
+class SegmentedRanking:
+    """See TableRanking, for the CPU. Scores, ties, exclusions and candidates are those of one table, to the bit where
+    the segments' scores are (kernels/scan.py).
+
+    Attributes:
+        segments: what ranks the rows of each, one behind the other.
+        starts: the first row of each, and the end of the last one.
+        whole: makes what ranks all rows as one table: ranks are counted with it, for a segment cannot count by the
+            score of a row that it does not hold.
+    """
+
+    segments: tuple[TableRanking, ...]
+    starts: tuple[int, ...]
+    whole: Callable[[], TableRanking]
+
+    @property
+    def name(self) -> str:
+        """See TableRanking."""
+        return self.segments[0].name
+
+    @property
+    def on_device(self) -> bool:
+        """See TableRanking."""
+        return False
+
+    @property
+    def reads_table(self) -> bool:
+        """See TableRanking."""
+        return any(segment.reads_table for segment in self.segments)
+
+    def top_k(
+        self,
+        queries: AnyArray,
+        k: int,
+        excluded: AnswerLists | None = None,
+        candidates: NDArray[np.int64] | None = None,
+        stream: int | None = None,
+    ) -> TopK:
+        """See TableRanking."""
+        found = []
+        for segment, start, stop in zip(self.segments, self.starts, self.starts[1:], strict=False):
+            rows = None
+            if candidates is not None:
+                first, end = candidates.searchsorted([start, stop])
+                rows = candidates[first:end] - start if start else candidates[first:end]
+            hidden = None if excluded is None else excluded.within(start, stop)
+            if rows is None or len(rows):
+                part = segment.top_k(queries, k, hidden, rows, stream)
+                found.append(TopK(part.offsets, part.ids + start, part.scores))
+        return _merged(found, queries.shape[0], k)
+
+    def ranks(
+        self,
+        queries: AnyArray,
+        targets: NDArray[np.int64],
+        known: AnswerLists,
+        protocol: RankingProtocol,
+        stream: int | None = None,
+    ) -> Ranks:
+        """See TableRanking."""
+        return self.whole().ranks(queries, targets, known, protocol, stream)
+
+
+def grown_ranking(
+    before: TableRanking,
+    base: int,
+    tail: NDArray[np.float32],
+    make: Callable[[NDArray[np.float32]], TableRanking],
+    whole: Callable[[], TableRanking],
+) -> SegmentedRanking:
+    """What ranks a table with more rows than `before`; adding rows one by one takes constant time each, amortised.
+
+    Args:
+        before: what ranked the table until now.
+        base: rows of the table that never changes.
+        tail: all rows behind it, float32 [rows, width], those that `before` ranks included.
+        make: what ranks rows.
+        whole: see SegmentedRanking.
+    """
+    segments, starts = [before], [0]
+    if isinstance(before, SegmentedRanking):
+        segments, starts = list(before.segments), list(before.starts[:-1])
+    first = end = base if not isinstance(before, SegmentedRanking) else before.starts[-1]
+    count = base + len(tail)
+    if len(segments) > 1 and end - starts[-1] < _FULL:
+        first = _dropped(segments, starts)
+    # Sizes fall at least by half from segment to segment, so there are few, and a row is in few that are made.
+    while len(segments) > 1 and count - first >= _FULL and first - starts[-1] < 2 * (count - first):
+        first = _dropped(segments, starts)
+    segments.append(make(tail[first - base :]))
+    return SegmentedRanking(tuple(segments), (*starts, first, count), whole)
+
+
+def _dropped(segments: list[TableRanking], starts: list[int]) -> int:
+    """Where the last segment began, which is made anew with what is behind it."""
+    segments.pop()
+    return starts.pop()
+
+
+def _merged(parts: list[TopK], batch: int, k: int) -> TopK:
+    if len(parts) == 1:
+        return parts[0]
+    queries = [np.repeat(np.arange(batch), np.diff(part.offsets)) for part in parts]
+    none: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    scores = np.concatenate([np.empty(0, np.float32), *(part.scores for part in parts)])
+    ids = np.concatenate([*none, *(part.ids for part in parts)])
+    return best_of(np.concatenate([*none, *queries]), ids, scores, batch, k)
