@@ -98,6 +98,10 @@ def test_a_manifest_written_in_another_form_has_the_same_seal(ask: Ask, good: Pa
     assert ask(["open"], [str(folder)]) == ["accepted mygo fp32"]
 
 
+def _with_tree(tree: object) -> Callable[[dict[str, Any]], None]:
+    return lambda manifest: manifest["files"]["MODEL_CARD.md"].update(sha256_tree=tree)
+
+
 def test_the_tree_of_a_large_file_is_looked_at_where_there_is_one(ask: Ask, good: Path, tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     shutil.copytree(good, folder)
@@ -111,8 +115,7 @@ def test_the_tree_of_a_large_file_is_looked_at_where_there_is_one(ask: Ask, good
         ("0" * 64, f"its SHA-256 tree is {tree}"),
         (1, "expected a text"),
     ):
-        entry = {"sha256_tree": given}
-        change_manifest(folder, lambda manifest, entry=entry: manifest["files"]["MODEL_CARD.md"].update(entry))
+        change_manifest(folder, _with_tree(given))
         (answer,) = ask(["open"], [str(folder)])
         assert said in answer
 
