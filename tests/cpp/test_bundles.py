@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -95,6 +96,28 @@ def test_a_manifest_written_in_another_form_has_the_same_seal(ask: Ask, good: Pa
     (folder / "bundle.json").write_text(json.dumps(dict(reversed(written.items())), indent=3, ensure_ascii=False))
     assert refusal(folder) is None
     assert ask(["open"], [str(folder)]) == ["accepted mygo fp32"]
+
+
+def _with_tree(tree: object) -> Callable[[dict[str, Any]], None]:
+    return lambda manifest: manifest["files"]["MODEL_CARD.md"].update(sha256_tree=tree)
+
+
+def test_the_tree_of_a_large_file_is_looked_at_where_there_is_one(ask: Ask, good: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(good, folder)
+    data = bytes(range(256)) * (17 << 12)  # 17 MiB: two parts of 8 and a rest
+    (folder / "MODEL_CARD.md").write_bytes(data)
+    parts = [data[start : start + (8 << 20)] for start in range(0, len(data), 8 << 20)]
+    tree = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    reseal(folder)
+    for given, said in (
+        (tree, "accepted mygo fp32"),
+        ("0" * 64, f"its SHA-256 tree is {tree}"),
+        (1, "expected a text"),
+    ):
+        change_manifest(folder, _with_tree(given))
+        (answer,) = ask(["open"], [str(folder)])
+        assert said in answer
 
 
 def test_other_families_are_refused_with_what_to_do(ask: Ask) -> None:

@@ -11,6 +11,10 @@ public:
     explicit AdaMFQueries(const Opened &opened) : weights_(opened.weights, "query_encoder") {
         weights_.expect({"rotations"});
         relations_ = weights_.axis("rotations", 0), width_ = weights_.axis("rotations", 1);
+        if (const Tensor &stored = weights_.stored("rotations"); stored.dtype != Dtype::float32) {
+            throw Error(Fault::backend, "the rotations are " + stored.described() +
+                                            "; expected float32 in every precision. Export the bundle again.");
+        }
         rotations_ = weights_.float32("rotations", {relations_, width_});
     }
 

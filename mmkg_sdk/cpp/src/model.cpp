@@ -39,11 +39,16 @@ Model::State::State(const Bundle &from, int asked)
       threads(asked == 0 ? default_threads() : asked),
       pool(open_pool(threads)),
       queries(query_vectors(opened(), pool.get())),
-      table(std::make_shared<const EntityTable>(opened(), pool.get())) {}
+      table_(std::make_shared<const EntityTable>(opened(), pool.get())) {}
 
 std::shared_ptr<const EntityTable> Model::State::entities() const {
-    const std::lock_guard<std::mutex> lock(mutex);
-    return table;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return table_;
+}
+
+void Model::State::replace(std::shared_ptr<const EntityTable> longer) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    table_ = std::move(longer);
 }
 
 const KnownTriples &Model::State::known_triples() const {
@@ -142,10 +147,11 @@ std::vector<int64_t> Model::add_entities(const std::vector<std::string> &labels,
                                           std::to_string(entities.size()) + " entities; expected equally many.");
         }
         const std::vector<float> vectors = state_->token_encoder().encode(entities);
-        const std::lock_guard<std::mutex> lock(state_->mutex);
+        const std::lock_guard<std::mutex> lock(state_->growing);
+        const auto before = state_->entities();
+        if (!labels.empty()) state_->replace(before->with(labels, vectors));
         std::vector<int64_t> ids;
-        for (size_t i = 0; i < labels.size(); ++i) ids.push_back(state_->table->rows() + static_cast<int64_t>(i));
-        if (!labels.empty()) state_->table = state_->table->with(labels, vectors);
+        for (size_t i = 0; i < labels.size(); ++i) ids.push_back(before->rows() + static_cast<int64_t>(i));
         return ids;
     });
 }

@@ -36,10 +36,14 @@ struct Model::State {
     const internal::Pool pool;
     const std::unique_ptr<const internal::QueryVectors> queries;
 
-    mutable std::mutex mutex;  // of the table, which is replaced when entities are added
-    std::shared_ptr<const internal::EntityTable> table;
+    // Puts another table in the place of this one.
+    void replace(std::shared_ptr<const internal::EntityTable> longer);
+
+    std::mutex growing;  // of who adds entities; others answer meanwhile
 
 private:
+    mutable std::mutex mutex_;  // of the pointer
+    std::shared_ptr<const internal::EntityTable> table_;
     mutable std::once_flag index_made, encoder_made;
     mutable std::unique_ptr<const internal::KnownTriples> index;
     mutable std::unique_ptr<const internal::TokenEncoder> encoder;

@@ -80,6 +80,11 @@ void rank(const EntityTable &table, const Ranked &asked, const std::vector<float
     }
 }
 
+std::vector<Query> chunk_of(const std::vector<Query> &queries, size_t start) {
+    const auto first = queries.begin() + static_cast<std::ptrdiff_t>(start);
+    return {first, first + static_cast<std::ptrdiff_t>(std::min(QUERY_CHUNK, queries.size() - start))};
+}
+
 void check_queries(const std::vector<Query> &queries, const Labels &entities, const Labels &relations) {
     for (size_t i = 0; i < queries.size(); ++i) {
         check_id(queries[i].entity, entities, i, queries.size());
@@ -111,9 +116,7 @@ std::vector<Ranking> Model::predict(const std::vector<Query> &queries, const Ask
         std::vector<Ranking> rankings;
         if (asked.k == 0) rankings.resize(queries.size());
         for (size_t start = 0; start < queries.size() && asked.k > 0; start += QUERY_CHUNK) {
-            const auto first = queries.begin() + static_cast<std::ptrdiff_t>(start);
-            const std::vector<Query> chunk(
-                first, first + static_cast<std::ptrdiff_t>(std::min(QUERY_CHUNK, queries.size() - start)));
+            const std::vector<Query> chunk = chunk_of(queries, start);
             rank(*table, asked, state_->vectors(*table, Columns(chunk)), chunk, rankings);
         }
         return rankings;
@@ -123,18 +126,19 @@ std::vector<Ranking> Model::predict(const std::vector<Query> &queries, const Ask
 std::vector<float> Model::score_triples(const std::vector<Triple> &triples) const {
     return guarded([&] {
         const auto table = state_->entities();
+        std::vector<Query> queries;
+        std::vector<int64_t> tails;
+        for (size_t i = 0; i < triples.size(); ++i) {
+            check_id(triples[i].tail, table->labels(), i, triples.size());
+            queries.push_back({triples[i].head, triples[i].relation, Missing::tail});
+            tails.push_back(triples[i].tail);
+        }
+        check_queries(queries, table->labels(), state_->opened().relations);
         std::vector<float> scores(triples.size());
-        for (size_t start = 0; start < triples.size(); start += QUERY_CHUNK) {
-            std::vector<Query> queries;
-            std::vector<int64_t> tails;
-            for (size_t i = start; i < std::min(start + QUERY_CHUNK, triples.size()); ++i) {
-                check_id(triples[i].tail, table->labels(), i, triples.size());
-                queries.push_back({triples[i].head, triples[i].relation, Missing::tail});
-                tails.push_back(triples[i].tail);
-            }
-            check_queries(queries, table->labels(), state_->opened().relations);
-            const std::vector<float> vectors = state_->vectors(*table, Columns(queries));
-            check(mmkg_pair_scores(table->scan(), vectors.data(), static_cast<int64_t>(tails.size()), tails.data(),
+        for (size_t start = 0; start < queries.size(); start += QUERY_CHUNK) {
+            const Columns chunk(chunk_of(queries, start));
+            const std::vector<float> vectors = state_->vectors(*table, chunk);
+            check(mmkg_pair_scores(table->scan(), vectors.data(), chunk.size(), tails.data() + start,
                                    scores.data() + start),
                   "a score");
         }
