@@ -129,7 +129,7 @@ std::string digest(const std::string &line) {
         const size_t half = data.size() / 3;  // in parts, as files come
         sha.update(data.data(), half);
         sha.update(data.data() + half, data.size() - half);
-        text += sha.hex() + " ";
+        text += mmkg::internal::in_hex(sha.digest()) + " ";
     }
     return text;
 }

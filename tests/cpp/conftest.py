@@ -1,4 +1,4 @@
-"""The C++ library and the program beside this file that asks it, compiled once a session, with sanitizers if there are."""
+"""The C++ library and the program beside this file that asks it, compiled once a session, with sanitizers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -73,11 +74,10 @@ def json_headers(compiler: str, folder: Path) -> list[Path]:
     """Where the headers of nlohmann-json lie, if the compiler does not know. Skips where there are none."""
     if _compiles(compiler, [], "#include <nlohmann/json_fwd.hpp>\nint main() {}", folder):
         return []
-    try:
-        import nlohmann_json
-    except ImportError:
+    package = find_spec("nlohmann_json")
+    if package is None or not package.submodule_search_locations:
         pytest.skip("no headers of nlohmann-json: pip install nlohmann-json")
-    return [Path(next(iter(nlohmann_json.__path__))) / "include"]
+    return [Path(package.submodule_search_locations[0]) / "include"]
 
 
 def _compiles(compiler: str, flags: list[str], text: str, folder: Path) -> bool:

@@ -126,7 +126,7 @@ def test_new_entities_have_the_same_bits_and_are_answers(precision: str, ask: As
     bundle = RELEASED / "mygo" if precision == "fp32" else in_half(RELEASED / "mygo", tmp_path / "bundle", precision)
     with opened(bundle) as model:
         width = model.table.shape[1]
-        structure = np.random.default_rng(2).standard_normal(width).astype(np.float32)
+        structure = np.random.default_rng(2).standard_normal((width,), np.float32)
         given: list[tuple[list[int], list[int], NDArray[np.float32] | None]]
         given = [([0, 1, 1], [2], None), ([], [0, 1], None), ([3], [], structure), ([], [], None)]
         lines = []

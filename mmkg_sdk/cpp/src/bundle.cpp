@@ -83,7 +83,7 @@ std::shared_ptr<const Opened> opened_bundle(const fs::path &folder, bool follow_
     opened.manifest = read_manifest(folder, follow_links);
     Manifest &manifest = opened.manifest;
     for (const auto &[name, entry] : manifest.files) {
-        opened.files[name] = read_verified(folder / name, entry.bytes, entry.sha256, kept(name), follow_links);
+        opened.files[name] = read_verified(folder / name, entry, kept(name), follow_links);
     }
     opened.entities = labels_of(folder, opened.files, "entities", "entity", manifest.contents);
     opened.relations = labels_of(folder, opened.files, "relations", "relation", manifest.contents);

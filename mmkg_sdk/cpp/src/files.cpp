@@ -19,8 +19,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t CHUNK = 1 << 20;
+constexpr uint64_t CHUNK = 1 << 20, TREE_CHUNK = 8 << 20;
 constexpr uint64_t GRAPH_LIMIT = 16 << 20;
+// What a hole makes of a file takes hours to hash.
+constexpr uint64_t MOST_BYTES = uint64_t{1} << 40;
 
 Error not_opened(const std::string &name, const std::string &reason) {
     return {Fault::bundle, name + " cannot be opened as a plain file (" + reason + "). Fetch the bundle again."};
@@ -39,6 +41,29 @@ bool may_lead_to(const fs::path &target, const fs::path &folder) {
         if (parent.filename() == "snapshots" && is_below(target, parent.parent_path() / "blobs")) return true;
     }
     return false;
+}
+
+// SHA-256 of a file, or its tree, in hexadecimal.
+//
+//   copy   room for all of it, or nullptr
+std::string digest_of(PlainFile &file, char *copy, bool tree) {
+    std::vector<char> chunk(copy == nullptr ? CHUNK : 0);
+    Sha256 digest, part;
+    uint64_t left = 0;  // of the part
+    for (uint64_t place = 0; place < file.size();) {
+        if (left == 0) left = TREE_CHUNK;
+        char *to = copy == nullptr ? chunk.data() : copy + place;
+        const size_t got = file.read(to, static_cast<size_t>(std::min({CHUNK, left, file.size() - place})));
+        if (got == 0) break;  // it became shorter; the digest tells
+        (tree ? part : digest).update(to, got);
+        place += got, left -= got;
+        if (tree && (left == 0 || place == file.size())) {
+            const std::string bytes = part.digest();
+            digest.update(bytes.data(), bytes.size());
+            part = Sha256();
+        }
+    }
+    return in_hex(digest.digest());
 }
 
 }  // namespace
@@ -86,47 +111,44 @@ std::shared_ptr<const char> PlainFile::map() const {
     return {static_cast<const char *>(place), [place, size](const char *) { ::munmap(place, size); }};
 }
 
-Content read_verified(const fs::path &path, int64_t bytes, const std::string &sha256, Keep keep, bool follow_links) {
+Content read_verified(const fs::path &path, const FileEntry &entry, Keep keep, bool follow_links) {
     const std::string name = path.string();
     std::error_code error;
     if (fs::symlink_status(path, error).type() == fs::file_type::not_found) {
         throw Error(Fault::bundle, name + " is missing. The copy is incomplete; fetch the bundle again.");
     }
     PlainFile file(path, follow_links);
-    const std::string found = name + " has " + grouped(static_cast<int64_t>(file.size())) + " bytes";
-    if (bytes < 0 || file.size() != static_cast<uint64_t>(bytes)) {
-        throw Error(Fault::bundle, found + ", bundle.json says " + grouped(bytes) +
+    const uint64_t size = file.size();
+    const std::string found = name + " has " + grouped(static_cast<int64_t>(size)) + " bytes";
+    if (entry.bytes < 0 || size != static_cast<uint64_t>(entry.bytes)) {
+        throw Error(Fault::bundle, found + ", bundle.json says " + grouped(entry.bytes) +
                                        ". The copy is incomplete or was changed; fetch the bundle again.");
     }
-    if (path.extension() == ".onnx" && file.size() > GRAPH_LIMIT) {
+    if (path.extension() == ".onnx" && size > GRAPH_LIMIT) {
         throw Error(Fault::bundle, found + "; a graph keeps its weights outside and is small.");
     }
+    if (size > MOST_BYTES) throw Error(Fault::bundle, found + "; a file of a bundle has at most 1 TiB.");
     Content content;
     std::unique_ptr<char[]> copy;
-    Sha256 digest;
     try {
-        if (keep == Keep::map) content = {file.map(), static_cast<size_t>(file.size())};
-        if (keep == Keep::copy) copy.reset(new char[std::max<size_t>(1, static_cast<size_t>(file.size()))]);
+        if (keep == Keep::map) content = {file.map(), static_cast<size_t>(size)};
+        if (keep == Keep::copy) {
+            copy.reset(new (std::nothrow) char[std::max<size_t>(1, static_cast<size_t>(size))]);
+            if (!copy) throw std::bad_alloc();  // sanitizers end a program whose usual `new` finds no memory
+        }
     } catch (const std::bad_alloc &) {
         throw Error(Fault::bundle, found + ", and there is no memory for them.");
     }
-    std::vector<char> chunk(copy ? 0 : CHUNK);
-    uint64_t place = 0;
-    while (place < file.size()) {
-        char *to = copy ? copy.get() + place : chunk.data();
-        const size_t got = file.read(to, static_cast<size_t>(std::min<uint64_t>(CHUNK, file.size() - place)));
-        if (got == 0) break;  // it became shorter; the digest tells
-        digest.update(to, got);
-        place += got;
+    const bool tree = !entry.sha256_tree.empty();
+    const std::string digest = digest_of(file, copy.get(), tree), &expected = tree ? entry.sha256_tree : entry.sha256;
+    if (digest != expected) {
+        throw Error(Fault::bundle, name + " was changed: its SHA-256" + (tree ? " tree" : "") + " is " + digest +
+                                       ", bundle.json says " + expected + ". Fetch the bundle again.");
     }
-    const std::string hex = digest.hex();
-    if (hex != sha256) {
-        throw Error(Fault::bundle, name + " was changed: its SHA-256 is " + hex + ", bundle.json says " + sha256 +
-                                       ". Fetch the bundle again.");
+    if (copy) {
+        content.bytes = std::shared_ptr<const char>(copy.release(), std::default_delete<const char[]>());
+        content.size = static_cast<size_t>(size);
     }
-    if (copy)
-        content = {std::shared_ptr<const char>(copy.release(), std::default_delete<const char[]>()),
-                   static_cast<size_t>(file.size())};
     return content;
 }
 

@@ -46,12 +46,19 @@ struct Content {
     std::string_view view() const noexcept { return {bytes.get(), size}; }
 };
 
+// What bundle.json says of a file. The tree, of large files: SHA-256 over the SHA-256 of each 8 MiB, one behind the
+// other; empty if there is none.
+struct FileEntry {
+    int64_t bytes = 0;
+    std::string sha256, sha256_tree;
+};
+
 enum class Keep { nothing, copy, map };
 
-// The content of a file, whose size and SHA-256 are those that bundle.json says; empty with Keep::nothing.
+// The content of a file, whose size and SHA-256, or tree if there is one, are those of its entry; empty with
+// Keep::nothing.
 //
 // Throws Error (bundle): they are not, or it is no plain file.
-Content read_verified(const std::filesystem::path &path, int64_t bytes, const std::string &sha256, Keep keep,
-                      bool follow_links);
+Content read_verified(const std::filesystem::path &path, const FileEntry &entry, Keep keep, bool follow_links);
 
 }  // namespace mmkg::internal

@@ -83,7 +83,7 @@ Json strict_json(std::string_view text) {
     try {
         return Json::parse(text.begin(), text.end(), look);
     } catch (const Json::exception &error) {
-        throw NotStrict(error.what());
+        throw NotStrict(readable(error.what(), 200));  // it shows what it read
     }
 }
 

@@ -89,7 +89,11 @@ std::map<std::string, FileEntry> check_files(const std::string &path, const Json
         const bool fits = entry.is_object() && entry.contains("bytes") && is_whole(entry["bytes"]) &&
                           entry.contains("sha256") && entry["sha256"].is_string();
         if (!fits) refuse(path, ": the entry of " + name + " is " + shown(entry) + "; expected sha256 and bytes.");
-        files[name] = {entry["bytes"].get<int64_t>(), entry["sha256"].get<std::string>()};
+        if (entry.contains("sha256_tree") && !entry["sha256_tree"].is_string()) {
+            refuse(path, ": sha256_tree of " + name + " is " + shown(entry["sha256_tree"]) + "; expected a text.");
+        }
+        files[name] = {entry["bytes"].get<int64_t>(), entry["sha256"].get<std::string>(),
+                       entry.value("sha256_tree", std::string())};
     }
     for (const std::string &name : names) {
         if (files.count(name) == 0 && !contents.may_lack(name))

@@ -8,13 +8,9 @@
 
 #include "config.hpp"
 #include "contents.hpp"
+#include "files.hpp"
 
 namespace mmkg::internal {
-
-struct FileEntry {
-    int64_t bytes;
-    std::string sha256;
-};
 
 struct Manifest {
     Config config;

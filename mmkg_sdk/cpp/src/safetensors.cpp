@@ -158,8 +158,8 @@ Tensors read_tensors(const std::string &path, std::string_view content) {
     try {
         return parsed(content);
     } catch (const NotStrict &error) {
-        throw Error(Fault::bundle, path + " is not a valid safetensors file (" +
-                                       std::string(error.what()).substr(0, 200) + "). Export the bundle again.");
+        throw Error(Fault::bundle, path + " is not a valid safetensors file (" + readable(error.what(), 200) +
+                                       "). Export the bundle again.");
     }
 }
 
@@ -171,7 +171,7 @@ void check_tensors(const std::string &path, const Tensors &tensors, const std::m
         std::string found, wanted;
         for (const auto &[name, tensor] : tensors) found += (found.empty() ? "" : ", ") + in_quotes(name);
         for (const auto &[name, stored] : expected) wanted += (wanted.empty() ? "" : ", ") + in_quotes(name);
-        throw Error(Fault::bundle, path + " holds [" + found.substr(0, 200) + "], expected [" + wanted +
+        throw Error(Fault::bundle, path + " holds [" + readable(found, 200) + "], expected [" + wanted +
                                        "]. Export the bundle again.");
     }
     for (const auto &[name, stored] : expected) {

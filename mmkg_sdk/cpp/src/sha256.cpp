@@ -119,23 +119,33 @@ void Sha256::update(const void *data, size_t size) {
     std::memcpy(rest_.data(), from + (size - filled_), filled_);
 }
 
-std::string Sha256::hex() {
+std::string Sha256::digest() {
     const uint64_t bits = bytes_ * 8;
     unsigned char end[72] = {0x80};
     const size_t padding = (filled_ < 56 ? 56 : 120) - filled_;
     for (size_t i = 0; i < 8; ++i) end[padding + i] = static_cast<unsigned char>(bits >> (56 - 8 * i));
     update(end, padding + 8);
-    std::string text;
+    std::string bytes;
     for (const uint32_t word : state_) {
-        for (int shift = 28; shift >= 0; shift -= 4) text += "0123456789abcdef"[word >> shift & 15];
+        for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(word >> shift & 255);
+    }
+    return bytes;
+}
+
+std::string in_hex(std::string_view bytes) {
+    std::string text;
+    for (const char byte : bytes) {
+        const auto number = static_cast<unsigned char>(byte);
+        text += "0123456789abcdef"[number >> 4];
+        text += "0123456789abcdef"[number & 15];
     }
     return text;
 }
 
 std::string sha256_hex(std::string_view data) {
-    Sha256 digest;
-    digest.update(data.data(), data.size());
-    return digest.hex();
+    Sha256 sha;
+    sha.update(data.data(), data.size());
+    return in_hex(sha.digest());
 }
 
 }  // namespace mmkg::internal

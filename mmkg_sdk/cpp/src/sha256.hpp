@@ -16,8 +16,8 @@ public:
 
     void update(const void *data, size_t size);
 
-    // Of all that was given, in hexadecimal. Nothing can be added afterwards.
-    std::string hex();
+    // Of all that was given, 32 bytes. Nothing can be added afterwards.
+    std::string digest();
 
 private:
     using Blocks = void (*)(uint32_t *state, const unsigned char *data, size_t count);
@@ -28,6 +28,8 @@ private:
     size_t filled_ = 0;
     uint64_t bytes_ = 0;
 };
+
+std::string in_hex(std::string_view bytes);
 
 std::string sha256_hex(std::string_view data);
 

@@ -31,14 +31,13 @@ std::optional<int64_t> utf8_length(std::string_view text) noexcept {
     return length;
 }
 
-std::string in_quotes(std::string_view text) {
-    constexpr size_t most = 80;
-    const bool readable = utf8_length(text).has_value();
-    std::string shown = "'";
+std::string readable(std::string_view text, size_t most) {
+    const bool is_text = utf8_length(text).has_value();
+    std::string shown;
     for (size_t i = 0; i < text.size(); ++i) {
         const auto byte = static_cast<unsigned char>(text[i]);
-        if (i >= most && byte >> 6 != 2) return shown + "'...";
-        if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !readable)) {
+        if (i >= most && byte >> 6 != 2) return shown + "...";
+        if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !is_text)) {
             char escaped[8];
             std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
             shown += escaped;
@@ -46,8 +45,10 @@ std::string in_quotes(std::string_view text) {
             shown += text[i];
         }
     }
-    return shown + "'";
+    return shown;
 }
+
+std::string in_quotes(std::string_view text) { return "'" + readable(text, 80) + "'"; }
 
 std::string grouped(int64_t number) {
     std::string digits = std::to_string(number);
