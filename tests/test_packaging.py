@@ -98,19 +98,22 @@ def test_cmake_finds_the_libraries_of_a_plain_installation(wheel: Path, tmp_path
     (ninja,) = re.findall(r"^CMAKE_MAKE_PROGRAM:\w+=(.*)$", (compiled / "CMakeCache.txt").read_text(), re.MULTILINE)
     if not Path(ninja).exists():
         pytest.skip("pip brought a ninja, and removed it")
-    # It may have brought nlohmann-json, too.
-    said = cmake("-S", ROOT, "-B", compiled, "-U", "MMKG_JSON_DIR", "-DSKBUILD=")
-    cmake("--build", compiled)
-    cmake("--install", compiled, "--prefix", tmp_path / "first")
-    (tmp_path / "first").rename(tmp_path / "moved")
-    place = f"CMAKE_PREFIX_PATH={tmp_path / 'moved'}"
-    find(tmp_path / "kernels", "find_package(mmkg REQUIRED COMPONENTS kernels)", place)
-    if "mmkg::model is not built: nlohmann/json.hpp was not found" in said:
-        said = find(tmp_path / "model", "find_package(mmkg REQUIRED COMPONENTS model)", place, fails=True)
-        assert "there is no mmkg::model in this installation" in said
-    else:
+    # It may have brought nlohmann-json, too, which is looked for again.
+    plain = ["-S", ROOT, "-B", compiled, "-U", "MMKG_JSON_DIR", "-DSKBUILD="]
+    said = cmake(*plain)
+    if "mmkg::model is not built" not in said:
+        place = installed(compiled, tmp_path / "whole")
         build_examples(tmp_path / "examples", place, target="complete")
         assert_it_starts(tmp_path / "examples" / "complete")
+
+    nowhere = ["-DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON", "-DCMAKE_PREFIX_PATH="]
+    nowhere += ["-DCMAKE_IGNORE_PATH=/usr/include;/usr/local/include"]
+    said = cmake(*plain, *nowhere)
+    assert "mmkg::model is not built: nlohmann/json.hpp was not found" in " ".join(said.split())
+    place = installed(compiled, tmp_path / "kernels")
+    find(tmp_path / "finds", "find_package(mmkg REQUIRED COMPONENTS kernels)", place)
+    said = find(tmp_path / "finds", "find_package(mmkg REQUIRED COMPONENTS model)", place, fails=True)
+    assert "there is no mmkg::model in this installation" in said
 
 
 def test_the_extras_are_those_of_the_readme() -> None:
@@ -160,3 +163,11 @@ def assert_it_starts(program: Path) -> None:
     done = subprocess.run([program, "nowhere", "tails", "x", "y"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "nowhere" in done.stderr
+
+
+def installed(compiled: Path, folder: Path) -> str:
+    """Where CMake finds what was compiled: an installation that was moved after it was made."""
+    cmake("--build", compiled)
+    cmake("--install", compiled, "--prefix", folder.with_suffix(".first"))
+    folder.with_suffix(".first").rename(folder)
+    return f"CMAKE_PREFIX_PATH={folder}"
