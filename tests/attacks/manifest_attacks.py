@@ -99,6 +99,11 @@ def config_has_heads_that_do_not_divide(folder: Path) -> None:
     change_manifest(folder, lambda manifest: manifest["config"].update(num_heads=3))
 
 
+@attack("sampled_entities is 0")
+def config_samples_no_entity(folder: Path) -> None:
+    change_manifest(folder, lambda manifest: manifest["config"].update(sampled_entities=0))
+
+
 @attack("visual_codebook_rows is '66'")
 def config_has_a_size_of_another_type(folder: Path) -> None:
     change_manifest(folder, lambda manifest: manifest["config"].update(visual_codebook_rows="66"))

@@ -21,6 +21,7 @@ struct Schema {
     std::map<std::string, double> sizes, numbers;  // with defaults
     std::string choice;                            // the one setting that is a name
     std::vector<std::string> choices;              // the first is the default
+    std::string optional;                          // a size of trainings or null; no answer depends on it
 };
 
 const Schema &schema_of(Family family) {
@@ -50,7 +51,8 @@ const Schema &schema_of(Family family) {
                               {"contrastive_weight", 0.0},
                               {"contrastive_temperature", 0.5}},
                              "score_function",
-                             {"tucker", "inner"}};
+                             {"tucker", "inner"},
+                             "sampled_entities"};
     static const Schema adamf_mat{"AdaMF",
                                   {{"num_entities", REQUIRED},
                                    {"num_relations", REQUIRED},
@@ -65,7 +67,8 @@ const Schema &schema_of(Family family) {
                                    {"adversarial_weight", 0.0},
                                    {"generator_learning_rate", 1e-4}},
                                   "missing_modalities",
-                                  {"zeros", "mask"}};
+                                  {"zeros", "mask"},
+                                  ""};
     return family == Family::mygo ? mygo : adamf_mat;
 }
 
@@ -132,6 +135,10 @@ Config read_config(Family family, const Json &values) {
                                 schema.choices[1] + "'.");
             }
             config.names[name] = value.get<std::string>();
+        } else if (name == schema.optional && !name.empty()) {
+            if (!value.is_null() && !is_whole(value, 1, INT64_MAX)) {
+                throw NotStrict(name + " is " + shown(value) + "; expected a whole number of at least 1, or null.");
+            }
         } else {
             throw NotStrict("unknown " + std::string(schema.family) + " setting " + in_quotes(name) + ".");
         }
