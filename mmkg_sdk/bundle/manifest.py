@@ -20,7 +20,8 @@ from .contents import Contents
 from .files import open_plain_file
 from .graph_specs import GraphSpec
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+READ_VERSIONS = (2, FORMAT_VERSION)
 MANIFEST = "bundle.json"
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 # Of those, what products round to on the way: the graphs say it by Q/DQ nodes, and the weights are float32.
@@ -95,9 +96,9 @@ def _check(path: Path, manifest: Any) -> None:
     if not isinstance(manifest, dict):
         raise BundleError(f"{path} holds a {type(manifest).__name__}, expected an object.")
     version = manifest.get("format_version")
-    if version != FORMAT_VERSION or isinstance(version, (bool, float)):
+    if version not in READ_VERSIONS or isinstance(version, (bool, float)):
         raise BundleError(
-            f"{path} has format version {version!r:.80}; this mmkg_sdk reads version {FORMAT_VERSION}. "
+            f"{path} has format version {version!r:.80}; this mmkg_sdk reads {' and '.join(map(str, READ_VERSIONS))}. "
             "If it is higher, run: pip install --upgrade mmkg_sdk. If not, export the bundle again."
         )
     for name, kind in _FIELDS.items():

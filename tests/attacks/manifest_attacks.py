@@ -54,7 +54,7 @@ _writes(
     "manifest_has_a_key_twice", "key 'format_version' stands there twice", b'{"format_version": 1, "format_version": 1}'
 )
 _writes("manifest_holds_a_huge_number", "not the JSON|format version", b'{"format_version": ' + b"9" * 100_000 + b"}")
-_sets("version_is_higher", "reads version 2. If it is higher, run: pip install --upgrade", format_version=3)
+_sets("version_is_higher", "reads 2 and 3. If it is higher, run: pip install --upgrade", format_version=4)
 _sets("version_is_lower", "format version 1; .* export the bundle again", format_version=1)
 _sets("version_is_a_string", "format version '2'", format_version="2")
 _sets("version_is_true", "format version True", format_version=True)

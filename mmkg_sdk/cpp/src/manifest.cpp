@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t FORMAT_VERSION = 2;
+constexpr int64_t OLDEST_VERSION = 2, FORMAT_VERSION = 3;
 constexpr size_t SIZE_LIMIT = 1 << 20;
 
 [[noreturn]] void refuse(const std::string &place, const std::string &what) {
@@ -47,9 +47,9 @@ void check_fields(const std::string &path, const Json &manifest) {
     if (!manifest.is_object())
         refuse(path, std::string(" holds a ") + (manifest.is_array() ? "list" : manifest.type_name()) +
                          ", expected an object.");
-    if (!manifest.contains("format_version") || !is_whole(manifest["format_version"], FORMAT_VERSION, FORMAT_VERSION)) {
+    if (!manifest.contains("format_version") || !is_whole(manifest["format_version"], OLDEST_VERSION, FORMAT_VERSION)) {
         const std::string found = manifest.contains("format_version") ? shown(manifest["format_version"]) : "None";
-        refuse(path, " has format version " + found + "; this library reads version " + std::to_string(FORMAT_VERSION) +
+        refuse(path, " has format version " + found + "; this library reads " + std::to_string(OLDEST_VERSION) + " and " + std::to_string(FORMAT_VERSION) +
                          ". If it is higher, take a newer library. If not, export the bundle again.");
     }
     for (const char *name : {"family", "precision"}) {
