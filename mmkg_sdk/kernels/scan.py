@@ -72,8 +72,9 @@ class Scan:
             itself where a sample of the rows says that a copy would take longer: it gains most where right answers
             are near the top, as with a trained model, least where they are in the middle of the scores. "auto" takes
             int8 if it is there and the bound of its error, on a sample of the rows, is at most 0.35 standard
-            deviations of a query's scores (not so with a few large and many small numbers in a row, or rows that have
-            much in common: too many have to be settled), else bfloat16, else float32.
+            deviations of a query's scores, or 0.5 where there is no bfloat16 (not so with a few large and many small
+            numbers in a row, or rows that have much in common: too many have to be settled), else bfloat16, else
+            float32.
 
     Raises:
         BackendError: no library, an unknown score, a table that is not float32 or of a wrong shape.

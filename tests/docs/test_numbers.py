@@ -110,6 +110,27 @@ def _avx2(name: str) -> list[dict[str, Any]]:
     return rows
 
 
+def test_layers_on_avx2() -> None:
+    held, wide, best = (_layers(name) for name in ("avx2/layers", "avx2/layers-against-avx512", "layers"))
+    rows = table(PAGE, "layer")[1]
+    assert [(row[0], int(row[1])) for row in rows] == list(held)
+    for layer, batch, own, share, peer, ratio, free, own_best, best_share, beside in rows:
+        key = (layer, int(batch))
+        kernel, onnxruntime = (held[key]["ms_p50"][name] for name in ("compiled kernel", "ONNX Runtime"))
+        check(own, kernel)
+        check(share.removesuffix(" %"), held[key]["percent_of_ceiling"])
+        check(peer, onnxruntime)
+        check(ratio, onnxruntime / kernel)
+        check(free, wide[key]["ms_p50"]["ONNX Runtime"])
+        check(own_best, best[key]["ms_p50"]["compiled kernel"])
+        check(best_share.removesuffix(" %"), best[key]["percent_of_ceiling"])
+        check(beside, best[key]["ms_p50"]["ONNX Runtime"])
+
+
+def _layers(name: str) -> dict[tuple[str, int], dict[str, Any]]:
+    return {(row["layer"], row["batch"]): row for row in result(f"{name}.json")["layers"]}
+
+
 def test_tucker_products() -> None:
     columns = ["compiled kernel", "compiled kernel, float16 core", "ONNX Runtime, as exported", "torch", "numpy"]
     measured = {(row["contender"], row["point"]["batch"]): row["ms_p50"] for row in result("race-tucker.json")["rows"]}

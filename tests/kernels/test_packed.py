@@ -184,6 +184,22 @@ def test_auto_takes_the_copy_that_suits_the_table() -> None:
     assert Scan(table, InnerProduct(), 1).storage == "int8"
 
 
+@pytest.mark.parametrize(("largest", "of_seven_bits", "of_eight_bits"), [(4, "int8", "int8"), (7, "float32", "int8")])
+def test_auto_bears_more_error_where_there_is_no_bfloat16(
+    largest: float, of_seven_bits: str, of_eight_bits: str
+) -> None:
+    rng = np.random.default_rng(8)
+    table = rng.standard_normal((500, 256), np.float32)
+    # One number of a row sets its scale: bounds of 0.43 and 0.61 with queries of 7 bits, of 0.28 and 0.41 with 8.
+    table[np.arange(500), rng.integers(0, 256, 500)] *= np.float32(largest)
+    for name, added in PASSES:
+        if added == "bfloat16":
+            expected = "int8" if largest == 4 else "bfloat16"
+        else:
+            expected = of_eight_bits if name.endswith(("vnni", "dot")) else of_seven_bits
+        assert Scan(table, InnerProduct(), 1, name).storage == expected, name
+
+
 def test_reports_say_what_answers_took() -> None:
     table, queries = np.eye(6, dtype=np.float32), np.eye(6, dtype=np.float32)
     scan = Scan(table, InnerProduct(), 1, "portable")

@@ -85,6 +85,27 @@ def mkgformer(
 
 
 @study.command()
+@click.option("--instruction-set", help="What the compiled kernels run on, such as avx2. Default: the best there is.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Measuring time in seconds of each contender, layer, batch and round.",
+)
+@threads_option
+@_out_option
+@json_option
+def layers(instruction_set: str | None, seconds: float, threads: int | None, out: Path | None, as_json: bool) -> None:
+    """Encoder, query transformer and MIMIC's pairs by the compiled kernels and ONNX Runtime (random weights, CPU)."""
+    from ...bench.studies.layers import measure_layers
+
+    path = out or Path("layers.json")
+    settings: dict[str, Any] = {"instruction_set": instruction_set, "seconds": seconds, "threads": threads}
+    _tell(measure_layers(path, say=say, **settings), path, as_json)
+
+
+@study.command()
 @click.option("--entities", type=click.IntRange(1000), default=1_000_000, show_default=True)
 @click.option("--triples", type=click.IntRange(1), default=5_000_000, show_default=True, help="Known triples.")
 @click.option("--width", type=click.IntRange(2), default=256, show_default=True, help="Numbers of an entity.")

@@ -28,6 +28,11 @@ def test_every_study_is_a_command() -> None:
             {"seconds": 3.0, "device": "cuda:1", "threads": 2, "precision": "fp16"},
         ),
         (
+            "layers.measure_layers",
+            ["layers", "--instruction-set", "avx2", "--threads", "2"],
+            {"instruction_set": "avx2", "seconds": 1.0, "threads": 2},
+        ),
+        (
             "mkgformer.measure_rewrites",
             ["mkgformer", "--batch", "2", "--text-tokens", "8"],
             {"batch": 2, "text_tokens": 8, "device": "cpu", "threads": 1, "seconds": 8.0},

@@ -105,5 +105,45 @@ def _dual(w: Arrays, side: str, key: NDArray[np.float64], query: NDArray[np.floa
     return float(x @ (h * w[f"{side}.scale"]) / np.sqrt(x @ x + 1e-5) + shift @ h)
 
 
+def image_roundings(weights: Arrays, mentions: Arrays, entities: Arrays) -> NDArray[np.float64]:
+    """How far one rounding in each part of the image score may move it, float64 [mentions, entities].
+
+    The kernel takes |z + q|^2 and |x|^2 as sums of products of their parts, so that no tensor is larger than the
+    scores. Where the parts nearly cancel, the parts' roundings are left beside a small sum. To first order, with norms
+    for the products' sums; in units of 2^-24.
+    """
+    w = {name: array.astype(np.float64) for name, array in weights.items()}
+    m, e = (
+        {name: array.astype(np.float64) for name, array in side.items() if "_dual_" in name}
+        for side in (mentions, entities)
+    )
+    found = np.empty((len(m["mention_dual_key"]), len(e["entity_dual_key"])))
+    for i, j in np.ndindex(found.shape):
+        by_entity = _dual_roundings(w, "by_entity", m["mention_dual_key"][i], e["entity_dual_query"][j])
+        by_mention = _dual_roundings(w, "by_mention", e["entity_dual_key"][j], m["mention_dual_query"][i])
+        found[i, j] = (by_entity + by_mention) / 2
+    return found
+
+
+def _dual_roundings(w: Arrays, side: str, key: NDArray[np.float64], query: NDArray[np.float64]) -> float:
+    (z, a, k), (q, c, h), d = key, query, key.shape[1]
+    size = np.linalg.norm
+    to_gate, context = w[f"{side}.of_key"][:d, 0], w[f"{side}.of_key"][d : 2 * d, 1]
+    offset, mapped, shift = w[f"{side}.gate_offset"], h * w[f"{side}.scale"], w[f"{side}.of_query"][2 * d :, 3]
+    r = 1 / np.sqrt((z + q) @ (z + q) + 1e-5)
+    parts = (size(z) + size(q)) * r
+    of_r = parts**2 / 2  # relative
+    gate = r * (to_gate @ (z + q))
+    t = np.tanh(gate + offset)
+    of_t = (1 - t * t) * (size(to_gate) * parts + abs(gate) * of_r + abs(offset)) + abs(t)
+    of_s = r * (of_t + abs(t) * of_r)  # s = t * r
+    x = t * r * (a + c) + t * context + k
+    inverse = 1 / np.sqrt(x @ x + 1e-5)
+    terms = abs(t) * r * (size(a) + size(c)) + abs(t) * size(context) + size(k)
+    of_inner = of_t * abs(context @ mapped) + of_s * abs((a + c) @ mapped) + terms * size(mapped)
+    of_square = terms**2 + 2 * size(x) * (of_t * size(context) + of_s * size(a + c))
+    return float(inverse * of_inner + abs(x @ mapped) * inverse**3 * of_square / 2 + size(shift) * size(h))
+
+
 def _draw(rng: np.random.Generator, *shape: int, scale: float = 1.0) -> NDArray[np.float32]:
     return (scale * rng.standard_normal(shape)).astype(np.float32)

@@ -91,12 +91,20 @@ int64_t select_rows(const PackedGroups &in, const PackedQueries &queries, int qu
                     float threshold, int64_t limit, Shortlist &list) {
     float bounds[kPassGroups];
     errors_of<Dot>(in, queries, query, bounds);
+    // Which groups have open rows, first: a branch for each would be mispredicted as often as not.
+    uint32_t open_rows[kPassGroups];
+    int64_t places[kPassGroups], found = 0;
     for (int64_t g = first; g < in.count; ++g) {
-        const float bound = bounds[g];
         const auto value = Dot::load_floats(values + g * kGroupRows);
-        const uint32_t open = ~Dot::less(value, Dot::set(threshold - bound)) & in.masks[g];
-        if (!open) continue;
-        const auto wide = Dot::set(bound);
+        const uint32_t open = ~Dot::less(value, Dot::set(threshold - bounds[g])) & in.masks[g];
+        open_rows[found] = open;
+        places[found] = g;
+        found += open != 0;
+    }
+    for (int64_t i = 0; i < found; ++i) {
+        const int64_t g = places[i];
+        const uint32_t open = open_rows[i];
+        const auto value = Dot::load_floats(values + g * kGroupRows), wide = Dot::set(bounds[g]);
         Dot::put_some(list.upper + list.size, open, Dot::min(Dot::add(value, wide), Dot::set(Dot::infinity)));
         Dot::put_some(list.lower + list.size, open, Dot::max(Dot::sub(value, wide), Dot::set(-Dot::infinity)));
         Dot::put_ids(list.ids + list.size, open, in.first_id + static_cast<uint32_t>(g * kGroupRows));

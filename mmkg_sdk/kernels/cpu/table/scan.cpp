@@ -16,10 +16,12 @@ namespace {
 constexpr double kPartCost = 1 << 20;
 // Of one complex coordinate against one of an inner product.
 constexpr double kDistanceCost = 4.0;
-// Of int8_error. Above, 8 bits leave so many rows to be settled that bfloat16 is faster (measured with 15,000 and
-// 200,000 rows of 256, k 10 and 100: even at 0.3 to 0.5). Normal numbers have 0.22 at width 256; more have rows with a
-// few large and many small numbers, or with much in common.
-constexpr double kLargeError = 0.35;
+// Of int8_error. Above, 8 bits leave so many rows to be settled that another first pass is faster (measured with 15,000
+// and 200,000 rows of 256, k 10 and 100): bfloat16, even at 0.3 to 0.5; or, where the set has none, the table itself.
+// That takes 1.1 to 3.7 times as long at 0.4 to 0.65 on AVX2 with k 10; only with k 100, 15,000 rows and 32 queries does
+// it take less, by a fifth at 0.5. Normal numbers have 0.22 at width 256, and 0.33 with queries of 7 bits; more have
+// rows with a few large and many small numbers, or with much in common.
+constexpr double kLargeError = 0.35, kLargeErrorAlone = 0.5;
 
 const InstructionSet *instruction_set(int32_t id) {
     if (id == MMKG_PORTABLE) return &portable_set();
@@ -102,11 +104,13 @@ int mmkg_scan::chosen_storage(int storage) const {
     if (storage != MMKG_BEST_STORAGE) return storage;
     // However small the table: with 250 rows of 256 the copies are as fast for one query, and twice as fast for 64.
     const mmkg::PackedPass &codes = set.packed[MMKG_INT8];
+    const bool halves = set.packed[MMKG_BFLOAT16].score != nullptr;
     if (codes.score && width <= mmkg::kMaxInt8Width &&
-        mmkg::int8_error(table, norms.data(), rows, width, codes.query_codes) <= mmkg::kLargeError) {
+        mmkg::int8_error(table, norms.data(), rows, width, codes.query_codes) <=
+            (halves ? mmkg::kLargeError : mmkg::kLargeErrorAlone)) {
         return MMKG_INT8;
     }
-    return set.packed[MMKG_BFLOAT16].score ? MMKG_BFLOAT16 : MMKG_FLOAT32;
+    return halves ? MMKG_BFLOAT16 : MMKG_FLOAT32;
 }
 
 double mmkg_scan::cost(int64_t pairs) const {
