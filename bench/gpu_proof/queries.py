@@ -68,7 +68,7 @@ def check(
     random = np.random.default_rng(batch)
     relation = random.integers(len(bundle.relations), size=batch)
     queries = Queries(random.integers(len(bundle.table), size=batch), relation, random.choice([TAIL, HEAD], batch))
-    known, maker, stream = bundle.known_triples.answers(queries), query.on_gpu(), own_stream(device)
+    known, maker, stream = bundle.known_triples.answers_of(queries), query.on_gpu(), own_stream(device)
     table = ranking.table if isinstance(ranking, GpuRanking) else bundle.table
 
     def vectors() -> AnyArray:
