@@ -73,7 +73,7 @@ _INTERACTION: dict[str, list[Any]] = {
     ],
     "mmkg_gpu_interaction_best": [
         *[_pointer, _pointer, _int64, _pointer, _int64, _pointer, _int64],
-        *[_int64, _pointer, _uint64],
+        *[_int64, _pointer, _pointer, _pointer, _pointer, _pointer, _uint64],
     ],
     "mmkg_gpu_interaction_ranks": [_pointer, _pointer, _int64, _pointer, _int64, _pointer, _pointer, _uint64],
     "mmkg_gpu_interaction_launch": [
