@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.backends import Backend, DeviceArray
+from mmkg_sdk.backends.captured import QueriesOnGpu
+from mmkg_sdk.backends.streams import thread_stream
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.families import contract
 from mmkg_sdk.families.runtimes import EncoderStandIn
+from mmkg_sdk.kernels.gpu import GpuArray, Stream
+from mmkg_sdk.kernels.gpu.arguments import TableOnGpu
 from mmkg_sdk.ranking.known_triples import TAIL, Queries
 
 from ..sweep.counts import random_entities
@@ -137,8 +141,44 @@ class StandInEncoding:
         return {"vectors": self._found["vectors"]}
 
 
+class PlacedQuery:
+    """Query vectors from ids on the GPU, by what stands in for the query graph: what a captured answer begins with."""
+
+    whole: str | None = None
+    waits: str | None = None
+    graphless: str | None = None
+
+    def __init__(self, maker: QueriesOnGpu, table: NDArray[np.float32], device: str, turns: list[Queries]) -> None:
+        self._maker, self._device, self._turns = maker, device, turns
+        self._gpu, self._batch = self._stream().gpu, len(turns[0])
+        self._table = TableOnGpu.copied(self._gpu, table)
+        self._ids: list[GpuArray] = []
+        self._found = self._gpu.empty((self._batch, table.shape[1]), np.float32)
+
+    def load(self, turn: int) -> None:
+        """See Call."""
+        asked = self._turns[turn]
+        columns = (asked.entity, asked.relation, asked.direction)
+        self._ids = [self._gpu.array(column, self._stream()) for column in columns]
+
+    def run(self) -> None:
+        """See Call."""
+        entity, relation, direction = (column.pointer for column in self._ids)
+        ids = (entity, relation, direction)
+        self._maker.launch(self._table, self._batch, ids, self._found.pointer, self._stream())
+
+    def fetch(self) -> Arrays:
+        """See Call."""
+        return {"vectors": self._found.numpy(self._stream())}
+
+    def _stream(self) -> Stream:
+        found = thread_stream(self._device)
+        assert found is not None  # what stands in on a GPU has kernels for it
+        return found
+
+
 class StandInQuery:
-    """Query vectors from ids, by what stands in for the query graph."""
+    """Query vectors from ids of the host, by whatever the model makes them with."""
 
     whole: str | None = None
     waits: str | None = None
@@ -214,7 +254,13 @@ def encoding(model: Model, cell: Cell, seed: int, *, stand_in: bool) -> Call:
 def querying(model: Model, cell: Cell, seed: int, *, stand_in: bool) -> Call:
     """Vectors of random (head, relation) pairs."""
     if stand_in:
-        return StandInQuery(model, cell, seed)
+        bundle, backend = model.bundle, model.backend
+        query = contract.link_runtime(bundle.family).stand_ins(bundle, backend.device, backend.threads).query
+        maker = None if query is None else query.on_gpu()
+        if maker is None:
+            return StandInQuery(model, cell, seed)
+        asked = [_queries(model, cell.batch, seed + turn) for turn in range(TURNS)]
+        return PlacedQuery(maker, model.table, backend.device, asked)
     turns = []
     for turn in range(TURNS):
         queries = _queries(model, cell.batch, seed + turn)

@@ -265,22 +265,22 @@ class Linker(Opened):
             for first in range(0, len(part), _SCORED[self._kind]):
                 rows = slice(first, first + _SCORED[self._kind])
                 asked = {name: piece[rows] for name, piece in pieces.items()}
-                ids = chosen if best is None else self._narrowed(asked, best, chosen)
-                yield part[rows], self._unit_scores(asked, ids), ids
+                yield part[rows], *self._scores_of_best(asked, best, chosen)
 
-    def _narrowed(
-        self, pieces: Mapping[str, NDArray[np.float32]], best: int, chosen: NDArray[np.int64] | None
-    ) -> NDArray[np.int64] | None:
-        """The candidates without those that a device has ruled out for all of some mentions.
+    def _scores_of_best(
+        self, pieces: Mapping[str, NDArray[np.float32]], best: int | None, chosen: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+        """Scores by unit and candidates, without those that a device has ruled out for all of some mentions.
 
         A pair's scores are the same bits whoever else is scored, so what is left is ranked as all would be.
         """
         count = len(self.entities) if chosen is None else len(chosen)
         mentions = len(next(iter(pieces.values())))
-        if self._stand_in is None or mentions * best >= count:
-            return chosen
-        found = self._stand_in.best(pieces, best, chosen)
-        return chosen if found is None else found
+        if self._stand_in is not None and best is not None and mentions * best < count:
+            found = self._stand_in.best(pieces, best, chosen)
+            if found is not None:
+                return found[1], found[0]
+        return self._unit_scores(pieces, chosen), chosen
 
     def _unit_scores(
         self, pieces: Mapping[str, NDArray[np.float32]], chosen: NDArray[np.int64] | None

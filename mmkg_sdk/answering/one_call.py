@@ -25,9 +25,10 @@ class OneCall:
             BackendError: the weights of the stand-in, which are read with the first query, do not fit.
         """
         kept, call = self._kept  # together, whatever other threads do
-        if kept is not ranking:
+        if call is None or kept is not ranking:
             call = self._made(ranking)
-            self._kept = ranking, call
+            # A table without a call is not held: the memory of one on a GPU goes when it is replaced.
+            self._kept = (None, None) if call is None else (ranking, call)
         return call
 
     def _made(self, ranking: TableRanking) -> AnswerCall | None:

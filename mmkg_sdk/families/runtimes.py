@@ -101,8 +101,10 @@ class InteractionStandIn(Protocol):
 
     def best(
         self, mentions: Mapping[str, NDArray[np.float32]], k: int, candidates: NDArray[np.int64] | None
-    ) -> NDArray[np.int64] | None:
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
         """Some ids, ascending, among which are the k best candidates of every mention by the mean of the units.
+
+        With the scores of every mention with each of them, float32 [units, mentions, ids], as `scores` gives them.
 
         None where scores are made on the host anyway.
         """

@@ -129,7 +129,7 @@ def encoder_graph(bundle: Bundle) -> str:
 
 
 def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
-    """A compiled kernel for queries on the CPU; none for entities, whose graph is two products."""
+    """A compiled kernel for queries, on the CPU and on GPUs; none for entities, whose graph is two products."""
     return LinkStandIns(compiled_query(bundle, device))
 
 

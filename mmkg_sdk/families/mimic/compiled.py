@@ -105,11 +105,11 @@ class InteractionOnGpu:
 
     def best(
         self, mentions: Mapping[str, NDArray[np.float32]], k: int, candidates: NDArray[np.int64] | None
-    ) -> NDArray[np.int64]:
-        """See InteractionStandIn: the places of the k best come back, and no scores."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """See InteractionStandIn: no other scores come back, and the mentions travel once."""
         interaction, entities = self._on_gpu()
-        places = np.unique(interaction.best(mentions, entities, k, candidates))
-        return places.astype(np.int64) if candidates is None else candidates[places]
+        places, scores = interaction.best(mentions, entities, k, candidates)
+        return places.astype(np.int64) if candidates is None else candidates[places], scores
 
     def ranks(self, mentions: Mapping[str, NDArray[np.float32]], targets: NDArray[np.int64]) -> NDArray[np.int64]:
         """See InteractionStandIn: ranks come back, and no scores."""

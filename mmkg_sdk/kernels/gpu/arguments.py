@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError
+from ..library import in_place
 from .device import Gpu, Stream
 
 
@@ -85,3 +86,19 @@ def placed(
     if array.shape != shape or array.dtype != dtype:
         raise BackendError(f"{name}: {array.dtype} {list(array.shape)}; expected {np.dtype(dtype)} {list(shape)}.")
     return gpu.array(array, stream) if isinstance(array, np.ndarray) else array
+
+
+def host_ids(
+    entity: NDArray[np.int64], relation: NDArray[np.int64], direction: NDArray[np.int64]
+) -> list[NDArray[np.int64]]:
+    """The ids of some queries on the host, as the library reads them; whether they are in range it checks itself.
+
+    Raises:
+        BackendError: they are no int64 [batch].
+    """
+    batch, found = len(entity), []
+    for name, column in (("entity", entity), ("relation", relation), ("direction", direction)):
+        if column.shape != (batch,) or column.dtype != np.int64:
+            raise BackendError(f"{name}: {column.dtype} {list(column.shape)}; expected int64 [{batch}].")
+        found.append(in_place(column))
+    return found

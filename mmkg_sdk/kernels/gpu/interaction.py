@@ -138,14 +138,15 @@ class GpuInteraction:
         k: int,
         candidates: NDArray[np.int64] | None = None,
         stream: int | None = None,
-    ) -> NDArray[np.int32]:
-        """The k best candidates of every mention by the mean of the units; no score leaves the GPU.
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The candidates among the k best of some mention by the mean of the units; no score of others leaves the GPU.
 
         Args:
             k: at most the number of candidates.
 
         Returns:
-            int32 [mentions, k], places among the candidates, each row ascending. Of equal scores the first ones.
+            int32 [chosen], places among the candidates, ascending, of equal scores the first ones; and the scores by
+            unit of every mention with each of them, float32 [3, mentions, chosen], the bits that `scores` gives.
 
         Raises:
             BackendError: as of `scores`; a k out of range.
@@ -155,15 +156,18 @@ class GpuInteraction:
         count, width = len(asked["text"]), known["text"].shape[0] if candidates is None else len(candidates)
         if not 1 <= k <= max(1, width):
             raise BackendError(f"k is {k}; expected 1 to {width}, the number of candidates.")
-        places = np.empty((count, min(k, width)), np.int32)
+        room = min(count * k, width)
+        places, scores, chosen = np.empty(room, np.int32), np.empty((3, count * room), np.float32), ctypes.c_int64()
         _check(
             self._library.mmkg_gpu_interaction_best(
                 *(self._handle, *_sides(asked, known)),
-                *(address(candidates), width, k, address(places)),
+                *(address(candidates), width, k, address(places), ctypes.byref(chosen)),
+                *(address(unit) for unit in scores),
                 self._stream() if stream is None else stream,
             )
         )
-        return places
+        found = chosen.value
+        return places[:found], scores[:, : count * found].reshape(3, count, found)
 
     def ranks(
         self,

@@ -73,7 +73,7 @@ _INTERACTION: dict[str, list[Any]] = {
     ],
     "mmkg_gpu_interaction_best": [
         *[_pointer, _pointer, _int64, _pointer, _int64, _pointer, _int64],
-        *[_int64, _pointer, _uint64],
+        *[_int64, _pointer, _pointer, _pointer, _pointer, _pointer, _uint64],
     ],
     "mmkg_gpu_interaction_ranks": [_pointer, _pointer, _int64, _pointer, _int64, _pointer, _pointer, _uint64],
     "mmkg_gpu_interaction_launch": [
@@ -96,6 +96,11 @@ _ENCODERS: dict[str, list[Any]] = {
         *(_pointer, _pointer, _uint64, _int64, _int64, _int64),
         *(_uint64, _uint64, _uint64, _int32, _uint64, _uint64),
     ],
+    "mmkg_gpu_rotation_open": [_pointer, _pointer, _int64, _int64, _pointer],
+    "mmkg_gpu_rotation_apply": [
+        *(_pointer, _uint64, _int64, _int64, _int64),
+        *(_uint64, _uint64, _uint64, _int32, _uint64, _uint64),
+    ],
 }
 _FUNCTIONS = {**_DEVICE, **_SCAN, **_INTERACTION, **_ENCODERS}
 # What gives something else than a status: what it gives, and what it takes.
@@ -105,6 +110,7 @@ _OTHERS: dict[str, tuple[Any, list[Any]]] = {
     "mmkg_gpu_tucker_close": (None, [_pointer]),
     "mmkg_gpu_token_table_close": (None, [_pointer]),
     "mmkg_gpu_query_context_close": (None, [_pointer]),
+    "mmkg_gpu_rotation_close": (None, [_pointer]),
     "mmkg_gpu_scan_bytes": (_int64, [_pointer]),
     "mmkg_gpu_top_k_batch": (_int64, [_pointer, _int64, _int64]),
     "mmkg_gpu_padded_batch": (_int64, [_int64]),

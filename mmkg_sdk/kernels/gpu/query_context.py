@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import BackendError
-from ..library import address, in_place
+from ..library import address
 from ..query_context import QueryWeights
-from .arguments import OnGpu, TableOnGpu, gpu_of, placed, stream_on
+from .arguments import OnGpu, TableOnGpu, gpu_of, host_ids, placed, stream_on
 from .device import GpuArray, Stream
 from .library import check, gpu_library
 from .tucker import GpuTuckerCore
@@ -108,11 +108,7 @@ class GpuQueryContext:
             BackendError: wrong shape or dtype, an id that is out of range, not enough memory, a launch that failed.
         """
         on, batch = stream_on(self.gpu, stream), len(entity)
-        ids = []
-        for name, column in (("entity", entity), ("relation", relation), ("direction", direction)):
-            if column.shape != (batch,) or column.dtype != np.int64:
-                raise BackendError(f"{name}: {column.dtype} {list(column.shape)}; expected int64 [{batch}].")
-            ids.append(in_place(column))
+        ids = host_ids(entity, relation, direction)
         vectors = self.gpu.empty((batch, self.width), np.float32, on)
         self._launch(core, table, batch, [address(column) for column in ids], _ON_HOST, vectors.pointer, on)
         return vectors

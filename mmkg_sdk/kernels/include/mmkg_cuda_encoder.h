@@ -89,6 +89,25 @@ MMKG_API mmkg_status mmkg_gpu_query_vectors(const mmkg_gpu_query_context *encode
                                             uint64_t entities, uint64_t relations, uint64_t directions, int32_t place,
                                             uint64_t vectors, uint64_t stream);
 
+typedef struct mmkg_gpu_rotation mmkg_gpu_rotation;
+
+/* Copies rotations, float32 [relations, width] of the host as of mmkg_rotation_apply, finite. */
+MMKG_API mmkg_status mmkg_gpu_rotation_open(mmkg_gpu *gpu, const float *rotations, int64_t relations, int64_t width,
+                                            mmkg_gpu_rotation **rotation);
+MMKG_API void mmkg_gpu_rotation_close(mmkg_gpu_rotation *rotation); /* NULL is allowed */
+
+/*
+ * As mmkg_rotation_apply, with its bits: no product is taken apart, and nothing is fused. Memory beside the arguments:
+ * three ids a question of the host. With ids on the GPU nothing is waited for, so that it can be captured.
+ *
+ *   stride                            numbers from one row of the table to the next: the width to MMKG_MAX_WIDTH
+ *   entities, relations, directions   as of mmkg_gpu_query_vectors
+ *   queries                           float32 [batch, width] on the GPU, written
+ */
+MMKG_API mmkg_status mmkg_gpu_rotation_apply(const mmkg_gpu_rotation *rotation, uint64_t table, int64_t rows,
+                                             int64_t stride, int64_t batch, uint64_t entities, uint64_t relations,
+                                             uint64_t directions, int32_t place, uint64_t queries, uint64_t stream);
+
 #ifdef __cplusplus
 }
 #endif

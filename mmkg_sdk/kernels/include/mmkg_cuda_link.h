@@ -63,12 +63,15 @@ MMKG_API mmkg_status mmkg_gpu_interaction_scores(const mmkg_gpu_interaction *int
                                                  float *image, float *image_text, uint64_t stream);
 
 /*
- * The k best candidates of every mention by the mean of its three scores, (text + image + image_text) / 3, of equal ones
- * the first; the scores stay on the GPU. Waits for the stream. It works in 12 bytes for each score.
+ * Those candidates that are among the k best of some mention by the mean of its three scores, (text + image +
+ * image_text) / 3, of equal ones the first; and the scores of every mention with each of them. All others stay on the
+ * GPU, and the mentions are brought there once. Waits for the stream. It works in 12 bytes for each score.
  *
  *   k        1 to the number of candidates
- *   places   int32 [num_mentions, k] on the host, written, each row ascending: places among the candidates, which are
- *            rows of the entities where there are none
+ *   places   int32 on the host, `chosen` of them written, ascending: places among the candidates, which are rows of the
+ *            entities where there are none. Room for num_mentions * k, or for all candidates if these are fewer
+ *   chosen   how many there are; 0, if it fails
+ *   text, image, image_text   float32 [num_mentions, chosen] on the host, written; with room for as many places
  *
  * What is wrong is as with mmkg_gpu_interaction_scores.
  */
@@ -76,7 +79,8 @@ MMKG_API mmkg_status mmkg_gpu_interaction_best(const mmkg_gpu_interaction *inter
                                                const mmkg_mention_pieces *mentions, int64_t num_mentions,
                                                const mmkg_gpu_entity_pieces *entities, int64_t num_entities,
                                                const int64_t *candidates, int64_t num_candidates, int64_t k,
-                                               int32_t *places, uint64_t stream);
+                                               int32_t *places, int64_t *chosen, float *text, float *image,
+                                               float *image_text, uint64_t stream);
 
 /*
  * Where an entity stands among all by the same mean: 1 + those that are better + equal ones of a lower row.

@@ -110,7 +110,14 @@ def test_the_committed_image_is_of_these_sources() -> None:
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    [("settle_rows", 90), ("select_best", 80), ("tucker_sum", 120), ("distance_known", 100), ("add_norm_256", 86)],
+    [
+        ("settle_rows", 90),
+        ("select_best", 80),
+        ("tucker_sum", 120),
+        ("distance_known", 100),
+        ("add_norm_256", 86),
+        ("rotate", 89),
+    ],
 )
 def test_kernels_compile_to_the_code_in_the_image(name: str, target: int) -> None:
     spec = next(spec for spec in specs.all_kernels() if spec.name == name and target in spec.targets)

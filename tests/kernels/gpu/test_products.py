@@ -1,6 +1,8 @@
-"""With which instructions the encoders' kernels multiply, as Triton compiles them; no GPU takes part."""
+"""With which instructions the encoders' kernels multiply and add, as Triton compiles them; no GPU takes part."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
@@ -30,3 +32,12 @@ def test_float32_is_taken_apart(name: str, instruction: bytes, products: int, pa
     made, _ = compile_kernel(spec, PTX_TARGET)
     ptx = next(kernel.code for kernel in made if kernel.kind is CodeKind.PTX)
     assert ptx.count(instruction) == ptx.count(b"mma.sync") == products * parts
+
+
+def test_rotations_are_rounded_once_a_step_even_where_a_driver_compiles_them() -> None:
+    """Without .rn a product and a sum may be fused."""
+    spec = next(spec for spec in all_kernels() if spec.name == "rotate")
+    made, _ = compile_kernel(spec, PTX_TARGET)
+    ptx = next(kernel.code for kernel in made if kernel.kind is CodeKind.PTX).decode()
+    steps = re.findall(r"\b(?:add|sub|mul|fma|mad)\S*\.f32\b", ptx)
+    assert set(steps) == {"add.rn.f32", "sub.rn.f32", "mul.rn.f32"}

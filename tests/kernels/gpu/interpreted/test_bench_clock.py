@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from mmkg_sdk.answering.link_prediction import Model
+from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend
 from mmkg_sdk.bench.gpu import timing
-from mmkg_sdk.bench.gpu.calls import TURNS
+from mmkg_sdk.bench.gpu.calls import TURNS, PlacedQuery, querying
+from mmkg_sdk.bench.gpu.cells import Cell
 from mmkg_sdk.bench.gpu.kernel_scans import kernel_scans
 from mmkg_sdk.bench.machine.clock import open_clock
 from mmkg_sdk.bench.machine.gpus import DRIVER_VARIABLE, driver_cuda_version, gpu_absence
+from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import Scan
 from mmkg_sdk.ranking.scores import InnerProduct
+from tests.answering.stand_in_gpu import StandInBackend
 
 from .conftest import FakeGpu
 
 ROWS, WIDTH, BATCH, K = 130, 64, 1, 3
+QUERY = Cell("gpu-query", 5, "queries")
 
 
 def test_the_driver_is_asked_which_gpus_there_are(fake: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,3 +77,29 @@ def test_a_scan_is_timed_in_every_way_and_answers_as_the_cpu_does(
         answers = call.fetch()
         assert answers["ids"].ravel().tolist() == expected.ids.tolist()
         assert answers["scores"].ravel().view(np.uint32).tolist() == expected.scores.view(np.uint32).tolist()
+
+
+def test_query_vectors_are_timed_in_every_way_and_are_those_of_the_cpu(
+    fake: FakeGpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "MIN_SAMPLES", 1)
+    bundle = Bundle.open(Path(__file__).parents[3] / "released" / "0.2.0" / "adamf_mat")
+    model = Model(bundle, StandInBackend(bundle, "cuda", 1), compiled=True)
+    on_cpu = Model(bundle, OnnxRuntimeBackend(bundle, "cpu", 1), compiled=True)
+    call = querying(model, QUERY, 3, stand_in=True)
+    assert isinstance(call, PlacedQuery)
+    clock = open_clock("device", "cuda", model.backend.stream(), torch=False)
+    fake.launches.launched.clear()
+    found = timing.timed(call, clock, 1e-6, transfers=True)
+    assert set(fake.launches.launched) == {"rotate"}
+    assert found.notes == {}
+    for name in ("gpu", "gpu_warm", "gpu_graph", "enqueue", "host", "h2d", "d2h", "first"):
+        assert getattr(found, name), name
+    expected = querying(on_cpu, QUERY, 3, stand_in=True)
+    for turn in range(2):
+        for one in (call, expected):
+            one.load(turn)
+            one.run()
+        np.testing.assert_array_equal(call.fetch()["vectors"], expected.fetch()["vectors"])
+    model.close()
+    on_cpu.close()

@@ -96,12 +96,18 @@ def test_what_is_ranked_on_the_gpu_is_what_is_ranked_on_the_host(
 ) -> None:
     placed, host = linkers(bundle)
     asked = [Mention("Georgia", "Old wine."), Mention("Jordan", "A river.")]
-    scored, original = [], compiled.GpuInteraction.scores
+    scored, original, best = [], compiled.GpuInteraction.scores, compiled.GpuInteraction.best
 
     def scores(self: GpuInteraction, *arguments: Any) -> Any:
         scored.append(arguments[2])
         return original(self, *arguments)
 
+    def best_of(self: GpuInteraction, *arguments: Any) -> Any:
+        found = best(self, *arguments)
+        scored.append(found[0])
+        return found
+
+    monkeypatch.setattr(compiled.GpuInteraction, "best", best_of)
     monkeypatch.setattr(compiled.GpuInteraction, "scores", scores)
     for mentions, k, candidates in ((asked, 2, None), (asked[0], 3, [6, 0, 2, 5]), (asked[1], 7, None)):
         found = placed.link_mentions(mentions, k, candidates=candidates, explain=True)

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <memory>
 #include <vector>
 
+#include "cuda/launch/encoder/ids.h"
 #include "cuda/launch/encoder/layer.h"
 #include "cuda/launch/encoder/tucker.h"
 #include "cuda/launch/encoder/weights.h"
@@ -26,7 +26,8 @@ struct Layer {
 struct Batch {
     Address table;
     int64_t rows, stride, size;
-    Address entities, relations, directions, context, relation;
+    Ids ids;
+    Address context, relation;
 };
 
 // What lies in the workspace, of some questions: planes by token.
@@ -50,7 +51,6 @@ struct mmkg_gpu_query_context {
     mmkg_gpu &gpu;
 
 private:
-    Batch copied(const Batch &host, Address ids, Stream stream) const;
     void encode_block(const Batch &batch, int64_t first, int64_t count, Planes planes, int64_t suited,
                       Stream stream) const;
     void linear(const Kernel &tiles, Address input, int64_t inner, Address weight, Address bias, int64_t columns,
@@ -128,40 +128,17 @@ void mmkg_gpu_query_context::encode(const Batch &batch, Stream stream) const {
 
 void mmkg_gpu_query_context::vectors(const mmkg_gpu_tucker *tucker, Batch batch, int32_t place, Address out,
                                      Stream stream) const {
-    const int64_t id_bytes = Workspace::rounded(batch.size * 8);
+    const int64_t id_bytes = bytes_of_ids(batch.size);
     const int64_t vector_bytes = Workspace::rounded(batch.size * widths_.width * kFloatBytes);
-    Workspace workspace(gpu, 3 * id_bytes + 2 * vector_bytes, stream);
-    const Address ids = workspace.take(3 * id_bytes);
-    if (place == MMKG_ON_HOST) batch = copied(batch, ids, stream);
+    Workspace workspace(gpu, id_bytes + 2 * vector_bytes, stream);
+    const Address ids = workspace.take(id_bytes);
+    if (place == MMKG_ON_HOST)
+        batch.ids = copied_ids(gpu, batch.ids, batch.size, {batch.rows, num_relations_}, ids, stream);
     batch.relation = workspace.take(vector_bytes);
     batch.context = workspace.take(vector_bytes);
     if (!tucker) batch.context = out;
     encode(batch, stream);
     if (tucker) tucker->apply(batch.context, batch.relation, batch.size, out, stream);
-}
-
-// Checks ids of the host, and copies them. The source is pageable, so it has been read when the copy returns.
-Batch mmkg_gpu_query_context::copied(const Batch &host, Address ids, Stream stream) const {
-    const int64_t id_bytes = Workspace::rounded(host.size * 8);
-    std::vector<char> together(static_cast<size_t>(3 * id_bytes));
-    const struct {
-        const char *name;
-        Address from;
-        int64_t limit;
-    } columns[] = {{"entity", host.entities, host.rows},
-                   {"relation", host.relations, num_relations_},
-                   {"direction", host.directions, 2}};
-    for (int i = 0; i < 3; ++i) {
-        const auto *from = reinterpret_cast<const int64_t *>(static_cast<uintptr_t>(columns[i].from));
-        mmkg::require_ids(columns[i].name, from, host.size, columns[i].limit);
-        std::memcpy(together.data() + i * id_bytes, from, static_cast<size_t>(host.size * 8));
-    }
-    check(gpu.api.copy_to_device(ids, together.data(), together.size(), stream), "copy ids to the GPU");
-    Batch found = host;
-    found.entities = ids;
-    found.relations = ids + static_cast<Address>(id_bytes);
-    found.directions = ids + static_cast<Address>(2 * id_bytes);
-    return found;
 }
 
 // `suited`: the number of questions that kernels are chosen for.
@@ -178,9 +155,9 @@ void mmkg_gpu_query_context::encode_block(const Batch &batch, int64_t first, int
                          .address(relations_)
                          .address(known_slots_)
                          .address(missing_slots_)
-                         .address(at(batch.entities, 8))
-                         .address(at(batch.relations, 8))
-                         .address(at(batch.directions, 8))
+                         .address(at(batch.ids.entities, 8))
+                         .address(at(batch.ids.relations, 8))
+                         .address(at(batch.ids.directions, 8))
                          .address(planes.x)
                          .integer(batch.rows)
                          .integer(num_relations_)
@@ -253,18 +230,6 @@ void mmkg_gpu_query_context::add_norm(Address x, Address y, Address weight, Addr
                      stream);
 }
 
-namespace {
-
-void require_batch(const Batch &batch) {
-    require(batch.size >= 0 && batch.size <= INT32_MAX, "batch is negative or above 2^31 - 1");
-    if (batch.size == 0) return;
-    require(batch.table && batch.rows >= 1 && batch.rows <= MMKG_MAX_ROWS,
-            "table is NULL, or rows are not from 1 to 2^31 - 1");
-    require(batch.entities && batch.relations && batch.directions, "entities, relations or directions is NULL");
-}
-
-}  // namespace
-
 int64_t mmkg_gpu_padded_batch(int64_t batch) {
     for (const int64_t size : {1, 16, 64, 256})
         if (batch <= size) return size;
@@ -287,8 +252,9 @@ mmkg_status mmkg_gpu_query_context_encode(const mmkg_gpu_query_context *encoder,
                                           int64_t batch, uint64_t entities, uint64_t relations, uint64_t directions,
                                           uint64_t context, uint64_t relation, uint64_t stream) {
     return on_gpu_of(encoder, "encoder is NULL", [&] {
-        const Batch all{table, rows, encoder->width(), batch, entities, relations, directions, context, relation};
-        require_batch(all);
+        const Batch all{table, rows, encoder->width(), batch, {entities, relations, directions}, context,
+                        relation};
+        require_questions(all.ids, batch, table, rows);
         require((context && relation) || batch == 0, "context or relation is NULL");
         if (batch) encoder->encode(all, stream_of(stream));
     });
@@ -298,11 +264,11 @@ mmkg_status mmkg_gpu_query_vectors(const mmkg_gpu_query_context *encoder, const 
                                    int64_t rows, int64_t stride, int64_t batch, uint64_t entities, uint64_t relations,
                                    uint64_t directions, int32_t place, uint64_t vectors, uint64_t stream) {
     return on_gpu_of(encoder, "encoder is NULL", [&] {
-        const Batch all{table, rows, stride, batch, entities, relations, directions, 0, 0};
-        require_batch(all);
+        const Batch all{table, rows, stride, batch, {entities, relations, directions}, 0, 0};
+        require_questions(all.ids, batch, table, rows);
         require(stride >= encoder->width() && stride <= encoder->columns(),
                 "stride is not from the width to the columns of a vector on the GPU");
-        require(place == MMKG_ON_HOST || place == MMKG_ON_GPU, "place is none of mmkg_place");
+        require_place(place);
         require(vectors || batch == 0, "vectors is NULL");
         require(!tucker || (&tucker->gpu == &encoder->gpu && tucker->width == encoder->width()),
                 "tucker is of another GPU or width");

@@ -146,8 +146,9 @@ void Asked::check() const {
     }
 }
 
-Brought::Brought(const mmkg_interaction_weights &w, const Asked &asked) {
-    const int64_t count = asked.num_mentions, text_unit = w.length * w.text_unit_width, dual = 3 * w.image_unit_width;
+Brought::Brought(const mmkg_interaction_weights &w, const Asked &asked) : placed(asked.placed) {
+    const int64_t count = placed ? 0 : asked.num_mentions;
+    const int64_t text_unit = w.length * w.text_unit_width, dual = 3 * w.image_unit_width;
     const mmkg_mention_pieces &given = *asked.mentions;
     add(given.keys, count * text_unit * 4);
     add(given.values, count * text_unit * 4);
@@ -156,7 +157,7 @@ Brought::Brought(const mmkg_interaction_weights &w, const Asked &asked) {
     add(given.dual_query, count * dual * 4);
     add(given.fused, count * w.cross_modal_unit_width * 4);
     add(asked.candidates, asked.listed() * 8);
-    add(asked.targets, asked.targets ? count * 8 : 0);
+    add(asked.targets, asked.targets ? asked.num_mentions * 8 : 0);
 }
 
 void Brought::add(const void *from, int64_t bytes) {
@@ -210,9 +211,7 @@ mmkg_status mmkg_gpu_interaction_scores(const mmkg_gpu_interaction *interaction,
         Scoring scoring(*interaction, asked, true, 0, stream_of(on_stream));
         scoring.bring_back();
         float *const out[] = {text, image, image_text};
-        for (int i = 0; i < 3; ++i) {
-            std::memcpy(out[i], scoring.scores(i), static_cast<size_t>(4 * num_mentions * asked.count()));
-        }
+        scoring.copy_scores(out, num_mentions * asked.count());
     });
 }
 

@@ -1,6 +1,7 @@
 // MIMIC's late interaction on a GPU: what scores (interaction.cpp) and what is ranked by them (ranking.cpp) share.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -95,6 +96,7 @@ struct Asked {
     const int64_t *candidates;  // or NULL: all entities
     const int64_t num_candidates;
     const int64_t *targets;  // a row of the entities for each mention, or NULL
+    const mmkg_gpu_mention_pieces *placed = nullptr;  // the mentions, where an earlier call has brought them
 
     int64_t listed() const { return candidates ? num_candidates : 0; }
     int64_t count() const { return candidates ? num_candidates : num_entities; }  // scores of a mention
@@ -110,7 +112,9 @@ public:
     int64_t bytes() const { return total; }
     void copy(const Api &api, const Pinned &staging, Address to, Stream stream);
 
-    mmkg_gpu_mention_pieces mentions() const { return {at(0), at(1), at(2), at(3), at(4), at(5)}; }
+    mmkg_gpu_mention_pieces mentions() const {
+        return placed ? *placed : mmkg_gpu_mention_pieces{at(0), at(1), at(2), at(3), at(4), at(5)};
+    }
     Address candidates() const { return pieces[6].bytes > 0 ? at(6) : 0; }
     Address targets() const { return at(7); }
 
@@ -122,6 +126,7 @@ private:
     void add(const void *from, int64_t bytes);
     Address at(size_t piece) const { return start + static_cast<Address>(pieces[piece].start); }
 
+    const mmkg_gpu_mention_pieces *const placed;
     std::vector<Piece> pieces;
     int64_t total = 0;
     Address start = 0;
@@ -137,10 +142,13 @@ public:
     Address unit(int number) const { return found + static_cast<Address>(number * unit_bytes); }
     Address more() const { return unit(3) + static_cast<Address>(Workspace::rounded(4)); }
     Address targets() const { return brought.targets(); }
+    mmkg_gpu_mention_pieces mentions() const { return brought.mentions(); }
 
     // Waits. Throws NotANumber, if a score is NaN or infinite.
     void bring_back();
-    const float *scores(int number) const { return received.at<float>(number * unit_bytes); }
+    void copy_scores(float *const *units, int64_t count) const {
+        for (int i = 0; i < 3; ++i) std::copy_n(received.at<float>(i * unit_bytes), count, units[i]);
+    }
     const int32_t *results() const { return received.at<int32_t>(back - more_bytes); }
 
 private:

@@ -1,4 +1,4 @@
-// Mentions' candidates by the mean of the units, ranked on the GPU: places and ranks come back, and no scores.
+// Mentions' candidates by the mean of the units, ranked on the GPU: places, ranks and the scores of the few come back.
 #include <algorithm>
 
 #include "cuda/launch/link/interaction.h"
@@ -21,14 +21,17 @@ void launch_means(const mmkg_gpu_interaction &interaction, const Scoring &scorin
 mmkg_status mmkg_gpu_interaction_best(const mmkg_gpu_interaction *interaction, const mmkg_mention_pieces *mentions,
                                       int64_t num_mentions, const mmkg_gpu_entity_pieces *entities,
                                       int64_t num_entities, const int64_t *candidates, int64_t num_candidates,
-                                      int64_t k, int32_t *places, uint64_t on_stream) {
+                                      int64_t k, int32_t *places, int64_t *chosen, float *text, float *image,
+                                      float *image_text, uint64_t on_stream) {
     using namespace mmkg::cuda;
     return on_gpu(interaction ? &interaction->gpu : nullptr, [&] {
         const Asked asked{mentions, num_mentions, entities, num_entities, candidates, num_candidates, nullptr};
+        mmkg::require(chosen, "chosen is NULL");
+        *chosen = 0;
         asked.check();
         if (asked.nothing()) return;
         mmkg::require(k >= 1 && k <= asked.count(), "k is not from 1 to the number of candidates");
-        mmkg::require(places, "places is NULL");
+        mmkg::require(places && text && image && image_text, "places, text, image or image_text is NULL");
         const Stream stream = stream_of(on_stream);
         const int64_t bytes = 4 * num_mentions * k;
         // None is excluded: select_best is told so by lists of no length.
@@ -47,7 +50,22 @@ mmkg_status mmkg_gpu_interaction_best(const mmkg_gpu_interaction *interaction, c
         arguments.integer(asked.count()).integer(k).integer(k).integer(1);  // scores as they are: no slack
         interaction->select_best.launch({num_mentions}, arguments, stream);
         scoring.bring_back();
-        std::copy_n(scoring.results(), num_mentions * k, places);
+        std::vector<int64_t> rows(scoring.results(), scoring.results() + num_mentions * k);
+        std::sort(rows.begin(), rows.end());
+        rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+        std::copy(rows.begin(), rows.end(), places);
+        if (candidates) {
+            for (int64_t &row : rows) row = candidates[row];
+        }
+        // The mentions are there until `scoring` goes.
+        const mmkg_gpu_mention_pieces there = scoring.mentions();
+        const int64_t count = static_cast<int64_t>(rows.size());
+        const Asked few{mentions, num_mentions, entities, num_entities, rows.data(), count, nullptr, &there};
+        Scoring again(*interaction, few, true, 0, stream);
+        again.bring_back();
+        float *const out[] = {text, image, image_text};
+        again.copy_scores(out, num_mentions * count);
+        *chosen = count;
     });
 }
 
