@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..backends import Backend, DeviceArray
 from ..backends.streams import thread_stream
-from ..backends.tables import GpuRanking, plain_ranking
+from ..backends.tables import GpuRanking, pair_scores, plain_ranking
 from ..bundle import Bundle
 from ..errors import DataError, QueryError
 from ..families import contract
@@ -141,15 +141,17 @@ class Model(Opened):
         return self.score_queries(Queries(tail, relation, np.full(len(tail), HEAD)))
 
     def score_triples(self, heads: Names, relations: Names, tails: Names) -> NDArray[np.float32]:
-        """The score of each triple as a tail prediction, float32 [batch]."""
+        """The score of each triple as a tail prediction, float32 [batch].
+
+        Where compiled kernels rank on the CPU, it has the very bits of the score that `predict_tails` gives this tail.
+        """
         head, relation, tail = aligned_ids(
             ("heads", heads, self.entities),
             ("relations", relations, self.relations),
             ("tails", tails, self.entities),
         )
         vectors = self.query_vectors(Queries(head, relation, np.full(len(head), TAIL)))
-        scores: NDArray[np.float32] = self._score.pairs(vectors, self._entities.rows(tail))
-        return scores
+        return pair_scores(vectors, self._entities.rows(tail), self._score, threads=self.backend.threads)
 
     def entity_vectors(self, entities: Names) -> NDArray[np.float32]:
         """The encoded entities, float32 [n, width]."""

@@ -268,6 +268,24 @@ def plain_ranking(table: NDArray[np.float32], score: CandidateScore) -> TableRan
     return HostRanking(NumpyRanking(table, score))
 
 
+def pair_scores(
+    queries: NDArray[np.float32], rows: NDArray[np.float32], score: CandidateScore, *, threads: int | None = None
+) -> NDArray[np.float32]:
+    """The score of query i and row i, float32 [batch]: to the bit what the compiled kernels give that row as an answer.
+
+    Args:
+        queries, rows: float32 [batch, width].
+        threads: see `rank_table`.
+
+    Raises:
+        BackendError: a score is NaN.
+    """
+    if len(rows) and Scan.supports(rows, score):
+        # A score is that of its pair alone, so these rows are a table as good as any; float32 is read in place.
+        return Scan(rows, score, threads, storage="float32").pairs(queries, np.arange(len(rows)))
+    return score.pairs(queries, rows)
+
+
 def _on_host(queries: AnyArray) -> NDArray[np.float32]:
     return queries if isinstance(queries, np.ndarray) else queries.numpy()
 

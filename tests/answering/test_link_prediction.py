@@ -348,7 +348,12 @@ def test_entities_are_added_without_a_copy_of_the_table_and_answers_are_those_of
     np.testing.assert_array_equal(own.entity_vectors(heads), own.table[heads])
     scores = own.score_tails(heads, heads % 7)
     assert scores.shape == (4, 190)
-    np.testing.assert_allclose(own.score_triples(heads, heads % 7, [189, 3, 40, 41])[0], scores[0, 189], rtol=1e-5)
+    tails = [189, 3, 40, 41]
+    of_triples = own.score_triples(heads, heads % 7, tails)
+    np.testing.assert_allclose(of_triples, scores[np.arange(4), tails], rtol=1e-5)
+    for head, tail, score in zip(heads.tolist(), tails, of_triples, strict=True):  # to the bit, in either segment
+        (asked,) = own.predict_tails(head, head % 7, k=1, filter_known=False, candidates=[tail])
+        assert asked.scores[0] == score
     queries = Queries(heads, heads % 7, np.zeros(4, np.int64))
     none = AnswerLists(np.zeros(5, np.int64), np.empty(0, np.int64))
     ranks = own.rank_answers(queries, np.array([189, 0, 45, 3]), none, RankingProtocol("optimistic")).published

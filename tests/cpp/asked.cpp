@@ -12,6 +12,9 @@
 //     vectors IDS                            -> numbers
 //     encode VISUAL TEXT STRUCTURE           -> numbers; tokens of one entity, the bits of its structure or -
 //     add LABEL VISUAL TEXT STRUCTURE        -> its id
+//   asked linker FOLDER THREADS:
+//     link K CANDIDATES KEYS VALUES TEXT DUAL_KEY DUAL_QUERY FUSED   -> "id:bits:bits of the units:label ...;" a mention;
+//                                               CANDIDATES ids or -; pieces as bits
 //   or FAULT and the message. ANSWERS are "id:bits:label ...|known ids", all but the labels numbers.
 #include <cstdio>
 #include <cstring>
@@ -20,6 +23,7 @@
 #include <sstream>
 
 #include "json.hpp"
+#include "mmkg/linker.hpp"
 #include "mmkg/model.hpp"
 #include "sha256.hpp"
 
@@ -111,6 +115,24 @@ std::string asked(mmkg::Model &model, const std::vector<std::string> &parts) {
     return "unknown command " + command;
 }
 
+std::string asked(const mmkg::Linker &linker, const std::vector<std::string> &parts) {
+    if (parts.at(0) != "link") return "unknown command " + parts[0];
+    std::optional<mmkg::Candidates> candidates;
+    if (parts.at(2) != "-") candidates = linker.candidates(numbers(parts[2]));
+    const mmkg::MentionPieces pieces{floats(parts.at(3)), floats(parts.at(4)), floats(parts.at(5)),
+                                     floats(parts.at(6)), floats(parts.at(7)), floats(parts.at(8))};
+    std::string text;
+    for (const std::vector<mmkg::Link> &links : linker.link(pieces, std::stoi(parts.at(1)), candidates)) {
+        for (const mmkg::Link &link : links) {
+            text += std::to_string(link.id) + ":" + bits(link.score);
+            for (const float unit : {link.text, link.image, link.image_text}) text += ":" + bits(unit);
+            text += ":" + link.label + "\t";
+        }
+        text += ";";
+    }
+    return text;
+}
+
 std::string canonical(const std::string &line) {
     try {
         return mmkg::internal::canonical_json(mmkg::internal::plain_json(line));
@@ -154,18 +176,24 @@ std::string or_error(Work work) {
 int main(int count, char **arguments) {
     const std::string mode = count > 1 ? arguments[1] : "";
     std::unique_ptr<mmkg::Model> model;
-    if (mode == "model") {
+    std::unique_ptr<mmkg::Linker> linker;
+    if (mode == "model" || mode == "linker") {
         const std::string error = or_error([&] {
-            model = std::make_unique<mmkg::Model>(arguments[2], mmkg::Options{std::stoi(arguments[3]), false});
+            const mmkg::Options options{std::stoi(arguments[3]), false};
+            if (mode == "model") model = std::make_unique<mmkg::Model>(arguments[2], options);
+            if (mode == "linker") linker = std::make_unique<mmkg::Linker>(arguments[2], options);
             return std::string();
         });
-        if (!error.empty()) std::cout << error << std::endl;
-        if (!model) return 1;
+        if (!error.empty()) {
+            std::cout << error << std::endl;
+            return 0;
+        }
     }
     for (std::string line; std::getline(std::cin, line);) {
         const std::string answer = mode == "open"        ? or_error([&] { return opened(line); })
                                    : mode == "canonical" ? canonical(line)
                                    : mode == "digest"    ? digest(line)
+                                   : linker ? or_error([&] { return asked(*linker, split(line, '\t')); })
                                                          : or_error([&] { return asked(*model, split(line, '\t')); });
         std::cout << answer << std::endl;
     }

@@ -26,6 +26,10 @@ public:
         return vectors;
     }
 
+    void describe(mmkg_answer_parts &parts) const override {
+        parts.rotations = rotations_, parts.num_rotations = relations_;
+    }
+
 private:
     Weights weights_;
     int64_t relations_ = 0, width_ = 0;

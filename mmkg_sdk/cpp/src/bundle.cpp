@@ -25,7 +25,7 @@ Labels labels_of(const fs::path &folder, std::map<std::string, Content> &files, 
     const std::string path = (folder / (name + ".txt")).string();
     const Content content = std::move(files.extract(name + ".txt").mapped());
     Labels labels(std::string(content.view()), path, kind);
-    if (const int64_t count = contents.labels.at(name); labels.size() != count) {
+    if (const int64_t count = contents.labels.at(name); count != ANY_COUNT && labels.size() != count) {
         throw Error(Fault::bundle, path + " has " + std::to_string(labels.size()) +
                                        " labels, but the configuration in bundle.json says " + std::to_string(count) +
                                        ". Export again.");
@@ -51,6 +51,16 @@ void check_tokens(const std::string &folder, const Opened &opened) {
         if (std::any_of(ids.begin(), ids.end(), [&](int64_t id) { return id < 0 || id >= rows; })) {
             throw Error(Fault::bundle, place + "_tokens holds a row that the codebook does not have. Export again.");
         }
+    }
+}
+
+// As many pieces as labels.
+void check_pieces(const std::string &path, const Opened &opened) {
+    for (const auto &[name, piece] : opened.table) {
+        if (piece.shape[0] == opened.entities.size()) continue;
+        throw Error(Fault::bundle, path + ": " + name + " has " + std::to_string(piece.shape[0]) +
+                                       " rows, but entities.txt has " + std::to_string(opened.entities.size()) +
+                                       " labels. Export again.");
     }
 }
 
@@ -86,7 +96,6 @@ std::shared_ptr<const Opened> opened_bundle(const fs::path &folder, bool follow_
         opened.files[name] = read_verified(folder / name, entry, kept(name), follow_links);
     }
     opened.entities = labels_of(folder, opened.files, "entities", "entity", manifest.contents);
-    opened.relations = labels_of(folder, opened.files, "relations", "relation", manifest.contents);
     const auto path_of = [&](const std::string &name) { return (folder / (name + ".safetensors")).string(); };
     const auto tensors = [&](const std::string &name) {
         Tensors found = read_tensors(path_of(name), opened.files[name + ".safetensors"].view());
@@ -94,12 +103,17 @@ std::shared_ptr<const Opened> opened_bundle(const fs::path &folder, bool follow_
         return found;
     };
     opened.table = tensors("table");
-    opened.inputs = tensors("inputs");
-    opened.triples = tensors("triples");
-    check_triples(path_of("triples"), opened.triples, manifest.config);
-    if (manifest.files.count(std::string(KNOWN_TRIPLES) + ".safetensors") != 0) {
-        opened.known_triples = tensors(KNOWN_TRIPLES);
-        check_index(path_of(KNOWN_TRIPLES), opened.known_triples, manifest.config);
+    if (manifest.config.links()) {
+        check_pieces(path_of("table"), opened);
+    } else {
+        opened.relations = labels_of(folder, opened.files, "relations", "relation", manifest.contents);
+        opened.inputs = tensors("inputs");
+        opened.triples = tensors("triples");
+        check_triples(path_of("triples"), opened.triples, manifest.config);
+        if (manifest.files.count(std::string(KNOWN_TRIPLES) + ".safetensors") != 0) {
+            opened.known_triples = tensors(KNOWN_TRIPLES);
+            check_index(path_of(KNOWN_TRIPLES), opened.known_triples, manifest.config);
+        }
     }
     if (manifest.config.family == Family::mygo) check_tokens(folder.string(), opened);
     opened.weights = read_tensors(path_of("weights"), opened.files["weights.safetensors"].view());

@@ -14,14 +14,14 @@ namespace {
 constexpr int64_t LARGEST_SIZE = (int64_t{1} << 31) - 1;
 // Each takes a module even where nothing is allocated for it.
 constexpr int64_t MOST_LAYERS = 1024;
-constexpr double REQUIRED = -1;
+constexpr double REQUIRED = -1, OPTIONAL = 0;  // in the place of a default; an optional one may be null
 
 struct Schema {
     const char *family;
     std::map<std::string, double> sizes, numbers;  // with defaults
     std::string choice;                            // the one setting that is a name
     std::vector<std::string> choices;              // the first is the default
-    std::string optional;                          // a size of trainings or null; no answer depends on it
+    std::map<std::string, std::string> texts{};    // with defaults: places and names, of which nothing is checked
 };
 
 const Schema &schema_of(Family family) {
@@ -39,7 +39,8 @@ const Schema &schema_of(Family family) {
                               {"num_heads", 2},
                               {"num_entity_layers", 1},
                               {"num_decoder_layers", 1},
-                              {"contrastive_samples", 512}},
+                              {"contrastive_samples", 512},
+                              {"sampled_entities", OPTIONAL}},
                              {{"structure_dropout", 0.6},
                               {"visual_dropout", 0.3},
                               {"text_dropout", 0.1},
@@ -51,8 +52,7 @@ const Schema &schema_of(Family family) {
                               {"contrastive_weight", 0.0},
                               {"contrastive_temperature", 0.5}},
                              "score_function",
-                             {"tucker", "inner"},
-                             "sampled_entities"};
+                             {"tucker", "inner"}};
     static const Schema adamf_mat{"AdaMF",
                                   {{"num_entities", REQUIRED},
                                    {"num_relations", REQUIRED},
@@ -67,13 +67,40 @@ const Schema &schema_of(Family family) {
                                    {"adversarial_weight", 0.0},
                                    {"generator_learning_rate", 1e-4}},
                                   "missing_modalities",
-                                  {"zeros", "mask"},
-                                  ""};
-    return family == Family::mygo ? mygo : adamf_mat;
+                                  {"zeros", "mask"}};
+    static const Schema mimic{"Mimic",
+                              {{"vocabulary_size", 49408},
+                               {"text_length", 40},
+                               {"text_positions", 77},
+                               {"text_width", 512},
+                               {"text_feedforward_dim", 2048},
+                               {"num_text_layers", 12},
+                               {"num_text_heads", 8},
+                               {"image_size", 224},
+                               {"patch_size", 32},
+                               {"image_width", 768},
+                               {"image_feedforward_dim", 3072},
+                               {"num_image_layers", 12},
+                               {"num_image_heads", 12},
+                               {"image_feature_dim", 96},
+                               {"text_unit_dim", 96},
+                               {"image_unit_dim", 96},
+                               {"cross_modal_unit_dim", 96}},
+                              {},
+                              "entity_dtype",
+                              {"float32", "float16"},
+                              {{"pretrained_clip", ""}, {"tokenizer", "learned"}}};
+    return family == Family::mygo ? mygo : family == Family::adamf_mat ? adamf_mat : mimic;
 }
 
 bool ends_with(const std::string &text, const std::string &end) {
     return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+void check_multiple(const Config &config, const char *size, const char *part) {
+    if (config.size(size) % config.size(part) == 0) return;
+    throw NotStrict(std::string(size) + " " + std::to_string(config.size(size)) + " is not a multiple of " + part +
+                    " " + std::to_string(config.size(part)) + "; change one.");
 }
 
 void check_mygo(const Config &config) {
@@ -82,11 +109,7 @@ void check_mygo(const Config &config) {
             throw NotStrict(name + " is " + shown(number) + "; a dropout rate lies in [0, 1).");
         }
     }
-    if (config.size("embedding_dim") % config.size("num_heads") != 0) {
-        throw NotStrict("embedding_dim " + std::to_string(config.size("embedding_dim")) +
-                        " is not a multiple of num_heads " + std::to_string(config.size("num_heads")) +
-                        "; change one.");
-    }
+    check_multiple(config, "embedding_dim", "num_heads");
     if (config.numbers.at("contrastive_weight") != 0 && config.size("num_text_tokens") < 2) {
         throw NotStrict(
             "num_text_tokens is 1, which leaves the contrastive text view nothing to average; use at least 2, or "
@@ -103,19 +126,40 @@ void check_adamf_mat(const Config &config) {
     }
 }
 
+void check_mimic(const Config &config) {
+    check_multiple(config, "text_width", "num_text_heads");
+    check_multiple(config, "image_width", "num_image_heads");
+    check_multiple(config, "image_size", "patch_size");
+    if (config.size("text_length") > config.size("text_positions")) {
+        throw NotStrict("text_length is " + std::to_string(config.size("text_length")) +
+                        ", but CLIP's text tower has " + std::to_string(config.size("text_positions")) +
+                        " positions; expected at most as many.");
+    }
+}
+
+void check_family(const Config &config) {
+    switch (config.family) {
+        case Family::mygo: return check_mygo(config);
+        case Family::adamf_mat: return check_adamf_mat(config);
+        case Family::mimic: return check_mimic(config);
+    }
+}
+
 }  // namespace
 
 int64_t Config::table_width() const { return size("embedding_dim") * (family == Family::mygo ? 1 : 2); }
 
 Config read_config(Family family, const Json &values) {
     const Schema &schema = schema_of(family);
-    Config config{family, {}, {}, {{schema.choice, schema.choices[0]}}};
+    Config config{family, {}, {}, schema.texts};
+    config.names[schema.choice] = schema.choices[0];
     for (const auto &[name, fallback] : schema.sizes) {
-        if (fallback != REQUIRED) config.sizes[name] = static_cast<int64_t>(fallback);
+        if (fallback != REQUIRED && fallback != OPTIONAL) config.sizes[name] = static_cast<int64_t>(fallback);
     }
     config.numbers = schema.numbers;
     for (const auto &[name, value] : values.items()) {
-        if (schema.sizes.count(name) != 0) {
+        if (const auto size = schema.sizes.find(name); size != schema.sizes.end()) {
+            if (size->second == OPTIONAL && value.is_null()) continue;
             const int64_t most = ends_with(name, "_layers") ? MOST_LAYERS : LARGEST_SIZE;
             if (!is_whole(value, 1, most)) {
                 throw NotStrict(name + " is " + shown(value) + "; expected a whole number of at least 1, at most " +
@@ -135,20 +179,20 @@ Config read_config(Family family, const Json &values) {
                                 schema.choices[1] + "'.");
             }
             config.names[name] = value.get<std::string>();
-        } else if (name == schema.optional && !name.empty()) {
-            if (!value.is_null() && !is_whole(value, 1, INT64_MAX)) {
-                throw NotStrict(name + " is " + shown(value) + "; expected a whole number of at least 1, or null.");
-            }
+        } else if (schema.texts.count(name) != 0) {
+            if (!value.is_string())
+                throw NotStrict(name + " is " + shown(value) + "; expected a folder, a file or a name.");
+            config.names[name] = value.get<std::string>();
         } else {
             throw NotStrict("unknown " + std::string(schema.family) + " setting " + in_quotes(name) + ".");
         }
     }
     for (const auto &[name, fallback] : schema.sizes) {
-        if (config.sizes.count(name) == 0) {
+        if (fallback == REQUIRED && config.sizes.count(name) == 0) {
             throw NotStrict("incomplete " + std::string(schema.family) + " configuration: " + name + " is missing.");
         }
     }
-    (family == Family::mygo ? check_mygo : check_adamf_mat)(config);
+    check_family(config);
     return config;
 }
 

@@ -9,17 +9,18 @@
 
 namespace mmkg::internal {
 
-enum class Family { mygo, adamf_mat };
+enum class Family { mygo, adamf_mat, mimic };
 
 // Settings of one family in three kinds, those that the file leaves out with their defaults.
 struct Config {
     Family family{};
     std::map<std::string, int64_t> sizes;      // whole numbers from 1
     std::map<std::string, double> numbers;     // finite, from 0
-    std::map<std::string, std::string> names;  // of a few choices
+    std::map<std::string, std::string> names;  // of a few choices, or free
 
     int64_t size(const char *name) const { return sizes.at(name); }
-    // Width of an encoded entity and of a query vector.
+    bool links() const noexcept { return family == Family::mimic; }  // mentions to entities; others predict links
+    // Width of an encoded entity and of a query vector of those that predict.
     int64_t table_width() const;
 };
 

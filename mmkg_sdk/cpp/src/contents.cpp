@@ -47,6 +47,36 @@ void add_adamf_mat(const Config &config, Contents &contents) {
                         {"query_encoder.rotations", {config.size("num_relations"), width}}};
 }
 
+void add_mimic(const Config &config, Contents &contents) {
+    const Dtype dtype = config.names.at("entity_dtype") == "float16" ? Dtype::float16 : Dtype::float32;
+    const int64_t length = config.size("text_length"), text = config.size("text_width");
+    const int64_t text_unit = config.size("text_unit_dim"), image_unit = config.size("image_unit_dim");
+    const int64_t fused = config.size("cross_modal_unit_dim"), image = config.size("image_width");
+    contents.labels = {{"entities", ANY_COUNT}};
+    contents.tensors["table"] = {{"entity_queries", {dtype, {ANY, length, text_unit}}},
+                                 {"entity_cls", {dtype, {ANY, text_unit}}},
+                                 {"entity_text", {dtype, {ANY, text}}},
+                                 {"entity_dual_query", {dtype, {ANY, 3, image_unit}}},
+                                 {"entity_dual_key", {dtype, {ANY, 3, image_unit}}},
+                                 {"entity_fused", {dtype, {ANY, fused}}}};
+    contents.graphs = {"text_encoder", "image_encoder", "mention_side", "entity_side", INTERACTION};
+    if (config.names.at("tokenizer") != "none") contents.others = {"tokenizer.json"};
+    const auto last = [&](const char *graph, const char *layers) {
+        return std::string(graph) + ".layers." + std::to_string(config.size(layers) - 1) + ".hidden.multiplied_weight";
+    };
+    const int64_t patch = config.size("patch_size"), side = config.size("image_size") / patch;
+    contents.weights = {{"text_encoder.multiplied_tokens", {config.size("vocabulary_size"), text}},
+                        {last("text_encoder", "num_text_layers"), {text, config.size("text_feedforward_dim")}},
+                        {"text_encoder.positions", {length, text}},
+                        {"image_encoder.patches.multiplied_weight", {3 * patch * patch, image}},
+                        {"image_encoder.positions", {side * side, image}},
+                        {last("image_encoder", "num_image_layers"), {image, config.size("image_feedforward_dim")}},
+                        {"image_encoder.tokens.multiplied_weight", {image, config.size("image_feature_dim")}},
+                        {"mention_side.keys.bias", {text_unit}},
+                        {"mention_side.dual_key.patches.bias", {image_unit}},
+                        {"mention_side.fused.image.bias", {fused}}};
+}
+
 }  // namespace
 
 std::vector<std::string> Contents::files() const {
@@ -54,6 +84,7 @@ std::vector<std::string> Contents::files() const {
     for (const auto &[name, count] : labels) names.push_back(name + ".txt");
     for (const auto &[name, specs] : tensors) names.push_back(name + ".safetensors");
     for (const std::string &name : graphs) names.push_back(name + ".onnx");
+    names.insert(names.end(), others.begin(), others.end());
     return names;
 }
 
@@ -63,6 +94,10 @@ bool Contents::may_lack(const std::string &file) const {
 
 Contents contents_of(const Config &config) {
     Contents contents;
+    if (config.links()) {
+        add_mimic(config, contents);
+        return contents;
+    }
     contents.labels = {{"entities", config.size("num_entities")}, {"relations", config.size("num_relations")}};
     for (const char *split : SPLITS) contents.tensors["triples"][split] = {Dtype::int64, {ANY, 3}};
     for (const char *part : {"keys", "offsets", "answers"}) {

@@ -13,9 +13,10 @@ namespace mmkg::internal {
 inline constexpr const char *SPLITS[] = {"train", "valid", "test"};
 
 struct Contents {
-    std::map<std::string, int64_t> labels;                         // NAME.txt -> number of labels
+    std::map<std::string, int64_t> labels;                         // NAME.txt -> number of labels; ANY_COUNT = any
     std::map<std::string, std::map<std::string, Stored>> tensors;  // NAME.safetensors -> the tensors in it
     std::vector<std::string> graphs;                               // NAME.onnx
+    std::vector<std::string> others;                      // further file names
     std::vector<std::string> younger;                     // those of the tensors that bundles of earlier versions lack
     std::map<std::string, std::vector<int64_t>> weights;  // shapes of those weights that tell the sizes of the model
 
@@ -25,7 +26,9 @@ struct Contents {
     bool may_lack(const std::string &file) const;
 };
 
+inline constexpr int64_t ANY_COUNT = -1;
 inline constexpr const char *KNOWN_TRIPLES = "known_triples";
+inline constexpr const char *INTERACTION = "interaction";  // the graph
 inline constexpr const char *TOKEN_TABLE_GRAPH = "entity_encoder_token_table";
 
 Contents contents_of(const Config &config);

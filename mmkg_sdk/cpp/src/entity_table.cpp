@@ -2,7 +2,8 @@
 
 namespace mmkg::internal {
 
-EntityTable::EntityTable(const Opened &opened, mmkg_pool *pool) : labels_(opened.entities), pool_(pool) {
+EntityTable::EntityTable(const Opened &opened, const QueryVectors &queries, mmkg_pool *pool)
+    : labels_(opened.entities), queries_(&queries), pool_(pool) {
     const Tensor &table = opened.table.at("vectors");
     rows_ = table.shape[0], width_ = table.shape[1];
     if (opened.config().family == Family::adamf_mat) {
@@ -11,7 +12,7 @@ EntityTable::EntityTable(const Opened &opened, mmkg_pool *pool) : labels_(opened
     }
     stored_ = Array<float>(table);
     vectors_ = stored_.begin();
-    open_scan();
+    open_kernels();
 }
 
 EntityTable::EntityTable(const EntityTable &before, Labels labels, std::vector<float> vectors)
@@ -22,15 +23,22 @@ EntityTable::EntityTable(const EntityTable &before, Labels labels, std::vector<f
       width_(before.width_),
       score_(before.score_),
       margin_(before.margin_),
+      queries_(before.queries_),
       pool_(before.pool_) {
-    open_scan();
+    open_kernels();
 }
 
-void EntityTable::open_scan() {
+void EntityTable::open_kernels() {
     mmkg_scan *handle = nullptr;
     check(mmkg_scan_open(vectors_, rows_, width_, score_, margin_, MMKG_BEST, MMKG_BEST_STORAGE, pool_, &handle),
           "the table");
     scan_.reset(handle);
+    mmkg_answer_parts parts{};
+    parts.scan = scan_.get();
+    queries_->describe(parts);
+    mmkg_answer *answer = nullptr;
+    check(mmkg_answer_open(&parts, &answer), "query_encoder");
+    answer_.reset(answer);
 }
 
 std::shared_ptr<const EntityTable> EntityTable::with(const std::vector<std::string> &labels,

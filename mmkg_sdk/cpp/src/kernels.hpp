@@ -6,7 +6,9 @@
 
 #include "mmkg.h"
 #include "mmkg/error.hpp"
+#include "mmkg_answer.h"
 #include "mmkg_encoder.h"
+#include "mmkg_link.h"
 #include "mmkg_query.h"
 #include "mmkg_tucker.h"
 
@@ -21,6 +23,8 @@ using Pool = std::unique_ptr<mmkg_pool, Close<mmkg_pool, mmkg_pool_close>>;
 using Scan = std::unique_ptr<mmkg_scan, Close<mmkg_scan, mmkg_scan_close>>;
 using QueryContext = std::unique_ptr<mmkg_query_context, Close<mmkg_query_context, mmkg_query_context_close>>;
 using Tucker = std::unique_ptr<mmkg_tucker, Close<mmkg_tucker, mmkg_tucker_close>>;
+using AnswerCall = std::unique_ptr<mmkg_answer, Close<mmkg_answer, mmkg_answer_close>>;
+using LateInteraction = std::unique_ptr<mmkg_interaction, Close<mmkg_interaction, mmkg_interaction_close>>;
 using TokenTable = std::unique_ptr<mmkg_token_table, Close<mmkg_token_table, mmkg_token_table_close>>;
 
 // Throws what a status means.

@@ -49,6 +49,10 @@ void KnownTriples::make(const Tensors &splits) {
     made_offsets_.push_back(static_cast<int64_t>(made_answers_.size()));
 }
 
+mmkg_known_triples KnownTriples::described() const noexcept {
+    return {keys_.first, keys_.count, offsets_.first, answers_.first, answers_.count};
+}
+
 Numbers KnownTriples::answers(const Query &query) const noexcept {
     const int64_t key = key_of(query.entity, query.relation, query.missing);
     const int64_t *found = std::lower_bound(keys_.begin(), keys_.end(), key);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "mmkg/query.hpp"
+#include "mmkg_answer.h"
 #include "opened.hpp"
 
 namespace mmkg::internal {
@@ -26,6 +27,9 @@ class KnownTriples {
 public:
     // The one that a bundle has, or what its triples give. opened: must stay.
     explicit KnownTriples(const Opened &opened);
+
+    // All of it as the kernels read it.
+    mmkg_known_triples described() const noexcept;
 
     // The known answers of a query; they stay as long as this index.
     Numbers answers(const Query &query) const noexcept;

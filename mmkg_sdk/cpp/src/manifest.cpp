@@ -70,12 +70,13 @@ void check_fields(const std::string &path, const Json &manifest) {
 Family family_of(const std::string &path, const std::string &name) {
     if (name == "mygo") return Family::mygo;
     if (name == "adamf_mat") return Family::adamf_mat;
-    if (name == "mimic" || name == "mkgformer") {
+    if (name == "mimic") return Family::mimic;
+    if (name == "mkgformer") {
         refuse(path, ": family " + name +
                          " is answered by graphs, which this library does not run. Open it with Python, or "
-                         "pass a bundle of mygo or adamf_mat.");
+                         "pass a bundle of mygo, adamf_mat or mimic.");
     }
-    refuse(path, ": unknown family " + in_quotes(name) + "; known: mygo, adamf_mat.");
+    refuse(path, ": unknown family " + in_quotes(name) + "; known: mygo, adamf_mat, mimic.");
 }
 
 // Names come from a closed list, so that none can lead out of the folder.
@@ -153,7 +154,7 @@ Manifest read_manifest(const fs::path &folder, bool follow_links) {
     found.files = check_files(path.string(), manifest["files"], found.contents);
     check_graphs(path.string(), manifest["graphs"], found.contents);
     check_seal(path.string(), manifest);
-    found.largest = largest_sizes(manifest["graphs"]["entity_encoder"]);
+    if (!found.config.links()) found.largest = largest_sizes(manifest["graphs"]["entity_encoder"]);
     return found;
 }
 

@@ -5,41 +5,29 @@
 
 #include "guarded.hpp"
 #include "model_state.hpp"
-#include "text.hpp"
 #include "threads.hpp"
 
 namespace mmkg {
-namespace {
 
 using namespace internal;
 
-// The first call into libmmkg: which may be another one than this file was compiled with.
-Pool open_pool(int threads) {
-    if (!mmkg_abi_fits()) {
-        const int32_t found = mmkg_abi_version();
-        throw Error(Fault::backend, "libmmkg has version " + std::to_string(found / 1000) + "." +
-                                        std::to_string(found % 1000) + " of the C interface, and libmmkg_model needs " +
-                                        std::to_string(MMKG_ABI_MAJOR) + "." + std::to_string(MMKG_ABI_MINOR) +
-                                        " or a later " + std::to_string(MMKG_ABI_MAJOR) +
-                                        ".x; install both of one version of mmkg.");
-    }
-    if (threads < 1 || threads > MMKG_MAX_THREADS) {
-        throw Error(Fault::query, "threads is " + std::to_string(threads) + "; expected 1 to " +
-                                      grouped(MMKG_MAX_THREADS) + ", or 0 for what the processor has.");
-    }
-    mmkg_pool *handle = nullptr;
-    check(mmkg_pool_open(threads, &handle), "the pool");
-    return Pool(handle);
+namespace {
+
+// The bundle, which is one to predict links with.
+const Bundle &predicting(const Bundle &bundle) {
+    if (!bundle.opened().config().links()) return bundle;
+    throw Error(Fault::bundle, "a bundle of " + bundle.family() +
+                                   " links mentions to entities. Open it as mmkg::Linker.");
 }
 
 }  // namespace
 
 Model::State::State(const Bundle &from, int asked)
-    : bundle(from),
-      threads(asked == 0 ? default_threads() : asked),
+    : bundle(predicting(from)),
+      threads(threads_of(asked)),
       pool(open_pool(threads)),
       queries(query_vectors(opened(), pool.get())),
-      table_(std::make_shared<const EntityTable>(opened(), pool.get())) {}
+      table_(std::make_shared<const EntityTable>(opened(), *queries, pool.get())) {}
 
 std::shared_ptr<const EntityTable> Model::State::entities() const {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -106,20 +94,11 @@ Query Model::head_query(const std::string &relation, const std::string &tail) co
 }
 
 Candidates Model::candidates(const std::vector<std::string> &labels) const {
-    const Labels names = entities();
-    std::vector<int64_t> ids;
-    for (const std::string &label : labels) ids.push_back(names.id_of(label));
-    return candidates(std::move(ids));
+    return guarded([&] { return Candidates(candidate_ids(labels, entities())); });
 }
 
 Candidates Model::candidates(std::vector<int64_t> ids) const {
-    return guarded([&] {
-        const Labels names = entities();
-        for (size_t i = 0; i < ids.size(); ++i) check_id(ids[i], names, i, ids.size());
-        std::sort(ids.begin(), ids.end());
-        ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-        return Candidates(std::move(ids));
-    });
+    return guarded([&] { return Candidates(candidate_ids(std::move(ids), entities())); });
 }
 
 std::vector<float> Model::entity_vectors(const std::vector<int64_t> &ids) const {

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "arguments.hpp"
 #include "entity_table.hpp"
 #include "known_triples.hpp"
 #include "mmkg/model.hpp"
@@ -48,12 +49,5 @@ private:
     mutable std::unique_ptr<const internal::KnownTriples> index;
     mutable std::unique_ptr<const internal::TokenEncoder> encoder;
 };
-
-namespace internal {
-
-// Throws Error (query): an id that is none of the labels.
-void check_id(int64_t id, const Labels &labels, size_t position, size_t count);
-
-}  // namespace internal
 
 }  // namespace mmkg

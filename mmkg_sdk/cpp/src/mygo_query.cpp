@@ -63,6 +63,8 @@ public:
         return product;
     }
 
+    void describe(mmkg_answer_parts &parts) const override { parts.context = context_.get(), parts.core = core_.get(); }
+
 private:
     void open_context(int64_t heads, int64_t layers, mmkg_pool *pool) {
         Weights copies = weights_;  // read while opening, and no longer

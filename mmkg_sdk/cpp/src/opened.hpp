@@ -12,7 +12,7 @@ namespace mmkg::internal {
 
 struct Opened {
     Manifest manifest;
-    Labels entities, relations;
+    Labels entities, relations;  // of MIMIC no relations, and of what follows only table and weights
     std::map<std::string, Content> files;  // NAME.safetensors -> its map
     Tensors table, inputs, triples, weights;
     Tensors known_triples;  // keys, offsets and answers; none in older bundles

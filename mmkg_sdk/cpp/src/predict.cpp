@@ -4,85 +4,52 @@
 
 #include "guarded.hpp"
 #include "model_state.hpp"
-#include "text.hpp"
 
 namespace mmkg {
-namespace internal {
-
-void check_id(int64_t id, const Labels &labels, size_t position, size_t count) {
-    if (id >= 0 && id < labels.size()) return;
-    throw Error(Fault::query, labels.kind() + " id " + std::to_string(id) + " (number " + std::to_string(position) +
-                                  " of " + std::to_string(count) + ") is out of range; ids are 0 to " +
-                                  grouped(labels.size() - 1) + ".");
-}
-
-}  // namespace internal
-
 namespace {
 
 using namespace internal;
 
-constexpr int MOST_ANSWERS = 3840;
-// Queries in one call of the kernels: bounds the memory.
+// Triples whose queries are encoded at a time: bounds the memory.
 constexpr size_t QUERY_CHUNK = 256;
 
-// Known answers of some queries, flat, as the kernels take them.
-struct AnswerLists {
-    std::vector<int64_t> offsets{0}, ids;
-};
-
-AnswerLists known_answers(const KnownTriples &index, const std::vector<Query> &queries) {
-    AnswerLists lists;
-    for (const Query &query : queries) {
-        const Numbers answers = index.answers(query);
-        lists.ids.insert(lists.ids.end(), answers.begin(), answers.end());
-        lists.offsets.push_back(static_cast<int64_t>(lists.ids.size()));
-    }
-    return lists;
-}
-
-// What is asked of every chunk of queries.
+// What is asked of every query.
 struct Ranked {
     int64_t k;
     const KnownTriples *known;               // or nullptr: nothing is left out
     const std::vector<int64_t> *candidates;  // or nullptr: all
 };
 
-void rank(const EntityTable &table, const Ranked &asked, const std::vector<float> &vectors,
-          const std::vector<Query> &queries, std::vector<Ranking> &rankings) {
-    AnswerLists known;
-    if (asked.known != nullptr) known = known_answers(*asked.known, queries);
-    const auto batch = static_cast<int64_t>(queries.size());
-    std::vector<int64_t> ids(static_cast<size_t>(batch * asked.k)), counts(queries.size());
-    std::vector<float> scores(ids.size());
-    // An empty list has no address, and none would mean that there are no lists.
-    known.ids.push_back(0);
-    const bool all = asked.candidates == nullptr;
-    check(mmkg_top_k(table.scan(), vectors.data(), batch, asked.k,
-                     asked.known == nullptr ? nullptr : known.offsets.data(),
-                     asked.known == nullptr ? nullptr : known.ids.data(), all ? nullptr : asked.candidates->data(),
-                     all ? 0 : static_cast<int64_t>(asked.candidates->size()), ids.data(), scores.data(), counts.data(),
-                     nullptr),
-          "a score");
-    for (size_t i = 0; i < queries.size(); ++i) {
-        Ranking &ranking = rankings.emplace_back();
-        for (size_t j = i * static_cast<size_t>(asked.k), end = j + static_cast<size_t>(counts[i]); j < end; ++j) {
-            ranking.answers.push_back({ids[j], std::string(table.labels()[ids[j]]), scores[j]});
-        }
-        if (asked.known == nullptr) continue;
-        const int64_t *first = known.ids.data() + known.offsets[i], *last = known.ids.data() + known.offsets[i + 1];
-        if (all) {
-            ranking.known.assign(first, last);
-        } else {
-            std::set_intersection(first, last, asked.candidates->begin(), asked.candidates->end(),
-                                  std::back_inserter(ranking.known));
-        }
-    }
+// The known answers that were left out.
+std::vector<int64_t> left_out(const Ranked &asked, const Query &query) {
+    if (asked.known == nullptr) return {};
+    const Numbers known = asked.known->answers(query);
+    if (asked.candidates == nullptr) return {known.begin(), known.end()};
+    std::vector<int64_t> found;
+    std::set_intersection(known.begin(), known.end(), asked.candidates->begin(), asked.candidates->end(),
+                          std::back_inserter(found));
+    return found;
 }
 
-std::vector<Query> chunk_of(const std::vector<Query> &queries, size_t start) {
-    const auto first = queries.begin() + static_cast<std::ptrdiff_t>(start);
-    return {first, first + static_cast<std::ptrdiff_t>(std::min(QUERY_CHUNK, queries.size() - start))};
+std::vector<Ranking> rank(const EntityTable &table, const Ranked &asked, const std::vector<Query> &queries) {
+    const Columns columns(queries);
+    const mmkg_known_triples known = asked.known == nullptr ? mmkg_known_triples{} : asked.known->described();
+    const std::vector<int64_t> *some = asked.candidates;
+    std::vector<int64_t> offsets(queries.size() + 1), ids(queries.size() * static_cast<size_t>(asked.k));
+    std::vector<float> scores(ids.size());
+    check(mmkg_answer_top_k(table.answer(), columns.entity.data(), columns.relation.data(), columns.direction.data(),
+                            columns.size(), asked.k, asked.known == nullptr ? nullptr : &known,
+                            some == nullptr ? nullptr : some->data(),
+                            some == nullptr ? 0 : static_cast<int64_t>(some->size()), offsets.data(), ids.data(),
+                            scores.data()),
+          "query_encoder or a score");
+    std::vector<Ranking> rankings(queries.size());
+    for (size_t i = 0; i < queries.size(); ++i) {
+        for (auto j = static_cast<size_t>(offsets[i]); j < static_cast<size_t>(offsets[i + 1]); ++j)
+            rankings[i].answers.push_back({ids[j], std::string(table.labels()[ids[j]]), scores[j]});
+        rankings[i].known = left_out(asked, queries[i]);
+    }
+    return rankings;
 }
 
 void check_queries(const std::vector<Query> &queries, const Labels &entities, const Labels &relations) {
@@ -103,23 +70,14 @@ std::vector<Ranking> Model::predict(const std::vector<Query> &queries, const Ask
     return guarded([&] {
         const auto table = state_->entities();
         check_queries(queries, table->labels(), state_->opened().relations);
-        if (asking.k < 1 || asking.k > MOST_ANSWERS) {
-            throw Error(Fault::query, "k is " + std::to_string(asking.k) + "; expected a whole number from 1 to " +
-                                          grouped(MOST_ANSWERS) + ".");
-        }
+        check_k(asking.k);
         const std::vector<int64_t> *candidates = asking.candidates ? &asking.candidates->ids() : nullptr;
-        if (candidates != nullptr && !candidates->empty())
-            check_id(candidates->back(), table->labels(), candidates->size() - 1, candidates->size());
+        check_candidates(asking.candidates, table->labels());
         const int64_t most = candidates == nullptr ? table->rows() : static_cast<int64_t>(candidates->size());
         const bool filter = asking.filter_known.value_or(candidates == nullptr);
         const Ranked asked{std::min<int64_t>(asking.k, most), filter ? &state_->known_triples() : nullptr, candidates};
-        std::vector<Ranking> rankings;
-        if (asked.k == 0) rankings.resize(queries.size());
-        for (size_t start = 0; start < queries.size() && asked.k > 0; start += QUERY_CHUNK) {
-            const std::vector<Query> chunk = chunk_of(queries, start);
-            rank(*table, asked, state_->vectors(*table, Columns(chunk)), chunk, rankings);
-        }
-        return rankings;
+        if (asked.k == 0 || queries.empty()) return std::vector<Ranking>(queries.size());
+        return rank(*table, asked, queries);
     });
 }
 
@@ -136,7 +94,9 @@ std::vector<float> Model::score_triples(const std::vector<Triple> &triples) cons
         check_queries(queries, table->labels(), state_->opened().relations);
         std::vector<float> scores(triples.size());
         for (size_t start = 0; start < queries.size(); start += QUERY_CHUNK) {
-            const Columns chunk(chunk_of(queries, start));
+            const auto first = queries.begin() + static_cast<std::ptrdiff_t>(start);
+            const size_t size = std::min(QUERY_CHUNK, queries.size() - start);
+            const Columns chunk({first, first + static_cast<std::ptrdiff_t>(size)});
             const std::vector<float> vectors = state_->vectors(*table, chunk);
             check(mmkg_pair_scores(table->scan(), vectors.data(), chunk.size(), tails.data() + start,
                                    scores.data() + start),

@@ -30,6 +30,9 @@ public:
     //
     // Throws Error (backend): a vector is not finite.
     virtual std::vector<float> of(const float *table, int64_t rows, const Columns &queries) const = 0;
+
+    // Fills in what an answer needs besides the table; it stays as long as this.
+    virtual void describe(mmkg_answer_parts &parts) const = 0;
 };
 
 // Of a bundle's family.

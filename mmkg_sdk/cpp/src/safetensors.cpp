@@ -119,19 +119,24 @@ Tensors parsed(std::string_view content) {
     return tensors;
 }
 
+bool is_finite(float number) { return std::fabs(number) <= 3.402823466e38F; }
+
+bool is_finite(uint16_t half) { return (half & 0x7C00U) != 0x7C00U; }  // IEEE binary16
+
 // The first row that holds a NaN or an infinity, or -1.
+template <class Number>
 int64_t row_that_is_not_finite(const Tensor &tensor) {
     const int64_t rows = tensor.shape.empty() ? 1 : tensor.shape[0], count = tensor.count();
     constexpr int64_t block = 4096;
-    float numbers[block];
+    Number numbers[block];
     for (int64_t start = 0; start < count; start += block) {
         const int64_t size = std::min(block, count - start);
-        std::memcpy(numbers, tensor.data + static_cast<size_t>(start) * sizeof(float),
-                    static_cast<size_t>(size) * sizeof(float));
+        std::memcpy(numbers, tensor.data + static_cast<size_t>(start) * sizeof(Number),
+                    static_cast<size_t>(size) * sizeof(Number));
         bool finite = true;
-        for (int64_t i = 0; i < size; ++i) finite &= std::fabs(numbers[i]) <= 3.402823466e38F;
+        for (int64_t i = 0; i < size; ++i) finite &= is_finite(numbers[i]);
         if (finite) continue;
-        const float *wrong = std::find_if(numbers, numbers + size, [](float number) { return !std::isfinite(number); });
+        const Number *wrong = std::find_if(numbers, numbers + size, [](Number number) { return !is_finite(number); });
         return (start + (wrong - numbers)) / (count / rows);
     }
     return -1;
@@ -186,8 +191,10 @@ void check_tensors(const std::string &path, const Tensors &tensors, const std::m
                                            name_of(stored.dtype) + " " + bracketed(stored.shape, "any") +
                                            ". Export again.");
         }
-        if (stored.dtype != Dtype::float32) continue;  // the other tensors of these families are whole numbers
-        if (const int64_t row = row_that_is_not_finite(tensor); row >= 0) {
+        const int64_t row = stored.dtype == Dtype::float32   ? row_that_is_not_finite<float>(tensor)
+                            : stored.dtype == Dtype::float16 ? row_that_is_not_finite<uint16_t>(tensor)
+                                                             : -1;  // others are whole numbers
+        if (row >= 0) {
             throw Error(Fault::bundle, path + ": " + name + " holds NaN or infinity in row " + std::to_string(row) +
                                            ". Export from a sound run.");
         }

@@ -14,10 +14,11 @@ namespace internal {
 struct Opened;
 }
 
-// An opened bundle of MyGO or AdaMF-MAT. Everything that docs/bundle-format.md says is checked before the constructor
-// returns: seal, names, kinds, sizes and SHA-256 of files, tensors, finite values, labels, triples and tokens in range,
-// sizes and precision of the configuration against the weights, and signatures of the graphs in bundle.json. What the
-// graphs themselves hold is not looked at, beyond their digest: this library runs none.
+// An opened bundle of MyGO, AdaMF-MAT or MIMIC. Everything that docs/bundle-format.md says is checked before the
+// constructor returns: seal, names, kinds, sizes and SHA-256 of files, tensors, finite values, labels, triples and
+// tokens in range, sizes and precision of the configuration against the weights, and signatures of the graphs in
+// bundle.json. What the graphs themselves hold is not looked at, beyond their digest: this library runs none. So it is
+// with MIMIC's tokenizer.json: this library reads no text.
 //
 // Nothing is read from the folder afterwards. Tensors are memory maps of what was verified: the folder may be replaced
 // or deleted, but to write into its files changes what an open bundle reads, and to shorten them ends the process.
@@ -31,10 +32,10 @@ public:
     // Throws Error (bundle), which names the file; (memory).
     explicit Bundle(const std::filesystem::path &folder, bool follow_links = false);
 
-    const std::string &family() const noexcept;     // "mygo" or "adamf_mat"
+    const std::string &family() const noexcept;     // "mygo", "adamf_mat" or "mimic"
     const std::string &precision() const noexcept;  // "fp32", "fp16", "bf16", "int8" or "fp8"
     Labels entities() const noexcept;
-    Labels relations() const noexcept;
+    Labels relations() const noexcept;  // none of MIMIC
 
     const internal::Opened &opened() const noexcept { return *opened_; }
 

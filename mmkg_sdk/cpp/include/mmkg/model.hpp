@@ -13,16 +13,10 @@
 #include "mmkg/bundle.hpp"
 #include "mmkg/error.hpp"
 #include "mmkg/labels.hpp"
+#include "mmkg/options.hpp"
 #include "mmkg/query.hpp"
 
 namespace mmkg {
-
-struct Options {
-    // CPU threads of a call; 0 takes OMP_NUM_THREADS where it is set, else what affinity and control groups grant.
-    int threads = 0;
-    // Files of the bundle may be links to any place; see Bundle.
-    bool follow_links = false;
-};
 
 // What MyGO encodes an entity from.
 struct EntityTokens {

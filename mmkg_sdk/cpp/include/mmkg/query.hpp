@@ -27,7 +27,7 @@ struct Triple {
     int64_t tail = 0;
 };
 
-// Entities to rank, made by Model::candidates; a copy costs nothing.
+// Entities to rank, made by Model::candidates or Linker::candidates; a copy costs nothing.
 class MMKG_MODEL_API Candidates {
 public:
     // Ids, each once, ascending.
@@ -35,6 +35,7 @@ public:
 
 private:
     friend class Model;
+    friend class Linker;
     explicit Candidates(std::vector<int64_t> ids)
         : ids_(std::make_shared<const std::vector<int64_t>>(std::move(ids))) {}
 
