@@ -170,7 +170,8 @@ def test_both_stages_run_from_the_command_line(folder: Path, stage_1: Run, tmp_p
     sets = [f"--set={name}={'null' if value is None else value}" for name, value in TINY.items()]
     run, bundle = str(tmp_path / "run"), str(tmp_path / "bundle")
     start = ["--start", str(stage_1.folder)]
-    call("train", "mkgformer", "--data", str(folder), "--out", run, "--device", "cpu", *start, *sets)
+    plain = ["--device", "cpu", "--preset", "none"]
+    call("train", "mkgformer", "--data", str(folder), "--out", run, *plain, *start, *sets)
     assert "MRR" in call("evaluate", run, "--device", "cpu")
     call("export", run, "--out", bundle)
     assert "MRR" in call("evaluate", bundle)

@@ -87,10 +87,11 @@ def test_arm64_gives_the_bits_of_x86_64(name: str, programs: Callable[[str], Pat
 
 
 def test_the_error_of_roots_is_what_bounds_are_made_of(tmp_path: Path) -> None:
+    # Not -O2: there g++ 12 for ARM64 fails in this loop (an internal error, in vect_transform_reduction).
     run(
         COMPILER,
         "-std=c++17",
-        "-O2",
+        "-O1",
         "-static",
         *FLAGS,
         Path(__file__).with_name("root_error.cpp"),
