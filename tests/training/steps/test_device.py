@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -68,7 +69,7 @@ def test_tf32_is_one_choice_for_products_and_convolutions() -> None:
         torch.backends.cudnn.allow_tf32 = before[1]
 
 
-# Prints what stays resident after a step, what the next one takes anew, and what is left at the end, as shares of its
+# Prints what stays resident after a step, what five more take anew, and what is left at the end, as shares of a step's
 # memory.
 STEPS = """
 import resource
@@ -81,14 +82,15 @@ resident = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * page
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt * page
 
 def one_step():
-    torch.ones(size // 4)
+    return [torch.ones(size // 80) for _ in range(20)]  # 10 MiB each
 
 one_step()
 before = resident()
 with keeping_freed_memory(torch.device("cpu")):
     one_step()
     kept, taken = resident() - before, faults()
-    one_step()
+    for _ in range(5):
+        one_step()
     again = faults() - taken
 print(kept / size, again / size, (resident() - before) / size)
 """
@@ -101,5 +103,5 @@ def test_what_a_step_frees_stays_for_the_next_one_and_goes_back_at_the_end() -> 
     assert done.returncode == 0, done.stderr
     kept, faults, left = map(float, done.stdout.split())
     assert kept > 0.8
-    assert faults < 0.2
+    assert faults < 1  # of five
     assert left < 0.2
