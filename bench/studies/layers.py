@@ -23,7 +23,7 @@ from ..machine.ceilings import measure_ceilings
 from ..machine.conditions import Watch
 from ..machine.sessions import open_module
 from ..machine.timing import samples_s
-from .written import write_study
+from .written import check_out, write_study
 
 if TYPE_CHECKING:
     from mmkg_sdk.bundle.graph_specs import GraphSpec
@@ -74,8 +74,10 @@ def measure_layers(
 
     Raises:
         BackendError: no such instruction set here, or no ONNX Runtime.
+        DataError: `out` cannot be written.
     """
     instruction_set_number(instruction_set)
+    check_out(out)
     threads = default_threads() if threads is None else threads
     ceilings = measure_ceilings("cpu", threads, instruction_set=instruction_set)
     most = ceilings.arithmetic["float32"].per_second

@@ -35,7 +35,7 @@ from mmkg_sdk.run import Run
 from ..machine.conditions import Watch
 from ..machine.environment import bundle_sha256
 from .pairs import all_candidates, unshortened
-from .written import write_study
+from .written import check_out, write_study
 
 _MENTIONS_A_TURN = 64
 
@@ -66,8 +66,12 @@ def measure_linking(
 
     Returns:
         What was written: conditions, "ranking", "all_candidates" and "unshortened".
+
+    Raises:
+        DataError: `out` cannot be written.
     """
     found = open_kind(data, LinkingData)
+    check_out(out)
     threads = default_threads() if threads is None else threads
     with tempfile.TemporaryDirectory(prefix="mmkg-linking-") as folder:
         watch, bundle = Watch.start(threads, device=device), Path(folder) / "bundle"

@@ -25,7 +25,7 @@ import numpy as np
 from ..machine.conditions import Watch
 from ..machine.environment import bundle_sha256
 from .stretched import stretched_bundle
-from .written import write_study
+from .written import check_out, write_study
 
 _Found = TypeVar("_Found")
 _REPEATS = 20
@@ -54,9 +54,13 @@ def measure_million(
         What was written: conditions, sizes of the files, and "steps": for each opening, the steps in order with
         `seconds`, `cpu_seconds` (of all threads), `anonymous_mib` (memory that belongs to the process alone, when the
         step ended) and `peak_mib` (the most that was resident since it began, pages of mapped files included).
+
+    Raises:
+        DataError: `out` cannot be written.
     """
     from mmkg_sdk.kernels import default_threads
 
+    check_out(out)
     threads = default_threads() if threads is None else threads
     with tempfile.TemporaryDirectory(prefix="mmkg-million-") as made:
         folder = Path(made) / "bundle" if folder is None else folder

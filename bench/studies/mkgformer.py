@@ -17,7 +17,7 @@ from mmkg_sdk.registry import LINK_PREDICTION
 
 from ..machine.conditions import Watch
 from ..machine.timing import MIN_SAMPLES
-from .written import write_study
+from .written import check_out, write_study
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +58,9 @@ def measure_rewrites(
         {"rewrites": [...], "image_encoder": {...}, and the conditions}. A point has the median and all samples in
         milliseconds per batch, wall clock, the median of the processor time of all threads (which other work on the
         machine does not lengthen), and queries per second; a rewrite GFLOP per query by the spec's formulas, too.
+
+    Raises:
+        DataError: `out` cannot be written.
     """
     import torch
 
@@ -65,6 +68,8 @@ def measure_rewrites(
     from mmkg_sdk.families.mkgformer.graphs import graph_modules
     from mmkg_sdk.families.mkgformer.model import build_model
 
+    if out is not None:
+        check_out(out)
     settings = {"task": LINK_PREDICTION, "num_entities": NUM_ENTITIES, "num_relations": NUM_RELATIONS, **sizes}
     config = MKGformerConfig.from_json(settings)
     before, watch = torch.get_num_threads(), Watch.start(threads, device=device)

@@ -19,7 +19,7 @@ from mmkg_sdk.run import Run
 from ..machine.conditions import Watch
 from ..machine.sessions import open_module
 from ..machine.timing import seconds_of
-from .written import write_study
+from .written import check_out, write_study
 
 if TYPE_CHECKING:
     import torch
@@ -57,9 +57,13 @@ def measure_pairs(
 
     Returns:
         What was written: conditions, "all_candidates" and "unshortened".
+
+    Raises:
+        DataError: `out` cannot be written.
     """
     threads, folder = default_threads() if threads is None else threads, Path(folder)
     watch = Watch.start(threads, folder / "bundle", device=device)
+    check_out(out)
     found: dict[str, Any] = {}
     for measure in (all_candidates, unshortened):
         name = measure.__name__

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from mmkg_sdk.cli.bench.study import study
 from mmkg_sdk.cli.group import cli
+from mmkg_sdk.errors import DataError
 from tests.places import ROOT
 
 
@@ -55,3 +56,10 @@ def test_a_command_passes_its_options_on(
     assert "results in there.json" in done.output
     del given["say"]
     assert given == expected | {"path": Path("there.json")}
+
+
+@pytest.mark.parametrize("name", ["layers", "million", "mkgformer"])
+def test_a_study_does_not_begin_where_its_file_cannot_be_written(name: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["bench", "study", name, "--out", str(tmp_path / "gone" / "there.json")])
+    assert isinstance(done.exception, DataError)
+    assert str(done.exception).endswith(f"{tmp_path / 'gone'} is no folder. Make it, or write elsewhere.")
