@@ -73,7 +73,7 @@ class GraphCall:
         # backends/onnxruntime_cuda.py says why.
         waits = "each run has a stream of ONNX Runtime's own and is whole when it returns"
         self.waits = waits if model.backend.name == "onnxruntime" else None
-        own = "an engine runs as a CUDA graph of its own from its third run on"  # backends/tensorrt/captured.py
+        own = "an engine runs as a CUDA graph of its own from its third run on"  # backends/captured_runs.py
         self.graphless = own if model.backend.name == "tensorrt" else self.waits
 
     def load(self, turn: int) -> None:

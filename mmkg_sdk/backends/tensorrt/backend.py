@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...errors import BackendError, MmkgError, QueryError
 from ..base import AnyArray, Backend, DeviceArray, parse_device
+from ..captured_runs import Placed
 from ..streams import ThreadStreams
 from .bindings import Bindings, installed, load_bindings
 from .cache import EngineCache
-from .captured import Placed
 from .cuts import cut, empty_outputs, part_of
 from .engine import OpenEngine
 from .machine import Machine

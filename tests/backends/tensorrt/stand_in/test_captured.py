@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmkg_sdk.backends import DeviceArray
-from mmkg_sdk.backends.tensorrt import captured
+from mmkg_sdk.backends import DeviceArray, captured_runs
+from mmkg_sdk.backends.tensorrt import engine
 
 from .conftest import StandIn
 from .test_backend import GRAPH, expected, queries
@@ -39,7 +39,7 @@ def test_what_comes_again_is_captured_and_launched_with_new_inputs(stand_in: Sta
 
 
 def test_other_shapes_are_other_graphs_and_a_few_are_kept(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(captured, "KEPT", 2)
+    monkeypatch.setattr(engine, "KEPT", 2)
     for _ in range(2):
         for count in (1, 2, 300):  # of all three profiles
             ask(stand_in, count, count)
@@ -48,8 +48,10 @@ def test_other_shapes_are_other_graphs_and_a_few_are_kept(stand_in: StandIn, mon
     for count in (300, 2):
         ask(stand_in, count, 4)
     assert not stand_in.library.put
-    ask(stand_in, 1, 4)  # was dropped
-    assert len(stand_in.library.put) == 2
+    ask(stand_in, 1, 4)  # was dropped, and is as new
+    assert len(stand_in.library.put) == 1
+    ask(stand_in, 1, 4)
+    assert len(stand_in.library.put) == 3
 
 
 def test_outputs_are_the_caller_s_and_stay_when_it_runs_again(stand_in: StandIn) -> None:
@@ -64,7 +66,7 @@ def test_outputs_are_the_caller_s_and_stay_when_it_runs_again(stand_in: StandIn)
 def test_a_large_input_is_read_where_it_lies_and_elsewhere_is_captured_anew(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(captured, "COPIED_BYTES", 1000)
+    monkeypatch.setattr(captured_runs, "COPIED_BYTES", 1000)
     first, second = (stand_in.backend.place(stand_in.bundle.table) for _ in range(2))
     for number in range(3):
         ask(stand_in, 3, number, first)
