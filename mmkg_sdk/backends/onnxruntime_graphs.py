@@ -168,10 +168,12 @@ class GraphRuns:
             scale = np.sqrt(np.mean(np.square(wanted[finite], dtype=np.float64))) if is_float and finite.any() else 1.0
             difference = np.abs(wanted[finite].astype(np.float64) - given[finite]).max(initial=0)
             allowed = (_FLOAT32 if self._precision == "fp32" else _LESS) * scale if is_float else 0
-            if not np.array_equal(finite, np.isfinite(given)) or difference > allowed:
+            what = f"they differ by {difference:.3g}, and {allowed:.3g} is allowed" if difference > allowed else ""
+            if not np.array_equal(finite, np.isfinite(given)):
+                what = f"{(finite & ~np.isfinite(given)).sum():,} of {finite.size:,} numbers are not finite"
+            if what:
                 raise BackendError(
-                    f"as a CUDA graph of ONNX Runtime {self._spec.name} gives another {name} than without: they differ "
-                    f"by {difference:.3g}, and {allowed:.3g} is allowed."
+                    f"as a CUDA graph of ONNX Runtime {self._spec.name} gives another {name} than without: {what}."
                 )
 
 
