@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -95,6 +95,18 @@ class OnnxRuntimeBackend(Backend):
             return _Placed(self._value(array))
         except Exception as err:  # ONNX Runtime raises its own types, which are not exported
             raise self._not_placed(array, err) from err
+
+    def join(self, arrays: Sequence[DeviceArray]) -> DeviceArray:
+        """See Backend.join; by the host where there are no CUDA kernels, whose library puts arrays together."""
+        stream = thread_stream(self.device)
+        if stream is None:
+            return super().join(arrays)
+        try:
+            made = stream.gpu.joined(arrays, stream)
+            stream.synchronize()  # ONNX Runtime gives memory that is freed out again without a look at this stream
+        except BackendError as err:
+            raise self._not_joined(arrays, err) from err
+        return made
 
     def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
         """See Backend.run_placed."""

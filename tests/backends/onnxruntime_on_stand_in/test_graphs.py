@@ -212,6 +212,26 @@ def test_only_so_many_are_kept_and_uses_that_take_turns_do_not_capture_again_and
     assert provider.captured == 3
 
 
+def test_arrays_are_put_together_on_the_gpu_whoever_made_them(
+    stand_in: StandIn, table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = stand_in.backend
+    batches = [stand_in.inputs(2, first) for first in (0, 3, 6)]
+    with ThreadPoolExecutor(1) as pool:  # on another stream, and nobody has waited for it
+        made = [
+            pool.submit(backend.capture, GRAPH, {**batch, "table": table}).result()["queries"] for batch in batches[:2]
+        ]
+        made.append(backend.run_placed(GRAPH, {**batches[2], "table": table})["queries"])
+        with monkeypatch.context() as patched:
+            for kind in {type(one) for one in made}:
+                patched.setattr(kind, "numpy", None)
+            joined = backend.join(made)
+    expected = np.concatenate([stand_in.plain.run(None, batch)[0] for batch in batches])
+    np.testing.assert_allclose(joined.numpy(), expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(BackendError, match=r"arrays of shapes \[\[2, 8\], \[9, 3\]\] could not be put together"):
+        backend.join([made[0], backend.place(np.zeros((9, 3), np.float32))])
+
+
 def test_closing_gives_all_memory_back(stand_in: StandIn, gpu: Gpu) -> None:
     gc.collect()
     before = stand_in.driver.memory_used

@@ -103,3 +103,17 @@ def test_threads_capture_on_their_own_streams(stand_in: StandIn) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(several, range(4)))
     assert len(stand_in.library.runs) == len(stand_in.library.put) + 4
+
+
+def test_arrays_are_put_together_on_the_gpu_and_wait_for_who_made_them(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = [queries(3, stand_in.bundle.table), queries(2, stand_in.bundle.table)]
+    with ThreadPoolExecutor(1) as pool:  # on another stream, and nobody has waited for it
+        made = [pool.submit(stand_in.backend.run_placed, GRAPH, batch).result()["queries"] for batch in batches]
+        with monkeypatch.context() as patched:
+            patched.setattr(type(made[0]), "numpy", None)
+            joined = stand_in.backend.join(made)
+        found = joined.numpy()
+    wanted = np.concatenate([expected(stand_in, batch) for batch in batches])
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)

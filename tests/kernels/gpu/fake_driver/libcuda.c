@@ -214,6 +214,7 @@ API int cuStreamSynchronize(void *stream) {
 API int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
     ENTER("cuStreamWaitEvent");
     (void)flags;
+    ((Event *)event)->awaited = 1;
     LEAVE(put(stream, (Operation){.kind = WAIT, .event = event}));
 }
 API int cuStreamIsCapturing(void *stream, int *status) {
@@ -290,7 +291,8 @@ API int cuEventDestroy_v2(void *event) {
     ENTER("cuEventDestroy");
     Event *e = event;
     if (e->stream && stream_of(e->stream == &default_stream ? NULL : e->stream)) result = run_stream(e->stream, e);
-    free(e);
+    if (e->awaited) e->stream = NULL;
+    else free(e);
     LEAVE(result);
 }
 API int cuEventRecord(void *event, void *stream) {

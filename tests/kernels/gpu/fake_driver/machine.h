@@ -72,6 +72,7 @@ typedef struct Event {
     Stream *stream;
     uint64_t recorded, done;
     double at_ms;
+    int awaited; /* a stream may come to the wait for it when it is closed; then it stays, and is over */
 } Event;
 
 typedef int (*Launcher)(const char *name, const unsigned *grid, unsigned threads, unsigned shared, void **parameters);
