@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..bundle import Bundle
 from ..errors import BackendError, missing_package
 from ..kernels.gpu import GpuArray, gpu_kernels_absence
+from ..kernels.gpu.library import NoGpuMemory
 from .base import AnyArray, Backend, DeviceArray, parse_device
 from .gpus import NVIDIA, has_no_gpu
 from .onnxruntime_cuda import (
@@ -173,8 +174,8 @@ class OnnxRuntimeBackend(Backend):
             return {graph: node_providers(opened.session) for graph, opened in (self._opened or {}).items()}
 
     def _wants_memory(self, err: Exception) -> bool:
-        """See Backend; what the arena of the CUDA provider says."""
-        return "Failed to allocate memory" in str(err)
+        """See Backend; what the arena of the CUDA provider says, or the driver."""
+        return isinstance(err, NoGpuMemory) or "Failed to allocate memory" in str(err)
 
     def _value(self, array: AnyArray) -> Any:
         """An onnxruntime.OrtValue on the device."""
@@ -200,12 +201,20 @@ class OnnxRuntimeBackend(Backend):
             )
         if parse_device(device)[0] == "cpu":
             return _OpenGraph(open_session(bundle, graph, device, threads), "the CPU has none")
+        weights: dict[str, Any] = {}
         no_runs, stream = _graph_absence(device), thread_stream(device)
-        weights = {} if no_runs or stream is None else placed_weights(bundle, graph, stream)
         with ONE_AT_A_TIME:
-            session = open_session(bundle, graph, device, threads, weights=weights)
+            try:
+                if stream is not None and no_runs is None:
+                    weights = placed_weights(bundle, graph, stream)
+                session = open_session(bundle, graph, device, threads, weights=weights)
+            except BackendError as err:
+                if no_runs is not None:
+                    raise
+                no_runs, weights = f"its sessions cannot share weights: {err}", {}
+                session = open_session(bundle, graph, device, threads)
         refuse_work_on_cpu(session, graph)
-        if no_runs:
+        if no_runs is not None:
             return _OpenGraph(session, no_runs)
 
         def for_graphs(sizes: Mapping[str, int], on_stream: int) -> Any:

@@ -38,7 +38,7 @@ import numpy as np
 from ..bundle.graph_specs import Axis, GraphSpec
 from ..errors import BackendError
 from .base import AnyArray, DeviceArray
-from .captured_runs import CapturedRun, CapturedRuns, Placed, Shapes, use_of
+from .captured_runs import CapturedRun, CapturedRuns, Placed, Shapes, Use, use_of
 
 if TYPE_CHECKING:
     from ..kernels.gpu import GpuArray, Stream
@@ -77,7 +77,7 @@ class GraphRuns:
         self.graphless: str | None = None
 
     def run(self, inputs: Arrays, stream: Stream, plain: Callable[[], Mapping[str, DeviceArray]]) -> Any:
-        """The outputs by name, GpuArrays; None: run it plain.
+        """The outputs by name, on the GPU; None: run it plain.
 
         Args:
             inputs: of the host, or on the GPU and whole for work on the stream.
@@ -85,7 +85,7 @@ class GraphRuns:
             plain: what a plain run of these inputs gives.
 
         Raises:
-            BackendError: the driver refuses.
+            BackendError: the driver refuses, or what `plain` raises.
         """
         shapes = padded_shapes(self._spec, inputs)
         use = None if shapes is None or self.graphless else use_of(self._spec, shapes, inputs)
@@ -97,12 +97,13 @@ class GraphRuns:
         if found is not None:
             with stream.gpu.entered():
                 return found.launch(inputs)
+        expected = plain()
         try:
-            return self.capture(inputs, stream, plain)
+            return self._captured(use, shapes, inputs, stream, expected)
         except BackendError as err:
             self.graphless = str(err)
             _log.warning("%s runs without CUDA graphs from now on: %s", self._spec.name, err)
-            return None
+            return expected
 
     def capture(
         self, inputs: Arrays, stream: Stream, plain: Callable[[], Mapping[str, DeviceArray]]
@@ -121,11 +122,15 @@ class GraphRuns:
                 f"runs of {self._spec.name} with inputs {given} are no CUDA graphs: the batch must be at most "
                 f"{_LARGEST}, and large inputs without a row for each of the batch on the GPU (Backend.place)."
             )
-        found = self._runs.find(use)
-        with stream.gpu.entered():
-            if found is not None:
+        if found := self._runs.find(use):
+            with stream.gpu.entered():
                 return found.launch(inputs)
-            expected = plain()
+        return self._captured(use, shapes, inputs, stream, plain())
+
+    def _captured(
+        self, use: Use, shapes: Shapes, inputs: Arrays, stream: Stream, expected: Mapping[str, DeviceArray]
+    ) -> dict[str, GpuArray]:
+        with stream.gpu.entered():
             run = CapturedRun(stream.gpu, self._spec, shapes, inputs, partial(self._record, shapes, stream), stream)
             outputs = run.launch(inputs)
             self._compare(expected, outputs)

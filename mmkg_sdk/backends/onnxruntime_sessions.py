@@ -84,10 +84,14 @@ def placed_weights(bundle: Bundle, graph: str, stream: Stream) -> dict[str, Any]
     """The weights of a graph on a GPU, for `open_session`: onnxruntime.OrtValues over arrays of ours.
 
     ONNX Runtime shares only what it does not own.
+
+    Raises:
+        BackendError: there is no memory, or ONNX Runtime does not take them.
     """
     import onnxruntime
 
-    return {
-        name: onnxruntime.OrtValue.from_dlpack(stream.gpu.array(array, stream))
-        for name, array in weight_arrays(bundle, graph).items()
-    }
+    placed = {name: stream.gpu.array(array, stream) for name, array in weight_arrays(bundle, graph).items()}
+    try:
+        return {name: onnxruntime.OrtValue.from_dlpack(array) for name, array in placed.items()}
+    except Exception as err:  # ONNX Runtime raises its own types, which are not exported
+        raise BackendError(f"ONNX Runtime takes no array of {stream.gpu.name}: {err}") from err

@@ -18,6 +18,7 @@ from mmkg_sdk.backends import onnxruntime as backend_module
 from mmkg_sdk.kernels.gpu import Gpu
 
 from .conftest import GRAPH, StandIn
+from .provider import Value
 
 AFTER = onnxruntime_graphs.AFTER
 
@@ -130,6 +131,30 @@ def test_nodes_on_the_cpu_are_refused(stand_in: StandIn, table: Any, monkeypatch
 
 def _without_sizes(opened: Any) -> Any:
     return lambda *given, sizes=None, **named: opened(*given, **named)
+
+
+def test_where_weights_cannot_be_shared_runs_are_plain_and_it_is_said(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(array: Any) -> None:
+        raise RuntimeError("unsupported device")
+
+    monkeypatch.setattr(Value, "from_dlpack", refused)
+    inputs = stand_in.inputs(2, 0)
+    found = stand_in.backend.run(GRAPH, inputs)["queries"]
+    np.testing.assert_allclose(found, stand_in.plain.run(None, inputs)[0], rtol=1e-5, atol=1e-6)
+    assert stand_in.backend.graphless()[GRAPH].startswith(
+        "its sessions cannot share weights: ONNX Runtime takes no arr"
+    )
+
+
+def test_a_query_that_fails_costs_no_graph(stand_in: StandIn, table: Any) -> None:
+    wrong = {**stand_in.inputs(3, 0), "table": table, "entity": np.full(3, 10**6)}
+    for number in range(AFTER):
+        stand_in.ask(3, number, table)
+    with pytest.raises(BackendError, match="graph query_encoder failed on cuda"):
+        stand_in.backend.run_placed(GRAPH, wrong)
+    assert stand_in.backend.graphless() == {}
 
 
 def test_without_the_kernels_library_there_are_none_and_whoever_asks_is_told(
