@@ -6,7 +6,7 @@ NEVER RUN ON A GPU.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.backends import Backend, DeviceArray
 from mmkg_sdk.backends.captured import QueriesOnGpu
+from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend
 from mmkg_sdk.backends.streams import thread_stream
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.families import contract
@@ -61,6 +62,19 @@ class Call(Protocol):
         ...
 
 
+@runtime_checkable
+class OwnGraphs(Protocol):
+    """A Call whose backend makes CUDA graphs of runs by itself, and can be told not to."""
+
+    def use_graphs(self, on: bool) -> None:
+        """Whether `run` is one from now on.
+
+        Raises:
+            BackendError: it cannot be.
+        """
+        ...
+
+
 class GraphCall:
     """A graph of the bundle, by the backend that was asked for."""
 
@@ -70,11 +84,9 @@ class GraphCall:
         self._backend, self._graph, self._turns, self._output = model.backend, graph, turns, output
         self._placed: Mapping[str, Any] = {}
         self._found: Any = None
-        # backends/onnxruntime_cuda.py says why.
-        waits = "each run has a stream of ONNX Runtime's own and is whole when it returns"
-        self.waits = waits if model.backend.name == "onnxruntime" else None
-        own = "an engine runs as a CUDA graph of its own from its third run on"  # backends/tensorrt/captured.py
-        self.graphless = own if model.backend.name == "tensorrt" else self.waits
+        self.waits: str | None = None
+        own = "an engine runs as a CUDA graph of its own from its third run on"  # backends/captured_runs.py
+        self.graphless = own if model.backend.name == "tensorrt" else None
 
     def load(self, turn: int) -> None:
         """See Call."""
@@ -87,6 +99,22 @@ class GraphCall:
     def fetch(self) -> Arrays:
         """See Call."""
         return {"vectors": self._found.numpy()}
+
+
+class OnnxRuntimeCall(GraphCall):
+    """See GraphCall; an OwnGraphs, whose backend else makes graphs of what comes a few times."""
+
+    def __init__(self, backend: OnnxRuntimeBackend, model: Model, graph: str, turns: list[Arrays], output: str) -> None:
+        super().__init__(model, graph, turns, output)
+        self._own = backend
+        # backends/onnxruntime_cuda.py says why.
+        self.waits = "each run has a stream of ONNX Runtime's own and is whole when it returns"
+
+    def use_graphs(self, on: bool) -> None:
+        """See OwnGraphs."""
+        self._own.cuda_graphs = on
+        if on:
+            self._own.capture(self._graph, self._placed)
 
 
 class PlacedEncoding:
@@ -248,7 +276,7 @@ def encoding(model: Model, cell: Cell, seed: int, *, stand_in: bool) -> Call:
         return PlacedEncoding(backend, encoder, turns)
     graph = runtime.encoder_graph(bundle)
     names = {tensor.name for tensor in bundle.graphs[graph].inputs}
-    return GraphCall(model, graph, [{name: turn[name] for name in turn if name in names} for turn in turns], "vectors")
+    return _by_graph(model, graph, [{name: turn[name] for name in turn if name in names} for turn in turns], "vectors")
 
 
 def querying(model: Model, cell: Cell, seed: int, *, stand_in: bool) -> Call:
@@ -268,7 +296,13 @@ def querying(model: Model, cell: Cell, seed: int, *, stand_in: bool) -> Call:
         turns.append(batches[0][1])
         if len(batches) > 1:  # texts of several lengths: the SDK runs the graph for each
             return StandInQuery(model, cell, seed)
-    return GraphCall(model, "query_encoder", turns, "queries")
+    return _by_graph(model, "query_encoder", turns, "queries")
+
+
+def _by_graph(model: Model, graph: str, turns: list[Arrays], output: str) -> Call:
+    if isinstance(model.backend, OnnxRuntimeBackend):
+        return OnnxRuntimeCall(model.backend, model, graph, turns, output)
+    return GraphCall(model, graph, turns, output)
 
 
 def query_turns(model: Model, cell: Cell, seed: int) -> list[NDArray[np.float32]]:

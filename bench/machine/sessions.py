@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from mmkg_sdk.backends.base import parse_device
-from mmkg_sdk.backends.onnxruntime import session_options
 from mmkg_sdk.backends.onnxruntime_cuda import (
     CUDA_PROVIDER,
     cuda_provider,
@@ -16,6 +15,7 @@ from mmkg_sdk.backends.onnxruntime_cuda import (
     record_providers,
     refuse_work_on_cpu,
 )
+from mmkg_sdk.backends.onnxruntime_sessions import session_options
 from mmkg_sdk.bundle.graph_specs import GraphSpec
 from mmkg_sdk.errors import BackendError, missing_package
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends import AnyArray
 from ..data.sentences import TaggingData
 from ..errors import BackendError, QueryError
 from ..files.labels import Labels
@@ -19,7 +20,7 @@ from ..modalities.words import Span, split_text
 from ..registry import ENTITY_RECOGNITION
 from .answers.entities import Entity, FoundEntities, SentenceEntities, tag_chunks
 from .ids import skips_unreadable
-from .sentences import Images, SentenceModel
+from .sentences import TEXT_INPUTS, Arrays, Images, SentenceModel
 
 __all__ = ["Tagger", "show_entities"]
 
@@ -85,8 +86,8 @@ class Tagger(SentenceModel):
         parts = [np.empty((0, self.max_length), np.int64)]
         for rows in self._chunks(count):
             states = self._image_states(shown[rows], places[rows], skip_unreadable=skip)
-            texts = (pieces.input_ids[rows], pieces.attention_mask[rows], pieces.token_type_ids[rows])
-            parts.append(self.tag_tokens(*texts, states)[0])
+            given = {name: getattr(pieces, name)[rows] for name in TEXT_INPUTS}
+            parts.append(self._tags(self._checked_texts(given), states)[0])
         return pieces, np.concatenate(parts)
 
     def tag_tokens(
@@ -115,14 +116,18 @@ class Tagger(SentenceModel):
         states, shape = self._checked_states(image_state, len(texts["input_ids"])), (self.max_length, len(self.tags))
         tags, emissions = [np.empty((0, shape[0]), np.int64)], [np.empty((0, *shape), np.float32)]
         for rows in self._chunks(len(states)):
-            inputs = {name: array[rows] for name, array in texts.items()} | {"image_state": states[rows]}
-            found = self.run_graph("tag_encoder", inputs, ["tags", "emissions"])
-            inside = inputs["attention_mask"] == 1
-            if not (((found["tags"] >= 0) == inside).all() and found["tags"].max(initial=-1) < shape[1]):
-                raise BackendError("tag_encoder gave a tag that there is not. Export the bundle again.")
-            tags.append(found["tags"])
-            emissions.append(found["emissions"])
+            found = self._tags({name: array[rows] for name, array in texts.items()}, states[rows])
+            tags.append(found[0])
+            emissions.append(found[1])
         return np.concatenate(tags), np.concatenate(emissions)
+
+    def _tags(self, texts: Arrays, states: AnyArray) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Of checked texts, as many as go into one run."""
+        found = self.run_graph("tag_encoder", {**texts, "image_state": states}, ["tags", "emissions"])
+        inside = texts["attention_mask"] == 1
+        if not (((found["tags"] >= 0) == inside).all() and found["tags"].max(initial=-1) < len(self.tags)):
+            raise BackendError("tag_encoder gave a tag that there is not. Export the bundle again.")
+        return found["tags"], found["emissions"]
 
     def _sizes(self) -> str:
         return f"{len(self.tags)} tags, up to {self.max_length} word pieces"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..backends import AnyArray
 from ..data.sentences import RelationData
 from ..errors import QueryError
 from ..files.labels import Labels
@@ -20,7 +21,7 @@ from ..modalities.words import Span, cut_text, find_span, trimmed
 from ..registry import RELATION_EXTRACTION
 from .answers.relations import ExtractedRelation, ExtractedRelations
 from .ids import skips_unreadable
-from .sentences import Images, SentenceModel
+from .sentences import TEXT_INPUTS, Arrays, Images, SentenceModel
 
 __all__ = ["Extractor", "RelationMention", "show_relations"]
 
@@ -96,9 +97,8 @@ class Extractor(SentenceModel):
         parts = [np.empty((0, len(self.relations)), np.float32)]
         for rows in self._chunks(len(asked)):
             states = self._image_states(shown[rows], places[rows], skip_unreadable=skip)
-            parts.append(
-                self.score_tokens(texts.input_ids[rows], texts.attention_mask[rows], texts.token_type_ids[rows], states)
-            )
+            given = {name: getattr(texts, name)[rows] for name in TEXT_INPUTS}
+            parts.append(self._scores(self._checked_texts(given), states))
         return np.concatenate(parts)
 
     def score_tokens(
@@ -122,12 +122,16 @@ class Extractor(SentenceModel):
             {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         )
         states = self._checked_states(image_state, len(texts["input_ids"]))
-        texts["marker_positions"] = self._runtime.marker_positions(texts["input_ids"], self._config)
         parts = [np.empty((0, len(self.relations)), np.float32)]
         for rows in self._chunks(len(states)):
-            inputs = {name: array[rows] for name, array in texts.items()} | {"image_state": states[rows]}
-            parts.append(self.run_graph("relation_encoder", inputs, ["scores"])["scores"])
+            parts.append(self._scores({name: array[rows] for name, array in texts.items()}, states[rows]))
         return np.concatenate(parts)
+
+    def _scores(self, texts: Arrays, states: AnyArray) -> NDArray[np.float32]:
+        """Of checked texts, as many as go into one run."""
+        markers = self._runtime.marker_positions(texts["input_ids"], self._config)
+        inputs = {**texts, "marker_positions": markers, "image_state": states}
+        return self.run_graph("relation_encoder", inputs, ["scores"])["scores"]
 
     def _sizes(self) -> str:
         return f"{len(self.relations)} relations, up to {self.max_length} word pieces"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import Backend
+from ..backends import AnyArray, Backend
+from ..backends.base import parse_device
 from ..bundle import Bundle
 from ..data.sentences import SentenceImages
 from ..errors import DataError, QueryError
 from ..families import contract
+from .image_states import ImageStates
 from .opened import Opened
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ Images = SentenceImages | str | Path | None
 
 # Text and visual tokens in one run of a graph; bounds what its feed-forward layers hold.
 _CHUNK_TOKENS, _MAX_BATCH = 4096, 256
-# Sets of images that are remembered: 187 KB each at the published sizes.
-_REMEMBERED = 64
-_TEXT = ("input_ids", "attention_mask", "token_type_ids")
+# What is remembered of images: of 350 sets at the published sizes, 187 KB each.
+_REMEMBERED_BYTES = 1 << 26
+TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class SentenceModel(Opened):
@@ -41,8 +41,8 @@ class SentenceModel(Opened):
         super().__init__(bundle, backend, compiled=compiled)
         self._runtime = contract.sentence_runtime(bundle.family)
         self._config = contract.sentence_config(bundle.config)
-        self._states: OrderedDict[Any, NDArray[np.float32]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kind = parse_device(backend.device)[0]
+        self._states = ImageStates(_REMEMBERED_BYTES)
 
     @property
     def max_length(self) -> int:
@@ -86,8 +86,8 @@ class SentenceModel(Opened):
     def close(self) -> None:
         """Free the backend and what was remembered. Later calls raise BackendError."""
         super().close()
-        with self._lock:
-            self._states.clear()
+        self._states.clear()
+        self.__dict__.pop("_no_images", None)  # it lies on the device, too
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -121,34 +121,36 @@ class SentenceModel(Opened):
 
     def _image_states(
         self, shown: Sequence[SentenceImages], places: Sequence[str], *, skip_unreadable: bool
-    ) -> NDArray[np.float32]:
-        """float32 [n, visual tokens, width]; those of recent images, and of none, are remembered."""
-        return np.concatenate(
-            [self._image_state(one, place, skip_unreadable) for one, place in zip(shown, places, strict=True)]
-        )
+    ) -> AnyArray:
+        """float32 [n, visual tokens, width] on the backend's device; recent ones, and that of none, stay there."""
+        states = [self._image_state(one, place, skip_unreadable) for one, place in zip(shown, places, strict=True)]
+        if self._kind == "cpu":
+            return np.concatenate(states)
+        return self.backend.join(states)
 
-    def _image_state(self, seen: SentenceImages, place: str, skip_unreadable: bool) -> NDArray[np.float32]:
+    def _image_state(self, seen: SentenceImages, place: str, skip_unreadable: bool) -> Any:
         if not (seen.aux or seen.rcnn):
             return self._no_images
         try:
             key = (skip_unreadable, *(tuple(map(_identity, paths)) for paths in (seen.aux, seen.rcnn)))
-            with self._lock:
-                if key in self._states:
-                    self._states.move_to_end(key)
-                    return self._states[key]
+            if (found := self._states.find(key)) is not None:
+                return found
             crops = self._runtime.read_crops(seen, self._config, skip_unreadable=skip_unreadable)
         except DataError as err:
             raise QueryError(f"{place}: {err} Pass another image, or none.") from err
-        state = self.encode_images(**crops)
-        with self._lock:
-            self._states[key] = state
-            while len(self._states) > _REMEMBERED:
-                self._states.popitem(last=False)
+        state = self._encoded(crops)
+        self._states.keep(key, state)
         return state
 
     @cached_property
-    def _no_images(self) -> NDArray[np.float32]:
-        return self.encode_images(**self._runtime.read_crops(SentenceImages(), self._config))
+    def _no_images(self) -> Any:
+        return self._encoded(self._runtime.read_crops(SentenceImages(), self._config))
+
+    def _encoded(self, crops: Arrays) -> AnyArray:
+        """The state of one set of images, float32 [1, visual tokens, width], on the backend's device."""
+        if self._kind == "cpu":
+            return self.encode_images(**crops)
+        return self.run_placed("image_encoder", crops, ["image_state"])["image_state"]
 
     def _checked_texts(self, texts: Mapping[str, Any]) -> Arrays:
         """The inputs of every query, int64 [n, max_length] each.
@@ -159,7 +161,7 @@ class SentenceModel(Opened):
         config = self._config
         limits = {"input_ids": config.vocabulary_size, "attention_mask": 2, "token_type_ids": config.num_token_types}
         found: Arrays = {}
-        for name in _TEXT:
+        for name in TEXT_INPUTS:
             array = np.asarray(texts[name])
             expected = (len(found["input_ids"]) if found else "n", config.max_length)
             wrong = array.ndim != 2 or array.dtype.kind not in "iu" or array.shape[1] != config.max_length

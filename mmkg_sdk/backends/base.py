@@ -21,7 +21,7 @@ import importlib.util
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, Self
 from weakref import WeakSet
 
@@ -149,6 +149,19 @@ class Backend(ABC):
             BackendError: it cannot be copied there, for want of memory for example.
         """
 
+    def join(self, arrays: Sequence[DeviceArray]) -> DeviceArray:
+        """The rows of several arrays one behind the other, to be an input of this thread's runs.
+
+        On a GPU they stay there, unless the backend says otherwise.
+
+        Args:
+            arrays: at least one, placed here or given by runs of any thread, alike but for their first axis.
+
+        Raises:
+            BackendError: there is no memory for it.
+        """
+        return self.place(np.concatenate([array.numpy() for array in arrays]))
+
     @abstractmethod
     def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
         """Like `run`, but the outputs stay on the device, to be inputs of the next run.
@@ -199,6 +212,11 @@ class Backend(ABC):
     def _not_placed(self, array: NDArray[Any], err: Exception) -> BackendError:
         kind = OutOfDeviceMemory if self._wants_memory(err) else BackendError
         return kind(f"an array of {array.nbytes:,} bytes could not be copied to {self.device}: {err}")
+
+    def _not_joined(self, arrays: Sequence[DeviceArray], err: Exception) -> BackendError:
+        kind = OutOfDeviceMemory if self._wants_memory(err) else BackendError
+        shapes = [list(array.shape) for array in arrays]
+        return kind(f"arrays of shapes {shapes} could not be put together on {self.device}: {err}")
 
     def _wants_memory(self, err: Exception) -> bool:
         """Whether a runtime's error says that the device has too little memory, so that less at a time may do."""

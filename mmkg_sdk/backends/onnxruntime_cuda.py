@@ -4,12 +4,10 @@ Never run on a GPU. The package for GPUs was looked at without one: what it prin
 
 Decided, and why:
 
-* Streams. `user_compute_stream` is one for a session and so for all threads, whose runs would wait for each other.
-  Without it every run gets a stream of its own from ONNX Runtime and is whole when it returns, which costs a wait on
-  the host for each run, and lets any stream read what it gave.
-* CUDA graphs. `enable_cuda_graph` replays one set of addresses, so every shape of every graph would have its own
-  inputs and outputs, copied into and out of under a lock, and its one stream again; and it asks for a graph without any
-  node on the CPU, where ONNX Runtime keeps arithmetic on shapes. Launches of the kernels can be captured instead.
+* Streams. `user_compute_stream` is one for a session. The session that all threads share has none: every run gets a
+  stream of its own from ONNX Runtime and is whole when it returns, which costs a wait on the host for each run, and
+  lets any stream read what it gave.
+* CUDA graphs, and with them the calling thread's stream, have sessions of their own: onnxruntime_graphs.py.
 * Page-locked memory. The Python package makes no such arrays for CUDA. What a query copies are ids and at most 256 rows
   of the table.
 """
@@ -37,9 +35,16 @@ _ON_SHAPES = frozenset(
 _DTYPES = {"float": "float32", "double": "float64"}  # others are called as numpy calls them
 
 
-def cuda_provider(index: int) -> tuple[str, dict[str, int]]:
-    """The provider with its options; TF32 is off, as the exports' parity was measured."""
-    return CUDA_PROVIDER, {"device_id": index, "use_tf32": 0}
+def cuda_provider(index: int, stream: int | None = None) -> tuple[str, dict[str, int]]:
+    """The provider with its options; TF32 is off, as the exports' parity was measured.
+
+    Args:
+        stream: CUstream handle; runs are CUDA graphs there. None: each has a stream of ONNX Runtime's own.
+    """
+    options = {"device_id": index, "use_tf32": 0}
+    if stream is not None:
+        options |= {"enable_cuda_graph": 1, "user_compute_stream": stream}
+    return CUDA_PROVIDER, options
 
 
 @functools.cache
@@ -96,6 +101,14 @@ def refuse_work_on_cpu(session: Any, graph: str) -> None:
             f"{graph}: this ONNX Runtime has no CUDA kernel for {', '.join(left[:3])}{more}, which it would run on the "
             "CPU. Pass backend='torch', or device='cpu'."
         )
+
+
+def refuse_any_node_on_cpu(session: Any, graph: str) -> None:
+    """Raise BackendError where a node is on the CPU: with sizes that are fixed none should be, shapes or not."""
+    counts = {name: sum(nodes.values()) for name, nodes in node_providers(session).items() if name != CUDA_PROVIDER}
+    if counts:
+        on = ", ".join(f"{count} on {name}" for name, count in counts.items())
+        raise BackendError(f"{graph}: with fixed sizes ONNX Runtime still has nodes elsewhere than on the GPU: {on}.")
 
 
 def element_dtype(data_type: str) -> np.dtype[Any]:

@@ -6,7 +6,7 @@ memory, and float32 products are full ones: TF32 is off for the whole process fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self
 
@@ -75,6 +75,16 @@ class TorchBackend(Backend):
         except RuntimeError as err:
             raise self._not_placed(array, err) from err
         return placed
+
+    def join(self, arrays: Sequence[DeviceArray]) -> DeviceArray:
+        """See Backend.join."""
+        import torch
+
+        try:
+            with torch.inference_mode(), self._arrays.current():
+                return self._arrays.placed(torch.cat([self._arrays.tensor(array) for array in arrays]))
+        except RuntimeError as err:
+            raise self._not_joined(arrays, err) from err
 
     def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
         """See Backend.run_placed."""

@@ -63,6 +63,11 @@ class GraphSpec:
         """All free axes by name; an axis has the same range wherever it appears."""
         return _axes(self.inputs)
 
+    def batch_axes(self) -> list[str]:
+        """The axes that every output has: along them inputs may be cut, or filled up, and outputs put together."""
+        outputs = [{axis.name for axis in tensor.shape if isinstance(axis, Axis)} for tensor in self.outputs]
+        return [name for name in self.axes() if all(name in axes for axes in outputs)]
+
     def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[Dtype, tuple[int, ...]]]:
         """Dtype and shape of every output, given the shapes of the inputs; each free axis is one of an input's.
 

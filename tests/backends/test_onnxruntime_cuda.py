@@ -12,7 +12,7 @@ import pytest
 from mmkg_sdk import BackendError
 from mmkg_sdk.backends import gpus, onnxruntime_cuda
 from mmkg_sdk.backends import onnxruntime as backend_module
-from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend, session_options
+from mmkg_sdk.backends.onnxruntime import OnnxRuntimeBackend
 from mmkg_sdk.backends.onnxruntime_cuda import (
     element_dtype,
     load_libraries,
@@ -20,6 +20,7 @@ from mmkg_sdk.backends.onnxruntime_cuda import (
     record_providers,
     refuse_work_on_cpu,
 )
+from mmkg_sdk.backends.onnxruntime_sessions import session_options
 from mmkg_sdk.bundle import Bundle
 
 

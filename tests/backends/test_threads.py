@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mmkg_sdk.backends import open_backend, use_torch_threads
-from mmkg_sdk.backends.onnxruntime import session_options
+from mmkg_sdk.backends.onnxruntime_sessions import session_options
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.kernels import instruction_sets
 from mmkg_sdk.training.seeding import repeatable

@@ -9,7 +9,7 @@ used, which may take minutes. So "auto" never takes this backend: it is for who 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...errors import BackendError, MmkgError, QueryError
 from ..base import AnyArray, Backend, DeviceArray, parse_device
+from ..captured_runs import Placed
 from ..streams import ThreadStreams
 from .bindings import Bindings, installed, load_bindings
 from .cache import EngineCache
-from .captured import Placed
 from .cuts import cut, empty_outputs, part_of
 from .engine import OpenEngine
 from .machine import Machine
@@ -81,6 +81,13 @@ class TensorRtBackend(Backend):
             return self._gpu.array(array, self._stream())
         except BackendError as err:
             raise self._not_placed(array, err) from err
+
+    def join(self, arrays: Sequence[DeviceArray]) -> GpuArray:
+        """See Backend.join."""
+        try:
+            return self._gpu.joined(arrays, self._stream())
+        except BackendError as err:
+            raise self._not_joined(arrays, err) from err
 
     def run_placed(self, graph: str, inputs: Mapping[str, AnyArray]) -> dict[str, DeviceArray]:
         """See Backend.run_placed.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
-from .profiles import Profile, cut_axes
+from .profiles import Profile
 
 # Axis -> the part of it; of axes that are not cut there is none.
 Piece = Mapping[str, slice]
@@ -19,7 +19,7 @@ Piece = Mapping[str, slice]
 def cut(spec: GraphSpec, profiles: Sequence[Profile], sizes: Mapping[str, int]) -> list[Piece]:
     """The pieces of inputs of these sizes, each as large as the largest profile takes; one if nothing is too large."""
     axes, parts = [], []
-    for axis in cut_axes(spec):
+    for axis in spec.batch_axes():
         size, most = sizes[axis], max(profile[axis].most for profile in profiles)
         if size > most:
             axes.append(axis)

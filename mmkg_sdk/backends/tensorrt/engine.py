@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from ...bundle import Bundle
 from ...bundle.graph_specs import Axis
 from ...errors import BackendError, QueryError
+from ..captured_runs import CapturedRun, CapturedRuns, Placed, use_of
 from . import api
 from .bindings import Bindings
 from .cache import CachedEngine
-from .captured import CapturedRun, CapturedRuns, Placed, use_of
 from .machine import Machine, is_shortage
 from .profiles import Profile, limits, profile_of
 from .record import Unusable
 from .refit import refit
 
 if TYPE_CHECKING:
-    from ...kernels.gpu import Gpu, GpuArray, Stream
+    from ...kernels.gpu import Gpu, GpuArray, Graph, Stream
 
+# Runs that a thread keeps as CUDA graphs: each has a context, and so the memory of a profile.
+KEPT = 4
 
 _log = logging.getLogger(__name__)
 
@@ -33,8 +36,9 @@ _log = logging.getLogger(__name__)
 class OpenEngine:
     """Safe to call from several threads: each has contexts of its own, one for each profile that it uses.
 
-    What a thread asks for again, with the same shapes, runs as a CUDA graph from then on (captured.py). A context keeps
-    the memory that its profile needs beside inputs and outputs, until its thread ends or the engine is closed.
+    What a thread asks for again, with the same shapes, runs as a CUDA graph from then on (../captured_runs.py). A
+    context keeps the memory that its profile needs beside inputs and outputs, until its thread ends or the engine is
+    closed.
 
     Attributes:
         graphless: why runs are no CUDA graphs; None as long as they can be.
@@ -53,7 +57,7 @@ class OpenEngine:
         self._bindings = bindings
         self._gpu = gpu
         self._contexts = _Contexts()
-        self._captured = CapturedRuns()
+        self._captured = CapturedRuns(KEPT, after=1)
         self.graphless: str | None = None
         with gpu.entered():
             self._engine = _deserialized(bindings, Machine.of(gpu), cached)
@@ -121,20 +125,28 @@ class OpenEngine:
 
     def _as_graph(self, index: int, inputs: Mapping[str, Placed], stream: Stream) -> CapturedRun | None:
         """The graph of a run that came before; None: it did not, or cannot be one, which is logged once."""
-        use = use_of(index, self.spec, inputs)
+        shapes = {name: array.shape for name, array in inputs.items()}
+        use = use_of(self.spec, shapes, inputs)
+        assert use is not None  # all inputs are placed
         found = self._captured.find(use)
-        if found is None and self.graphless is None and self._captured.comes_again(use):
+        if found is None and self.graphless is None and self._captured.is_due(use):
             try:
-                # A context of its own: other shapes in it would be none of the graph's.
-                context = self._new_context(index, stream)
-                execute = partial(self._execute, context, stream)
-                found = CapturedRun(self._gpu, self.spec, context, inputs, execute, stream)
+                record = partial(self._record, index, stream)
+                found = CapturedRun(self._gpu, self.spec, shapes, inputs, record, stream)
             except BackendError as err:
                 self.graphless = str(err)
                 _log.warning("%s runs without CUDA graphs from now on: %s", self.spec.name, err)
                 return None
             self._captured.keep(use, found)
         return found
+
+    def _record(self, index: int, stream: Stream, bound: Mapping[str, Placed]) -> Callable[[], None]:
+        # A context of its own: other shapes in it would be none of the graph's.
+        context = self._new_context(index, stream)
+        self._execute(context, stream, bound)  # what an engine does at its first run with new shapes is not captured
+        with stream.capture() as graph:
+            self._execute(context, stream, bound)
+        return _Recorded(graph, stream, context)
 
     def _execute(self, context: api.IExecutionContext, stream: Stream, bound: Mapping[str, Placed]) -> None:
         """Put a run on the stream that reads and writes these arrays."""
@@ -168,6 +180,18 @@ class OpenEngine:
                 f"it takes and gives {sorted(found)} in {engine.num_optimization_profiles} profiles, expected "
                 f"{sorted(expected)} in {len(self.profiles)}"
             )
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """A run as a CUDA graph, which works in the memory of its context."""
+
+    graph: Graph
+    stream: Stream
+    context: api.IExecutionContext
+
+    def __call__(self) -> None:
+        self.graph.launch(self.stream)
 
 
 class _Contexts(threading.local):

@@ -84,7 +84,7 @@ def profiles_for(spec: GraphSpec, buckets: Buckets) -> tuple[Profile, ...]:
         BackendError: a bucket lies outside the sizes of the graph's spec, or there are too many.
     """
     axes = spec.axes()
-    batch = next(iter(cut_axes(spec)), None)
+    batch = next(iter(spec.batch_axes()), None)
     chosen = []
     for name, axis in axes.items():
         default = _default_buckets(axis) if name == batch else (Range(axis.min, axis.typical, axis.max),)
@@ -108,12 +108,6 @@ def _default_buckets(axis: Axis) -> tuple[Range, ...]:
     ends = sorted({axis.min, axis.typical, axis.max})
     starts = [axis.min, *(end + 1 for end in ends)]
     return tuple(Range(start, end, end) for start, end in zip(starts, ends, strict=False))
-
-
-def cut_axes(spec: GraphSpec) -> list[str]:
-    """The axes along which inputs may be cut, and the outputs put together again: every output has them."""
-    outputs = [{axis.name for axis in tensor.shape if isinstance(axis, Axis)} for tensor in spec.outputs]
-    return [name for name in spec.axes() if all(name in axes for axes in outputs)]
 
 
 def profile_shapes(profile: Profile, tensor: TensorSpec) -> tuple[tuple[int, ...], ...]:

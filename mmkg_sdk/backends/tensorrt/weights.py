@@ -6,7 +6,6 @@ now, and not what was verified.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -14,13 +13,9 @@ from numpy.typing import NDArray
 
 from ...bundle import Bundle
 from ...bundle.external_data import external_data
-from ...bundle.protobuf import children
 from ...errors import BackendError
+from ..outside_weights import outside_weights
 from . import api
-
-# onnx.proto3: ModelProto.graph, GraphProto.initializer, TensorProto.name and external_data.
-_GRAPH, _INITIALIZER, _NAME, _EXTERNAL_DATA = 7, 5, 8, 13
-_KEY, _VALUE = 1, 2
 
 
 class ReadsGraphs(Protocol):
@@ -45,7 +40,7 @@ def give_weights(parser: ReadsGraphs, bundle: Bundle, graph: str) -> list[NDArra
     """
     model = bundle.files[f"{graph}.onnx"]
     kept = []
-    for name, location, offset, length in _outside(model):
+    for name, location, offset, length in outside_weights(model):
         # The bundle has checked that the place lies in a file of its own.
         weight = np.frombuffer(bundle.files[location], np.uint8, length, offset)
         kept.append(weight)
@@ -61,16 +56,3 @@ def parser_errors(parser: ReadsGraphs) -> str:
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
     words = (f"{error.node_operator()} {error.node_name()}: {error.desc()}".lstrip(" :") for error in errors)
     return "; ".join(words) or "it gave no reason"
-
-
-def _outside(model: memoryview) -> Iterator[tuple[str, str, int, int]]:
-    """Name, file, offset and length in bytes of the initializers that lie outside."""
-    graphs = (value for field, value in children(model) if field == _GRAPH)
-    tensors = (value for graph in graphs for field, value in children(graph) if field == _INITIALIZER)
-    for tensor in tensors:
-        parts = list(children(tensor))
-        entries = (dict(children(value)) for field, value in parts if field == _EXTERNAL_DATA)
-        place = {str(entry[_KEY], "utf-8"): str(entry[_VALUE], "utf-8") for entry in entries}
-        if place:
-            name = next(str(value, "utf-8") for field, value in parts if field == _NAME)
-            yield name, place["location"], int(place.get("offset", "0")), int(place["length"])

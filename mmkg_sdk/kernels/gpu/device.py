@@ -9,9 +9,9 @@ import ctypes
 import math
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -31,6 +31,19 @@ class _Facts(ctypes.Structure):
         *((name, ctypes.c_int32) for name in ("major", "minor", "multiprocessors", "driver_version")),
         *((name, ctypes.c_int64) for name in ("memory_bytes", "l2_bytes", "shared_bytes")),
     )
+
+
+class OnThisGpu(Protocol):
+    """An array of whatever library, C-contiguous."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    def pointer(self) -> int: ...
 
 
 class Gpu:
@@ -96,6 +109,26 @@ class Gpu:
             BackendError: not enough memory; the text says how much was asked for.
         """
         return GpuArray(self, (shape,) if isinstance(shape, int) else tuple(shape), np.dtype(dtype), stream)
+
+    def joined(self, arrays: Sequence[OnThisGpu], stream: Stream) -> GpuArray:
+        """The rows of several arrays one behind the other, for work on a stream; nothing is waited for.
+
+        Args:
+            arrays: on this GPU, at least one, alike but for their first axis. GpuArrays may be of any stream; others
+                are whole, and stay until the stream has come by.
+        """
+        first = arrays[0]
+        made = self.empty((sum(array.shape[0] for array in arrays), *first.shape[1:]), first.dtype, stream)
+        at = made.pointer
+        for array in arrays:
+            if (array.shape[1:], array.dtype) != (first.shape[1:], first.dtype):
+                raise BackendError(f"{array.dtype} {array.shape} behind {first.dtype} {first.shape}; expected alike.")
+            if isinstance(array, GpuArray):
+                array.come_before(stream.handle)
+            num_bytes = math.prod(array.shape) * array.dtype.itemsize
+            check(gpu_library().mmkg_gpu_copy(self.handle, at, array.pointer, num_bytes, stream.handle))
+            at += num_bytes
+        return made
 
     def stream(self) -> Stream:
         """A new stream, which waits for no other."""
@@ -178,6 +211,13 @@ class GpuArray:
             )
         )
 
+    def come_before(self, stream: int) -> None:
+        """Let work that is put on a stream (its handle) from now on wait for what has written the array by now."""
+        if self._stream is not None and self._stream.handle != stream:
+            written = self.gpu.event()
+            written.record(self._stream)
+            check(gpu_library().mmkg_gpu_stream_wait(self.gpu.handle, stream, written.handle))
+
     def _expect(self, host: NDArray[Any]) -> None:
         if host.nbytes != self.nbytes or not host.flags.c_contiguous:
             raise BackendError(f"{host.nbytes:,} bytes of the host, and {self.nbytes:,} of the GPU; expected as many.")
@@ -195,12 +235,8 @@ class GpuArray:
         """
         if asked.get("dl_device") not in (None, self.__dlpack_device__()) or asked.get("copy"):
             raise BufferError("the array is shared where it is; copy it afterwards.")
-        if stream != -1 and self._stream is not None:
-            written = self.gpu.event()
-            written.record(self._stream)
-            # 0 is not allowed there, and 1 is the legacy default stream.
-            consumer = 0 if stream in (None, 0, 1) else stream
-            check(gpu_library().mmkg_gpu_stream_wait(self.gpu.handle, consumer, written.handle))
+        if stream != -1:  # 0 is not allowed there, and 1 is the legacy default stream
+            self.come_before(0 if stream is None or stream == 1 else stream)
         return capsule(self)
 
 

@@ -69,7 +69,8 @@ MMKG_API mmkg_status mmkg_gpu_usable(const mmkg_gpu *gpu);
 
 /*
  * The GPU's context is the calling thread's from enter to leave, and what was before is again afterwards: for libraries
- * that work in the thread's context, as TensorRT does.
+ * that work in the thread's context, as TensorRT does. In between the thread may get and free memory while another one
+ * captures (CU_STREAM_CAPTURE_MODE_RELAXED), as in all functions here.
  */
 MMKG_API mmkg_status mmkg_gpu_enter(mmkg_gpu *gpu);
 MMKG_API mmkg_status mmkg_gpu_leave(mmkg_gpu *gpu);

@@ -6,7 +6,6 @@ import pytest
 
 from mmkg_sdk.backends.tensorrt.profiles import (
     Range,
-    cut_axes,
     limits,
     parse_buckets,
     profile_of,
@@ -123,6 +122,6 @@ def test_sizes_fall_into_the_first_profile_that_holds_them() -> None:
 
 
 def test_only_what_every_output_has_can_be_cut() -> None:
-    assert cut_axes(ENCODER) == ["batch"]
-    assert cut_axes(PAIRS) == ["mentions", "candidates"]
-    assert cut_axes(FIXED) == []
+    assert ENCODER.batch_axes() == ["batch"]
+    assert PAIRS.batch_axes() == ["mentions", "candidates"]
+    assert FIXED.batch_axes() == []

@@ -12,6 +12,8 @@ import pytest
 from mmkg_sdk import load
 from mmkg_sdk.bench.gpu.calls import TURNS, GraphCall, LabelCall, PlacedEncoding, encoding, querying
 from mmkg_sdk.bench.gpu.cells import Cell, cells_of
+from mmkg_sdk.bench.gpu.timing import timed
+from mmkg_sdk.bench.machine.clock import HostClock
 from mmkg_sdk.bench.sweep.counts import random_entities
 from mmkg_sdk.errors import BackendError
 from mmkg_sdk.families.mygo.compiled_encoder import CompiledEncoder
@@ -42,6 +44,28 @@ def test_entities_on_a_device_are_encoded_where_they_lie(model: Any) -> None:
         call.run()
         expected = model.encode_batch(batches[turn], "entity_encoder")["vectors"]
         assert np.array_equal(call.fetch()["vectors"], expected)
+
+
+def test_onnx_runtime_is_timed_without_its_own_graphs_and_then_with_them(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = encoding(model, ENCODE, 0, stand_in=False)
+    ways: list[bool] = []
+    run, captured = model.backend.run_placed, []
+    monkeypatch.setattr(
+        model.backend, "run_placed", lambda *given: ways.append(model.backend.cuda_graphs) or run(*given)
+    )
+    found = timed(call, HostClock(), 0.02, transfers=True)
+    assert found.gpu
+    assert found.gpu_graph == []
+    assert found.notes["graph"] == "runs of entity_encoder_token_table on cpu are no CUDA graphs: the CPU has none."
+    monkeypatch.setattr(model.backend, "capture", lambda *given: captured.append(given))
+    plain = len(ways)
+    found = timed(call, HostClock(), 0.02, transfers=True)
+    assert len(captured) == 1
+    assert len(found.gpu_graph) >= 5
+    assert not any(ways[plain : plain + len(found.gpu) + len(found.gpu_warm)])
+    assert all(ways[-len(found.host) - len(found.gpu_graph) :])
 
 
 def test_kernels_of_a_processor_have_nothing_on_a_gpu(model: Any) -> None:

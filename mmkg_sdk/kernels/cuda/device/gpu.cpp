@@ -121,14 +121,24 @@ void mmkg_gpu::lose(const char *text) {
 
 namespace mmkg::cuda {
 
+int relax_captures(const Api &api) {
+    int mode = kRelaxedCapture;
+    check(api.exchange_capture_mode(&mode), "let other threads capture");
+    return mode;
+}
+
 Scope::Scope(const mmkg_gpu &gpu_) : gpu(gpu_) {
     gpu.require_usable();
-    check(gpu.api.context_push(gpu.context), "use the GPU from this thread");
+    capture_mode = relax_captures(gpu.api);
+    const Result result = gpu.api.context_push(gpu.context);
+    if (result != kSuccess) gpu.api.exchange_capture_mode(&capture_mode);
+    check(result, "use the GPU from this thread");
 }
 
 Scope::~Scope() {
     Context popped;
     gpu.api.context_pop(&popped);
+    gpu.api.exchange_capture_mode(&capture_mode);
 }
 
 Memory::Memory(const mmkg_gpu &gpu_, int64_t bytes_) : bytes(bytes_), gpu(gpu_) {

@@ -62,7 +62,12 @@ private:
 
 namespace mmkg::cuda {
 
-// The GPU's context is the calling thread's as long as this lives; what was current before is current again afterwards.
+// Lets the calling thread get and free memory while another captures, whichever library does; gives the mode before.
+// Else such a call fails, and spoils that capture, where it was begun for all threads (CU_STREAM_CAPTURE_MODE_GLOBAL).
+int relax_captures(const Api &api);
+
+// The GPU's context is the calling thread's as long as this lives, and captures of other threads are none of its
+// business; what was before is again afterwards.
 class Scope {
 public:
     explicit Scope(const mmkg_gpu &gpu);
@@ -72,6 +77,7 @@ public:
 
 private:
     const mmkg_gpu &gpu;
+    int capture_mode;
 };
 
 // guarded() within a Scope. An error that leaves the GPU of no use is kept for later calls.

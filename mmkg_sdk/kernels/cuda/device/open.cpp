@@ -1,11 +1,19 @@
 // The C functions that open, describe and close a GPU.
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "cuda/device/gpu.h"
 
 using mmkg::guarded;
 using mmkg::require;
+
+namespace {
+
+// How each mmkg_gpu_enter found the thread, for its mmkg_gpu_leave.
+thread_local std::vector<int> capture_modes;
+
+}  // namespace
 
 mmkg_status mmkg_gpu_count(int32_t *count) {
     return guarded([&] {
@@ -60,12 +68,16 @@ mmkg_status mmkg_gpu_enter(mmkg_gpu *gpu) {
         require(gpu != nullptr, "gpu is NULL");
         gpu->require_usable();
         mmkg::cuda::check(gpu->api.context_push(gpu->context), "use the GPU from this thread");
+        capture_modes.push_back(mmkg::cuda::relax_captures(gpu->api));
     });
 }
 
 mmkg_status mmkg_gpu_leave(mmkg_gpu *gpu) {
     return guarded([&] {
         require(gpu != nullptr, "gpu is NULL");
+        require(!capture_modes.empty(), "this thread has not entered the GPU");
+        gpu->api.exchange_capture_mode(&capture_modes.back());
+        capture_modes.pop_back();
         mmkg::cuda::Context popped;
         mmkg::cuda::check(gpu->api.context_pop(&popped), "leave the GPU");
     });

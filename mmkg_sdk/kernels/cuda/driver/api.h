@@ -109,6 +109,7 @@ constexpr int kMaxMapRank = 5;
     X(cuStreamIsCapturing, stream_capturing, (Stream, int *))                                               \
     X(cuStreamBeginCapture_v2, capture_begin, (Stream, int))                                                \
     X(cuStreamEndCapture, capture_end, (Stream, Graph *))                                                   \
+    X(cuThreadExchangeStreamCaptureMode, exchange_capture_mode, (int *))                                    \
     X(cuGraphInstantiateWithFlags, graph_instantiate, (GraphExec *, Graph, unsigned long long))             \
     X(cuGraphLaunch, graph_launch, (GraphExec, Stream))                                                     \
     X(cuGraphDestroy, graph_destroy, (Graph))                                                               \

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmkg_sdk.backends import DeviceArray
-from mmkg_sdk.backends.tensorrt import captured
+from mmkg_sdk.backends import DeviceArray, captured_runs
+from mmkg_sdk.backends.tensorrt import engine
 
 from .conftest import StandIn
 from .test_backend import GRAPH, expected, queries
@@ -39,7 +39,7 @@ def test_what_comes_again_is_captured_and_launched_with_new_inputs(stand_in: Sta
 
 
 def test_other_shapes_are_other_graphs_and_a_few_are_kept(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(captured, "KEPT", 2)
+    monkeypatch.setattr(engine, "KEPT", 2)
     for _ in range(2):
         for count in (1, 2, 300):  # of all three profiles
             ask(stand_in, count, count)
@@ -48,8 +48,10 @@ def test_other_shapes_are_other_graphs_and_a_few_are_kept(stand_in: StandIn, mon
     for count in (300, 2):
         ask(stand_in, count, 4)
     assert not stand_in.library.put
-    ask(stand_in, 1, 4)  # was dropped
-    assert len(stand_in.library.put) == 2
+    ask(stand_in, 1, 4)  # was dropped, and is as new
+    assert len(stand_in.library.put) == 1
+    ask(stand_in, 1, 4)
+    assert len(stand_in.library.put) == 3
 
 
 def test_outputs_are_the_caller_s_and_stay_when_it_runs_again(stand_in: StandIn) -> None:
@@ -64,7 +66,7 @@ def test_outputs_are_the_caller_s_and_stay_when_it_runs_again(stand_in: StandIn)
 def test_a_large_input_is_read_where_it_lies_and_elsewhere_is_captured_anew(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(captured, "COPIED_BYTES", 1000)
+    monkeypatch.setattr(captured_runs, "COPIED_BYTES", 1000)
     first, second = (stand_in.backend.place(stand_in.bundle.table) for _ in range(2))
     for number in range(3):
         ask(stand_in, 3, number, first)
@@ -101,3 +103,17 @@ def test_threads_capture_on_their_own_streams(stand_in: StandIn) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(several, range(4)))
     assert len(stand_in.library.runs) == len(stand_in.library.put) + 4
+
+
+def test_arrays_are_put_together_on_the_gpu_and_wait_for_who_made_them(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = [queries(3, stand_in.bundle.table), queries(2, stand_in.bundle.table)]
+    with ThreadPoolExecutor(1) as pool:  # on another stream, and nobody has waited for it
+        made = [pool.submit(stand_in.backend.run_placed, GRAPH, batch).result()["queries"] for batch in batches]
+        with monkeypatch.context() as patched:
+            patched.setattr(type(made[0]), "numpy", None)
+            joined = stand_in.backend.join(made)
+        found = joined.numpy()
+    wanted = np.concatenate([expected(stand_in, batch) for batch in batches])
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)

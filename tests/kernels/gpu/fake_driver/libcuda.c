@@ -18,6 +18,7 @@ static char failing[NAME];
 static _Thread_local void *contexts[8];
 static _Thread_local int depth;
 static int the_context;
+static _Thread_local int interaction; /* CU_STREAM_CAPTURE_MODE of the thread: 0 global, 1 of the thread, 2 relaxed */
 
 /* ---- what tests set and ask ---- */
 /* The call of `function` after `after` others gives `result`; results of 700 and more, and 214, stay for all calls. */
@@ -46,6 +47,16 @@ static int failure(const char *function) {
     int result = failure(function);                            \
     if (result == OK && depth == 0) result = INVALID_CONTEXT;  \
     if (result != OK) return pthread_mutex_unlock(&fake_lock), result
+/* What may be unsafe while a thread captures for all (mode 0), unless this thread cares for its own captures only. */
+static int unsafe(void) {
+    int result = OK;
+    for (Stream *s = streams; s; s = s->next)
+        if (s->capture && s->capture->mode == 0 && interaction == 0) s->capture->spoilt = 1, result = CAPTURE_UNSUPPORTED;
+    return result;
+}
+#define UNSAFE(function) \
+    ENTER(function);     \
+    if ((result = unsafe()) != OK) return pthread_mutex_unlock(&fake_lock), result
 #define LEAVE(value) return result = (value), pthread_mutex_unlock(&fake_lock), result
 
 /* ---- the driver's functions ---- */
@@ -92,22 +103,22 @@ API int cuMemGetInfo_v2(size_t *unused, size_t *all) {
     LEAVE(OK);
 }
 API int cuMemAlloc_v2(uint64_t *at, size_t bytes) {
-    ENTER("cuMemAlloc");
+    UNSAFE("cuMemAlloc");
     *at = (uint64_t)(uintptr_t)get(bytes, 0);
     LEAVE(*at ? OK : OUT_OF_MEMORY);
 }
 API int cuMemFree_v2(uint64_t at) {
-    ENTER("cuMemFree");
+    UNSAFE("cuMemFree");
     if ((result = run_all()) == OK) result = release((void *)(uintptr_t)at);
     LEAVE(result);
 }
 API int cuMemHostAlloc(void **at, size_t bytes, unsigned flags) {
-    ENTER("cuMemHostAlloc");
+    UNSAFE("cuMemHostAlloc");
     (void)flags, *at = get(bytes, 1);
     LEAVE(OK);
 }
 API int cuMemFreeHost(void *at) {
-    ENTER("cuMemFreeHost");
+    UNSAFE("cuMemFreeHost");
     LEAVE(release(at));
 }
 API int cuMemPoolCreate(void **pool, const void *properties) {
@@ -203,6 +214,7 @@ API int cuStreamSynchronize(void *stream) {
 API int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
     ENTER("cuStreamWaitEvent");
     (void)flags;
+    ((Event *)event)->awaited = 1;
     LEAVE(put(stream, (Operation){.kind = WAIT, .event = event}));
 }
 API int cuStreamIsCapturing(void *stream, int *status) {
@@ -214,17 +226,29 @@ API int cuStreamIsCapturing(void *stream, int *status) {
 API int cuStreamBeginCapture_v2(void *stream, int mode) {
     ENTER("cuStreamBeginCapture");
     Stream *s = stream_of(stream);
-    if (!s || s == &default_stream || s->capture || mode != 2) LEAVE(INVALID_VALUE);
+    if (!s || s == &default_stream || s->capture || mode < 0 || mode > 2) LEAVE(INVALID_VALUE);
     s->capture = calloc(1, sizeof *s->capture);
+    s->capture->mode = mode;
     LEAVE(OK);
+}
+API int cuThreadExchangeStreamCaptureMode(int *mode) {
+    int before = interaction;
+    if (*mode < 0 || *mode > 2) return INVALID_VALUE;
+    interaction = *mode, *mode = before;
+    return OK;
 }
 API int cuStreamEndCapture(void *stream, void **graph) {
     ENTER("cuStreamEndCapture");
     Stream *s = stream_of(stream);
     if (!s || !s->capture) LEAVE(INVALID_VALUE);
     *graph = s->capture, s->capture = NULL;
+    if (((Graph *)*graph)->spoilt) {
+        drop_graph(*graph, 0), *graph = NULL;
+        LEAVE(CAPTURE_INVALIDATED);
+    }
     LEAVE(OK);
 }
+API int fake_capture_mode(void) { return interaction; }
 /* The "executable" takes the operations of the graph, which is empty afterwards. */
 API int cuGraphInstantiateWithFlags(void **made, void *graph, unsigned long long flags) {
     ENTER("cuGraphInstantiate");
@@ -267,7 +291,8 @@ API int cuEventDestroy_v2(void *event) {
     ENTER("cuEventDestroy");
     Event *e = event;
     if (e->stream && stream_of(e->stream == &default_stream ? NULL : e->stream)) result = run_stream(e->stream, e);
-    free(e);
+    if (e->awaited) e->stream = NULL;
+    else free(e);
     LEAVE(result);
 }
 API int cuEventRecord(void *event, void *stream) {

@@ -8,7 +8,7 @@
 
 #define API __attribute__((visibility("default")))
 enum { OK = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_DEVICE = 101, INVALID_CONTEXT = 201,
-       NO_BINARY = 209, INVALID_HANDLE = 400, NOT_FOUND = 500, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900 };
+       NO_BINARY = 209, INVALID_HANDLE = 400, NOT_FOUND = 500, LAUNCH_FAILED = 719, CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901 };
 enum { GUARD = 64, MAX_PARAMETERS = 64, NAME = 128 };
 #define GUARD_BYTE 0xA5
 #define FRESH_BYTE 0xFF /* NaN in every floating-point type */
@@ -59,6 +59,7 @@ typedef struct Operation {
 
 typedef struct Graph {
     Operation *first, *last;
+    int mode, spoilt; /* while it is captured: of the capture, and whether something was asked that spoils it */
 } Graph;
 
 typedef struct Stream {
@@ -71,6 +72,7 @@ typedef struct Event {
     Stream *stream;
     uint64_t recorded, done;
     double at_ms;
+    int awaited; /* a stream may come to the wait for it when it is closed; then it stays, and is over */
 } Event;
 
 typedef int (*Launcher)(const char *name, const unsigned *grid, unsigned threads, unsigned shared, void **parameters);
