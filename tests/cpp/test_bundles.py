@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from mmkg_sdk import BundleError
 from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.version import __version__
 from tests.attacks import content_attacks, manifest_attacks
 from tests.attacks.reseal import change_manifest, reseal
 from tests.cpp.conftest import Ask
@@ -157,3 +158,13 @@ def test_a_setting_that_may_be_null(given: object, opens: bool, ask: Ask, good: 
     change_manifest(folder, lambda manifest: manifest["config"].update(sampled_entities=given))
     assert (refusal(folder) is None) == opens
     assert ask(["open"], [str(folder)])[0].startswith("accepted" if opens else "bundle\t")
+
+
+def test_a_program_of_other_headers_is_refused_whatever_it_opens(ask: Ask) -> None:
+    major, minor = (int(part) for part in __version__.split(".")[:2])
+    assert ask(["open", str(minor)], [str(RELEASED / "mygo")]) == ["accepted mygo fp32"]
+    (answer,) = ask(["open", str(minor + 1)], ["absent"])
+    assert answer == (
+        f"backend\tthe program was compiled with the headers of mmkg {major}.{minor + 1}, and libmmkg_model is "
+        f"{major}.{minor}. Compile it anew, or install the library of its version."
+    )

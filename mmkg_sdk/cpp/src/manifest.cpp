@@ -153,6 +153,9 @@ Manifest read_manifest(const fs::path &folder, bool follow_links) {
     found.contents = contents_of(found.config);
     found.files = check_files(path.string(), manifest["files"], found.contents);
     check_graphs(path.string(), manifest["graphs"], found.contents);
+    for (const auto &[graph, spec] : manifest["graphs"].items()) {
+        found.signatures[graph] = Json{{"inputs", spec["inputs"]}, {"outputs", spec["outputs"]}}.dump();
+    }
     check_seal(path.string(), manifest);
     if (!found.config.links()) found.largest = largest_sizes(manifest["graphs"]["entity_encoder"]);
     return found;

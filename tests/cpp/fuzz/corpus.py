@@ -16,7 +16,7 @@ from typing import Any
 from tests.attacks import content_attacks, manifest_attacks
 from tests.attacks.fuzz.subjects import make_subjects
 
-FAMILIES = ("adamf_mat", "mygo")  # as the fuzzer counts them: by name
+FAMILIES = ("adamf_mat", "mimic", "mygo")  # as the fuzzer counts them: by name
 _LARGEST = 1 << 20
 
 _ATTACKS: list[Callable[[Path], Any]] = [spoil for spoil, _ in manifest_attacks.ATTACKS]

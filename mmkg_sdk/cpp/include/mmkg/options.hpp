@@ -1,6 +1,8 @@
 // options.hpp: how a bundle is opened to be asked.
 #pragma once
 
+#include <string>
+
 namespace mmkg {
 
 struct Options {
@@ -8,6 +10,9 @@ struct Options {
     int threads = 0;
     // Files of the bundle may be links to any place; see Bundle.
     bool follow_links = false;
+    // The file libonnxruntime of ONNX Runtime 1.18 or newer, for graphs that no kernel stands in for. It is opened with
+    // the first such graph and stays. Empty: what the system's loader finds as libonnxruntime.so.1.
+    std::string onnxruntime = {};
 };
 
 }  // namespace mmkg
