@@ -35,9 +35,7 @@ def opened(folder: Path) -> Model:
     return model
 
 
-def test_tokens_go_through_several_layers(
-    ask: Ask, libonnxruntime: Path, golden_bundles: Callable[..., Path]
-) -> None:
+def test_tokens_go_through_several_layers(ask: Ask, libonnxruntime: Path, golden_bundles: Callable[..., Path]) -> None:
     bundle = golden_bundles("deep_more_rel", "fp16")
     with opened(bundle) as model:
         config = model.bundle.config.to_json()
@@ -82,7 +80,11 @@ def test_features_are_encoded_and_their_entities_answer(ask: Ask, libonnxruntime
             model.encode_entities(text_features=text[:1]),
         ]
         lines = ["features\t" + "\t".join(parts), f"features\t{told(visual[0])}\t-\t{told(structure)}"]
-        lines += [f"features\t-\t{told(text[0])}\t-", f"add-features\tnew\t{parts[0]}", f"labels\t5\ttails\tnew\t{model.relations[0]}"]
+        lines += [
+            f"features\t-\t{told(text[0])}\t-",
+            f"add-features\tnew\t{parts[0]}",
+            f"labels\t5\ttails\tnew\t{model.relations[0]}",
+        ]
         lines += ["features\t3f800000\t-\t-", f"features\t{told(np.full(widths[0], np.nan))}\t-\t-", "encode\t1\t1\t-"]
         found = ask(["model", bundle, "2", libonnxruntime], lines)
         assert found[0].split() == bits(expected)
@@ -95,9 +97,7 @@ def test_features_are_encoded_and_their_entities_answer(ask: Ask, libonnxruntime
         assert [answer.split(":")[2] for answer in found[4].rstrip("|").split("\t")[:-1]] == list(ranking.labels)
     assert f"visual features of entity 0 has 1 numbers; expected {widths[0]}" in found[5]
     assert "NaN or infinity among them" in found[6]
-    assert found[7] == (
-        "query\tadamf_mat encodes entities from features, not from tokens. Pass mmkg::EntityFeatures."
-    )
+    assert found[7] == ("query\tadamf_mat encodes entities from features, not from tokens. Pass mmkg::EntityFeatures.")
 
 
 def test_mentions_are_encoded_from_tokens_and_pixels(ask: Ask, libonnxruntime: Path) -> None:
@@ -126,7 +126,10 @@ def test_mentions_are_encoded_from_tokens_and_pixels(ask: Ask, libonnxruntime: P
 
 def test_what_is_no_onnx_runtime_is_named(ask: Ask, libonnxruntime: Path, tmp_path: Path) -> None:
     (tmp_path / "libonnxruntime.so.1").write_text("no library " * 100)
-    for library, said in ((tmp_path / "libonnxruntime.so.1", "invalid ELF header"), (tmp_path / "none", "No such file")):
+    for library, said in (
+        (tmp_path / "libonnxruntime.so.1", "invalid ELF header"),
+        (tmp_path / "none", "No such file"),
+    ):
         (answer,) = ask(["model", RELEASED / "adamf_mat", "1", library], ["features\t-\t-\t-"])
         assert answer.startswith("backend\tONNX Runtime, which this graph needs, cannot be opened (")
         assert said in answer

@@ -16,17 +16,28 @@ Scoring scoring_of(const Opened &opened, mmkg_pool *pool) {
     return scoring;
 }
 
+// In float32, which is read in place: another storage takes twenty times as long to make.
+std::optional<int32_t> storage_of_added(const Gpu *gpu) {
+    return gpu == nullptr ? std::optional<int32_t>(MMKG_FLOAT32) : std::nullopt;
+}
+
 }  // namespace
 
-EntityTable::EntityTable(const Opened &opened, const QueryVectors &queries, mmkg_pool *pool)
+EntityTable::EntityTable(const Opened &opened, const QueryVectors &queries, mmkg_pool *pool, const Gpu *gpu)
     : labels_(opened.entities),
       queries_(&queries),
       scoring_(scoring_of(opened, pool)),
-      added_(std::make_shared<AddedRows>()) {
+      added_(std::make_shared<AddedRows>()),
+      gpu_(gpu) {
     const auto stored = std::make_shared<const Array<float>>(opened.table.at("vectors"));
     const std::shared_ptr<const float> vectors(stored, stored->begin());
-    segments_.push_back(
-        std::make_shared<const Segment>(vectors, 0, labels_.size(), scoring_, int32_t{MMKG_BEST_STORAGE}));
+    const auto storage = gpu == nullptr ? std::optional<int32_t>(MMKG_BEST_STORAGE) : std::nullopt;
+    segments_.push_back(std::make_shared<const Segment>(vectors, 0, labels_.size(), scoring_, storage));
+    if (gpu != nullptr) {
+        gpu_queries_ = queries_->on_gpu(gpu->handle());
+        open_on_gpu();
+        return;
+    }
     mmkg_answer_parts parts{};
     parts.scan = segments_.front()->scan();
     queries_->describe(parts);
@@ -40,14 +51,29 @@ EntityTable::EntityTable(const EntityTable &before, Labels labels, Segments segm
       queries_(before.queries_),
       scoring_(before.scoring_),
       segments_(std::move(segments)),
-      added_(before.added_) {}
+      added_(before.added_),
+      gpu_(before.gpu_),
+      gpu_queries_(before.gpu_queries_) {
+    if (gpu_ != nullptr) open_on_gpu();
+}
+
+void EntityTable::open_on_gpu() {
+    std::vector<float> joined;
+    if (segments_.size() > 1) {
+        std::vector<int64_t> ids(static_cast<size_t>(rows()));
+        std::iota(ids.begin(), ids.end(), 0);
+        joined = rows_of(ids);
+    }
+    const float *vectors = joined.empty() ? row(0) : joined.data();
+    on_gpu_ = std::make_unique<const GpuTable>(*gpu_, gpu_queries_, vectors, rows(), scoring_);
+}
 
 std::shared_ptr<const EntityTable> EntityTable::with(const std::vector<std::string> &labels,
                                                      const std::vector<float> &vectors) const {
     Labels longer = labels_.with(labels);
     const int64_t end = longer.size();
     const auto added = added_->append(rows() - segments_.front()->end(), vectors, width());
-    Segments segments = grown(segments_, added, end, scoring_);
+    Segments segments = grown(segments_, added, end, scoring_, storage_of_added(gpu_));
     return std::shared_ptr<const EntityTable>(new EntityTable(*this, std::move(longer), std::move(segments)));
 }
 
@@ -69,7 +95,9 @@ std::vector<float> EntityTable::query_vectors(const Columns &asked) const {
     const bool within = std::all_of(asked.entity.begin(), asked.entity.end(),
                                     [&](int64_t id) { return id < bundled.end(); });
     std::vector<float> made;
-    if (within) {
+    if (on_gpu_ != nullptr) {
+        made = on_gpu_->query_vectors(asked);
+    } else if (within) {
         made = queries_->of(bundled.row(0), bundled.end(), asked);
     } else {  // from a table of the entities that are asked about
         const std::vector<float> rows = rows_of(asked.entity);
@@ -83,6 +111,12 @@ std::vector<float> EntityTable::query_vectors(const Columns &asked) const {
                     "from a sound run.");
     }
     return made;
+}
+
+TopK EntityTable::best(const Columns &asked, int64_t k, const RowLists *excluded,
+                       const std::vector<int64_t> *candidates) const {
+    if (on_gpu_ != nullptr) return on_gpu_->best(asked, k, excluded, candidates);
+    return best_rows(segments_, query_vectors(asked), asked.size(), k, excluded, candidates);
 }
 
 std::vector<float> EntityTable::pair_scores(const std::vector<float> &queries, const std::vector<int64_t> &ids) const {

@@ -7,6 +7,7 @@
 #include "guarded.hpp"
 #include "interaction.hpp"
 #include "mention_encoder.hpp"
+#include "text.hpp"
 #include "threads.hpp"
 
 namespace mmkg {
@@ -67,7 +68,12 @@ struct Linker::State {
 };
 
 Linker::Linker(const Bundle &bundle, const Options &options) {
-    guarded([&] { state_ = std::make_unique<State>(bundle, options); });
+    guarded([&] {
+        if (options.device != "cpu") {
+            throw Error(Fault::query, "device is " + in_quotes(options.device) + "; a Linker runs on the CPU here.");
+        }
+        state_ = std::make_unique<State>(bundle, options);
+    });
 }
 
 Linker::~Linker() = default;

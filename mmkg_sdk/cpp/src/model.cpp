@@ -24,8 +24,9 @@ Model::State::State(const Bundle &from, const Options &options)
       threads(threads_of(options.threads)),
       pool(open_pool(threads)),
       graphs(opened(), threads, options.onnxruntime),
+      gpu(open_gpu(options)),
       queries(query_vectors(opened(), pool.get())),
-      table_(std::make_shared<const EntityTable>(opened(), *queries, pool.get())) {}
+      table_(std::make_shared<const EntityTable>(opened(), *queries, pool.get(), gpu.get())) {}
 
 std::shared_ptr<const EntityTable> Model::State::entities() const {
     const std::lock_guard<std::mutex> lock(mutex_);

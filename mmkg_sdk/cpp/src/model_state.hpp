@@ -33,6 +33,7 @@ struct Model::State {
     const int threads;
     const internal::Pool pool;
     const internal::Graphs graphs;
+    const std::unique_ptr<const internal::Gpu> gpu;  // or nullptr: the CPU ranks
     const std::unique_ptr<const internal::QueryVectors> queries;
 
     // Puts another table in the place of this one.

@@ -10,9 +10,6 @@ namespace {
 
 using namespace internal;
 
-// Triples whose queries are encoded at a time: bounds the memory.
-constexpr size_t QUERY_CHUNK = 256;
-
 // What is asked of every query.
 struct Ranked {
     int64_t k;
@@ -58,15 +55,14 @@ TopK in_steps(const EntityTable &table, const Ranked &asked, const std::vector<Q
         excluded.ids.insert(excluded.ids.end(), known.begin(), known.end());
         excluded.offsets.push_back(static_cast<int64_t>(excluded.ids.size()));
     }
-    return best_rows(table.segments(), table.query_vectors(columns), columns.size(), asked.k,
-                     asked.known == nullptr ? nullptr : &excluded, asked.candidates);
+    return table.best(columns, asked.k, asked.known == nullptr ? nullptr : &excluded, asked.candidates);
 }
 
 // Some queries of many, from one on.
 template <class Item>
 std::vector<Item> chunk_of(const std::vector<Item> &all, size_t start) {
     const auto first = all.begin() + static_cast<std::ptrdiff_t>(start);
-    return {first, first + static_cast<std::ptrdiff_t>(std::min(QUERY_CHUNK, all.size() - start))};
+    return {first, first + static_cast<std::ptrdiff_t>(std::min<size_t>(QUERY_CHUNK, all.size() - start))};
 }
 
 void add_rankings(const EntityTable &table, const Ranked &asked, const std::vector<Query> &queries, const TopK &best,
@@ -87,7 +83,7 @@ std::vector<Ranking> rank(const EntityTable &table, const Ranked &asked, const s
         add_rankings(table, asked, queries, in_one_call(table, asked, queries), rankings);
         return rankings;
     }
-    for (size_t start = 0; start < queries.size(); start += QUERY_CHUNK) {
+    for (size_t start = 0; start < queries.size(); start += size_t{QUERY_CHUNK}) {
         const std::vector<Query> chunk = chunk_of(queries, start);
         add_rankings(table, asked, chunk, in_steps(table, asked, chunk), rankings);
     }
@@ -135,7 +131,7 @@ std::vector<float> Model::score_triples(const std::vector<Triple> &triples) cons
         }
         check_queries(queries, table->labels(), state_->opened().relations);
         std::vector<float> scores;
-        for (size_t start = 0; start < queries.size(); start += QUERY_CHUNK) {
+        for (size_t start = 0; start < queries.size(); start += size_t{QUERY_CHUNK}) {
             const std::vector<float> vectors = table->query_vectors(Columns(chunk_of(queries, start)));
             const std::vector<float> part = table->pair_scores(vectors, chunk_of(tails, start));
             scores.insert(scores.end(), part.begin(), part.end());

@@ -54,10 +54,11 @@ Found best_of(const Segment &segment, const std::vector<float> &queries, int64_t
 }  // namespace
 
 Segment::Segment(std::shared_ptr<const float> vectors, int64_t first, int64_t rows, const Scoring &scoring,
-                 int32_t storage)
+                 std::optional<int32_t> storage)
     : vectors_(std::move(vectors)), first_(first), rows_(rows), width_(scoring.width) {
+    if (!storage) return;
     mmkg_scan *handle = nullptr;
-    check(mmkg_scan_open(vectors_.get(), rows, width_, scoring.score, scoring.margin, MMKG_BEST, storage, scoring.pool,
+    check(mmkg_scan_open(vectors_.get(), rows, width_, scoring.score, scoring.margin, MMKG_BEST, *storage, scoring.pool,
                          &handle),
           "the table");
     scan_.reset(handle);
@@ -76,7 +77,7 @@ std::shared_ptr<const float> AddedRows::append(int64_t count, const std::vector<
 }
 
 Segments grown(const Segments &before, const std::shared_ptr<const float> &added, int64_t end,
-               const Scoring &scoring) {
+               const Scoring &scoring, std::optional<int32_t> storage) {
     Segments segments = before;
     int64_t first = segments.back()->end();
     const auto length = [&] { return first - segments.back()->first(); };  // of the last one
@@ -88,9 +89,8 @@ Segments grown(const Segments &before, const std::shared_ptr<const float> &added
     // Sizes fall at least by half from segment to segment, so there are few, and a row is in few that are made.
     while (segments.size() > 1 && end - first >= FULL && length() < 2 * (end - first)) drop();
     const float *rows = added.get() + (first - segments.front()->end()) * scoring.width;
-    // In float32, which is read in place: another storage takes twenty times as long to make.
     segments.push_back(std::make_shared<const Segment>(std::shared_ptr<const float>(added, rows), first, end - first,
-                                                       scoring, MMKG_FLOAT32));
+                                                       scoring, storage));
     return segments;
 }
 

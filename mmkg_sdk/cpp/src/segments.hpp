@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "kernels.hpp"
@@ -32,8 +33,9 @@ struct TopK {
 // Rows that lie together, with what ranks them. Never changes.
 class Segment {
 public:
-    // vectors: float32 [rows, width], kept as long as this. storage: one of mmkg_storage.
-    Segment(std::shared_ptr<const float> vectors, int64_t first, int64_t rows, const Scoring &scoring, int32_t storage);
+    // vectors: float32 [rows, width], kept as long as this. storage: one of mmkg_storage; none: nothing ranks them here.
+    Segment(std::shared_ptr<const float> vectors, int64_t first, int64_t rows, const Scoring &scoring,
+            std::optional<int32_t> storage);
 
     int64_t first() const noexcept { return first_; }  // of its rows, in the table
     int64_t end() const noexcept { return first_ + rows_; }
@@ -64,7 +66,9 @@ private:
 //   before   its segments until now; the first one never changes
 //   added    all rows behind the first segment, those of `before` included
 //   end      of the new table
-Segments grown(const Segments &before, const std::shared_ptr<const float> &added, int64_t end, const Scoring &scoring);
+//   storage  of the new segment; see Segment
+Segments grown(const Segments &before, const std::shared_ptr<const float> &added, int64_t end, const Scoring &scoring,
+               std::optional<int32_t> storage);
 
 // The k best rows of each query, as mmkg_top_k gives those of one table.
 //
