@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from mmkg_sdk import BundleError
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.version import __version__
-from tests.attacks import content_attacks, manifest_attacks
+from tests.attacks import content_attacks, manifest_attacks, onnx_attacks
 from tests.attacks.reseal import change_manifest, reseal
 from tests.cpp.conftest import Ask
 from tests.places import ROOT
@@ -70,6 +70,24 @@ def test_what_python_refuses_is_refused_for_the_same_file(ask: Ask, good: Path, 
         assert said is not None, name
         assert answer.startswith("bundle\t"), f"{name}: {answer}"
         assert file_in(said) in ("", file_in(answer)), f"{name}: {answer} / {said}"
+
+
+def test_graphs_that_python_refuses_on_opening_are_refused(ask: Ask, good: Path, tmp_path: Path) -> None:
+    """Those that read elsewhere, and those that are no graph or one of another signature."""
+    changes = [(name, change, True) for name, change in onnx_attacks.READS]
+    changes += [(change.__name__, change, False) for change in onnx_attacks.GRAPHS]
+    folders, refused = [], []
+    for number, (_, change, _) in enumerate(changes):
+        folders.append(tmp_path / str(number))
+        shutil.copytree(good, folders[-1])
+        onnx_attacks.spoil(folders[-1], change)
+        reseal(folders[-1])
+        refused.append(refusal(folders[-1]) is not None)
+    found = ask(["open"], [str(folder) for folder in folders])
+    for (name, _, reads), answer, told in zip(changes, found, refused, strict=True):
+        assert told or not reads, name
+        assert answer.startswith("bundle\t") == told, f"{name}: {answer}"
+        assert not told or "query_encoder.onnx" in answer, f"{name}: {answer}"
 
 
 @pytest.mark.parametrize(("family", "precision"), [("mygo", "fp32"), ("adamf_mat", "fp32"), ("mimic", "fp16")])

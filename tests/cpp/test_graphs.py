@@ -1,4 +1,4 @@
-"""Graphs that no kernel stands in for, on ONNX Runtime's C interface: the same library as Python's, and the same bits."""
+"""Graphs that no kernel stands in for, on ONNX Runtime's C interface: Python's library, and the same bits."""
 
 from __future__ import annotations
 
