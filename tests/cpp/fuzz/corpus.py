@@ -60,7 +60,8 @@ def _attacked(bundle: Path) -> Iterator[tuple[str, bytes]]:
             shutil.copytree(bundle, copy)
             try:
                 spoil(copy)
-            except (AttributeError, IndexError, KeyError, TypeError):  # it is about what this bundle does not have
+            # It is about what this bundle does not have.
+            except (AttributeError, FileNotFoundError, IndexError, KeyError, TypeError):
                 continue
             for path in copy.iterdir():
                 if path.name in good and path.is_file() and not path.is_symlink() and path.stat().st_size <= _LARGEST:
