@@ -185,7 +185,8 @@ std::string digest(const std::string &line) {
 }
 
 std::string opened(const std::string &folder, const char *minor) {
-    const mmkg::Bundle bundle = minor == nullptr ? mmkg::Bundle(folder) : mmkg::Bundle(folder, false, {0, std::stoi(minor)});
+    const auto other = [&] { return mmkg::Bundle(folder, false, {MMKG_MODEL_MAJOR, std::stoi(minor)}); };
+    const mmkg::Bundle bundle = minor == nullptr ? mmkg::Bundle(folder) : other();
     return "accepted " + bundle.family() + " " + bundle.precision();
 }
 
@@ -218,7 +219,8 @@ int main(int count, char **arguments) {
         }
     }
     for (std::string line; std::getline(std::cin, line);) {
-        const std::string answer = mode == "open"        ? or_error([&] { return opened(line, count > 2 ? arguments[2] : nullptr); })
+        const char *minor = count > 2 ? arguments[2] : nullptr;
+        const std::string answer = mode == "open"        ? or_error([&] { return opened(line, minor); })
                                    : mode == "canonical" ? canonical(line)
                                    : mode == "digest"    ? digest(line)
                                    : linker ? or_error([&] { return asked(*linker, split(line, '\t')); })

@@ -34,8 +34,9 @@ std::string image_beside_kernels() {
 std::string read_image(const std::string &path) {
     std::ifstream file(path, std::ios::binary);
     if (!file) {
-        throw Error(Fault::backend, in_quotes(path) + " cannot be read: it holds the kernels for GPUs. Install it, or say "
-                                                      "where it lies: Options::cuda_image.");
+        throw Error(Fault::backend, in_quotes(path) +
+                                        " cannot be read: it holds the kernels for GPUs. Install it, or say where it "
+                                        "lies: Options::cuda_image.");
     }
     return {std::istreambuf_iterator<char>(file), {}};
 }

@@ -49,8 +49,8 @@ void check_fields(const std::string &path, const Json &manifest) {
                          ", expected an object.");
     if (!manifest.contains("format_version") || !is_whole(manifest["format_version"], OLDEST_VERSION, FORMAT_VERSION)) {
         const std::string found = manifest.contains("format_version") ? shown(manifest["format_version"]) : "None";
-        refuse(path, " has format version " + found + "; this library reads " + std::to_string(OLDEST_VERSION) + " and " + std::to_string(FORMAT_VERSION) +
-                         ". If it is higher, take a newer library. If not, export the bundle again.");
+        refuse(path, " has format version " + found + "; this library reads " + std::to_string(OLDEST_VERSION) +
+                         " and " + std::to_string(FORMAT_VERSION) + ". If it is higher, take a newer library. If not, export the bundle again.");
     }
     for (const char *name : {"family", "precision"}) {
         if (!manifest.contains(name) || !manifest[name].is_string()) {

@@ -69,7 +69,8 @@ void add_rankings(const EntityTable &table, const Ranked &asked, const std::vect
                   std::vector<Ranking> &rankings) {
     for (size_t i = 0; i < queries.size(); ++i) {
         Ranking &ranking = rankings.emplace_back();
-        for (auto j = static_cast<size_t>(best.rows.offsets[i]); j < static_cast<size_t>(best.rows.offsets[i + 1]); ++j) {
+        const auto end = static_cast<size_t>(best.rows.offsets[i + 1]);
+        for (auto j = static_cast<size_t>(best.rows.offsets[i]); j < end; ++j) {
             const int64_t id = best.rows.ids[j];
             ranking.answers.push_back({id, std::string(table.labels()[id]), best.scores[j]});
         }

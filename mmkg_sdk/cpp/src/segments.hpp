@@ -33,7 +33,7 @@ struct TopK {
 // Rows that lie together, with what ranks them. Never changes.
 class Segment {
 public:
-    // vectors: float32 [rows, width], kept as long as this. storage: one of mmkg_storage; none: nothing ranks them here.
+    // vectors: float32 [rows, width], kept as long as this. storage: one of mmkg_storage; none: a GPU ranks them.
     Segment(std::shared_ptr<const float> vectors, int64_t first, int64_t rows, const Scoring &scoring,
             std::optional<int32_t> storage);
 

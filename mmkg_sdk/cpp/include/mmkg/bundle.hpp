@@ -17,9 +17,9 @@ struct Opened;
 
 // An opened bundle of MyGO, AdaMF-MAT or MIMIC. Everything that docs/bundle-format.md says is checked before the
 // constructor returns: seal, names, kinds, sizes and SHA-256 of files, tensors, finite values, labels, triples and
-// tokens in range, sizes and precision of the configuration against the weights, and the graphs against their signatures
-// in bundle.json and the files that they may read. MIMIC's tokenizer.json is held to its digest alone: this library
-// reads no text.
+// tokens in range, sizes and precision of the configuration against the weights, and the graphs against their
+// signatures in bundle.json and the files that they may read. MIMIC's tokenizer.json is held to its digest alone: this
+// library reads no text.
 //
 // Nothing is read from the folder afterwards. Tensors are memory maps of what was verified: the folder may be replaced
 // or deleted, but to write into its files changes what an open bundle reads, and to shorten them ends the process.

@@ -60,8 +60,8 @@ public:
 
     // What `link` takes, of texts and images, by the bundle's graphs on ONNX Runtime (docs/cpp.md).
     //
-    // Throws Error (query): another size, an id that the model does not have, a mention without a token, NaN; (backend):
-    // there is no ONNX Runtime.
+    // Throws Error (query): another size, an id that the model does not have, a mention without a token, NaN;
+    // (backend): there is no ONNX Runtime.
     MentionPieces encode_tokens(const MentionTokens &mentions) const;
 
     // The k best entities of each mention, best first; equal scores by ascending id.

@@ -69,8 +69,8 @@ public:
     // The encoded entities, float [n, width].
     std::vector<float> entity_vectors(const std::vector<int64_t> &ids) const;
 
-    // Encode entities: float [n, width]. MyGO takes tokens, AdaMF-MAT features. Kernels encode MyGO with one entity layer;
-    // graphs do the rest, which need ONNX Runtime (docs/cpp.md).
+    // Encode entities: float [n, width]. MyGO takes tokens, AdaMF-MAT features. Kernels encode MyGO with one entity
+    // layer; graphs do the rest, which need ONNX Runtime (docs/cpp.md).
     //
     // Throws Error (query): what the other family takes; a token that the codebook does not have, more tokens than the
     // graphs were made for; features or structure of another width or with NaN. (backend): also where a graph is needed
@@ -81,8 +81,8 @@ public:
     // Encode new entities and make them candidates of this model (in memory, not in the bundle). Calls that run answer
     // from the entities as they were.
     //
-    // Gives their ids. Throws Error: what encode_entities throws; (query) also for a label that is taken or is none, and
-    // unequal lengths.
+    // Gives their ids. Throws Error: what encode_entities throws; (query) also for a label that is taken or is none,
+    // and unequal lengths.
     std::vector<int64_t> add_entities(const std::vector<std::string> &labels,
                                       const std::vector<EntityTokens> &entities);
     std::vector<int64_t> add_entities(const std::vector<std::string> &labels,

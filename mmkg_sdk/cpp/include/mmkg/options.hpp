@@ -13,8 +13,8 @@ struct Options {
     // The file libonnxruntime of ONNX Runtime 1.18 or newer, for graphs that no kernel stands in for. It is opened with
     // the first such graph and stays. Empty: what the system's loader finds as libonnxruntime.so.1.
     std::string onnxruntime = {};
-    // Where a Model ranks: "cpu", or "cuda" or "cuda:N", an NVIDIA GPU, by the CUDA kernels of libmmkg. They have not run
-    // on a GPU yet. New entities are encoded on the CPU; a table that grows is copied there again.
+    // Where a Model ranks: "cpu", or "cuda" or "cuda:N", an NVIDIA GPU, by the CUDA kernels of libmmkg. They have not
+    // run on a GPU yet. New entities are encoded on the CPU; a table that grows is copied to the GPU again.
     std::string device = "cpu";
     // The file mmkg_cuda.bin, the kernels for GPUs. Empty: that beside libmmkg.
     std::string cuda_image = {};

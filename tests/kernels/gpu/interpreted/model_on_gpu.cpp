@@ -35,8 +35,8 @@ SEEN mmkg::Model *open_model(const char *bundle, const char *device, const char 
 
 SEEN void close_model(mmkg::Model *model) { delete model; }
 
-// queries: entity, relation and direction of each. filter: 0 or 1. candidates: or NULL. ids, scores: k a query, of which
-// counts[i] are written.
+// queries: entity, relation and direction of each. filter: 0 or 1. candidates: or NULL. ids, scores: k a query, of
+// which counts[i] are written.
 SEEN bool predict(const mmkg::Model *model, const int64_t *queries, int64_t count, int k, int filter,
                   const int64_t *candidates, int64_t num_candidates, int64_t *ids, float *scores, int64_t *counts) {
     return done([&] {
