@@ -1,18 +1,21 @@
 // What the tests ask the library: one line of stdin is one command, its parts separated by tabs; one line of stdout is
 // its answer. Floats are printed as their bits in hexadecimal, so that nothing is lost.
 //
-//   asked open             a folder -> "accepted FAMILY PRECISION", or FAULT and the message
+//   asked open [MINOR]     a folder -> "accepted FAMILY PRECISION", or FAULT and the message; MINOR of the headers
 //   asked canonical        JSON -> what is sealed of it, or "refused"
 //   asked digest           hexadecimal bytes -> SHA-256, with and without the processor's instructions
-//   asked model FOLDER THREADS:
+//   asked model FOLDER THREADS [LIBRARY]:      LIBRARY: libonnxruntime
 //     labels K tails|heads LABEL LABEL       -> ANSWERS
 //     ids K FILTER CANDIDATES QUERIES        -> ANSWERS, separated by ";"; FILTER yes, no or -; CANDIDATES ids or -;
 //                                               QUERIES entity relation missing, ...
 //     score TRIPLES                          -> scores
 //     vectors IDS                            -> numbers
-//     encode VISUAL TEXT STRUCTURE           -> numbers; tokens of one entity, the bits of its structure or -
-//     add LABEL VISUAL TEXT STRUCTURE        -> its id
-//   asked linker FOLDER THREADS:
+//     encode VISUAL TEXT STRUCTURE ...       -> numbers; of each entity its tokens, the bits of its structure or -
+//     features VISUAL TEXT STRUCTURE ...     -> numbers; the same with features, as bits or -
+//     add LABEL VISUAL TEXT STRUCTURE ...    -> their ids
+//     add-features LABEL VISUAL TEXT STRUCTURE ...
+//   asked linker FOLDER THREADS [LIBRARY]:
+//     tokens IDS MASK PIXELS                 -> the six pieces, separated by ";"; PIXELS as bits
 //     link K CANDIDATES KEYS VALUES TEXT DUAL_KEY DUAL_QUERY FUSED   -> "id:bits:bits of the units:label ...;" a mention;
 //                                               CANDIDATES ids or -; pieces as bits
 //   or FAULT and the message. ANSWERS are "id:bits:label ...|known ids", all but the labels numbers.
@@ -96,6 +99,22 @@ std::string asked(mmkg::Model &model, const std::vector<std::string> &parts) {
     const auto entity = [&](size_t at) {
         return mmkg::EntityTokens{numbers(parts.at(at)), numbers(parts.at(at + 1)), floats(parts.at(at + 2))};
     };
+    const auto featured = [&](size_t at) {
+        return mmkg::EntityFeatures{floats(parts.at(at)), floats(parts.at(at + 1)), floats(parts.at(at + 2))};
+    };
+    // Of all parts behind the command, in groups of so many, what one takes of each.
+    const auto all = [&](size_t group, auto one) {
+        std::vector<decltype(one(0))> found;
+        for (size_t at = 1; at < parts.size(); at += group) found.push_back(one(at));
+        return found;
+    };
+    const auto added = [&](auto one) {
+        const std::vector<std::string> labels = all(4, [&](size_t at) { return parts[at]; });
+        std::string ids;
+        for (const int64_t id : model.add_entities(labels, all(4, [&](size_t at) { return one(at + 1); })))
+            ids += std::to_string(id) + " ";
+        return ids;
+    };
     if (command == "labels") {
         const int k = std::stoi(parts.at(1));
         return answers(parts.at(2) == "tails" ? model.predict_tails(parts.at(3), parts.at(4), k)
@@ -104,8 +123,10 @@ std::string asked(mmkg::Model &model, const std::vector<std::string> &parts) {
     }
     if (command == "ids") return asked_ids(model, parts);
     if (command == "vectors") return bits(model.entity_vectors(numbers(parts.at(1))));
-    if (command == "encode") return bits(model.encode_entities({entity(1)}));
-    if (command == "add") return std::to_string(model.add_entities({parts.at(1)}, {entity(2)}).front());
+    if (command == "encode") return bits(model.encode_entities(all(3, entity)));
+    if (command == "features") return bits(model.encode_entities(all(3, featured)));
+    if (command == "add") return added(entity);
+    if (command == "add-features") return added(featured);
     if (command == "score") {
         const std::vector<int64_t> given = numbers(parts.at(1));
         std::vector<mmkg::Triple> triples;
@@ -116,6 +137,13 @@ std::string asked(mmkg::Model &model, const std::vector<std::string> &parts) {
 }
 
 std::string asked(const mmkg::Linker &linker, const std::vector<std::string> &parts) {
+    if (parts.at(0) == "tokens") {
+        const auto made = linker.encode_tokens({numbers(parts.at(1)), numbers(parts.at(2)), floats(parts.at(3))});
+        std::string text;
+        for (const auto *piece : {&made.keys, &made.values, &made.text, &made.dual_key, &made.dual_query, &made.fused})
+            text += bits(*piece) + ";";
+        return text;
+    }
     if (parts.at(0) != "link") return "unknown command " + parts[0];
     std::optional<mmkg::Candidates> candidates;
     if (parts.at(2) != "-") candidates = linker.candidates(numbers(parts[2]));
@@ -156,8 +184,9 @@ std::string digest(const std::string &line) {
     return text;
 }
 
-std::string opened(const std::string &folder) {
-    const mmkg::Bundle bundle(folder);
+std::string opened(const std::string &folder, const char *minor) {
+    const auto other = [&] { return mmkg::Bundle(folder, false, {MMKG_MODEL_MAJOR, std::stoi(minor)}); };
+    const mmkg::Bundle bundle = minor == nullptr ? mmkg::Bundle(folder) : other();
     return "accepted " + bundle.family() + " " + bundle.precision();
 }
 
@@ -179,7 +208,7 @@ int main(int count, char **arguments) {
     std::unique_ptr<mmkg::Linker> linker;
     if (mode == "model" || mode == "linker") {
         const std::string error = or_error([&] {
-            const mmkg::Options options{std::stoi(arguments[3]), false};
+            const mmkg::Options options{std::stoi(arguments[3]), false, count > 4 ? arguments[4] : ""};
             if (mode == "model") model = std::make_unique<mmkg::Model>(arguments[2], options);
             if (mode == "linker") linker = std::make_unique<mmkg::Linker>(arguments[2], options);
             return std::string();
@@ -190,7 +219,8 @@ int main(int count, char **arguments) {
         }
     }
     for (std::string line; std::getline(std::cin, line);) {
-        const std::string answer = mode == "open"        ? or_error([&] { return opened(line); })
+        const char *minor = count > 2 ? arguments[2] : nullptr;
+        const std::string answer = mode == "open"        ? or_error([&] { return opened(line, minor); })
                                    : mode == "canonical" ? canonical(line)
                                    : mode == "digest"    ? digest(line)
                                    : linker ? or_error([&] { return asked(*linker, split(line, '\t')); })

@@ -35,6 +35,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     flags = ["-std=c++17", "-O0", "-ffp-contract=off", *_WARNINGS]
     flags += [f"-I{path}" for path in (SOURCES / "include", SOURCES / "src", KERNELS / "include")]
     flags += [f"-isystem{path}" for path in json_headers(compiler, folder)]
+    if headers := onnxruntime_headers():
+        flags += ["-DMMKG_ONNXRUNTIME", f"-isystem{headers}"]
     sanitizers = _SANITIZERS if _compiles(compiler, _SANITIZERS, "int main() {}", folder) else []
 
     def compiled(source: Path) -> str:
@@ -43,7 +45,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compiled, [ASKED, *sorted((SOURCES / "src").glob("*.cpp"))]))
-    link = [f"-L{KERNELS}", "-lmmkg", f"-Wl,-rpath,{KERNELS}", "-pthread"]
+    link = [f"-L{KERNELS}", "-lmmkg", f"-Wl,-rpath,{KERNELS}", "-pthread", "-ldl"]
     _run([compiler, *sanitizers, *objects, *link, "-o", "asked"], folder)
     return folder / "asked"
 
@@ -78,6 +80,24 @@ def json_headers(compiler: str, folder: Path) -> list[Path]:
     if package is None or not package.submodule_search_locations:
         pytest.skip("no headers of nlohmann-json: pip install nlohmann-json")
     return [Path(package.submodule_search_locations[0]) / "include"]
+
+
+def onnxruntime_headers() -> str | None:
+    """Where the headers of ONNX Runtime lie: MMKG_ONNXRUNTIME_DIR says so, as it does to CMake."""
+    return os.environ.get("MMKG_ONNXRUNTIME_DIR")
+
+
+@pytest.fixture(scope="session")
+def libonnxruntime() -> Path:
+    """The library of the Python package, so that both run the same; skips where the program cannot run graphs."""
+    if onnxruntime_headers() is None:
+        pytest.skip("no headers of ONNX Runtime: MMKG_ONNXRUNTIME_DIR does not say where onnxruntime_c_api.h lies")
+    package = find_spec("onnxruntime")
+    places = (package.submodule_search_locations or []) if package else []
+    found = [path for place in places for path in Path(place).glob("capi/libonnxruntime.so*")]
+    if not found:
+        pytest.skip("the package onnxruntime has no libonnxruntime beside its module")
+    return found[0]
 
 
 def _compiles(compiler: str, flags: list[str], text: str, folder: Path) -> bool:

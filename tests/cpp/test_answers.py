@@ -158,7 +158,7 @@ def test_new_entities_have_the_same_bits_and_are_answers(precision: str, ask: As
             model.add_entities(
                 [f"new {i}"], visual_tokens=[visual], text_tokens=[text], structure=None if own is None else own[None]
             )
-        assert found[4:8] == [str(number) for number in ids]
+        assert found[4:8] == [f"{number} " for number in ids]
         assert found[8].split() == bits(vectors[1])
         columns = Queries(*np.array(queries).T)
         assert found[9].split(";")[:-1] == predictions(model, columns, 3840, None, None)
@@ -197,6 +197,32 @@ def test_what_may_not_be_asked_is_an_error_of_the_query(ask: Ask) -> None:
         assert message in said
 
 
-def test_entities_of_adamf_mat_are_encoded_by_a_graph_which_is_said(ask: Ask) -> None:
-    found = ask(["model", RELEASED / "adamf_mat", "1"], ["encode\t0\t0\t-"])
-    assert found[0].startswith("query\tentities of this bundle are encoded by a graph")
+def test_a_table_that_grew_in_any_steps_answers_as_pythons(ask: Ask) -> None:
+    """Segments that are made anew, kept and joined: 4,096 rows and more, and few."""
+    bundle, random = RELEASED / "mygo", np.random.default_rng(3)
+    with opened(bundle) as model:
+        before, width = len(model.entities), model.table.shape[1]
+        lines = []
+        for step, count in enumerate((1, 2, 4200, 1, 4100, 3)):
+            structure = random.standard_normal((count, width), np.float32)
+            labels = [f"new {step} {i}" for i in range(count)]
+            model.add_entities(labels, visual_tokens=[[0]] * count, text_tokens=[[]] * count, structure=structure)
+            parts = [f"{label}\t0\t\t{' '.join(bits(row))}" for label, row in zip(labels, structure, strict=True)]
+            lines.append("add\t" + "\t".join(parts))
+        size = len(model.entities)
+        entity = np.array([0, 3, before, before + 3, size - 1, 5])
+        queries = Queries(entity, np.array([0, 1, 0, 1, 0, 1]), np.array([TAIL, HEAD, TAIL, HEAD, HEAD, TAIL]))
+        some = [1, 4, before - 1, before, before + 2, before + 4202, before + 5000, size - 1]
+        columns = np.stack([queries.entity, queries.relation, queries.direction], 1).ravel().tolist()
+        asked = " ".join(map(str, columns))
+        triples = [(0, 1, size - 1), (before, 0, 2), (size - 1, 1, before + 4500), (3, 0, 4)]
+        lines += [f"ids\t20\tyes\t-\t{asked}", f"ids\t6\t-\t{' '.join(map(str, some))}\t{asked}"]
+        lines += [f"ids\t3\t-\t-\t{' '.join(map(str, columns[:3] * 300))}"]  # more than one chunk
+        lines += ["score\t" + " ".join(str(number) for triple in triples for number in triple)]
+        for threads in ("1", "2"):
+            found = ask(["model", bundle, threads], lines)[6:]
+            assert found[0].split(";")[:-1] == predictions(model, queries, 20, True, None)
+            assert found[1].split(";")[:-1] == predictions(model, queries, 6, None, some)
+            first = Queries(queries.entity[:1], queries.relation[:1], queries.direction[:1])
+            assert found[2].split(";")[:-1] == predictions(model, first, 3, None, None) * 300
+            assert found[3].split() == bits(model.score_triples(*np.array(triples).T))

@@ -15,7 +15,8 @@ from safetensors.numpy import save_file
 
 from mmkg_sdk import BundleError
 from mmkg_sdk.bundle import Bundle
-from tests.attacks import content_attacks, manifest_attacks
+from mmkg_sdk.version import __version__
+from tests.attacks import content_attacks, manifest_attacks, onnx_attacks
 from tests.attacks.reseal import change_manifest, reseal
 from tests.cpp.conftest import Ask
 from tests.places import ROOT
@@ -69,6 +70,24 @@ def test_what_python_refuses_is_refused_for_the_same_file(ask: Ask, good: Path, 
         assert said is not None, name
         assert answer.startswith("bundle\t"), f"{name}: {answer}"
         assert file_in(said) in ("", file_in(answer)), f"{name}: {answer} / {said}"
+
+
+def test_graphs_that_python_refuses_on_opening_are_refused(ask: Ask, good: Path, tmp_path: Path) -> None:
+    """Those that read elsewhere, and those that are no graph or one of another signature."""
+    changes = [(name, change, True) for name, change in onnx_attacks.READS]
+    changes += [(change.__name__, change, False) for change in onnx_attacks.GRAPHS]
+    folders, refused = [], []
+    for number, (_, change, _) in enumerate(changes):
+        folders.append(tmp_path / str(number))
+        shutil.copytree(good, folders[-1])
+        onnx_attacks.spoil(folders[-1], change)
+        reseal(folders[-1])
+        refused.append(refusal(folders[-1]) is not None)
+    found = ask(["open"], [str(folder) for folder in folders])
+    for (name, _, reads), answer, told in zip(changes, found, refused, strict=True):
+        assert told or not reads, name
+        assert answer.startswith("bundle\t") == told, f"{name}: {answer}"
+        assert not told or "query_encoder.onnx" in answer, f"{name}: {answer}"
 
 
 @pytest.mark.parametrize(("family", "precision"), [("mygo", "fp32"), ("adamf_mat", "fp32"), ("mimic", "fp16")])
@@ -157,3 +176,13 @@ def test_a_setting_that_may_be_null(given: object, opens: bool, ask: Ask, good: 
     change_manifest(folder, lambda manifest: manifest["config"].update(sampled_entities=given))
     assert (refusal(folder) is None) == opens
     assert ask(["open"], [str(folder)])[0].startswith("accepted" if opens else "bundle\t")
+
+
+def test_a_program_of_other_headers_is_refused_whatever_it_opens(ask: Ask) -> None:
+    major, minor = (int(part) for part in __version__.split(".")[:2])
+    assert ask(["open", str(minor)], [str(RELEASED / "mygo")]) == ["accepted mygo fp32"]
+    (answer,) = ask(["open", str(minor + 1)], ["absent"])
+    assert answer == (
+        f"backend\tthe program was compiled with the headers of mmkg {major}.{minor + 1}, and libmmkg_model is "
+        f"{major}.{minor}. Compile it anew, or install the library of its version."
+    )

@@ -12,6 +12,7 @@ from mmkg_sdk.kernels.cmake import cmake_dir
 from mmkg_sdk.version import __version__
 from tests.cli.running import mmkg
 from tests.cpp.building import building_absence, cmake, find
+from tests.places import ROOT
 
 MAJOR, MINOR = (int(part) for part in __version__.split(".")[:2])
 
@@ -48,6 +49,12 @@ def test_an_installation_without_compiled_libraries_says_so(tmp_path: Path) -> N
     shutil.copy(cmake_dir() / "mmkg-config.cmake", config)
     said = find(tmp_path / "finds", "find_package(mmkg REQUIRED)", f"mmkg_DIR={config}", fails=True)
     assert "mmkg_sdk was installed without its compiled libraries; install a C++17 compiler" in said
+
+
+@pytest.mark.parametrize(("asked", "fails"), [("ON", True), ("AUTO", False)])
+def test_onnx_runtime_that_is_not_found_is_said(asked: str, fails: bool, tmp_path: Path) -> None:
+    said = cmake("-S", ROOT, "-B", tmp_path, f"-DMMKG_ONNXRUNTIME={asked}", "-DMMKG_ONNXRUNTIME_DIR=", fails=fails)
+    assert "onnxruntime_c_api.h was not found" in " ".join(said.split())
 
 
 def test_a_c_program_links_the_kernels(tmp_path: Path) -> None:

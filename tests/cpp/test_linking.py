@@ -124,12 +124,13 @@ def test_what_may_not_be_asked_is_an_error_of_the_query(ask: Ask) -> None:
 
 
 def weight(name: str, change: Callable[[NDArray[Any]], Any]) -> Callable[[Path], Any]:
-    """Replace a weight; None removes it."""
+    """Replace a weight; None removes it. The file stays as long as graphs read of it."""
 
     def spoil(folder: Path) -> None:
-        tensors = load_file(folder / "weights.safetensors")
+        path = folder / "weights.safetensors"
+        tensors, padding = load_file(path), {"padding": np.zeros(path.stat().st_size, np.uint8)}
         changed = change(tensors.pop(name))
-        save_file(tensors | ({} if changed is None else {name: changed}), folder / "weights.safetensors")
+        save_file(tensors | padding | ({} if changed is None else {name: changed}), path)
 
     return spoil
 

@@ -1,10 +1,26 @@
 // AdaMF-MAT's queries: the known entity, each complex coordinate turned by the angle of the relation.
 #include "adamf_mat.hpp"
 
+#include "gpu.hpp"
 #include "weights.hpp"
 
 namespace mmkg::internal {
 namespace {
+
+class AdaMFOnGpu : public GpuQueries {
+public:
+    explicit AdaMFOnGpu(GpuRotation rotation) : rotation_(std::move(rotation)) {}
+
+    void of(const GpuRows &table, const Columns &queries, uint64_t vectors, uint64_t stream) const override {
+        check(mmkg_gpu_rotation_apply(rotation_.get(), table.address, table.rows, table.stride, queries.size(),
+                                      on_host(queries.entity), on_host(queries.relation), on_host(queries.direction),
+                                      MMKG_ON_HOST, vectors, stream),
+              "query_encoder");
+    }
+
+private:
+    GpuRotation rotation_;
+};
 
 class AdaMFQueries : public QueryVectors {
 public:
@@ -28,6 +44,12 @@ public:
 
     void describe(mmkg_answer_parts &parts) const override {
         parts.rotations = rotations_, parts.num_rotations = relations_;
+    }
+
+    std::unique_ptr<const GpuQueries> on_gpu(mmkg_gpu *gpu) const override {
+        mmkg_gpu_rotation *rotation = nullptr;
+        check(mmkg_gpu_rotation_open(gpu, rotations_, relations_, width_, &rotation), "query_encoder");
+        return std::make_unique<const AdaMFOnGpu>(GpuRotation(rotation));
     }
 
 private:

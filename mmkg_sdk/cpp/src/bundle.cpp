@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "guarded.hpp"
+#include "onnx_file.hpp"
 #include "opened.hpp"
 #include "triples.hpp"
 
@@ -16,7 +17,7 @@ using namespace internal;
 Keep kept(const std::string &name) {
     const fs::path file(name);
     if (file.extension() == ".safetensors") return name == "probes.safetensors" ? Keep::nothing : Keep::map;
-    return file.extension() == ".txt" ? Keep::copy : Keep::nothing;
+    return file.extension() == ".txt" || file.extension() == ".onnx" ? Keep::copy : Keep::nothing;
 }
 
 // The labels of a file, which is forgotten: they have a copy of it.
@@ -64,6 +65,15 @@ void check_pieces(const std::string &path, const Opened &opened) {
     }
 }
 
+void check_graphs(const fs::path &folder, const Opened &opened) {
+    for (const auto &[name, signature] : opened.manifest.signatures) {
+        const std::string path = (folder / (name + ".onnx")).string();
+        const std::string_view model = opened.files.at(name + ".onnx").view();
+        weight_files(path, model, opened.files);
+        check_signature(path, model, signature);
+    }
+}
+
 // Whether the weights are those of the configuration; no number is read.
 void check_weights(const std::string &path, const Opened &opened) {
     const std::string &precision = opened.manifest.precision;
@@ -86,6 +96,18 @@ void check_weights(const std::string &path, const Opened &opened) {
                                            precision + ". Export the bundle again.");
         }
     }
+}
+
+// While the first number is 0, the second one may change the headers.
+void check_headers(Headers found) {
+    constexpr Headers own;
+    if (found.major == own.major && found.minor == own.minor) return;
+    const auto text = [](Headers headers) {
+        return std::to_string(headers.major) + "." + std::to_string(headers.minor);
+    };
+    throw Error(Fault::backend, "the program was compiled with the headers of mmkg " + text(found) +
+                                    ", and libmmkg_model is " + text(own) +
+                                    ". Compile it anew, or install the library of its version.");
 }
 
 std::shared_ptr<const Opened> opened_bundle(const fs::path &folder, bool follow_links) {
@@ -118,13 +140,17 @@ std::shared_ptr<const Opened> opened_bundle(const fs::path &folder, bool follow_
     if (manifest.config.family == Family::mygo) check_tokens(folder.string(), opened);
     opened.weights = read_tensors(path_of("weights"), opened.files["weights.safetensors"].view());
     check_weights(path_of("weights"), opened);
+    check_graphs(folder, opened);
     return std::make_shared<const Opened>(std::move(opened));
 }
 
 }  // namespace
 
-Bundle::Bundle(const fs::path &folder, bool follow_links) {
-    guarded([&] { opened_ = opened_bundle(folder, follow_links); });
+Bundle::Bundle(const fs::path &folder, bool follow_links, Headers headers) {
+    guarded([&] {
+        check_headers(headers);
+        opened_ = opened_bundle(folder, follow_links);
+    });
 }
 
 const std::string &Bundle::family() const noexcept { return opened_->manifest.family; }

@@ -6,6 +6,8 @@
 #include "arguments.hpp"
 #include "guarded.hpp"
 #include "interaction.hpp"
+#include "mention_encoder.hpp"
+#include "text.hpp"
 #include "threads.hpp"
 
 namespace mmkg {
@@ -49,28 +51,38 @@ std::vector<Link> best_of(const std::array<const float *, 3> &units, int64_t wid
 }  // namespace
 
 struct Linker::State {
-    State(const Bundle &from, int asked)
+    State(const Bundle &from, const Options &options)
         : bundle(linking(from)),
-          threads(threads_of(asked)),
+          threads(threads_of(options.threads)),
           pool(open_pool(threads)),
-          interaction(bundle.opened(), pool.get()) {}
+          interaction(bundle.opened(), pool.get()),
+          graphs(bundle.opened(), threads, options.onnxruntime),
+          encoder(bundle.opened(), graphs) {}
 
     const Bundle bundle;
     const int threads;
     const Pool pool;
     const Interaction interaction;
+    const Graphs graphs;
+    const MentionEncoder encoder;
 };
 
-Linker::Linker(const std::filesystem::path &bundle, const Options &options)
-    : Linker(Bundle(bundle, options.follow_links), options.threads) {}
-
-Linker::Linker(const Bundle &bundle, int threads) {
-    guarded([&] { state_ = std::make_unique<State>(bundle, threads); });
+Linker::Linker(const Bundle &bundle, const Options &options) {
+    guarded([&] {
+        if (options.device != "cpu") {
+            throw Error(Fault::query, "device is " + in_quotes(options.device) + "; a Linker runs on the CPU here.");
+        }
+        state_ = std::make_unique<State>(bundle, options);
+    });
 }
 
 Linker::~Linker() = default;
 Linker::Linker(Linker &&) noexcept = default;
 Linker &Linker::operator=(Linker &&) noexcept = default;
+
+MentionPieces Linker::encode_tokens(const MentionTokens &mentions) const {
+    return guarded([&] { return state_->encoder.encode(mentions); });
+}
 
 std::vector<std::vector<Link>> Linker::link(const MentionPieces &mentions, int k,
                                             const std::optional<Candidates> &candidates) const {

@@ -49,8 +49,8 @@ void check_fields(const std::string &path, const Json &manifest) {
                          ", expected an object.");
     if (!manifest.contains("format_version") || !is_whole(manifest["format_version"], OLDEST_VERSION, FORMAT_VERSION)) {
         const std::string found = manifest.contains("format_version") ? shown(manifest["format_version"]) : "None";
-        refuse(path, " has format version " + found + "; this library reads " + std::to_string(OLDEST_VERSION) + " and " + std::to_string(FORMAT_VERSION) +
-                         ". If it is higher, take a newer library. If not, export the bundle again.");
+        refuse(path, " has format version " + found + "; this library reads " + std::to_string(OLDEST_VERSION) +
+                         " and " + std::to_string(FORMAT_VERSION) + ". If it is higher, take a newer library. If not, export the bundle again.");
     }
     for (const char *name : {"family", "precision"}) {
         if (!manifest.contains(name) || !manifest[name].is_string()) {
@@ -153,6 +153,9 @@ Manifest read_manifest(const fs::path &folder, bool follow_links) {
     found.contents = contents_of(found.config);
     found.files = check_files(path.string(), manifest["files"], found.contents);
     check_graphs(path.string(), manifest["graphs"], found.contents);
+    for (const auto &[graph, spec] : manifest["graphs"].items()) {
+        found.signatures[graph] = Json{{"inputs", spec["inputs"]}, {"outputs", spec["outputs"]}}.dump();
+    }
     check_seal(path.string(), manifest);
     if (!found.config.links()) found.largest = largest_sizes(manifest["graphs"]["entity_encoder"]);
     return found;

@@ -17,6 +17,7 @@ struct Manifest {
     Contents contents;
     std::string family, precision;
     std::map<std::string, FileEntry> files;
+    std::map<std::string, std::string> signatures;  // graph -> its inputs and outputs, as JSON
     std::map<std::string, int64_t> largest;  // sizes of the axes of the entity encoder's inputs
 };
 

@@ -1,8 +1,5 @@
 #include "mmkg/model.hpp"
 
-#include <algorithm>
-#include <cmath>
-
 #include "guarded.hpp"
 #include "model_state.hpp"
 #include "threads.hpp"
@@ -22,12 +19,14 @@ const Bundle &predicting(const Bundle &bundle) {
 
 }  // namespace
 
-Model::State::State(const Bundle &from, int asked)
+Model::State::State(const Bundle &from, const Options &options)
     : bundle(predicting(from)),
-      threads(threads_of(asked)),
+      threads(threads_of(options.threads)),
       pool(open_pool(threads)),
+      graphs(opened(), threads, options.onnxruntime),
+      gpu(open_gpu(options)),
       queries(query_vectors(opened(), pool.get())),
-      table_(std::make_shared<const EntityTable>(opened(), *queries, pool.get())) {}
+      table_(std::make_shared<const EntityTable>(opened(), *queries, pool.get(), gpu.get())) {}
 
 std::shared_ptr<const EntityTable> Model::State::entities() const {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -44,33 +43,13 @@ const KnownTriples &Model::State::known_triples() const {
     return *index;
 }
 
-const TokenEncoder &Model::State::token_encoder() const {
-    const std::vector<std::string> &graphs = opened().manifest.contents.graphs;
-    if (std::find(graphs.begin(), graphs.end(), TOKEN_TABLE_GRAPH) == graphs.end()) {
-        throw Error(
-            Fault::query,
-            "entities of this bundle are encoded by a graph, which this library does not run: it encodes those of mygo "
-            "with one entity layer. Encode them with Python.");
-    }
-    std::call_once(encoder_made, [&] { encoder = std::make_unique<const TokenEncoder>(opened(), pool.get()); });
-    return *encoder;
+const EntityEncoder &Model::State::encoder() const {
+    std::call_once(encoder_made, [&] { encoder_ = entity_encoder(opened(), pool.get(), graphs); });
+    return *encoder_;
 }
 
-std::vector<float> Model::State::vectors(const EntityTable &of, const Columns &asked) const {
-    std::vector<float> made = queries->of(of.vectors(), of.rows(), asked);
-    if (!std::all_of(made.begin(), made.end(), [](float number) { return std::isfinite(number); })) {
-        throw Error(Fault::backend,
-                    "query_encoder gave NaN or infinity: float32 cannot hold what the weights make of a query. Export "
-                    "from a sound run.");
-    }
-    return made;
-}
-
-Model::Model(const std::filesystem::path &bundle, const Options &options)
-    : Model(Bundle(bundle, options.follow_links), options.threads) {}
-
-Model::Model(const Bundle &bundle, int threads) {
-    guarded([&] { state_ = std::make_unique<State>(bundle, threads); });
+Model::Model(const Bundle &bundle, const Options &options) {
+    guarded([&] { state_ = std::make_unique<State>(bundle, options); });
 }
 
 Model::~Model() = default;
@@ -107,7 +86,7 @@ std::vector<float> Model::entity_vectors(const std::vector<int64_t> &ids) const 
         std::vector<float> vectors;
         for (size_t i = 0; i < ids.size(); ++i) {
             check_id(ids[i], table->labels(), i, ids.size());
-            const float *row = table->vectors() + ids[i] * table->width();
+            const float *row = table->row(ids[i]);
             vectors.insert(vectors.end(), row, row + table->width());
         }
         return vectors;
@@ -115,17 +94,30 @@ std::vector<float> Model::entity_vectors(const std::vector<int64_t> &ids) const 
 }
 
 std::vector<float> Model::encode_entities(const std::vector<EntityTokens> &entities) const {
-    return guarded([&] { return state_->token_encoder().encode(entities); });
+    return guarded([&] { return state_->encoder().encode(entities); });
+}
+
+std::vector<float> Model::encode_entities(const std::vector<EntityFeatures> &entities) const {
+    return guarded([&] { return state_->encoder().encode(entities); });
 }
 
 std::vector<int64_t> Model::add_entities(const std::vector<std::string> &labels,
                                          const std::vector<EntityTokens> &entities) {
+    return add(labels, entities.size(), encode_entities(entities));
+}
+
+std::vector<int64_t> Model::add_entities(const std::vector<std::string> &labels,
+                                         const std::vector<EntityFeatures> &entities) {
+    return add(labels, entities.size(), encode_entities(entities));
+}
+
+std::vector<int64_t> Model::add(const std::vector<std::string> &labels, size_t count,
+                                const std::vector<float> &vectors) {
     return guarded([&] {
-        if (labels.size() != entities.size()) {
+        if (labels.size() != count) {
             throw Error(Fault::query, std::to_string(labels.size()) + " labels and inputs of " +
-                                          std::to_string(entities.size()) + " entities; expected equally many.");
+                                          std::to_string(count) + " entities; expected equally many.");
         }
-        const std::vector<float> vectors = state_->token_encoder().encode(entities);
         const std::lock_guard<std::mutex> lock(state_->growing);
         const auto before = state_->entities();
         if (!labels.empty()) state_->replace(before->with(labels, vectors));

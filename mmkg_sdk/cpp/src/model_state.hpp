@@ -6,17 +6,17 @@
 #include <vector>
 
 #include "arguments.hpp"
+#include "entity_encoder.hpp"
 #include "entity_table.hpp"
 #include "known_triples.hpp"
 #include "mmkg/model.hpp"
-#include "mygo.hpp"
 #include "opened.hpp"
 #include "query_vectors.hpp"
 
 namespace mmkg {
 
 struct Model::State {
-    State(const Bundle &from, int asked);
+    State(const Bundle &from, const Options &options);
 
     const internal::Opened &opened() const noexcept { return bundle.opened(); }
 
@@ -26,15 +26,14 @@ struct Model::State {
     // Made with the first query that asks for them.
     const internal::KnownTriples &known_triples() const;
 
-    // Made with the first entity. Throws Error (query): this bundle's entities are encoded by a graph.
-    const internal::TokenEncoder &token_encoder() const;
-
-    // What the entities of a table are scored against, float32 [batch, width], finite.
-    std::vector<float> vectors(const internal::EntityTable &of, const internal::Columns &asked) const;
+    // Made with the first entity that is encoded.
+    const internal::EntityEncoder &encoder() const;
 
     const Bundle bundle;
     const int threads;
     const internal::Pool pool;
+    const internal::Graphs graphs;
+    const std::unique_ptr<const internal::Gpu> gpu;  // or nullptr: the CPU ranks
     const std::unique_ptr<const internal::QueryVectors> queries;
 
     // Puts another table in the place of this one.
@@ -47,7 +46,7 @@ private:
     std::shared_ptr<const internal::EntityTable> table_;
     mutable std::once_flag index_made, encoder_made;
     mutable std::unique_ptr<const internal::KnownTriples> index;
-    mutable std::unique_ptr<const internal::TokenEncoder> encoder;
+    mutable std::unique_ptr<const internal::EntityEncoder> encoder_;
 };
 
 }  // namespace mmkg

@@ -2,6 +2,7 @@
 // the model has one.
 #include <cmath>
 
+#include "gpu.hpp"
 #include "layer_rest.hpp"
 #include "mygo.hpp"
 #include "weights.hpp"
@@ -39,6 +40,29 @@ std::set<std::string> names_of(int64_t layers, bool core) {
     return names;
 }
 
+class MyGOOnGpu : public GpuQueries {
+public:
+    MyGOOnGpu(GpuContext context, GpuTucker core) : context_(std::move(context)), core_(std::move(core)) {}
+
+    void of(const GpuRows &table, const Columns &queries, uint64_t vectors, uint64_t stream) const override {
+        check(mmkg_gpu_query_vectors(context_.get(), core_.get(), table.address, table.rows, table.stride,
+                                     queries.size(), on_host(queries.entity), on_host(queries.relation),
+                                     on_host(queries.direction), MMKG_ON_HOST, vectors, stream),
+              GRAPH);
+    }
+
+private:
+    GpuContext context_;
+    GpuTucker core_;
+};
+
+// A core and what goes with it, as mmkg_tucker_open takes them.
+struct CoreWeights {
+    const void *core = nullptr, *relation = nullptr;
+    const float *shift = nullptr;
+    int32_t precision = MMKG_FP32;
+};
+
 class MyGOQueries : public QueryVectors {
 public:
     MyGOQueries(const Opened &opened, mmkg_pool *pool) : weights_(opened.weights, GRAPH) {
@@ -46,8 +70,12 @@ public:
         while (weights_.has("layers." + std::to_string(layers) + ".query.bias")) ++layers;
         const bool core = weights_.has("core.multiplied_core");
         weights_.expect(names_of(layers, core));
-        width_ = weights_.axis("relations", 1);
-        open_context(opened.config().size("num_heads"), layers, pool);
+        width_ = weights_.axis("relations", 1), heads_ = opened.config().size("num_heads"), layers_ = layers;
+        with_weights([&](const mmkg_query_weights &all) {
+            mmkg_query_context *handle = nullptr;
+            check(mmkg_query_context_open(&all, MMKG_BEST, pool, &handle), GRAPH);
+            context_.reset(handle);
+        });
         if (core) open_core(pool);
     }
 
@@ -65,23 +93,38 @@ public:
 
     void describe(mmkg_answer_parts &parts) const override { parts.context = context_.get(), parts.core = core_.get(); }
 
+    std::unique_ptr<const GpuQueries> on_gpu(mmkg_gpu *gpu) const override {
+        mmkg_gpu_query_context *context = nullptr;
+        with_weights([&](const mmkg_query_weights &all) {
+            check(mmkg_gpu_query_context_open(gpu, &all, &context), GRAPH);
+        });
+        GpuContext opened(context);
+        mmkg_gpu_tucker *core = nullptr;
+        if (core_ != nullptr) {
+            check(mmkg_gpu_tucker_open(gpu, core_weights_.core, core_weights_.precision, core_weights_.relation,
+                                       core_weights_.shift, width_, &core),
+                  GRAPH);
+        }
+        return std::make_unique<const MyGOOnGpu>(std::move(opened), GpuTucker(core));
+    }
+
 private:
-    void open_context(int64_t heads, int64_t layers, mmkg_pool *pool) {
-        Weights copies = weights_;  // read while opening, and no longer
+    // Calls with the weights of the transformer, which are read then, and no longer.
+    template <class Open>
+    void with_weights(Open open) const {
+        Weights copies = weights_;
         const int64_t hidden = copies.axis("layers.0.rest.hidden.multiplied_weight", 1);
         std::vector<mmkg_query_layer> described;
-        for (int64_t layer = 0; layer < layers; ++layer) described.push_back(layer_of(copies, layer, width_, hidden));
+        for (int64_t layer = 0; layer < layers_; ++layer) described.push_back(layer_of(copies, layer, width_, hidden));
         mmkg_query_weights all{};
-        all.width = width_, all.heads = heads, all.feedforward_width = hidden, all.num_layers = layers;
+        all.width = width_, all.heads = heads_, all.feedforward_width = hidden, all.num_layers = layers_;
         all.num_relations = copies.axis("relations", 0);
         all.norm_epsilon = NORM_EPSILON;
         all.known_slots = copies.float32("known_slot", {2, width_}),
         all.missing_slots = copies.float32("missing", {2, width_});
         all.relations = copies.float32("relations", {all.num_relations, width_});
         all.layers = described.data();
-        mmkg_query_context *handle = nullptr;
-        check(mmkg_query_context_open(&all, MMKG_BEST, pool, &handle), GRAPH);
-        context_.reset(handle);
+        open(all);
     }
 
     // The core stays where it is; what is copied of it for alignment stays in weights_.
@@ -99,19 +142,21 @@ private:
                                             relation.described() + "; expected a width of " + std::to_string(width_) +
                                             ". Export the bundle again.");
         }
-        const int32_t precision = core.dtype == Dtype::float32   ? MMKG_FP32
-                                  : core.dtype == Dtype::float16 ? MMKG_FP16
-                                                                 : MMKG_BF16;
+        core_weights_ = {weights_.aligned("core.multiplied_core"), weights_.aligned("core.relation.multiplied_weight"),
+                         weights_.float32("core.relation.bias", {width_}),
+                         core.dtype == Dtype::float32   ? MMKG_FP32
+                         : core.dtype == Dtype::float16 ? MMKG_FP16
+                                                        : MMKG_BF16};
         mmkg_tucker *handle = nullptr;
-        check(mmkg_tucker_open(weights_.aligned("core.multiplied_core"), precision,
-                               weights_.aligned("core.relation.multiplied_weight"),
-                               weights_.float32("core.relation.bias", {width_}), width_, MMKG_BEST, pool, &handle),
+        check(mmkg_tucker_open(core_weights_.core, core_weights_.precision, core_weights_.relation, core_weights_.shift,
+                               width_, MMKG_BEST, pool, &handle),
               GRAPH);
         core_.reset(handle);
     }
 
     Weights weights_;
-    int64_t width_ = 0;
+    int64_t width_ = 0, heads_ = 0, layers_ = 0;
+    CoreWeights core_weights_;
     QueryContext context_;
     Tucker core_;
 };

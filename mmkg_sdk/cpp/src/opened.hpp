@@ -13,7 +13,7 @@ namespace mmkg::internal {
 struct Opened {
     Manifest manifest;
     Labels entities, relations;  // of MIMIC no relations, and of what follows only table and weights
-    std::map<std::string, Content> files;  // NAME.safetensors -> its map
+    std::map<std::string, Content> files;  // of tensors a map, of graphs a copy, of others nothing
     Tensors table, inputs, triples, weights;
     Tensors known_triples;  // keys, offsets and answers; none in older bundles
 

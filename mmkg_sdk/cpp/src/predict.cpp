@@ -10,9 +10,6 @@ namespace {
 
 using namespace internal;
 
-// Triples whose queries are encoded at a time: bounds the memory.
-constexpr size_t QUERY_CHUNK = 256;
-
 // What is asked of every query.
 struct Ranked {
     int64_t k;
@@ -31,23 +28,65 @@ std::vector<int64_t> left_out(const Ranked &asked, const Query &query) {
     return found;
 }
 
-std::vector<Ranking> rank(const EntityTable &table, const Ranked &asked, const std::vector<Query> &queries) {
+// Ids, vectors and ranking in one call of the kernels.
+TopK in_one_call(const EntityTable &table, const Ranked &asked, const std::vector<Query> &queries) {
     const Columns columns(queries);
     const mmkg_known_triples known = asked.known == nullptr ? mmkg_known_triples{} : asked.known->described();
     const std::vector<int64_t> *some = asked.candidates;
-    std::vector<int64_t> offsets(queries.size() + 1), ids(queries.size() * static_cast<size_t>(asked.k));
-    std::vector<float> scores(ids.size());
+    TopK best;
+    best.rows.offsets.resize(queries.size() + 1);
+    best.rows.ids.resize(queries.size() * static_cast<size_t>(asked.k));
+    best.scores.resize(best.rows.ids.size());
     check(mmkg_answer_top_k(table.answer(), columns.entity.data(), columns.relation.data(), columns.direction.data(),
                             columns.size(), asked.k, asked.known == nullptr ? nullptr : &known,
                             some == nullptr ? nullptr : some->data(),
-                            some == nullptr ? 0 : static_cast<int64_t>(some->size()), offsets.data(), ids.data(),
-                            scores.data()),
+                            some == nullptr ? 0 : static_cast<int64_t>(some->size()), best.rows.offsets.data(),
+                            best.rows.ids.data(), best.scores.data()),
           "query_encoder or a score");
-    std::vector<Ranking> rankings(queries.size());
+    return best;
+}
+
+// Known answers, vectors and ranking one after the other, of a few queries.
+TopK in_steps(const EntityTable &table, const Ranked &asked, const std::vector<Query> &queries) {
+    const Columns columns(queries);
+    RowLists excluded;
+    for (const Query &query : queries) {
+        const Numbers known = asked.known == nullptr ? Numbers{} : asked.known->answers(query);
+        excluded.ids.insert(excluded.ids.end(), known.begin(), known.end());
+        excluded.offsets.push_back(static_cast<int64_t>(excluded.ids.size()));
+    }
+    return table.best(columns, asked.k, asked.known == nullptr ? nullptr : &excluded, asked.candidates);
+}
+
+// Some queries of many, from one on.
+template <class Item>
+std::vector<Item> chunk_of(const std::vector<Item> &all, size_t start) {
+    const auto first = all.begin() + static_cast<std::ptrdiff_t>(start);
+    return {first, first + static_cast<std::ptrdiff_t>(std::min<size_t>(QUERY_CHUNK, all.size() - start))};
+}
+
+void add_rankings(const EntityTable &table, const Ranked &asked, const std::vector<Query> &queries, const TopK &best,
+                  std::vector<Ranking> &rankings) {
     for (size_t i = 0; i < queries.size(); ++i) {
-        for (auto j = static_cast<size_t>(offsets[i]); j < static_cast<size_t>(offsets[i + 1]); ++j)
-            rankings[i].answers.push_back({ids[j], std::string(table.labels()[ids[j]]), scores[j]});
-        rankings[i].known = left_out(asked, queries[i]);
+        Ranking &ranking = rankings.emplace_back();
+        const auto end = static_cast<size_t>(best.rows.offsets[i + 1]);
+        for (auto j = static_cast<size_t>(best.rows.offsets[i]); j < end; ++j) {
+            const int64_t id = best.rows.ids[j];
+            ranking.answers.push_back({id, std::string(table.labels()[id]), best.scores[j]});
+        }
+        ranking.known = left_out(asked, queries[i]);
+    }
+}
+
+std::vector<Ranking> rank(const EntityTable &table, const Ranked &asked, const std::vector<Query> &queries) {
+    std::vector<Ranking> rankings;
+    if (table.answer() != nullptr) {
+        add_rankings(table, asked, queries, in_one_call(table, asked, queries), rankings);
+        return rankings;
+    }
+    for (size_t start = 0; start < queries.size(); start += size_t{QUERY_CHUNK}) {
+        const std::vector<Query> chunk = chunk_of(queries, start);
+        add_rankings(table, asked, chunk, in_steps(table, asked, chunk), rankings);
     }
     return rankings;
 }
@@ -92,15 +131,11 @@ std::vector<float> Model::score_triples(const std::vector<Triple> &triples) cons
             tails.push_back(triples[i].tail);
         }
         check_queries(queries, table->labels(), state_->opened().relations);
-        std::vector<float> scores(triples.size());
-        for (size_t start = 0; start < queries.size(); start += QUERY_CHUNK) {
-            const auto first = queries.begin() + static_cast<std::ptrdiff_t>(start);
-            const size_t size = std::min(QUERY_CHUNK, queries.size() - start);
-            const Columns chunk({first, first + static_cast<std::ptrdiff_t>(size)});
-            const std::vector<float> vectors = state_->vectors(*table, chunk);
-            check(mmkg_pair_scores(table->scan(), vectors.data(), chunk.size(), tails.data() + start,
-                                   scores.data() + start),
-                  "a score");
+        std::vector<float> scores;
+        for (size_t start = 0; start < queries.size(); start += size_t{QUERY_CHUNK}) {
+            const std::vector<float> vectors = table->query_vectors(Columns(chunk_of(queries, start)));
+            const std::vector<float> part = table->pair_scores(vectors, chunk_of(tails, start));
+            scores.insert(scores.end(), part.begin(), part.end());
         }
         return scores;
     });

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -17,8 +18,11 @@
 #include <string_view>
 #include <vector>
 
+#include "config.hpp"
 #include "json.hpp"
+#include "mmkg/linker.hpp"
 #include "mmkg/model.hpp"
+#include "opened.hpp"
 #include "sha256.hpp"
 
 namespace {
@@ -77,8 +81,8 @@ std::string manifest_of(const Base &base, const std::string &name, const std::st
     return sealed(manifest);
 }
 
-void ask(const fs::path &folder) {
-    const mmkg::Model model(folder, mmkg::Options{1, false});
+void predict(const mmkg::Bundle &bundle) {
+    mmkg::Model model(bundle, {1});
     const int64_t entities = model.entities().size(), relations = model.relations().size();
     std::vector<mmkg::Query> queries;
     for (int64_t i = 0; i < std::min<int64_t>(entities, 4); ++i) {
@@ -87,6 +91,29 @@ void ask(const fs::path &folder) {
     model.predict(queries, {3});
     model.predict(queries, {entities < 3840 ? static_cast<int>(entities) : 3840, false});
     if (entities && relations) model.score_triples({{0, relations - 1, entities - 1}});
+    if (bundle.family() != "mygo") return;
+    model.add_entities({"\t"}, {mmkg::EntityTokens{{0}, {0, 1}, {}}});  // no label of a test
+    model.predict({{entities, 0, mmkg::Missing::tail}}, {3});
+}
+
+void link(const mmkg::Bundle &bundle) {
+    const mmkg::Linker linker(bundle, {1});
+    const Config &config = bundle.opened().config();
+    const auto halves = [&](std::initializer_list<const char *> sizes, int64_t first) {
+        for (const char *size : sizes) first *= config.size(size);
+        return std::vector<float>(static_cast<size_t>(first), 0.5F);
+    };
+    mmkg::MentionPieces pieces;
+    pieces.keys = pieces.values = halves({"text_length", "text_unit_dim"}, 2);
+    pieces.text = halves({"text_width"}, 2), pieces.fused = halves({"cross_modal_unit_dim"}, 2);
+    pieces.dual_key = pieces.dual_query = halves({"image_unit_dim"}, 6);
+    linker.link(pieces, 3);
+    linker.link(pieces, 2, linker.candidates(std::vector<int64_t>{0}));
+}
+
+void ask(const fs::path &folder) {
+    const mmkg::Bundle bundle(folder);
+    bundle.family() == "mimic" ? link(bundle) : predict(bundle);
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ from typing import Any
 from tests.attacks import content_attacks, manifest_attacks
 from tests.attacks.fuzz.subjects import make_subjects
 
-FAMILIES = ("adamf_mat", "mygo")  # as the fuzzer counts them: by name
+FAMILIES = ("adamf_mat", "mimic", "mygo")  # as the fuzzer counts them: by name
 _LARGEST = 1 << 20
 
 _ATTACKS: list[Callable[[Path], Any]] = [spoil for spoil, _ in manifest_attacks.ATTACKS]
@@ -60,7 +60,8 @@ def _attacked(bundle: Path) -> Iterator[tuple[str, bytes]]:
             shutil.copytree(bundle, copy)
             try:
                 spoil(copy)
-            except (AttributeError, IndexError, KeyError, TypeError):  # it is about what this bundle does not have
+            # It is about what this bundle does not have.
+            except (AttributeError, FileNotFoundError, IndexError, KeyError, TypeError):
                 continue
             for path in copy.iterdir():
                 if path.name in good and path.is_file() and not path.is_symlink() and path.stat().st_size <= _LARGEST:

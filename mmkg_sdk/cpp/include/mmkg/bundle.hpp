@@ -7,6 +7,7 @@
 
 #include "mmkg/error.hpp"
 #include "mmkg/labels.hpp"
+#include "mmkg/version.hpp"
 
 namespace mmkg {
 
@@ -16,9 +17,9 @@ struct Opened;
 
 // An opened bundle of MyGO, AdaMF-MAT or MIMIC. Everything that docs/bundle-format.md says is checked before the
 // constructor returns: seal, names, kinds, sizes and SHA-256 of files, tensors, finite values, labels, triples and
-// tokens in range, sizes and precision of the configuration against the weights, and signatures of the graphs in
-// bundle.json. What the graphs themselves hold is not looked at, beyond their digest: this library runs none. So it is
-// with MIMIC's tokenizer.json: this library reads no text.
+// tokens in range, sizes and precision of the configuration against the weights, and the graphs against their
+// signatures in bundle.json and the files that they may read. MIMIC's tokenizer.json is held to its digest alone: this
+// library reads no text.
 //
 // Nothing is read from the folder afterwards. Tensors are memory maps of what was verified: the folder may be replaced
 // or deleted, but to write into its files changes what an open bundle reads, and to shorten them ends the process.
@@ -29,8 +30,11 @@ public:
     // of
     //                a Hugging Face cache that the folder is a snapshot of.
     //
-    // Throws Error (bundle), which names the file; (memory).
-    explicit Bundle(const std::filesystem::path &folder, bool follow_links = false);
+    // headers        leave it out: it tells the library which headers the program was compiled with
+    //
+    // Throws Error (bundle), which names the file; (memory); (backend): the library has another version than the
+    // headers.
+    explicit Bundle(const std::filesystem::path &folder, bool follow_links = false, Headers headers = {});
 
     const std::string &family() const noexcept;     // "mygo", "adamf_mat" or "mimic"
     const std::string &precision() const noexcept;  // "fp32", "fp16", "bf16", "int8" or "fp8"

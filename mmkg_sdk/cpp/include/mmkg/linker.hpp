@@ -1,5 +1,5 @@
-// linker.hpp: mentions in, ranked entities out. A mention comes as what MIMIC's graphs make of its text and image, by
-// another runtime: this library runs no graphs.
+// linker.hpp: mentions in, ranked entities out. A mention comes as what MIMIC's graphs make of its text and image; they
+// run here on ONNX Runtime, where this library was built with it, or elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,13 @@
 #include "mmkg/query.hpp"
 
 namespace mmkg {
+
+// Texts and images of some mentions, one behind the other, read as the bundle's model reads them.
+struct MentionTokens {
+    std::vector<int64_t> input_ids;       // [mentions, text_length], of the tokenizer
+    std::vector<int64_t> attention_mask;  // the same shape: 1 for a token, 0 for padding; one token at least
+    std::vector<float> pixels;            // [mentions, 3, image_size, image_size], normalised; all zero: no image
+};
 
 // The outputs of the bundle's graph `mention_side` for some mentions, by their names without "mention_"; float32, one
 // mention behind the other. Sizes are those of the configuration in bundle.json.
@@ -44,11 +51,18 @@ public:
     // Opens and verifies a bundle and makes its kernels ready.
     //
     // Throws Error (bundle), also of another family; (backend).
-    explicit Linker(const std::filesystem::path &bundle, const Options &options = {});
-    explicit Linker(const Bundle &bundle, int threads = 0);
+    explicit Linker(const std::filesystem::path &bundle, const Options &options = {})
+        : Linker(Bundle(bundle, options.follow_links), options) {}
+    explicit Linker(const Bundle &bundle, const Options &options = {});
     ~Linker();
     Linker(Linker &&) noexcept;
     Linker &operator=(Linker &&) noexcept;
+
+    // What `link` takes, of texts and images, by the bundle's graphs on ONNX Runtime (docs/cpp.md).
+    //
+    // Throws Error (query): another size, an id that the model does not have, a mention without a token, NaN;
+    // (backend): there is no ONNX Runtime.
+    MentionPieces encode_tokens(const MentionTokens &mentions) const;
 
     // The k best entities of each mention, best first; equal scores by ascending id.
     //

@@ -24,6 +24,12 @@ struct EntityTokens {
     std::vector<float> structure;       // its structural embedding, [width]; empty takes the mean of the trained ones
 };
 
+// What AdaMF-MAT encodes an entity from.
+struct EntityFeatures {
+    std::vector<float> visual, text;  // from the models that made the training features; empty: no image, no text
+    std::vector<float> structure;     // as of EntityTokens
+};
+
 // A bundle of MyGO or AdaMF-MAT that answers (head, relation, ?) and (?, relation, tail), with the same bits as
 // mmkg_sdk.Model with its kernels. Safe to call from several threads; of calls that meet, one has the threads, the
 // others run on their own.
@@ -35,8 +41,9 @@ public:
     // Opens and verifies a bundle and makes its kernels ready.
     //
     // Throws Error (bundle), (backend).
-    explicit Model(const std::filesystem::path &bundle, const Options &options = {});
-    explicit Model(const Bundle &bundle, int threads = 0);
+    explicit Model(const std::filesystem::path &bundle, const Options &options = {})
+        : Model(Bundle(bundle, options.follow_links), options) {}
+    explicit Model(const Bundle &bundle, const Options &options = {});
     ~Model();
     Model(Model &&) noexcept;
     Model &operator=(Model &&) noexcept;
@@ -62,18 +69,24 @@ public:
     // The encoded entities, float [n, width].
     std::vector<float> entity_vectors(const std::vector<int64_t> &ids) const;
 
-    // Encode entities: float [n, width]. MyGO with one entity layer; other encoders are graphs.
+    // Encode entities: float [n, width]. MyGO takes tokens, AdaMF-MAT features. Kernels encode MyGO with one entity
+    // layer; graphs do the rest, which need ONNX Runtime (docs/cpp.md).
     //
-    // Throws Error (query): another family, a token that the codebook does not have, more tokens than the graphs were
-    // made for, a structure of another width or with NaN.
+    // Throws Error (query): what the other family takes; a token that the codebook does not have, more tokens than the
+    // graphs were made for; features or structure of another width or with NaN. (backend): also where a graph is needed
+    // and there is no ONNX Runtime.
     std::vector<float> encode_entities(const std::vector<EntityTokens> &entities) const;
+    std::vector<float> encode_entities(const std::vector<EntityFeatures> &entities) const;
 
     // Encode new entities and make them candidates of this model (in memory, not in the bundle). Calls that run answer
-    // from the entities as they were. Takes a copy of the table.
+    // from the entities as they were.
     //
-    // Gives their ids. Throws Error (query): also for a label that is taken or is none, and unequal lengths.
+    // Gives their ids. Throws Error: what encode_entities throws; (query) also for a label that is taken or is none,
+    // and unequal lengths.
     std::vector<int64_t> add_entities(const std::vector<std::string> &labels,
                                       const std::vector<EntityTokens> &entities);
+    std::vector<int64_t> add_entities(const std::vector<std::string> &labels,
+                                      const std::vector<EntityFeatures> &entities);
 
     // Labels of all entities, those added later at the end; of all relations.
     Labels entities() const;
@@ -84,6 +97,8 @@ public:
     const Bundle &bundle() const noexcept;
 
 private:
+    std::vector<int64_t> add(const std::vector<std::string> &labels, size_t count, const std::vector<float> &vectors);
+
     struct State;
     std::unique_ptr<State> state_;
 };

@@ -1,7 +1,6 @@
 // Rank mode over the packed copy: rows whose bounds leave it open are settled.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <numeric>
 #include <vector>
@@ -15,7 +14,6 @@ namespace mmkg {
 
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr int64_t kPairs = 64;                        // settled at a time
 constexpr int64_t kSlots = kGroupRows;  // what a pass may add beyond that
 constexpr int64_t kTileRows = kTileGroups * kGroupRows;
