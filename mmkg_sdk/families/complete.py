@@ -41,7 +41,7 @@ def complete_spec(table: TensorSpec, query_inputs: tuple[TensorSpec, ...], num_e
         num_entities, width: the table's size.
     """
     (batch,), best, parts = query_inputs[0].shape, min(TOP_K, num_entities), table_parts(num_entities, width)
-    tables = (table,)
+    tables: tuple[TensorSpec, ...] = (table,)
     if len(parts) > 1:
         tables = tuple(TensorSpec(f"table_{i}", "float32", (rows, width)) for i, rows in enumerate(parts))
     outputs = (TensorSpec("ids", "int64", (batch, best)), TensorSpec("scores", "float32", (batch, best)))
