@@ -19,8 +19,8 @@ from .exported import TOP_K
 # Queries [batch, width] and rows [n, width] -> scores [batch, n]; higher is better.
 Score = Callable[[Tensor, Tensor], Tensor]
 
-# Of one constant, at most.
-_MOST_BYTES = (1 << 31) - 1
+# Of a table that is one constant, and of each of several: larger ones ONNX Runtime turns anew with every query.
+_MOST_BYTES, _PART_BYTES = (1 << 31) - 1, 1 << 30
 _NUMBER_BYTES = 4
 
 
@@ -54,9 +54,11 @@ def inner_product(queries: Tensor, table: Tensor) -> Tensor:
 
 
 def table_parts(rows: int, width: int) -> list[int]:
-    """Rows of each constant that a table becomes: one, or as few as fit, about equally large."""
-    most = max(1, _MOST_BYTES // (_NUMBER_BYTES * width))
-    count = -(-rows // most)
+    """Rows of each constant that a table becomes: one, or as few as have the size, about equally large."""
+    row_bytes = _NUMBER_BYTES * width
+    if rows * row_bytes <= _MOST_BYTES:
+        return [rows]
+    count = -(-rows // max(1, _PART_BYTES // row_bytes))
     size = -(-rows // count)
     return [min(size, rows - start) for start in range(0, rows, size)]
 
