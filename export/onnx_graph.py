@@ -53,7 +53,7 @@ def trace_graph(module: nn.Module, spec: GraphSpec) -> onnx.ModelProto:
                 dynamo=True,
                 verbose=False,
                 opset_version=OPSET,
-                dynamic_shapes=(tuple(dynamic),) if _takes_any_number(module) else tuple(dynamic),
+                dynamic_shapes=_as_taken(module, dynamic),
                 input_names=[tensor.name for tensor in spec.inputs],
                 output_names=[tensor.name for tensor in spec.outputs],
             )
@@ -67,6 +67,15 @@ def trace_graph(module: nn.Module, spec: GraphSpec) -> onnx.ModelProto:
         raise ExportError(f"{spec.name}: the exported graph has tensors {found}, its spec says {expected}.")
     _strip(model)
     return model
+
+
+def _as_taken(module: nn.Module, given: list[Any]) -> tuple[Any, ...]:
+    """What goes with each argument of a module's `forward`; what it takes as `*rest` is one tuple."""
+    kinds = [parameter.kind for parameter in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return tuple(given)
+    rest = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*given[:rest], tuple(given[rest:]))
 
 
 def write_graph(module: nn.Module, spec: GraphSpec, folder: Path) -> None:
@@ -134,12 +143,6 @@ def _bake_table(model: onnx.ModelProto, spec: GraphSpec, folder: Path) -> dict[s
         places[part.name] = Stored("table.safetensors", "vectors", start, stop)
         start = stop
     return places
-
-
-def _takes_any_number(module: nn.Module) -> bool:
-    """Whether `forward` has *inputs, which the exporter counts as one."""
-    parameters = inspect.signature(module.forward).parameters.values()
-    return any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
 
 
 def _header(path: Path) -> dict[str, dict[str, Any]]:
