@@ -31,15 +31,15 @@ def adamf_run(folder: Path, config: AdaMFConfig, triples: int) -> Run:
     """With weights."""
     import torch
 
-    from mmkg_sdk.families.adamf_mat.model import INPUT_NAMES, build
+    from mmkg_sdk.families.adamf_mat.model import build
 
-    masks = {name: np.zeros(config.num_entities, bool) for name in INPUT_NAMES}
+    masks = {f"{kind}_mask": np.zeros(config.num_entities, bool) for kind in ("visual", "text")}
     data = link_prediction_data(_graph(config.num_entities, config.num_relations, triples), masks)
     run = Run.create(folder, family="adamf_mat", config=config.to_json(), data=data)
     torch.manual_seed(0)
     model = build(run.config, run.inputs)
-    for features in (model.img_embeddings, model.text_embeddings):
-        torch.nn.init.normal_(features.weight)
+    for features in ("img_embeddings.weight", "text_embeddings.weight"):
+        torch.nn.init.normal_(model.get_parameter(features))
     run.save_weights(model.state_dict())
     return run
 
