@@ -34,7 +34,7 @@ from mmkg_sdk.run import Run, RunData
 from . import entity_linking, entity_recognition, link_prediction, relation_extraction
 from .calibration import RecordingBackend
 from .model_card import model_card
-from .onnx_graph import bake_input, link_weights, trace_graph
+from .onnx_graph import Stored, link_weights, write_graph
 from .parity import ParityCheck, ParityReport
 from .quantization import check_quantizer, quantized, same_weights
 
@@ -164,7 +164,6 @@ def _write_graphs(
     run: Run, model: Any, config: FamilyConfig, precision: str, folder: Path, progress: Callable[[str], None]
 ) -> dict[str, dict[str, Any]]:
     """weights.safetensors and the ONNX files; returns the signature of every graph."""
-    import torch
     from safetensors.torch import save
 
     parts = contract.graphs_part(run.family)
@@ -179,16 +178,7 @@ def _write_graphs(
     (folder / "weights.safetensors").write_bytes(save(weights))
     for graph, spec in specs.items():
         progress(f"tracing {graph}")
-        onnx_model = trace_graph(modules[graph], spec)
-        if spec.baked:
-            table = (len(run.labels["entities"]), contract.link_config(config).table_width)
-            keys = {name: ("weights.safetensors", name) for name in modules[graph].state_dict()}
-            bake_input(onnx_model, "table", torch.empty(table))
-            keys["table"] = ("table.safetensors", "vectors")
-        else:
-            keys = {name: ("weights.safetensors", f"{graph}.{name}") for name in modules[graph].state_dict()}
-        link_weights(onnx_model, keys, folder)
-        (folder / spec.file_name).write_bytes(onnx_model.SerializeToString())
+        write_graph(modules[graph], spec, folder)
     return {graph: spec.to_json() for graph, spec in specs.items()}
 
 
@@ -204,8 +194,8 @@ def _quantize(run: Run, model: Any, manifest: dict[str, Any], folder: Path, prog
         path = folder / bundle.graphs[graph].file_name
         onnx_model = quantized(path, bundle.precision, recorder.given[graph])
         weights = tensors_in(bundle.files["weights.safetensors"], f"{graph}.")
-        keys = {name: ("weights.safetensors", own) for name, own in same_weights(onnx_model, weights).items()}
-        link_weights(onnx_model, keys, folder)
+        same = same_weights(onnx_model, weights)
+        link_weights(onnx_model, {name: Stored("weights.safetensors", own) for name, own in same.items()}, folder)
         path.write_bytes(onnx_model.SerializeToString())
 
 

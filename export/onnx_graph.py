@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import warnings
 from collections.abc import Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import onnx
-    from torch import Tensor, nn
+    from torch import nn
 
 # Opset 18 is the newest that every runtime takes in every precision; opset 23's fused Attention does not build in
 # float32 with TensorRT-RTX 1.7.
@@ -51,7 +53,7 @@ def trace_graph(module: nn.Module, spec: GraphSpec) -> onnx.ModelProto:
                 dynamo=True,
                 verbose=False,
                 opset_version=OPSET,
-                dynamic_shapes=tuple(dynamic),
+                dynamic_shapes=_as_taken(module, dynamic),
                 input_names=[tensor.name for tensor in spec.inputs],
                 output_names=[tensor.name for tensor in spec.outputs],
             )
@@ -67,48 +69,91 @@ def trace_graph(module: nn.Module, spec: GraphSpec) -> onnx.ModelProto:
     return model
 
 
-def bake_input(model: onnx.ModelProto, name: str, value: Tensor) -> None:
-    """Turn a graph input into a constant, in place."""
-    import onnx
+def _as_taken(module: nn.Module, given: list[Any]) -> tuple[Any, ...]:
+    """What goes with each argument of a module's `forward`; what it takes as `*rest` is one tuple."""
+    kinds = [parameter.kind for parameter in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return tuple(given)
+    rest = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*given[:rest], tuple(given[rest:]))
 
-    (position,) = [i for i, tensor in enumerate(model.graph.input) if tensor.name == name]
-    del model.graph.input[position]
-    constant = model.graph.initializer.add(name=name, data_type=onnx.TensorProto.FLOAT)
-    constant.dims.extend(value.shape)
+
+def write_graph(module: nn.Module, spec: GraphSpec, folder: Path) -> None:
+    """The ONNX file of one module, beside the safetensors files of a bundle, which its weights are found in."""
+    model = trace_graph(module, spec)
+    # One with the table inside is made of other graphs, adds no weight and names theirs.
+    prefix = "" if spec.baked else f"{spec.name}."
+    places = {name: Stored("weights.safetensors", prefix + name) for name in module.state_dict()}
+    if spec.baked:
+        places |= _bake_table(model, spec, folder)
+    link_weights(model, places, folder)
+    (folder / spec.file_name).write_bytes(model.SerializeToString())
 
 
-def link_weights(model: onnx.ModelProto, keys: Mapping[str, tuple[str, str]], folder: Path) -> None:
+@dataclass(frozen=True)
+class Stored:
+    """Where a weight lies: a tensor of a safetensors file, or its bytes from one up to another."""
+
+    file_name: str
+    tensor: str
+    begin: int = 0
+    end: int | None = None
+
+
+def link_weights(model: onnx.ModelProto, places: Mapping[str, Stored], folder: Path) -> None:
     """Replace weights inside the graph by references into safetensors files of the same folder, in place.
 
     Args:
-        keys: initializer name -> (safetensors file name, tensor name).
+        places: of initializers, by name.
     """
     import onnx
 
-    offsets: dict[str, dict[str, tuple[int, int]]] = {}
+    headers: dict[str, dict[str, dict[str, Any]]] = {}
     for tensor in model.graph.initializer:
-        if tensor.name not in keys:
+        if tensor.name not in places:
             continue
-        file_name, key = keys[tensor.name]
-        begin, end = offsets.setdefault(file_name, tensor_offsets(folder / file_name))[key]
+        place = places[tensor.name]
+        header = headers.setdefault(place.file_name, _header(folder / place.file_name))
+        found = range(*header[place.tensor]["data_offsets"])[place.begin : place.end]
         for field in ("raw_data", "float_data", "int64_data", "int32_data", "double_data"):
             tensor.ClearField(field)  # type: ignore[arg-type]
         tensor.data_location = onnx.TensorProto.EXTERNAL
-        for entry, value in (("location", file_name), ("offset", str(begin)), ("length", str(end - begin))):
+        where = (("location", place.file_name), ("offset", str(found.start)), ("length", str(len(found))))
+        for entry, value in where:
             tensor.external_data.add(key=entry, value=value)
 
 
-def tensor_offsets(path: Path) -> dict[str, tuple[int, int]]:
-    """Absolute byte range of every tensor in a safetensors file: 8 bytes header length, JSON header, data."""
+def _bake_table(model: onnx.ModelProto, spec: GraphSpec, folder: Path) -> dict[str, Stored]:
+    """Turn the inputs that are the table, or its parts one behind the other, into constants, in place.
+
+    Returns:
+        Where they lie.
+    """
+    import onnx
+
+    rows, width = _header(folder / "table.safetensors")["vectors"]["shape"]
+    places, start = {}, 0
+    for part in (tensor for tensor in spec.inputs if tensor.name in spec.baked):
+        count = part.shape[0] if isinstance(part.shape[0], int) else rows
+        (position,) = [i for i, tensor in enumerate(model.graph.input) if tensor.name == part.name]
+        del model.graph.input[position]
+        constant = model.graph.initializer.add(name=part.name, data_type=onnx.TensorProto.FLOAT)
+        constant.dims.extend((count, width))
+        stop = start + 4 * width * count
+        places[part.name] = Stored("table.safetensors", "vectors", start, stop)
+        start = stop
+    return places
+
+
+def _header(path: Path) -> dict[str, dict[str, Any]]:
+    """Tensors of a safetensors file, their `data_offsets` from the file's begin: 8 bytes header length, JSON, data."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header: dict[str, Any] = json.loads(file.read(length))
-    start = 8 + length
-    return {
-        name: (start + entry["data_offsets"][0], start + entry["data_offsets"][1])
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
+    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    for entry in tensors.values():
+        entry["data_offsets"] = [8 + length + offset for offset in entry["data_offsets"]]
+    return tensors
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -22,9 +22,11 @@ from .ceilings import ARITHMETIC, Ceilings, Rate
 from .environment import cpu_flags
 from .instruction_set import hold_kernels_to
 from .sessions import open_nodes
-from .timing import samples_s
+from .timing import samples_s, seconds_of
 from .worker import Answer
 
+# What any real arithmetic does in milliseconds.
+_LONGEST_S = 1.0
 # Beyond any cache, in float32 numbers.
 _READ = 1 << 27
 # Sides of the products: the smaller ones fit a second-level cache, the larger ones keep every thread busy.
@@ -85,7 +87,8 @@ def _rates(ways: dict[str, Ways], numbers: Any, threads: int, seconds: float) ->
     for name, make in ways.items():
         try:
             for run, work in make(numbers, threads):
-                run()  # warm-up
+                if seconds_of(run) > _LONGEST_S:  # the warm-up: an emulation, which is no ceiling
+                    break
                 yield work / min(samples_s(run, seconds)) / 1e9, name
         except (ImportError, MmkgError, RuntimeError, AttributeError):
             continue  # not installed, or has no such arithmetic here

@@ -58,9 +58,10 @@ def stretched_bundle(folder: Path, entities: int, triples: int, width: int = 256
                 shutil.copy(small / name, new / name)
             for path in small.glob("*.onnx"):
                 shutil.copy(path, new / path.name)
+            config = replace(MyGOConfig.of(model.bundle.config), num_entities=entities)
             with (new / "entities.txt").open("w", encoding="utf-8") as file:
                 file.writelines(f"http://example.org/resource/Entity_{i}\n" for i in range(entities))
-            inputs = _inputs(MyGOConfig.of(model.bundle.config), entities, random)
+            inputs = _inputs(config, entities, random)
             _write(new / "inputs.safetensors", inputs)
             _write(new / "table.safetensors", {"vectors": _encoded(model, inputs)})
             splits = {
@@ -69,8 +70,8 @@ def stretched_bundle(folder: Path, entities: int, triples: int, width: int = 256
             }
             _write(new / "triples.safetensors", splits)
             _write(new / "known_triples.safetensors", KnownTriples(np.concatenate(list(splits.values()))).arrays())
-            _stretch_complete(new / "complete.onnx", new / "table.safetensors", entities)
-            _seal(new, read_manifest(small), entities)
+            _write_complete(new, config)
+            _seal(new, read_manifest(small), config)
 
 
 def _export_small(folder: Path, bundle: Path, width: int) -> None:
@@ -124,26 +125,24 @@ def _encoded(model: Model, inputs: dict[str, NDArray[Any]]) -> NDArray[np.float3
     return table
 
 
-def _stretch_complete(path: Path, table: Path, entities: int) -> None:
-    """The graph whose constant is the table names its rows, and where they lie."""
-    import onnx
+def _write_complete(folder: Path, config: MyGOConfig) -> None:
+    """The graph that has the table inside, for so many entities."""
+    from safetensors.torch import load_file
 
-    from mmkg_sdk.export.onnx_graph import link_weights
+    from mmkg_sdk.export.onnx_graph import write_graph
+    from mmkg_sdk.families.complete import complete_module, inner_product
+    from mmkg_sdk.families.mygo.graphs import graph_specs, load_modules
 
-    model = onnx.load(path, load_external_data=False)
-    (constant,) = (tensor for tensor in model.graph.initializer if tensor.name == "table")
-    constant.dims[0] = entities
-    constant.ClearField("external_data")
-    link_weights(model, {"table": (table.name, "vectors")}, table.parent)
-    path.write_bytes(model.SerializeToString())
+    query_encoder = load_modules(config, "fp32", load_file(folder / "weights.safetensors"))["query_encoder"]
+    module = complete_module(query_encoder, inner_product, config.num_entities, config.embedding_dim)
+    write_graph(module, graph_specs(config)["complete"], folder)
 
 
-def _seal(folder: Path, manifest: dict[str, Any], entities: int) -> None:
+def _seal(folder: Path, manifest: dict[str, Any], config: MyGOConfig) -> None:
     from safetensors.numpy import save
 
     from mmkg_sdk.families.mygo.graphs import graph_specs
 
-    config = replace(MyGOConfig.from_json(manifest["config"]), num_entities=entities)
     graphs = {name: spec.to_json() for name, spec in graph_specs(config).items()}
     manifest = {name: value for name, value in manifest.items() if name not in ("seal", "files")}
     manifest |= {"config": config.to_json(), "graphs": graphs}

@@ -137,7 +137,7 @@ class _Sweep:
             (name, place): SweepPoint(one, place, bundle, device, ceilings)
             for name, one in self.contenders.items()
             for place in self.places
-            if place.curve or one.answers
+            if (one.encodes if place.curve else one.answers)
         }
         for name, one in self.contenders.items():
             if absence := family.absence(bundle, one, device):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..backends import Backend
 from ..backends.base import parse_device
-from ..backends.segments import grown_ranking
-from ..backends.tables import GpuRanking, TableRanking, rank_table
+from ..backends.segments import SegmentedRanking, grown_ranking
+from ..backends.tables import GpuRanking, HostRanking, TableRanking, host_ranking, rank_table
 from ..files.labels import Labels
 from ..kernels.gpu.arguments import TableOnGpu
 from ..ranking.exact import TopK
@@ -135,23 +135,18 @@ class EntityTable:
         if not names:
             return self
         labels = self.labels.extended(names)
-        if self.ranking.on_device:
+        if not isinstance(self.ranking, HostRanking | SegmentedRanking):
             longer = {name: np.concatenate([array, encoded[name]]) for name, array in self.encoded.items()}
             return EntityTable.of(labels, longer, score, backend)
         base = len(self.encoded["vectors"])
         tail = self.added.append(len(self) - base, encoded)
 
-        def make(rows: NDArray[np.float32]) -> TableRanking:
+        def make(rows: NDArray[np.float32]) -> HostRanking:
             # In float32, which is read in place: another storage takes twenty times as long to make.
-            return rank_table(rows, score, threads=backend.threads, storage="float32")
+            return host_ranking(rows, score, threads=backend.threads, storage="float32")
 
-        @cache
-        def whole() -> TableRanking:
-            return rank_table(found.table, score, threads=backend.threads)
-
-        ranking = grown_ranking(self.ranking, base, tail["vectors"], make, whole)
-        found = EntityTable(labels, self.encoded, ranking, tail, self.added)
-        return found
+        ranking = grown_ranking(self.ranking, base, tail["vectors"], make)
+        return EntityTable(labels, self.encoded, ranking, tail, self.added)
 
 
 def candidates_left(

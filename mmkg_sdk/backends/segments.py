@@ -5,16 +5,17 @@ So a table grows without being copied: what is added is a segment behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..ranking.exact import RankingProtocol, Ranks, TopK, best_of
+from ..errors import BackendError
+from ..ranking.exact import RankingProtocol, Ranks, TopK, best_of, ranks_of_counts
 from ..ranking.known_triples import AnswerLists
 from .base import AnyArray
-from .tables import TableRanking
+from .tables import HostRanking
 
 # Rows from which a segment is no longer made anew when rows are added: 1 ms to make at 256 numbers a row.
 _FULL = 4096
@@ -22,19 +23,16 @@ _FULL = 4096
 
 @dataclass(frozen=True)
 class SegmentedRanking:
-    """See TableRanking, for the CPU. Scores, ties, exclusions and candidates are those of one table, to the bit where
-    the segments' scores are (kernels/scan.py).
+    """See TableRanking, for the CPU. Scores, ties, exclusions, candidates and ranks are those of one table, to the bit
+    where the segments' scores are (kernels/scan.py).
 
     Attributes:
         segments: what ranks the rows of each, one behind the other.
         starts: the first row of each, and the end of the last one.
-        whole: makes what ranks all rows as one table: ranks are counted with it, for a segment cannot count by the
-            score of a row that it does not hold.
     """
 
-    segments: tuple[TableRanking, ...]
+    segments: tuple[HostRanking, ...]
     starts: tuple[int, ...]
-    whole: Callable[[], TableRanking]
 
     @property
     def name(self) -> str:
@@ -61,7 +59,7 @@ class SegmentedRanking:
     ) -> TopK:
         """See TableRanking."""
         found = []
-        for segment, start, stop in zip(self.segments, self.starts, self.starts[1:], strict=False):
+        for segment, start, stop in self._placed():
             rows = None
             if candidates is not None:
                 first, end = candidates.searchsorted([start, stop])
@@ -81,15 +79,32 @@ class SegmentedRanking:
         stream: int | None = None,
     ) -> Ranks:
         """See TableRanking."""
-        return self.whole().ranks(queries, targets, known, protocol, stream)
+        if len(targets) and not 0 <= targets.min() <= targets.max() < self.starts[-1]:
+            raise BackendError(f"a target is out of range; expected rows 0 to {self.starts[-1] - 1} of the table.")
+        scores = np.empty(len(targets), np.float32)
+        for segment, start, stop in self._placed():
+            inside = (targets >= start) & (targets < stop)
+            if inside.any():
+                # Of all queries, for numpy; see NumpyRanking.pairs.
+                rows = np.clip(targets, start, stop - 1) - start
+                scores[inside] = segment.pairs(queries, rows)[inside]
+        # A segment counts by the score of a target that it does not hold, too, and counts add up.
+        counts = [
+            segment.counts(queries, targets - start, scores, known.within(start, stop), protocol)
+            for segment, start, stop in self._placed()
+        ]
+        return ranks_of_counts(np.add.reduce(counts), protocol)
+
+    def _placed(self) -> Iterator[tuple[HostRanking, int, int]]:
+        """The segments, with the first row and the end of each."""
+        return zip(self.segments, self.starts, self.starts[1:], strict=False)
 
 
 def grown_ranking(
-    before: TableRanking,
+    before: HostRanking | SegmentedRanking,
     base: int,
     tail: NDArray[np.float32],
-    make: Callable[[NDArray[np.float32]], TableRanking],
-    whole: Callable[[], TableRanking],
+    make: Callable[[NDArray[np.float32]], HostRanking],
 ) -> SegmentedRanking:
     """What ranks a table with more rows than `before`; adding rows one by one takes constant time each, amortised.
 
@@ -98,12 +113,12 @@ def grown_ranking(
         base: rows of the table that never changes.
         tail: all rows behind it, float32 [rows, width], those that `before` ranks included.
         make: what ranks rows.
-        whole: see SegmentedRanking.
     """
-    segments, starts = [before], [0]
     if isinstance(before, SegmentedRanking):
-        segments, starts = list(before.segments), list(before.starts[:-1])
-    first = end = base if not isinstance(before, SegmentedRanking) else before.starts[-1]
+        segments, starts, end = list(before.segments), list(before.starts[:-1]), before.starts[-1]
+    else:
+        segments, starts, end = [before], [0], base
+    first = end
     count = base + len(tail)
     if len(segments) > 1 and end - starts[-1] < _FULL:
         first = _dropped(segments, starts)
@@ -111,10 +126,10 @@ def grown_ranking(
     while len(segments) > 1 and count - first >= _FULL and first - starts[-1] < 2 * (count - first):
         first = _dropped(segments, starts)
     segments.append(make(tail[first - base :]))
-    return SegmentedRanking(tuple(segments), (*starts, first, count), whole)
+    return SegmentedRanking(tuple(segments), (*starts, first, count))
 
 
-def _dropped(segments: list[TableRanking], starts: list[int]) -> int:
+def _dropped(segments: list[HostRanking], starts: list[int]) -> int:
     """Where the last segment began, which is made anew with what is behind it."""
     segments.pop()
     return starts.pop()

@@ -14,7 +14,7 @@ from ..kernels.gpu import gpu_kernels_absence
 from ..kernels.gpu.arguments import TableOnGpu
 from ..kernels.gpu.scan import MAX_K, GpuScan
 from ..kernels.scan import Storage
-from ..ranking.exact import RankingProtocol, Ranks, TopK, filtered_ranks, top_k
+from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores, filtered_counts, ranks_of_counts, top_k
 from ..ranking.known_triples import AnswerLists, Queries
 from ..ranking.scores import CandidateScore
 from .answer_parts import appended, merged_lists
@@ -133,6 +133,21 @@ class HostRanking:
         """See TableRanking."""
         return self.kernels.ranks(_on_host(queries), targets, known, protocol)
 
+    def pairs(self, queries: AnyArray, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The scores of query i and row ids[i], float32 [batch], as `counts` compares them."""
+        return self.kernels.pairs(_on_host(queries), ids)
+
+    def counts(
+        self,
+        queries: AnyArray,
+        targets: NDArray[np.int64],
+        target_scores: NDArray[np.float32],
+        known: AnswerLists,
+        protocol: RankingProtocol,
+    ) -> NDArray[np.int64]:
+        """What this table, as a part of a larger one, adds to the counts of the whole; see Scan."""
+        return self.kernels.counts(_on_host(queries), targets, target_scores, known, protocol)
+
 
 class GpuRanking:
     """See TableRanking: ranked on the GPU that the table was copied to."""
@@ -225,13 +240,32 @@ class NumpyRanking:
         protocol: RankingProtocol,
     ) -> Ranks:
         """See TableRanking, of queries on the host."""
-        found = Ranks(np.empty(len(queries)), np.empty(len(queries)))
-        for start in range(0, len(queries), _NUMPY_BATCH):
-            rows = slice(start, min(start + _NUMPY_BATCH, len(queries)))
+        return ranks_of_counts(self.counts(queries, targets, None, known, protocol), protocol)
+
+    def pairs(self, queries: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See Scan. By the products that `counts` makes of as many queries: others are rounded otherwise."""
+        found = [
+            self.score(queries[rows], self.table)[np.arange(len(ids[rows])), ids[rows]] for rows in _parts(queries)
+        ]
+        return np.concatenate([np.empty(0, np.float32), *found])
+
+    def counts(
+        self,
+        queries: NDArray[np.float32],
+        targets: NDArray[np.int64],
+        target_scores: NDArray[np.float32] | None,
+        known: AnswerLists,
+        protocol: RankingProtocol,
+    ) -> NDArray[np.int64]:
+        """See Scan."""
+        found = [np.empty((3, 0), np.int64)]
+        for rows in _parts(queries):
+            scores, right = self.score(queries[rows], self.table), targets[rows]
+            check_scores(scores)
+            goals = scores[np.arange(len(right)), right] if target_scores is None else target_scores[rows]
             answers = known.part(rows.start, rows.stop)
-            part = filtered_ranks(self.score(queries[rows], self.table), targets[rows], answers, protocol)
-            found.published[rows], found.realistic[rows] = part.published, part.realistic
-        return found
+            found.append(filtered_counts(scores, right, goals, answers, protocol))
+        return np.concatenate(found, axis=1)
 
 
 def rank_table(
@@ -258,12 +292,19 @@ def rank_table(
     """
     if device != "cpu" and GpuScan.supports(table, score) and not gpu_kernels_absence(device):
         return GpuRanking(GpuScan(table, score, device), device)
+    return host_ranking(table, score, threads=threads, storage=storage)
+
+
+def host_ranking(
+    table: NDArray[np.float32], score: CandidateScore, *, threads: int | None = None, storage: Storage = "auto"
+) -> HostRanking:
+    """What ranks this table on the CPU; see `rank_table`."""
     if Scan.supports(table, score):
         return HostRanking(Scan(table, score, threads, storage=storage))
     return plain_ranking(table, score)
 
 
-def plain_ranking(table: NDArray[np.float32], score: CandidateScore) -> TableRanking:
+def plain_ranking(table: NDArray[np.float32], score: CandidateScore) -> HostRanking:
     """numpy's, which keeps nothing beside the table."""
     return HostRanking(NumpyRanking(table, score))
 
@@ -284,6 +325,11 @@ def pair_scores(
         # A score is that of its pair alone, so these rows are a table as good as any; float32 is read in place.
         return Scan(rows, score, threads, storage="float32").pairs(queries, np.arange(len(rows)))
     return score.pairs(queries, rows)
+
+
+def _parts(queries: NDArray[np.float32]) -> list[slice]:
+    """Queries that numpy scores at a time."""
+    return [slice(at, min(at + _NUMPY_BATCH, len(queries))) for at in range(0, len(queries), _NUMPY_BATCH)]
 
 
 def _on_host(queries: AnyArray) -> NDArray[np.float32]:

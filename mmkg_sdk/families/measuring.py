@@ -53,6 +53,7 @@ class Contender:
         backend: that of `mmkg_sdk.load`.
         rewrite: PLAIN, TOKEN_TABLE, or "" for the graph that every bundle has.
         answers: whether queries are measured, too, and not the encoder only.
+        encodes: whether the encoder is measured, too, and not queries only.
         is_reference: whether outputs and throughput of the others are compared with this one's.
     """
 
@@ -60,6 +61,7 @@ class Contender:
     backend: str
     rewrite: str = ""
     answers: bool = True
+    encodes: bool = True
     is_reference: bool = False
 
     def graph(self, curve: Curve) -> str:

@@ -59,8 +59,7 @@ def tensor_ranks(scores: Tensor, targets: NDArray[np.int64], known: AnswerLists,
         found = torch.cat([counts.flatten(), has_nan.to(torch.int64)[None]]).cpu().numpy()
     if found[-1]:
         raise nan_score()
-    better, equals, equal_lower = found[:-1].reshape(3, len(targets))
-    return ranks_of_counts(better, equals, equal_lower, protocol)
+    return ranks_of_counts(found[:-1].reshape(3, len(targets)), protocol)
 
 
 def _counts(scores: Tensor, target_scores: Tensor, targets: Tensor, *, stable: bool) -> Tensor:

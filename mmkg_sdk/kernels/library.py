@@ -16,7 +16,7 @@ from ..ranking.exact import nan_score
 from .threads import MAX_THREADS, default_threads
 
 _FILE = Path(__file__).with_name({"win32": "mmkg.dll", "darwin": "libmmkg.dylib"}.get(sys.platform, "libmmkg.so"))
-_ABI = 3, 0  # MMKG_ABI_MAJOR and MMKG_ABI_MINOR of include/mmkg.h
+_ABI = 3, 1  # MMKG_ABI_MAJOR and MMKG_ABI_MINOR of include/mmkg.h
 _OK, _NAN = 0, 2
 # mmkg_instruction_set by name. Of two that a processor has, the slower one stands first, as in cpu/common/choose_set.h.
 _INSTRUCTION_SETS = {"portable": 0, "avx2": 1, "avx2_vnni": 5, "avx512": 2, "avx512_vnni": 3, "avx512_bf16": 4}
@@ -44,6 +44,10 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "mmkg_ranks": (
         _int32,
         [_pointer, _pointer, _int64, _pointer, _pointer, _pointer, ctypes.c_float, _pointer, _pointer, _pointer],
+    ),
+    "mmkg_ranks_in_part": (
+        _int32,
+        [_pointer, _pointer, _int64, *[_pointer] * 4, ctypes.c_float, _pointer, _pointer, _pointer],
     ),
     "mmkg_token_table_open": (_int32, [_pointer, _int32, _int32, _pointer, _pointer]),
     "mmkg_token_table_close": (None, [_pointer]),

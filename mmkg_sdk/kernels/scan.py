@@ -205,26 +205,39 @@ class Scan:
         protocol: RankingProtocol,
     ) -> Ranks:
         """Filtered ranks of the right answers; see `table_ranking.TableRanking.ranks`."""
-        queries = self._queries(queries)
-        batch = len(queries)
-        targets = np.ascontiguousarray(targets, np.int64)
+        return ranks_of_counts(self.counts(queries, targets, None, known, protocol), protocol)
+
+    def counts(
+        self,
+        queries: NDArray[np.float32],
+        targets: NDArray[np.int64],
+        target_scores: NDArray[np.float32] | None,
+        known: AnswerLists,
+        protocol: RankingProtocol,
+    ) -> NDArray[np.int64]:
+        """What this table, as a part of a larger one, adds to the counts of the whole, int64 [3, batch].
+
+        See `ranking.exact.filtered_counts`.
+
+        Args:
+            target_scores: what `pairs` gives each target in the part where it lies; None: all lie in this table.
+        """
+        queries, targets = self._queries(queries), np.ascontiguousarray(targets, np.int64)
+        batch, counts = len(queries), np.zeros((3, len(queries)), np.int64)
         if targets.shape != (batch,):
             raise BackendError(f"{batch} queries and targets of shape {list(targets.shape)}; expected one a query.")
-        counts = np.zeros((3, batch), np.int64)
         offsets, others = self._lists(known, batch)
-        check(
-            self._library.mmkg_ranks(
-                self._handle,
-                address(queries),
-                batch,
-                address(targets),
-                address(offsets),
-                address(others),
-                protocol.known_answer_penalty,
-                *(address(row) for row in counts),
-            )
-        )
-        return ranks_of_counts(counts[0], counts[1], counts[2], protocol)
+        asked = (self._handle, address(queries), batch, address(targets))
+        lists = (address(offsets), address(others), protocol.known_answer_penalty)
+        given = [address(row) for row in counts]
+        if target_scores is None:
+            check(self._library.mmkg_ranks(*asked, *lists, *given))
+            return counts
+        scores = np.ascontiguousarray(target_scores, np.float32)
+        if scores.shape != (batch,):
+            raise BackendError(f"{batch} queries and scores of shape {list(scores.shape)}; expected one a query.")
+        check(self._library.mmkg_ranks_in_part(*asked, address(scores), *lists, *given))
+        return counts
 
     def pairs(self, queries: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """The scores of query i and row ids[i], float32 [batch], as `top_k` gives them to the bit."""

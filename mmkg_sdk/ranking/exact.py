@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,10 +124,33 @@ def filtered_ranks(
         BackendError: if a score is NaN; a NaN target would otherwise rank first.
     """
     check_scores(scores)
-    batch = len(targets)
-    target_scores = scores[np.arange(batch), targets]
-    better = np.count_nonzero(scores > target_scores[:, None], axis=1)
-    equal = np.count_nonzero(scores == target_scores[:, None], axis=1) - 1
+    target_scores = scores[np.arange(len(targets)), targets]
+    return ranks_of_counts(filtered_counts(scores, targets, target_scores, known, protocol), protocol)
+
+
+def filtered_counts(
+    scores: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    target_scores: NDArray[np.float32],
+    known: AnswerLists,
+    protocol: RankingProtocol,
+) -> NDArray[np.int64]:
+    """Other candidates that score better, equal, and equal with a lower id, int64 [3, batch]; see `filtered_ranks`.
+
+    Counts of several parts of a table, each with ids of its own, add up to those of the whole.
+
+    Args:
+        targets: int64 [batch]; below 0 in an earlier part, the number of candidates or more in a later one.
+        target_scores: float32 [batch]; where the target is among the candidates, its score there.
+        protocol: the last of the three is counted for the "stable" rule only.
+    """
+    batch, candidates = scores.shape
+    goals = target_scores[:, None]
+    better = np.count_nonzero(scores > goals, axis=1)
+    equal = np.count_nonzero(scores == goals, axis=1) - ((targets >= 0) & (targets < candidates))
+    lower = np.zeros(batch)
+    if protocol.ties == "stable":
+        lower += np.count_nonzero((scores == goals) & (np.arange(candidates) < targets[:, None]), axis=1)
     # Other known answers were counted with their own score; now they count with what the protocol leaves of it.
     rows = known.rows()
     others = known.ids != targets[rows]
@@ -135,25 +158,20 @@ def filtered_ranks(
     filtered = scores[rows, ids]
     left = filtered - scores.dtype.type(protocol.known_answer_penalty)
     for values, sign in ((filtered, -1), (left, 1)):
+        ties = values == target_scores[rows]
         better = better + sign * np.bincount(rows, values > target_scores[rows], batch)
-        equal = equal + sign * np.bincount(rows, values == target_scores[rows], batch)
-    before = np.zeros(batch)
-    if protocol.ties == "stable":
-        lower = np.arange(scores.shape[1]) < targets[:, None]
-        before = before + np.count_nonzero((scores == target_scores[:, None]) & lower, axis=1)
-        before -= np.bincount(rows, (filtered == target_scores[rows]) & (ids < targets[rows]), batch)
-        before += np.bincount(rows, (left == target_scores[rows]) & (ids < targets[rows]), batch)
-    return ranks_of_counts(better, equal, before, protocol)
+        equal = equal + sign * np.bincount(rows, ties, batch)
+        if protocol.ties == "stable":
+            lower += sign * np.bincount(rows, ties & (ids < targets[rows]), batch)
+    return np.stack([better, equal, lower]).astype(np.int64)
 
 
-def ranks_of_counts(
-    better: NDArray[Any], equal: NDArray[Any], equal_lower: NDArray[Any], protocol: RankingProtocol
-) -> Ranks:
-    """Ranks from how many other candidates score better, equal, and equal with a lower id; each [batch].
+def ranks_of_counts(counts: NDArray[np.int64], protocol: RankingProtocol) -> Ranks:
+    """Ranks from how many other candidates score better, equal, and equal with a lower id, int64 [3, batch].
 
-    Args:
-        equal_lower: counts for the "stable" rule only.
+    The last of them counts for the "stable" rule only.
     """
+    better, equal, equal_lower = counts
     published = 1.0 + better
     if protocol.ties == "floor":
         published += equal // 2

@@ -358,6 +358,9 @@ def test_entities_are_added_without_a_copy_of_the_table_and_answers_are_those_of
     none = AnswerLists(np.zeros(5, np.int64), np.empty(0, np.int64))
     ranks = own.rank_answers(queries, np.array([189, 0, 45, 3]), none, RankingProtocol("optimistic")).published
     assert ranks.tolist() == [1 + (row > row[i]).sum() for row, i in zip(scores, (189, 0, 45, 3), strict=True)]
+    own.add_entities(["the last"], visual_tokens=[[1]], text_tokens=[[2]])
+    own.rank_answers(queries, np.array([190, 0, 45, 3]), none, RankingProtocol("floor"))
+    assert "table" not in vars(own._entities), "ranks made a table of all rows"
 
 
 def test_candidates_are_prepared_once_for_any_number_of_calls(own: Model, fast: Model) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mmkg_sdk.backends.segments import SegmentedRanking, grown_ranking
-from mmkg_sdk.backends.tables import TableRanking, plain_ranking, rank_table
+from mmkg_sdk.backends.tables import HostRanking, host_ranking, plain_ranking, rank_table
+from mmkg_sdk.errors import BackendError
 from mmkg_sdk.kernels import library
 from mmkg_sdk.ranking.exact import RankingProtocol
 from mmkg_sdk.ranking.known_triples import AnswerLists
@@ -24,12 +27,12 @@ def lists(random: np.random.Generator, batch: int, rows: int) -> AnswerLists:
 
 
 def grown(table: NDArray[np.float32], cuts: list[int], score: CandidateScore, plain: bool) -> SegmentedRanking:
-    def make(rows: NDArray[np.float32]) -> TableRanking:
-        return plain_ranking(rows, score) if plain else rank_table(rows, score, threads=2, storage="float32")
+    def make(rows: NDArray[np.float32]) -> HostRanking:
+        return plain_ranking(rows, score) if plain else host_ranking(rows, score, threads=2, storage="float32")
 
-    found: TableRanking = make(table[: cuts[0]])
+    found: HostRanking | SegmentedRanking = make(table[: cuts[0]])
     for stop in [*cuts[1:], len(table)]:
-        found = grown_ranking(found, cuts[0], table[cuts[0] : stop], make, lambda: make(table))
+        found = grown_ranking(found, cuts[0], table[cuts[0] : stop], make)
     assert isinstance(found, SegmentedRanking)
     return found
 
@@ -52,9 +55,17 @@ def test_segments_answer_as_one_table(plain: bool, data: st.DataObject) -> None:
     k = data.draw(st.integers(1, rows + 3))
     one = plain_ranking(table, score) if plain else rank_table(table, score, threads=2)
     expected = one.top_k(queries, k, excluded, candidates)
-    found = grown(table, cuts, score, plain).top_k(queries, k, excluded, candidates)
+    segments = grown(table, cuts, score, plain)
+    found = segments.top_k(queries, k, excluded, candidates)
     for name in ("offsets", "ids", "scores"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
+    known, targets = lists(random, batch, rows), random.integers(0, rows, batch)
+    protocol = RankingProtocol(
+        data.draw(st.sampled_from(["floor", "optimistic", "stable"])), data.draw(st.sampled_from([math.inf, 1.0]))
+    )
+    wanted, ranks = (way.ranks(queries, targets, known, protocol) for way in (one, segments))
+    for name in ("published", "realistic"):
+        np.testing.assert_array_equal(getattr(ranks, name), getattr(wanted, name), strict=True)
 
 
 @pytest.mark.parametrize("score", [InnerProduct(), ComplexDistance(3.0)], ids=["product", "distance"])
@@ -68,10 +79,29 @@ def test_random_numbers_give_the_same_bits_in_segments(score: CandidateScore) ->
     np.testing.assert_array_equal(found.ids, expected.ids)
     assert found.scores.tobytes() == expected.scores.tobytes()
     known, targets = lists(random, 3, len(table)), np.array([0, 4000, 8999])
-    protocol = RankingProtocol("floor")
-    ranks = grown(table, [4000], score, plain=False).ranks(queries, targets, known, protocol)
-    wanted = rank_table(table, score, threads=2).ranks(queries, targets, known, protocol)
-    np.testing.assert_array_equal(ranks.published, wanted.published)
+    table[[5, 4200, 8600]] = table[targets]  # ties in every segment
+    whole, segments = rank_table(table, score, threads=2), grown(table, [4000, 4001, 8500], score, plain=False)
+    for protocol in (RankingProtocol("floor"), RankingProtocol("stable", 0.5)):
+        ranks, wanted = (way.ranks(queries, targets, known, protocol) for way in (segments, whole))
+        np.testing.assert_array_equal(ranks.published, wanted.published)
+        np.testing.assert_array_equal(ranks.realistic, wanted.realistic)
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["kernels", "numpy"])
+def test_ranks_in_segments_refuse_what_those_of_one_table_do(plain: bool) -> None:
+    if not plain and isinstance(library(), str):
+        pytest.skip("the library is not built")
+    table, queries = np.ones((9, WIDTH), np.float32), np.ones((2, WIDTH), np.float32)
+    nothing, protocol = AnswerLists(np.zeros(3, np.int64), np.empty(0, np.int64)), RankingProtocol("floor")
+    segments = grown(table, [4, 6], InnerProduct(), plain)
+    assert segments.ranks(queries, np.array([0, 8]), nothing, protocol).realistic.tolist() == [5.0, 5.0]
+    for wrong in (-1, 9):
+        with pytest.raises(BackendError, match="a target is out of range; expected rows 0 to 8"):
+            segments.ranks(queries, np.array([3, wrong]), nothing, protocol)
+    table[5, 2] = np.nan
+    for target in (3, 5):
+        with pytest.raises(BackendError, match="a score is NaN"):
+            segments.ranks(queries, np.array([1, target]), nothing, protocol)
 
 
 def test_rows_one_by_one_are_in_few_segments_and_few_are_made_anew() -> None:
@@ -87,7 +117,7 @@ def test_rows_one_by_one_are_in_few_segments_and_few_are_made_anew() -> None:
     table = np.arange(100_000, dtype=np.float32)[:, None]
     found, stop, most = Rows(table[:5]), 5, 0
     for stop in range(6, len(table) + 1, 7):
-        found = grown_ranking(found, 5, table[5:stop], Rows, None)  # type: ignore[arg-type, assignment]
+        found = grown_ranking(found, 5, table[5:stop], Rows)  # type: ignore[arg-type, assignment]
         segments = found.segments  # type: ignore[attr-defined]
         assert [int(part.rows[0, 0]) for part in segments] == list(found.starts[:-1])  # type: ignore[attr-defined]
         assert sum(len(part.rows) for part in segments) == stop == found.starts[-1]  # type: ignore[attr-defined]

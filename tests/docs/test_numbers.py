@@ -155,13 +155,42 @@ def check_metrics(text: str, metrics: dict[str, float], scale: int) -> None:
 
 
 def test_quality_of_every_family() -> None:
-    atlas = result("atlas-families.json")
+    lessons = [one for name in ("mimic", "mkgformer") for one in result(f"avx2/quickstart-{name}.json")["lessons"]]
     rows = table(PAGE, "family")[1]
     check_metrics(rows[0][2], result("db15k-cpu.json")["test"], 100)
     check_metrics(rows[1][2], result("adamf-mat-db15k-cpu.json")["test"], 100)
-    for row, measured in zip(rows[2:], [*atlas["mimic"], *atlas["mkgformer"]], strict=True):
+    for row, measured in zip(rows[2:], lessons, strict=True):
         assert measured["source"] in row[1]
         check_metrics(row[2], measured["metrics"], 1)
+
+
+def test_quickstarts() -> None:
+    for name, whole, *stages, _ in table(PAGE, "quickstart")[1]:
+        found = result(f"avx2/quickstart-{name.strip('`').replace('_', '-')}.json")
+        assert found["held_by"]["ATEN_CPU_CAPABILITY"] == "avx2"
+        check(whole, found["seconds"])
+        for stage, cell in zip(("train", "export", "bench"), stages, strict=True):
+            check(cell, found["lessons"][0]["seconds"][stage])
+
+
+def test_a_large_graph() -> None:
+    ways = {"before": result("training-large-graph-before.json")["ways"]["all entities, as published"]}
+    ways |= result("training-large-graph.json")["ways"]
+    for name, rate, memory in table(PAGE, "training")[1]:
+        check(rate, ways[name]["triples_per_second"])
+        check(memory, ways[name]["peak_mib"])
+    exported, page = result("exporting-large-graph.json"), text_of(PAGE)
+    assert f"takes {exported['seconds']:.1f} s and {exported['peak_mib']:,.0f} MiB at most" in page
+
+
+def test_distances_on_avx2() -> None:
+    rows = {(row["point"]["batch"], row["contender"]): row for row in _avx2("distance-200k")}
+    for batch, own, share, peer, ratio in table(PAGE, "distances")[1]:
+        kernel, torch = rows[int(batch), "compiled kernel"], rows[int(batch), "torch"]
+        check(own, kernel["ms_p50"])
+        check(share.removesuffix(" %"), kernel["percent_of_ceiling"])
+        check(peer, torch["ms_p50"])
+        check(ratio, torch["ms_p50"] / kernel["ms_p50"])
 
 
 def test_quality_on_db15k() -> None:

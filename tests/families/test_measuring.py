@@ -31,8 +31,9 @@ def test_one_contender_is_the_reference(family: str) -> None:
     assert len({one.name for one in contenders}) == len(contenders)
 
 
-def test_the_compiled_kernels_are_absent_from_a_gpu_that_has_none(golden_bundle: Path) -> None:
-    bundle = Bundle.open(golden_bundle)
-    mygo = measuring("mygo")
-    absent = {one.name: mygo.absence(bundle, one, "cuda:99") for one in mygo.contenders(bundle)}
+@pytest.mark.parametrize("family", ["mygo", "adamf_mat"])
+def test_the_compiled_kernels_are_absent_from_a_gpu_that_has_none(family: str, golden_bundle: Path) -> None:
+    bundle = Bundle.open(golden_bundle)  # the device alone is looked at
+    own = measuring(family)
+    absent = {one.name: own.absence(bundle, one, "cuda:99") for one in own.contenders(bundle)}
     assert {name: why for name, why in absent.items() if why} == {"compiled kernels": gpu_kernels_absence("cuda:99")}

@@ -210,6 +210,18 @@ def test_what_does_not_fit_is_named() -> None:
         scan.ranks(queries, np.array([0, 6]), answer_lists([[], []]), FLOOR)
     with pytest.raises(BackendError, match="known_penalty"):
         scan.ranks(queries, np.array([0, 1]), answer_lists([[], []]), RankingProtocol("floor", -1.0))
+    targets, nothing = np.array([0, -1]), answer_lists([[], []])
+    with pytest.raises(BackendError, match="the score of a target in this part is another than its row has"):
+        scan.counts(queries, targets, np.array([5, 4], np.float32), nothing, FLOOR)
+    with pytest.raises(BackendError, match="a score is NaN"):
+        scan.counts(queries, targets, np.array([4, math.nan], np.float32), nothing, FLOOR)
+    with pytest.raises(BackendError, match="scores of shape"):
+        scan.counts(queries, targets, np.ones(3, np.float32), nothing, FLOOR)
+    assert scan.counts(queries, targets, np.array([4, 4], np.float32), nothing, FLOOR).tolist() == [
+        [0, 0],
+        [5, 6],
+        [0, 0],
+    ]
 
 
 def test_null_pointers_are_refused_by_the_c_functions() -> None:
@@ -222,5 +234,6 @@ def test_null_pointers_are_refused_by_the_c_functions() -> None:
     assert b"pool is NULL" in loaded.mmkg_last_error()
     assert loaded.mmkg_top_k(None, None, 1, 1, None, None, None, 0, None, None, None, None) == bad
     assert loaded.mmkg_ranks(None, None, 1, None, None, None, 0.0, None, None, None) == bad
+    assert loaded.mmkg_ranks_in_part(None, None, 1, None, None, None, None, 0.0, None, None, None) == bad
     loaded.mmkg_scan_close(None)
     loaded.mmkg_pool_close(None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..options import json_option, print_json, say
+from ..options import family_type, json_option, print_json, say
 from .options import device_option, threads_option
 
 _out_option = click.option(
@@ -132,6 +132,50 @@ def million(
     path = out or Path("million.json")
     sizes: dict[str, Any] = {"entities": entities, "triples": triples, "width": width}
     _tell(measure_million(path, folder=bundle, threads=threads, say=say, **sizes), path, as_json)
+
+
+@study.command()
+@click.option("--entities", type=click.IntRange(100), default=40_943, show_default=True)
+@click.option("--triples", type=click.IntRange(1), default=10_240, show_default=True, help="Of the training split.")
+@click.option("--width", type=click.IntRange(2), default=32, show_default=True, help="Numbers of an entity.")
+@click.option("--sampled", type=click.IntRange(1), default=1024, show_default=True, help="MyGO's sampled_entities.")
+@threads_option
+@_out_option
+@json_option
+def training(
+    entities: int, triples: int, width: int, sampled: int, threads: int | None, out: Path | None, as_json: bool
+) -> None:
+    """How fast MyGO trains on a graph of many entities (random triples, CPU)."""
+    from ...bench.studies.training import measure_training
+
+    path = out or Path("training.json")
+    sizes: dict[str, Any] = {"entities": entities, "triples": triples, "width": width, "sampled": sampled}
+    _tell(measure_training(path, threads=threads, say=say, **sizes), path, as_json)
+
+
+@study.command()
+@click.option("--entities", type=click.IntRange(100), default=40_943, show_default=True)
+@click.option("--width", type=click.IntRange(1), default=250, show_default=True, help="Complex numbers of an entity.")
+@_out_option
+@json_option
+def exporting(entities: int, width: int, out: Path | None, as_json: bool) -> None:
+    """Time and memory that the export of a large AdaMF-MAT takes (random weights, CPU)."""
+    from ...bench.studies.exporting import measure_exporting
+
+    path = out or Path("exporting.json")
+    _tell(measure_exporting(path, entities=entities, width=width, say=say), path, as_json)
+
+
+@study.command()
+@click.argument("family", type=family_type)
+@_out_option
+@json_option
+def quickstart(family: str, out: Path | None, as_json: bool) -> None:
+    """How long the quickstart of FAMILY takes, stage by stage, and what its bundles answer."""
+    from ...bench.studies.quickstart import measure_quickstart
+
+    path = out or Path("quickstart.json")
+    _tell(measure_quickstart(family, path, say=say), path, as_json)
 
 
 def _tell(result: dict[str, Any], path: Path, as_json: bool) -> None:

@@ -23,10 +23,14 @@ QUERY_GRAPH = "query_encoder"
 _ROTATIONS = "rotations"
 
 
+def absence(device: str) -> str | None:
+    """Why the compiled kernels cannot make query vectors on a device; None if they can."""
+    return gpu_kernels_absence(device) if device.startswith("cuda") else kernels_absence(device)
+
+
 def compiled_query(bundle: Bundle, device: str) -> CompiledQuery | None:
-    """What makes query vectors; None where there are no kernels for the device: the graph does."""
-    absence = gpu_kernels_absence(device) if device.startswith("cuda") else kernels_absence(device)
-    return None if absence else CompiledQuery(bundle, device)
+    """What makes query vectors; None where `absence` says why not: the graph does."""
+    return None if absence(device) else CompiledQuery(bundle, device)
 
 
 class CompiledQuery:

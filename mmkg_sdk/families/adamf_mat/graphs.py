@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 
 from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
 from ...run import Run
-from ..exported import DTYPES, TOP_K, Linear, load_weights, scan, set_dtype
+from ..complete import complete_module, complete_spec
+from ..exported import DTYPES, Linear, load_weights, scan, set_dtype
 from .config import AdaMFConfig
 from .model import INPUT_NAMES, MASKED, AdaMF, rotated
 
@@ -54,7 +56,8 @@ def graph_modules(model: AdaMF, dtype: torch.dtype) -> dict[str, nn.Module]:
     for module in modules.values():
         set_dtype(module, dtype)
     config = model.config
-    modules["complete"] = Complete(query_encoder, config.margin, min(TOP_K, config.num_entities))
+    score = partial(_score, config.margin)
+    modules["complete"] = complete_module(query_encoder, score, config.num_entities, config.table_width)
     return modules
 
 
@@ -74,7 +77,7 @@ def graph_specs(config: AdaMFConfig) -> dict[str, GraphSpec]:
     """The signatures of the graphs by name."""
     batch = Axis("batch", 1, 256, 4096)
     entities = Axis("num_entities", 1, config.num_entities, max(1 << 20, config.num_entities))
-    width, best = config.table_width, min(TOP_K, config.num_entities)
+    width = config.table_width
     table = TensorSpec("table", "float32", (entities, width))
     query_inputs = tuple(TensorSpec(name, "int64", (batch,)) for name in ("entity", "relation", "direction"))
     specs = (
@@ -90,12 +93,7 @@ def graph_specs(config: AdaMFConfig) -> dict[str, GraphSpec]:
             (TensorSpec("vectors", "float32", (batch, width)), TensorSpec("modality_weights", "float32", (batch, 3))),
         ),
         GraphSpec("query_encoder", (table, *query_inputs), (TensorSpec("queries", "float32", (batch, width)),)),
-        GraphSpec(
-            "complete",
-            (table, *query_inputs),
-            (TensorSpec("ids", "int64", (batch, best)), TensorSpec("scores", "float32", (batch, best))),
-            baked=("table",),
-        ),
+        complete_spec(table, query_inputs, config.num_entities, width),
     )
     return {spec.name: spec for spec in specs}
 
@@ -133,25 +131,15 @@ class QueryEncoder(nn.Module):
         return rotated(F.embedding(entity, table), torch.cat([cosine, sine], dim=-1))
 
 
-class Complete(nn.Module):
-    """Ids to the best candidates; known triples are not filtered. The export turns the table into a constant.
+def _score(margin: float, queries: Tensor, table: Tensor) -> Tensor:
+    """margin - distance, [batch, n].
 
     Standard operators have no fused distance, so the graph adds the moduli of one coordinate at a time. Beside the
     table, turned once, it holds six numbers for each query and candidate, whatever the width.
     """
-
-    def __init__(self, query_encoder: QueryEncoder, margin: float, num_best: int) -> None:
-        super().__init__()
-        self.query_encoder = query_encoder
-        self.margin = margin
-        self.num_best = num_best
-
-    def forward(self, table: Tensor, entity: Tensor, relation: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-        queries = self.query_encoder(table, entity, relation, direction)
-        nothing = queries.new_zeros(queries.shape[0], table.shape[0])
-        distances, _ = scan(_add_moduli, nothing, (_by_coordinate(queries), _by_coordinate(table)))
-        scores, ids = torch.topk(self.margin - distances, self.num_best, dim=1)
-        return ids, scores
+    nothing = queries.new_zeros(queries.shape[0], table.shape[0])
+    distances, _ = scan(_add_moduli, nothing, (_by_coordinate(queries), _by_coordinate(table)))
+    return margin - distances
 
 
 def _by_coordinate(vectors: Tensor) -> Tensor:

@@ -10,13 +10,12 @@ import numpy as np
 
 from ...bundle import Bundle
 from ..entity_batch import EntityBatch
-from ..measuring import Counts, Curve, EncoderWork, Tokens
-from ..token_counts import always_there as absence
+from ..measuring import KERNELS, Contender, Counts, Curve, EncoderWork, Tokens
 from ..token_counts import any_count as count_problem
-from ..token_counts import entity_counts
+from ..token_counts import entity_counts, two_runtimes
 from ..token_counts import no_entity_encoder as plain_encoder
 from ..token_counts import not_resized as resized
-from ..token_counts import two_runtimes as contenders
+from .compiled_query import absence as kernels_absence
 from .config import AdaMFConfig
 from .runtime import bundle_entities
 
@@ -44,6 +43,16 @@ _VECTORS = 3
 def curves(bundle: Bundle) -> tuple[Curve, ...]:
     """The fusion of an entity's vectors."""
     return (Curve("entity_encoder", "all", "entities"),)
+
+
+def contenders(bundle: Bundle) -> tuple[Contender, ...]:
+    """Two runtimes, and the compiled kernels, which answer; entities are encoded by the graph."""
+    return *two_runtimes(bundle), Contender("compiled kernels", KERNELS, encodes=False)
+
+
+def absence(bundle: Bundle, contender: Contender, device: str) -> str | None:
+    """There are kernels for the CPU and some GPUs."""
+    return kernels_absence(device) if contender.backend == KERNELS else None
 
 
 def token_limits(bundle: Bundle, tokens: Tokens) -> tuple[int, int]:

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
 from ...run import Run
-from ..exported import DTYPES, TOP_K, Linear, Norm, load_weights, set_dtype
+from ..complete import complete_module, complete_spec, inner_product
+from ..exported import DTYPES, Linear, Norm, load_weights, set_dtype
 from .config import MyGOConfig
 from .model import MyGO, TransformerLayer
 
@@ -60,7 +61,8 @@ def graph_modules(model: MyGO, dtype: torch.dtype) -> dict[str, nn.Module]:
         modules["entity_encoder_token_table"] = TokenTableEncoder(exact)
     for module in modules.values():
         set_dtype(module, dtype)
-    modules["complete"] = Complete(query_encoder, _num_best(model.config))
+    size = model.config.num_entities, model.config.embedding_dim
+    modules["complete"] = complete_module(query_encoder, inner_product, *size)
     return modules
 
 
@@ -105,7 +107,6 @@ def graph_specs(config: MyGOConfig) -> dict[str, GraphSpec]:
     query_inputs = tuple(TensorSpec(name, "int64", (batch,)) for name in ("entity", "relation", "direction"))
     vectors = (TensorSpec("vectors", "float32", (batch, width)),)
     table = TensorSpec("table", "float32", (entities, width))
-    best = _num_best(config)
     specs = [
         GraphSpec("entity_encoder", encoder_inputs, vectors),
         GraphSpec(
@@ -113,12 +114,7 @@ def graph_specs(config: MyGOConfig) -> dict[str, GraphSpec]:
             (table, *query_inputs),
             (TensorSpec("queries", "float32", (batch, width)),),
         ),
-        GraphSpec(
-            "complete",
-            (table, *query_inputs),
-            (TensorSpec("ids", "int64", (batch, best)), TensorSpec("scores", "float32", (batch, best))),
-            baked=("table",),
-        ),
+        complete_spec(table, query_inputs, config.num_entities, width),
     ]
     if config.num_entity_layers == 1:
         specs.append(GraphSpec("entity_encoder_token_table", encoder_inputs, vectors))
@@ -235,20 +231,6 @@ class QueryEncoder(nn.Module):
         return context if self.core is None else self.core(context, outputs[:, 0])  # type: ignore[no-any-return]
 
 
-class Complete(nn.Module):
-    """Ids to the best candidates; known triples are not filtered. The export turns the table into a constant."""
-
-    def __init__(self, query_encoder: QueryEncoder, num_best: int) -> None:
-        super().__init__()
-        self.query_encoder = query_encoder
-        self.num_best = num_best
-
-    def forward(self, table: Tensor, entity: Tensor, relation: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-        queries = self.query_encoder(table, entity, relation, direction)
-        scores, ids = torch.topk(queries @ table.T, self.num_best, dim=1)
-        return ids, scores
-
-
 class _Structure(nn.Module):
     """Structural token: LN(embedding) + type vector."""
 
@@ -320,10 +302,6 @@ class _Core(nn.Module):
         matrix = matrix.view(-1, self.width, self.width)
         mapped = torch.matmul(context.to(matrix.dtype)[:, None], matrix)[:, 0]
         return mapped.float() + self.relation(relation)  # type: ignore[no-any-return]
-
-
-def _num_best(config: MyGOConfig) -> int:
-    return min(TOP_K, config.num_entities)
 
 
 def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:

@@ -199,7 +199,7 @@ class GpuScan:
         at = self._stream(place, stream)
         check(self._library.mmkg_gpu_ranks(self._handle, pointer, place, batch, *lists, *answers, at))
         del kept
-        return ranks_of_counts(counts[0], counts[1], counts[2], protocol)
+        return ranks_of_counts(counts, protocol)
 
     def pairs(
         self, queries: NDArray[np.float32] | OnGpu, ids: NDArray[np.int64], stream: int | None = None

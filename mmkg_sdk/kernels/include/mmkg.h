@@ -42,7 +42,7 @@ extern "C" {
  * with 3.1 runs with a library of 3.1 or a later 3.x, and with no other: see mmkg_abi_fits.
  */
 #define MMKG_ABI_MAJOR 3
-#define MMKG_ABI_MINOR 0
+#define MMKG_ABI_MINOR 1
 #define MMKG_ABI_VERSION (MMKG_ABI_MAJOR * 1000 + MMKG_ABI_MINOR)
 
 /* Largest sizes; a table of more rows is split by the caller. */
@@ -182,6 +182,21 @@ MMKG_API mmkg_status mmkg_top_k(const mmkg_scan *scan, const float *queries, int
 MMKG_API mmkg_status mmkg_ranks(const mmkg_scan *scan, const float *queries, int64_t batch, const int64_t *targets,
                                 const int64_t *known_offsets, const int64_t *known_ids, float known_penalty,
                                 int64_t *better, int64_t *equal, int64_t *equal_lower);
+
+/*
+ * mmkg_ranks over one part of a table whose rows lie in several scans: the counts of all parts, added up, are those of
+ * mmkg_ranks over the whole. Since 3.1.
+ *
+ *   targets   int64 [batch], the right answers as rows of this part: one of an earlier part is negative, one of a later
+ *             part is the number of rows or more
+ *   scores    float32 [batch], what mmkg_pair_scores gives them in the part where they lie
+ *
+ * The rest is as of mmkg_ranks; known_ids are rows of this part.
+ */
+MMKG_API mmkg_status mmkg_ranks_in_part(const mmkg_scan *scan, const float *queries, int64_t batch,
+                                        const int64_t *targets, const float *scores, const int64_t *known_offsets,
+                                        const int64_t *known_ids, float known_penalty, int64_t *better, int64_t *equal,
+                                        int64_t *equal_lower);
 
 #ifdef __cplusplus
 }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 
 import pytest
 
-from mmkg_sdk.bench.machine import gpu_ceilings
+from mmkg_sdk.bench.machine import ceiling_ways, gpu_ceilings
+from mmkg_sdk.bench.machine.ceiling_ways import Way, Ways
 from mmkg_sdk.bench.machine.ceilings import ARITHMETIC, GPU_ARITHMETIC, Ceilings, Rate, measure_ceilings
 from mmkg_sdk.bench.machine.environment import cpu_flags
 from mmkg_sdk.errors import BackendError
@@ -33,6 +36,19 @@ def test_what_is_no_rate_is_refused(rate: object, ceilings: Ceilings) -> None:
     found["arithmetic"]["int8"]["per_second"] = rate
     with pytest.raises(ValueError, match="a ceiling is no number"):
         Ceilings.from_json(found)
+
+
+def test_a_way_that_takes_long_is_an_emulation_and_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def emulated(numbers: object, threads: int) -> Iterator[Way]:
+        yield lambda: time.sleep(0.1), 1e9
+        raise AssertionError("a larger product was tried")
+
+    def real(numbers: object, threads: int) -> Iterator[Way]:
+        yield lambda: None, 1e9
+
+    monkeypatch.setattr(ceiling_ways, "_LONGEST_S", 0.05)
+    ways: dict[str, Ways] = {"emulated": emulated, "real": real}
+    assert [name for _, name in ceiling_ways._rates(ways, None, 1, 0.01)] == ["real"]
 
 
 def test_words_say_what_is_not_there() -> None:

@@ -22,7 +22,7 @@ def test_a_stretched_bundle_is_verified_and_every_step_of_it_measured(tmp_path: 
     assert verify_bundle(folder, device="cpu")["passed"]
     first, again = found["steps"].values()
     assert list(first) == list(again)
-    assert len(first) == 12
+    assert len(first) == 14
     for step in (*first.values(), *again.values()):
         assert step["seconds"] > 0
         assert 30 < step["anonymous_mib"] <= step["peak_mib"] < 2000

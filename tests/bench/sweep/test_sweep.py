@@ -308,6 +308,24 @@ def test_encoders_of_one_length_are_made_anew_for_each_number_of_tokens(
     assert (tmp_path / "throughput.png").is_file()
 
 
+def test_kernels_that_make_queries_only_are_measured_with_queries_only(
+    golden_bundles: Callable[..., Path], tmp_path: Path, ceilings: Ceilings
+) -> None:
+    report = run_benchmark(
+        golden_bundles("db15k_like", "fp32", "adamf_mat"),
+        tmp_path,
+        threads=1,
+        seconds=0.02,
+        rounds=1,
+        modes=ENCODERS,
+        ceilings=ceilings,
+        plot=False,
+    )
+    found = {(row.mode, row.contender): row.status for row in report.rows}
+    runtimes = {(mode, name): "measured" for mode in ENCODERS for name in (TORCH, ONNXRUNTIME)}
+    assert found == runtimes | {("single-stream", COMPILED): "measured"}
+
+
 @pytest.mark.parametrize("options", [{"threads": 0}, {"seconds": 0}, {"seconds": float("nan")}, {"rounds": 0}])
 def test_settings_out_of_range_are_refused_before_anything_is_written(
     golden_bundle: Path, tmp_path: Path, options: dict[str, Any]

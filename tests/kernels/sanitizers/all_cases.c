@@ -70,6 +70,15 @@ static void *ask(void *argument) {
     check(mmkg_ranks(q->scan, q->queries, q->batch, targets, offsets, excluded, INFINITY, ranks, ranks + q->batch,
                      ranks + 2 * q->batch) == MMKG_OK,
           "mmkg_ranks");
+    float *goals = malloc((size_t)q->batch * sizeof *goals);
+    int64_t *part = malloc(3 * (size_t)q->batch * sizeof *part);
+    check(mmkg_pair_scores(q->scan, q->queries, q->batch, targets, goals) == MMKG_OK, "mmkg_pair_scores");
+    check(mmkg_ranks_in_part(q->scan, q->queries, q->batch, targets, goals, offsets, excluded, INFINITY, part,
+                             part + q->batch, part + 2 * q->batch) == MMKG_OK,
+          "mmkg_ranks_in_part");
+    check(memcmp(part, ranks, 3 * (size_t)q->batch * sizeof *part) == 0, "one part is the whole");
+    free(goals);
+    free(part);
 
     struct answer *all = malloc((size_t)q->rows * sizeof *all);
     float *own = malloc((size_t)q->rows * sizeof *own), *same = malloc((size_t)(q->rows * q->width) * sizeof *same);

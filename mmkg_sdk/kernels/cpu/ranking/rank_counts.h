@@ -26,7 +26,8 @@ struct Counts {
     }
 };
 
-// Queries, and their right answers with canonical scores.
+// Queries, and their right answers with canonical scores. A target below 0 or behind the last row lies in another part
+// of the table.
 struct RankTask {
     const mmkg_scan &scan;
     const float *queries;
@@ -37,7 +38,7 @@ struct RankTask {
     const float *query(int64_t i) const { return queries + i * scan.width; }
 };
 
-// Counts of all rows, the targets themselves as equal ones: over the table itself.
+// Counts of all rows, targets among them as equal ones: over the table itself.
 std::vector<Counts> table_counts(const RankTask &task, Pool::Lease &lease);
 
 // The same over the packed copy; over the table where that is faster.

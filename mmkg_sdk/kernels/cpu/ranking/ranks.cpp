@@ -53,6 +53,34 @@ void apply_known(const RankTask &task, int64_t query, const int64_t *known, cons
     }
 }
 
+// Queries, known answers and penalty are refused in the same words by both functions.
+void check_task(const mmkg_scan *scan, const float *queries, int64_t batch, const AnswerLists &known, float penalty) {
+    check_queries(scan, queries, batch);
+    require(penalty >= 0.0f, "known_penalty is negative or NaN");
+    known.check(batch, scan->rows, "known ids are not ascending or out of range, or their offsets are wrong");
+}
+
+void count(const RankTask &task, const AnswerLists &known, float penalty, int64_t *better, int64_t *equal,
+           int64_t *equal_lower) {
+    const mmkg_scan &scan = task.scan;
+    Pool::Lease lease(scan.pool);
+    std::vector<Counts> all = scan.packed ? packed_counts(task, lease) : table_counts(task, lease);
+    const int64_t others = known.offsets ? known.offsets[task.batch] : 0;
+    const int shares = parts_of(lease, scan.cost(others), task.batch);
+    lease.run(shares, [&](int part) {
+        const FloatMode here;
+        const int64_t end = part_start(task.batch, 1, part + 1, shares);
+        KnownScores scores_of(task, known);
+        for (int64_t i = part_start(task.batch, 1, part, shares); i < end; ++i) {
+            if (task.targets[i] >= 0 && task.targets[i] < scan.rows) all[i].equal -= 1;  // the target itself
+            apply_known(task, i, known.begin(i), known.end(i), scores_of.of(i), penalty, all[i]);
+            better[i] = all[i].better;
+            equal[i] = all[i].equal;
+            equal_lower[i] = all[i].equal_lower;
+        }
+    });
+}
+
 }  // namespace
 
 }  // namespace mmkg
@@ -62,14 +90,12 @@ mmkg_status mmkg_ranks(const mmkg_scan *scan, const float *queries, int64_t batc
                        int64_t *equal, int64_t *equal_lower) {
     using namespace mmkg;
     return guarded([&] {
-        check_queries(scan, queries, batch);
+        const AnswerLists known{known_offsets, known_ids};
+        check_task(scan, queries, batch, known, known_penalty);
         require((targets && better && equal && equal_lower) || batch == 0, "targets or a result is NULL");
         for (int64_t i = 0; i < batch; ++i) {
             require(targets[i] >= 0 && targets[i] < scan->rows, "a target is out of range");
         }
-        require(known_penalty >= 0.0f, "known_penalty is negative or NaN");
-        const AnswerLists known{known_offsets, known_ids};
-        known.check(batch, scan->rows, "known ids are not ascending or out of range, or their offsets are wrong");
         if (!batch) return;
 
         const FloatMode mode;
@@ -78,22 +104,29 @@ mmkg_status mmkg_ranks(const mmkg_scan *scan, const float *queries, int64_t batc
             scores[i] = scan->exact_one(queries + i * scan->width, targets[i]);
             if (std::isnan(scores[i])) throw NotANumber();
         }
-        const RankTask task{*scan, queries, batch, targets, scores.data()};
-        Pool::Lease lease(scan->pool);
-        std::vector<Counts> all = scan->packed ? packed_counts(task, lease) : table_counts(task, lease);
-        const int64_t others = known_offsets ? known_offsets[batch] : 0;
-        const int shares = parts_of(lease, scan->cost(others), batch);
-        lease.run(shares, [&](int part) {
-            const FloatMode here;
-            const int64_t end = part_start(batch, 1, part + 1, shares);
-            KnownScores scores_of(task, known);
-            for (int64_t i = part_start(batch, 1, part, shares); i < end; ++i) {
-                all[i].equal -= 1;  // the target itself
-                apply_known(task, i, known.begin(i), known.end(i), scores_of.of(i), known_penalty, all[i]);
-                better[i] = all[i].better;
-                equal[i] = all[i].equal;
-                equal_lower[i] = all[i].equal_lower;
-            }
-        });
+        count({*scan, queries, batch, targets, scores.data()}, known, known_penalty, better, equal, equal_lower);
+    });
+}
+
+mmkg_status mmkg_ranks_in_part(const mmkg_scan *scan, const float *queries, int64_t batch, const int64_t *targets,
+                               const float *scores, const int64_t *known_offsets, const int64_t *known_ids,
+                               float known_penalty, int64_t *better, int64_t *equal, int64_t *equal_lower) {
+    using namespace mmkg;
+    return guarded([&] {
+        const AnswerLists known{known_offsets, known_ids};
+        check_task(scan, queries, batch, known, known_penalty);
+        require((targets && scores && better && equal && equal_lower) || batch == 0,
+                "targets, scores or a result is NULL");
+        if (!batch) return;
+
+        const FloatMode mode;
+        for (int64_t i = 0; i < batch; ++i) {
+            if (std::isnan(scores[i])) throw NotANumber();
+            if (targets[i] < 0 || targets[i] >= scan->rows) continue;
+            const float own = scan->exact_one(queries + i * scan->width, targets[i]);
+            if (std::isnan(own)) throw NotANumber();
+            require(scores[i] == own, "the score of a target in this part is another than its row has");
+        }
+        count({*scan, queries, batch, targets, scores}, known, known_penalty, better, equal, equal_lower);
     });
 }

@@ -29,7 +29,7 @@ def assert_as_on_the_cpu(
         assert (certificates == 1).all()
         for protocol in (RankingProtocol("floor", penalty), RankingProtocol("stable", penalty)):
             expected = scan.ranks(queries, targets, lists, protocol)
-            found = ranks_of_counts(counts[0], counts[1], counts[2], protocol)
+            found = ranks_of_counts(counts[:3], protocol)
             assert found.published.tolist() == expected.published.tolist()
             assert found.realistic.tolist() == expected.realistic.tolist()
 
@@ -81,7 +81,7 @@ def test_infinite_and_overflowing_scores_are_left_to_the_exact_pass() -> None:
     assert certificates.tolist() == [0, 0]
     counts, certificates = ranks(Table(array), queries, targets, known, math.inf, exactly=True)
     expected = Scan(array, InnerProduct(), 1).ranks(queries, targets, known, RankingProtocol("stable"))
-    found = ranks_of_counts(counts[0], counts[1], counts[2], RankingProtocol("stable"))
+    found = ranks_of_counts(counts[:3], RankingProtocol("stable"))
     assert found.published.tolist() == expected.published.tolist()
     assert certificates.tolist() == [1, 1]
 
