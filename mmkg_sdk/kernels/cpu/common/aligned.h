@@ -52,4 +52,10 @@ private:
     int64_t size_ = 0;
 };
 
+// Room for `count` values; what was in them is lost where they were fewer.
+template <class Value>
+void hold(Aligned<Value> &values, int64_t count) {
+    if (values.size() < count) values = Aligned<Value>(count);
+}
+
 }  // namespace mmkg

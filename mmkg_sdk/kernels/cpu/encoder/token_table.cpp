@@ -18,11 +18,6 @@ constexpr int64_t kTokensPerBlock = 32, kMostBlocks = 5;
 // Hidden columns at a time: both weight strips fit the second-level cache beside a block at width 256.
 constexpr int64_t kHiddenStrip = 256;
 
-template <class Value>
-void hold(Aligned<Value> &values, int64_t count) {
-    if (values.size() < count) values = Aligned<Value>(count);
-}
-
 // The lowest entity that failed. Blocks are handed out in ascending order and begun ones end, so of faults of one kind
 // it is the first of the batch, whatever the threads.
 class FirstFault {

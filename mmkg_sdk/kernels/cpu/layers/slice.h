@@ -8,7 +8,7 @@
 
 namespace mmkg {
 
-// For so many tiles or more, weights of two bytes are widened once for all but the first; for fewer, at every use.
+// For so many tiles or more, weights of two bytes are widened once; for fewer, at every use.
 constexpr int64_t kTilesWorthWidening = 4;
 
 // `weights` are those of the strip that begins at `column`, `stride` of them a row.
@@ -88,22 +88,23 @@ template <class Simd, int Rows, int Vectors, class Weight>
 int64_t slice_strips(const Slice &s, int64_t first, int64_t rows, int64_t column) {
     constexpr int64_t strip = Vectors * Simd::width, strip_bytes = strip * sizeof(Weight);
     static_assert(Rows < Simd::tile_rows || strip <= kColumnGroup, "room in Slice::strip");
-    const int64_t columns = rounded_up(s.width, kColumnGroup);
+    const int64_t columns = rounded_up(s.width, kColumnGroup), tiles = rows / Rows;
+    // One row with strips as wide as rows reads its weights from end to end: the processor sees that, and fetches.
+    const bool fetch = first == 0 && !(Rows == 1 && strip >= columns);
+    // Each tile fetches its share, a piece with every step: at once they would hold up the first.
+    const ptrdiff_t ahead_step = fetch ? (strip_bytes + tiles - 1) / tiles : 0;
     for (; column + strip <= columns; column += strip) {
-        // One row with strips as wide as rows reads its weights from end to end: the processor sees that, and fetches.
-        const bool fetch = first == 0 && !(Rows == 1 && strip >= columns);
-        const char *ahead = static_cast<const char *>(s.upcoming) + strip_bytes * (column / strip) * s.width;
         const Weight *weights = static_cast<const Weight *>(s.weights) + column;
-        slice_tile<Simd, Rows, Vectors>(s, first, column, weights, s.width, ahead, fetch ? strip_bytes : 0);
-        if constexpr (Rows == Simd::tile_rows) {
-            const bool wide = sizeof(Weight) < sizeof(float) && rows >= kTilesWorthWidening * Rows;
-            if (wide) widen_strip<Simd, Vectors>(weights, s.width, s.strip);
-            for (int64_t row = first + Rows; row < first + rows; row += Rows) {
-                if (wide) {
-                    slice_tile<Simd, Rows, Vectors>(s, row, column, s.strip, strip, ahead, 0);
-                } else {
-                    slice_tile<Simd, Rows, Vectors>(s, row, column, weights, s.width, ahead, 0);
-                }
+        const char *const upcoming = static_cast<const char *>(s.upcoming) + strip_bytes * (column / strip) * s.width;
+        const bool widen = Rows == Simd::tile_rows && sizeof(Weight) < sizeof(float) && tiles >= kTilesWorthWidening;
+        if (widen) widen_strip<Simd, Vectors>(weights, s.width, s.strip);
+        for (int64_t tile = 0; tile < tiles; ++tile) {
+            const int64_t row = first + tile * Rows;
+            const char *const ahead = upcoming + ahead_step * tile * s.width;
+            if (widen) {
+                slice_tile<Simd, Rows, Vectors>(s, row, column, s.strip, strip, ahead, ahead_step);
+            } else {
+                slice_tile<Simd, Rows, Vectors>(s, row, column, weights, s.width, ahead, ahead_step);
             }
         }
     }

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "common/float_mode.h"
 #include "common/status.h"
@@ -24,13 +25,14 @@ void mmkg_query_context::encode(const Batch &batch, mmkg::Pool::Lease &lease) co
     if (batch.size <= block_) {
         const int threads = worth_threads(lease, batch.size);
         // One block, and all threads work on it: few questions cost little more than reading the weights.
-        const auto scratch = take_scratch();
+        auto scratch = take_scratch();
         mmkg::Stages stages(1 + 7 * static_cast<int64_t>(layers_.size()));
         lease.run(threads, [&](int) {
             const mmkg::FloatMode mode;
             const mmkg::Stages::Way way = threads > 1 ? mmkg::Stages::Way(stages) : mmkg::Stages::Way();
             if (!encode_block({batch, 0, batch.size, *scratch}, way)) finite = false;
         });
+        spares_.give_back(std::move(scratch));
     } else {
         const int threads = lease.threads();
         const int64_t rounds = (batch.size + block_ * threads - 1) / (block_ * threads);
@@ -40,11 +42,12 @@ void mmkg_query_context::encode(const Batch &batch, mmkg::Pool::Lease &lease) co
         std::atomic<int64_t> next{0};
         lease.run(static_cast<int>(std::min<int64_t>(blocks, threads)), [&](int) {
             const mmkg::FloatMode mode;
-            const auto scratch = take_scratch();
+            auto scratch = take_scratch();
             for (int64_t i; finite && (i = next++) < blocks;) {
                 const int64_t begin = i * block, count = std::min(block, batch.size - begin);
                 if (!encode_block({batch, begin, count, *scratch}, {})) finite = false;
             }
+            spares_.give_back(std::move(scratch));
         });
     }
     if (!finite) throw mmkg::NotANumber();

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "common/finite.h"
 #include "common/float_mode.h"
@@ -82,16 +84,19 @@ void mmkg_tucker::apply(const float *context, const float *relation, int64_t bat
     mmkg::require_finite_rows(relation, batch, width, "relation");
     const int64_t rounds = (batch + mmkg::kRows - 1) / mmkg::kRows;
     const int64_t together = mmkg::rounded_up((batch + rounds - 1) / rounds, set.tile_rows);
-    mmkg::Aligned<float> sums(parts_ * std::min(together, batch) * stride_);
+    const int64_t strip = width * mmkg::kColumnGroup;
+    auto scratch = spares_.take();
+    if (!scratch) scratch = std::make_unique<mmkg::TuckerScratch>();
+    hold(scratch->sums, parts_ * std::min(together, batch) * stride_);
+    hold(scratch->strips, lease.threads() * strip);
     for (int64_t first = 0; first < batch; first += together) {
         const int64_t count = std::min(together, batch - first), offset = first * width;
-        const Rows rows{context + offset, relation + offset, count, sums.data()};
+        const Rows rows{context + offset, relation + offset, count, scratch->sums.data()};
         const int workers = threads(lease, count, parts_);
         lease.run(workers, [&](int worker) {
             const mmkg::FloatMode mode;
-            mmkg::Aligned<float> strip(width * mmkg::kColumnGroup);
             for (int64_t part = parts_ * worker / workers; part < parts_ * (worker + 1) / workers; ++part) {
-                add_part(rows, part, strip.data());
+                add_part(rows, part, scratch->strips.data() + worker * strip);
             }
         });
         // Waking threads pays for more rows than a few.
@@ -101,6 +106,7 @@ void mmkg_tucker::apply(const float *context, const float *relation, int64_t bat
             sum_parts(rows, count * adder / adders, count * (adder + 1) / adders, out + offset);
         });
     }
+    spares_.give_back(std::move(scratch));
 }
 
 void mmkg_tucker::add_part(const Rows &rows, int64_t part, float *strip) const {

@@ -6,7 +6,16 @@
 #include "mmkg_tucker.h"
 #include "common/aligned.h"
 #include "common/pool.h"
+#include "common/spares.h"
 #include "layers/encoder_set.h"
+
+namespace mmkg {
+
+struct TuckerScratch {
+    Aligned<float> sums, strips;  // of the parts, of the threads
+};
+
+}  // namespace mmkg
 
 struct mmkg_tucker {
     mmkg_tucker(const void *core, int32_t precision, const void *relation_weight, const float *shift, int64_t width_,
@@ -38,4 +47,5 @@ private:
     // The last slices of the core and relation_weight, with room to read past the end.
     mmkg::Aligned<char> tail_;
     mmkg::Aligned<float> shift_;
+    mutable mmkg::Spares<mmkg::TuckerScratch> spares_;
 };
