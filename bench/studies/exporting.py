@@ -53,8 +53,14 @@ def measure_exporting(
         found = pool.submit(_exported, Path(made)).result()
     say(str(found))
     watch.finish()
-    result = {"what": "export of an AdaMF-MAT of random weights, features of 64 numbers", "environment": watch.found}
-    result |= {"entities": entities, "width": width, "triples": triples, **found}
+    result: dict[str, Any] = {
+        "what": "export of an AdaMF-MAT of random weights, features of 64 numbers",
+        "environment": watch.found,
+        "entities": entities,
+        "width": width,
+        "triples": triples,
+        **found,
+    }
     write_study(result, out)
     return result
 

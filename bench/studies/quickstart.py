@@ -64,7 +64,7 @@ def measure_quickstart(
         raise BackendError(f"the quickstart of {family} ended with status {done.returncode}: {done.stderr[-2000:]}")
     watch.finish()
     kept = ("source", "metrics", "seconds")
-    result = {
+    result: dict[str, Any] = {
         "what": "mmkg-sdk quickstart: metrics of the test split, answered by the fp32 bundle",
         "environment": watch.found,
         "held_by": {name: os.environ[name] for name in _HOLDING if name in os.environ},

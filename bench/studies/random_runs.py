@@ -46,6 +46,6 @@ def adamf_run(folder: Path, config: AdaMFConfig, triples: int) -> Run:
 
 def _graph(entities: int, relations: int, triples: int) -> KnowledgeGraph:
     random = np.random.default_rng(1)
-    labels = [Labels(f"{kind}{i}" for i in range(count)) for kind, count in (("e", entities), ("r", relations))]
+    names, kinds = (Labels(f"{kind}{i}" for i in range(count)) for kind, count in (("e", entities), ("r", relations)))
     splits = [random.integers([entities, relations, entities], size=(count, 3)) for count in (triples, 100, 100)]
-    return KnowledgeGraph("random numbers", *labels, *splits)
+    return KnowledgeGraph("random numbers", names, kinds, *splits)
