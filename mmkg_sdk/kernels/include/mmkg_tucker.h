@@ -45,7 +45,8 @@ MMKG_API int32_t mmkg_tucker_instruction_set(const mmkg_tucker *tucker);
 
 /*
  * The products of some pairs of vectors. Up to 192 of them take one pass over the core. Memory beside the arguments: 33
- * copies of `out`, for at most 192 rows of it.
+ * copies of `out`, for at most 192 rows of it. The handle keeps them for later calls, once for each of up to 16 threads
+ * that called at the same time.
  *
  *   context, relation   float32 [batch, width], finite
  *   out                 float32 [batch, width], written; in part, if it fails; no part of context or relation
