@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from ...data.graph import DataSet
 from ...data.inspection.coverage import Coverage, feature_coverage
-from ...data.modalities import MODALITIES, modality_features
+from ...data.modalities import modality_features
 from ...data.open import AnyData
+from ...registry import MODALITIES
 from ...run import RunData
 from ..link_prediction import check_graph_sizes, knowledge_graph, link_prediction_data, numbered_graph
 from .config import AdaMFConfig

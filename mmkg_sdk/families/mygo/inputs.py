@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from ...data.graph import DataSet, RawTokens
 from ...data.inspection.coverage import Coverage, token_coverage
-from ...data.modalities import MODALITIES
 from ...data.open import AnyData
 from ...data.tokens.inputs import select_tokens
 from ...errors import ExportError
+from ...registry import MODALITIES
 from ...run import RunData
 from ..link_prediction import check_graph_sizes, knowledge_graph, link_prediction_data, numbered_graph
 from ..official import stored_array
@@ -40,8 +40,8 @@ def run_data(dataset: AnyData, config: MyGOConfig) -> RunData:
 
 def encoder_inputs(dataset: DataSet, config: MyGOConfig) -> dict[str, NDArray[Any]]:
     """visual_tokens, visual_mask, text_tokens, text_mask: int64 and bool [num_entities, tokens]."""
-    visual = select_tokens(dataset.visual, dataset.graph.entities, config.num_visual_tokens)
-    text = select_tokens(dataset.text, dataset.graph.entities, config.num_text_tokens)
+    visual = select_tokens(dataset.tokens.get("visual"), dataset.graph.entities, config.num_visual_tokens)
+    text = select_tokens(dataset.tokens.get("text"), dataset.graph.entities, config.num_text_tokens)
     return {
         "visual_tokens": visual.index,
         "visual_mask": visual.mask,
@@ -54,14 +54,14 @@ def initial_weights(dataset: AnyData, config: MyGOConfig) -> dict[str, NDArray[n
     """The frozen codebooks by parameter name; a modality that the data lacks gets one row that nothing attends to."""
     dataset = knowledge_graph(dataset, "mygo")
     return {
-        "visual_token_embedding.weight": _codebook(dataset.visual),
-        "text_token_embedding.weight": _codebook(dataset.text),
+        "visual_token_embedding.weight": _codebook(dataset.tokens.get("visual")),
+        "text_token_embedding.weight": _codebook(dataset.tokens.get("text")),
     }
 
 
 def data_sizes(dataset: DataSet) -> dict[str, int]:
     """The part of MyGOConfig that the data set decides."""
-    visual, text = (_codebook(raw).shape for raw in (dataset.visual, dataset.text))
+    visual, text = (_codebook(dataset.tokens.get(name)).shape for name in ("visual", "text"))
     return {
         "num_entities": len(dataset.graph.entities),
         "num_relations": len(dataset.graph.relations),
@@ -91,7 +91,7 @@ def missing_modalities(dataset: AnyData, data: RunData, state: Mapping[str, Any]
         )
     lacking = {}
     for name, modality in MODALITIES.items():
-        raw = dataset.visual if modality == "visual" else dataset.text
+        raw = dataset.tokens.get(modality)
         trained = state[f"{modality}_token_embedding.weight"].numpy()
         if raw is not None and any(raw.lists.values()):
             _check_codebook(raw, trained, modality)
