@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import warnings
@@ -51,7 +52,7 @@ def trace_graph(module: nn.Module, spec: GraphSpec) -> onnx.ModelProto:
                 dynamo=True,
                 verbose=False,
                 opset_version=OPSET,
-                dynamic_shapes=tuple(dynamic),
+                dynamic_shapes=_as_taken(module, dynamic),
                 input_names=[tensor.name for tensor in spec.inputs],
                 output_names=[tensor.name for tensor in spec.outputs],
             )
@@ -65,6 +66,15 @@ def trace_graph(module: nn.Module, spec: GraphSpec) -> onnx.ModelProto:
         raise ExportError(f"{spec.name}: the exported graph has tensors {found}, its spec says {expected}.")
     _strip(model)
     return model
+
+
+def _as_taken(module: nn.Module, given: list[Any]) -> tuple[Any, ...]:
+    """What goes with each argument of a module's `forward`; what it takes as `*rest` is one tuple."""
+    kinds = [parameter.kind for parameter in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return tuple(given)
+    rest = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*given[:rest], tuple(given[rest:]))
 
 
 def bake_input(model: onnx.ModelProto, name: str, value: Tensor) -> None:

@@ -104,6 +104,10 @@ TokenEncoder::TokenEncoder(const Opened &opened, mmkg_pool *pool)
 std::vector<float> TokenEncoder::encode(const std::vector<EntityTokens> &entities) const {
     if (entities.empty()) return {};
     const Config &config = opened_.config();
+    if (config.modalities.size() > 2) {
+        throw Error(Fault::query, "this model has tokens of " + config.modalities[2] +
+                                      ", too, which EntityTokens does not hold. Encode in Python.");
+    }
     const std::map<std::string, int64_t> &most = opened_.manifest.largest;
     const Padded visual = padded(entities, &EntityTokens::visual, "visual", config.size("visual_codebook_rows"),
                                  most.at("visual_tokens"));
