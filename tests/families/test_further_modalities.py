@@ -14,83 +14,33 @@ import torch
 import mmkg_sdk
 from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.data import DataSet, KnowledgeGraph, open_dataset, tokenize_dataset, write_dataset
-from mmkg_sdk.data.graph import Features
+from mmkg_sdk.data import DataSet, open_dataset
 from mmkg_sdk.errors import DataError, QueryError
 from mmkg_sdk.evaluation.subjects import evaluate_path
-from mmkg_sdk.export import export_bundle
 from mmkg_sdk.families import contract
 from mmkg_sdk.families.built import built_model
 from mmkg_sdk.families.measuring import measuring
-from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.run import Run
 from mmkg_sdk.training.session import start_training
+from tests.families.further import ENTITIES, NAMES, SETTINGS, data, exported, trained
 
-ENTITIES, RELATIONS = 12, 2
-NAMES = ["visual", "text", "german", "sound"]
-SETTINGS: dict[str, dict[str, Any]] = {
-    "mygo": {
-        "embedding_dim": 8,
-        "feedforward_dim": 12,
-        "contrastive_weight": 0.1,
-        "num_text_tokens": 3,
-        "further_modalities": [{"name": "german", "num_tokens": 2, "dropout": 0.0}],
-    },
-    "adamf_mat": {
-        "embedding_dim": 4,
-        "num_negatives": 4,
-        "adversarial_weight": 0.1,
-        "missing_modalities": "mask",
-    },
-}
-WORDS = ["red", "blue", "green", "stone", "iron", "river", "hill", "cold", "warm", "old", "new", "big"]
-
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+pytest.importorskip("sklearn", reason="learned codebooks need scikit-learn")
 
 
-def texts(draw: np.random.Generator, rows: range) -> dict[str, str]:
-    return {f"entity {row}": " ".join(draw.choice(WORDS, 4)) for row in rows}
+@pytest.fixture(params=SETTINGS)
+def family(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images as a matrix, texts, texts in German of every second entity, and sounds of all but three."""
-    pytest.importorskip("sklearn", reason="learned codebooks need scikit-learn")
-    draw = np.random.default_rng(0)
-    splits = [
-        np.stack([draw.integers(0, size, count) for size in (ENTITIES, RELATIONS, ENTITIES)], axis=1)
-        for count in (30, 4, 6)
-    ]
-    entities = Labels(f"entity {row}" for row in range(ENTITIES))
-    graph = KnowledgeGraph("tiny", entities, Labels(["r", "s"], kind="relation"), *splits)
-    matrices = {name: draw.normal(size=(ENTITIES, 6)).astype(np.float32) for name in ("visual", "sound")}
-    present = {"visual": np.ones(ENTITIES, bool), "sound": np.arange(ENTITIES) > 2}
-    dataset = tokenize_dataset(
-        DataSet(graph, descriptions=texts(draw, range(ENTITIES))),
-        images=None,
-        texts={"german": texts(draw, range(0, ENTITIES, 2))},
-        features={name: Features(rows * present[name][:, None], present[name]) for name, rows in matrices.items()},
-        parts=3,
-    )
-    folder = tmp_path_factory.mktemp("further") / "tiny"
-    write_dataset(dataset, folder)
-    return folder
+@pytest.fixture
+def run(family: str) -> Run:
+    return trained(family)
 
 
-@pytest.fixture(scope="module", params=SETTINGS)
-def run(request: pytest.FixtureRequest, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Trained for two epochs."""
-    settings = SETTINGS[request.param] | {"epochs": 2, "batch_size": 16, "validate_every": 2, "threads": 1}
-    out = tmp_path_factory.mktemp(request.param) / "run"
-    trained, _ = start_training(request.param, str(data), out, settings=settings, preset="none", device="cpu")
-    return trained
-
-
-@pytest.fixture(scope="module")
-def bundle(run: Run) -> Path:
-    """Exported, which compares every graph with the model in float64."""
-    export_bundle(run, run.folder.parent / "bundle")
-    return run.folder.parent / "bundle"
+@pytest.fixture
+def bundle(family: str) -> Path:
+    return exported(family)
 
 
 @pytest.fixture(params=["auto", "torch", "onnxruntime"])
@@ -203,16 +153,14 @@ def test_it_is_measured_with_tokens_of_all(bundle: Path) -> None:
         ([{"name": "german", "codebook_rows": 2}], "the data .* decide it"),
     ],
 )
-def test_a_setting_of_a_modality_that_cannot_be_is_refused(
-    data: Path, tmp_path: Path, given: Any, message: str
-) -> None:
+def test_a_setting_of_a_modality_that_cannot_be_is_refused(tmp_path: Path, given: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        start_training("mygo", str(data), tmp_path / "run", settings={"further_modalities": given}, preset="none")
+        start_training("mygo", str(data()), tmp_path / "run", settings={"further_modalities": given}, preset="none")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_model_of_two_modalities_says_nothing_of_others(data: Path) -> None:
-    dataset = open_dataset(data)
+def test_a_model_of_two_modalities_says_nothing_of_others() -> None:
+    dataset = open_dataset(data())
     two = DataSet(dataset.graph, {name: dataset.tokens[name] for name in ("visual", "text")})
     for family in SETTINGS:
         config = contract.inputs_part(family).config_for(two, {})
