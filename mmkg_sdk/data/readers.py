@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from ..errors import DataError
 from ..files.text import find_file
@@ -54,12 +53,10 @@ def read_dataset(
     if not token_places[0].folder.is_dir():
         raise DataError(f"{tokens} is not a folder; the token files were to be there.")
     codebooks = codebooks_in_use([*token_places, *places])
-    choices = {"visual": visual, "text": text}
-    modalities = (*PUBLISHED_MODALITIES, *further_tokens(token_places))
     dataset = DataSet(
         graph=read.graph,
-        tokens=_present({n: read_tokens(token_places, n, read.entities, choice=choices.get(n)) for n in modalities}),
-        features=_read_features(read.entities, places, None if tokens is None else token_places, codebooks),
+        tokens=_read_tokens(read.entities, token_places, {"visual": visual, "text": text}),
+        features=_read_features(read.entities, [places] if tokens is None else [token_places, places], codebooks),
         descriptions=_descriptions(folder, read),
         entity_texts=read.entity_texts,
         relation_texts=read.relation_texts,
@@ -85,22 +82,25 @@ def _read_graph(folder: Path) -> ReadGraph:
     return read_mygo_layout(folder, found[0].removeprefix("train."))
 
 
-def _read_features(
-    names: NameTable, places: Sequence[Place], first: Sequence[Place] | None, codebooks: set[Path]
-) -> dict[str, Features]:
-    """The features of every modality; those in the places that are to be looked at first win."""
-    found: dict[str, Features] = {}
-    for searched in (places, *(() if first is None else (first,))):
-        modalities = (*PUBLISHED_MODALITIES, *further_features(searched))
-        found |= _present({name: read_features(searched, name, names, codebooks) for name in modalities})
+def _read_tokens(names: NameTable, places: Sequence[Place], choices: Mapping[str, str | None]) -> dict[str, RawTokens]:
+    """The tokens of every modality."""
+    found: dict[str, RawTokens] = {}
+    for modality in (*PUBLISHED_MODALITIES, *further_tokens(places)):
+        tokens = read_tokens(places, modality, names, choice=choices.get(modality))
+        if tokens is not None:
+            found[modality] = tokens
     return found
 
 
-Held = TypeVar("Held", RawTokens, Features)
-
-
-def _present(found: Mapping[str, Held | None]) -> dict[str, Held]:
-    return {name: one for name, one in found.items() if one is not None}
+def _read_features(names: NameTable, searched: Sequence[Sequence[Place]], codebooks: set[Path]) -> dict[str, Features]:
+    """The features of every modality; what is found in the first places is not looked for in the others."""
+    found: dict[str, Features] = {}
+    for places in searched:
+        for modality in (*PUBLISHED_MODALITIES, *further_features(places)):
+            features = None if modality in found else read_features(places, modality, names, codebooks)
+            if features is not None:
+                found[modality] = features
+    return found
 
 
 def _descriptions(folder: Path, read: ReadGraph) -> dict[str, str]:
