@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.bundle import sha256_of
 from mmkg_sdk.data.graph import DataSet
-from mmkg_sdk.data.modalities import MODALITIES
 from mmkg_sdk.data.open import open_data
 from mmkg_sdk.errors import DataError, ExportError, missing_package
 from mmkg_sdk.families import contract
 from mmkg_sdk.files.regular import check_length, open_regular
 from mmkg_sdk.files.text import read_text
-from mmkg_sdk.registry import family_name
+from mmkg_sdk.registry import MODALITIES, family_name
 from mmkg_sdk.run import Run
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # float32 with TensorRT-RTX 1.7.
 OPSET = 18
 # Axis sizes while tracing. All differ and none is 1, so that no size is mistaken for another or made a constant.
-_TRACE_SIZES = (3, 5, 7, 11, 13)
+_TRACE_SIZES = (3, 5, 7, 11, 13, *range(17, 257, 2))  # more than a graph of any number of modalities has
 
 
 def trace_graph(module: nn.Module, spec: GraphSpec) -> onnx.ModelProto:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+from collections.abc import Iterable
 from types import ModuleType
 
 from .errors import DataError, unimportable
@@ -21,6 +23,39 @@ FAMILIES: dict[str, str] = {
     "mimic": "MIMIC (Luo et al., KDD 2023): entity linking by text, image and cross-modal units on CLIP",
     "mkgformer": "MKGformer (Chen et al., SIGIR 2022): BERT and a vision tower that see each other in the upper layers",
 }
+
+# Modalities of the published models: what users call them -> their name in files and graphs. Further ones have one
+# name everywhere.
+MODALITIES = {"image": "visual", "text": "text"}
+PUBLISHED_MODALITIES = tuple(MODALITIES.values())
+_MODALITY = re.compile(r"[a-z][a-z0-9]{0,31}")
+# What would be mistaken for another: by users, in the benchmark, and among the names of an official checkpoint.
+_TAKEN = {*MODALITIES, *PUBLISHED_MODALITIES, "structure", "all", "str", "vis", "txt", "img", "ent", "rel"}
+
+
+def check_further_modality(name: object) -> str:
+    """The name itself, if a modality beyond the published ones can have it.
+
+    Raises:
+        DataError: it cannot.
+    """
+    if not isinstance(name, str) or not _MODALITY.fullmatch(name) or name in _TAKEN:
+        raise DataError(
+            f"a modality cannot be called {name!r:.80}: expected a small letter, then at most 31 small letters and "
+            f"digits, and none of {', '.join(sorted(_TAKEN))}. Choose another name."
+        )
+    return name
+
+
+def ordered_modalities(names: Iterable[str]) -> tuple[str, ...]:
+    """Modalities in the order of every model: the published ones, then the others by name."""
+    given = set(names)
+    return (*(name for name in PUBLISHED_MODALITIES if name in given), *sorted(given.difference(PUBLISHED_MODALITIES)))
+
+
+def said_modality(name: str) -> str:
+    """What users call a modality: "image" for visual."""
+    return next((said for said, own in MODALITIES.items() if own == name), name)
 
 
 def family_name(name: str) -> str:

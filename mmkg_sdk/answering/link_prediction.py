@@ -210,11 +210,11 @@ class Model(Opened):
 
         Args:
             modalities: what the family's encoder takes (`entity_batch` in its runtime.py says it in full).
-                MyGO: visual_tokens, text_tokens: codebook rows, int64 [n, tokens], or one list per entity;
-                visual_mask, text_mask with arrays.
-                AdaMF-MAT: visual_features, text_features: float32 [n, width], or None where all lack them;
-                visual_mask, text_mask: bool [n].
-                Both: structure float32 [n, width]; None takes the mean of the trained ones, for an entity that was
+                MyGO: tokens: by modality ("visual", "text", further ones) codebook rows, int64 [n, tokens], or one list
+                per entity; masks: by modality with arrays.
+                AdaMF-MAT: features: by modality float32 [n, width], left out where all lack them; masks: bool [n].
+                Both: visual_tokens, text_tokens, visual_features, text_features, visual_mask and text_mask are other
+                spellings; structure float32 [n, width]; None takes the mean of the trained ones, for an entity that was
                 not trained has none and the papers do not treat new entities.
 
         Returns:
@@ -266,20 +266,21 @@ class Model(Opened):
         return np.arange(len(before.labels), len(before.labels) + len(labels))
 
     def explain_entity(self, entity: str | int) -> dict[str, float]:
-        """How much structure, image and text count in the encoded entity; they add up to 1.
+        """How much structure, image, text and further modalities count in the encoded entity; they add up to 1.
 
         Raises:
             QueryError: unknown entity, or a family whose encoder has no such weights.
         """
         entities = self._entities
-        if "modality_weights" not in entities.encoded:
+        names = self._runtime.weighed(self.bundle)
+        if not names:
             raise QueryError(
                 f"{self.bundle.family} mixes modalities by attention over tokens and has no weight per modality; "
                 "adamf_mat has."
             )
         (row,) = to_ids(entity, entities.labels)
         (weights,) = entities.rows(np.array([row]), "modality_weights")
-        return dict(zip(("structure", "image", "text"), weights.tolist(), strict=True))
+        return dict(zip(names, weights.tolist(), strict=True))
 
     def close(self) -> None:
         """Free the backend. Later calls raise BackendError."""

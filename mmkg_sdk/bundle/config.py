@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Self, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 
 from ..errors import DataError
 from ..registry import family_part
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Kind = TypeVar("Kind", bound="DataclassInstance")
 # No size of a model comes near it.
 _LARGEST_SIZE = (1 << 31) - 1
 # Each takes a module even where nothing is allocated for it.
@@ -29,16 +33,7 @@ class FamilyConfig:
         def task(self) -> str: ...
 
     def __post_init__(self) -> None:
-        kinds = get_type_hints(type(self))
-        for field in fields(self):
-            value = getattr(self, field.name)
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if kinds[field.name] is int and (type(value) is not int or not 1 <= value <= _LARGEST_SIZE):
-                raise DataError(f"{field.name} is {value!r:.80}; expected a whole number of at least 1, of 31 bits.")
-            if field.name.endswith("_layers") and value > _MOST_LAYERS:
-                raise DataError(f"{field.name} is {value}; expected at most {_MOST_LAYERS:,}.")
-            if kinds[field.name] is float and (not is_number or not 0 <= value <= sys.float_info.max):
-                raise DataError(f"{field.name} is {value!r:.80}; expected a finite number of at least 0.")
+        check_numbers(self)
 
     @classmethod
     def of(cls, config: FamilyConfig) -> Self:
@@ -47,7 +42,7 @@ class FamilyConfig:
         return config
 
     def to_json(self) -> dict[str, Any]:
-        """The configuration as a flat JSON object."""
+        """The configuration as a JSON object."""
         return asdict(self)
 
     def in_precision(self, precision: str) -> Self:
@@ -61,15 +56,44 @@ class FamilyConfig:
         Raises:
             DataError: an unknown setting, a missing one without default, or a value out of range.
         """
-        family = cls.__name__.removesuffix("Config")
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise DataError(f"unknown {family} setting {unknown[0]!r}; known: {', '.join(sorted(known))}.")
-        try:
-            return cls(**values)
-        except TypeError as err:
-            raise DataError(f"incomplete {family} configuration: {err}") from err
+        return fields_from_json(cls, values, cls.__name__.removesuffix("Config"))
+
+
+def check_numbers(values: DataclassInstance, place: str = "") -> None:
+    """Whether the whole numbers of a dataclass are at least 1 and its other numbers finite and at least 0.
+
+    Args:
+        place: in front of a message.
+
+    Raises:
+        DataError: they are not.
+    """
+    kinds = get_type_hints(type(values))
+    for field in fields(values):
+        value = getattr(values, field.name)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if kinds[field.name] is int and (type(value) is not int or not 1 <= value <= _LARGEST_SIZE):
+            raise DataError(f"{place}{field.name} is {value!r:.80}; expected a whole number of at least 1, of 31 bits.")
+        if field.name.endswith("_layers") and value > _MOST_LAYERS:
+            raise DataError(f"{place}{field.name} is {value}; expected at most {_MOST_LAYERS:,}.")
+        if kinds[field.name] is float and (not is_number or not 0 <= value <= sys.float_info.max):
+            raise DataError(f"{place}{field.name} is {value!r:.80}; expected a finite number of at least 0.")
+
+
+def fields_from_json(kind: type[Kind], values: dict[str, Any], called: str) -> Kind:
+    """A dataclass from its fields by name; absent ones take their defaults.
+
+    Raises:
+        DataError: an unknown field, or a missing one without default.
+    """
+    known = {field.name for field in fields(kind)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise DataError(f"unknown {called} setting {unknown[0]!r}; known: {', '.join(sorted(known))}.")
+    try:
+        return kind(**values)
+    except TypeError as err:
+        raise DataError(f"incomplete {called} configuration: {err}") from err
 
 
 def read_config(family: str, values: dict[str, Any]) -> FamilyConfig:

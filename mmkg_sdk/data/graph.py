@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..files.labels import Labels
+from ..registry import PUBLISHED_MODALITIES, check_further_modality, ordered_modalities
 
 SPLITS = ("train", "valid", "test")
 
@@ -97,9 +98,11 @@ class Features:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A knowledge graph with whatever modalities it has; None means that the modality is absent altogether.
+    """A knowledge graph with whatever modalities it has.
 
     Attributes:
+        tokens, features: by modality, "visual", "text" or a further one, in the order of `modalities`; one that the
+            data lack altogether is left out.
         descriptions: entity label -> text.
         entity_texts: entity label -> what MKGformer reads about it, in the line order of the published file, which is
             the order of its candidates. It may name entities that no triple has; empty without such a file.
@@ -113,17 +116,28 @@ class DataSet:
     """
 
     graph: KnowledgeGraph
-    visual: RawTokens | None = None
-    text: RawTokens | None = None
+    tokens: Mapping[str, RawTokens] = field(default_factory=dict)
+    features: Mapping[str, Features] = field(default_factory=dict)
     descriptions: Mapping[str, str] = field(default_factory=dict)
-    visual_features: Features | None = None
-    text_features: Features | None = None
     entity_texts: Mapping[str, str] = field(default_factory=dict)
     relation_texts: Mapping[str, str] = field(default_factory=dict)
     source_ids: Mapping[str, str] = field(default_factory=dict)
     other_names: Mapping[str, str] = field(default_factory=dict)
     unnumbered: tuple[str, ...] = ()
     images: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "features"):
+            given: Mapping[str, RawTokens | Features] = getattr(self, name)
+            for modality in given:
+                if modality not in PUBLISHED_MODALITIES:
+                    check_further_modality(modality)
+            object.__setattr__(self, name, {modality: given[modality] for modality in ordered_modalities(given)})
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the published modalities, which may lack, and of further ones that have tokens or features."""
+        return ordered_modalities({*PUBLISHED_MODALITIES, *self.tokens, *self.features})
 
     def need_numbers(self, what: str) -> None:
         """Raise DataError unless lists number entities and relations, as `what` takes for granted."""

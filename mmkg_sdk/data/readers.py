@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError
 from ..files.text import find_file
+from ..registry import PUBLISHED_MODALITIES
 from .entity_images import find_entity_images
-from .features.files import read_features, warn_of_unread
-from .graph import DataSet, Features
+from .features.files import further_features, read_feature_file, read_features, warn_of_unread
+from .graph import DataSet, Features, RawTokens
 from .layouts.descriptions import read_own_texts
 from .layouts.mkgformer import read_mkgformer_layout, with_published_texts
 from .layouts.mygo import ReadGraph, read_mygo_layout
@@ -18,7 +20,7 @@ from .layouts.openke import read_openke_layout
 from .layouts.triples import BY_ID, BY_NAME, is_mkgformer, triple_files
 from .lookalikes import warn_of_lookalikes
 from .places import Place, places_of
-from .tokens.files import codebooks_in_use, read_tokens
+from .tokens.files import codebooks_in_use, further_tokens, read_tokens
 
 
 def read_dataset(
@@ -51,17 +53,10 @@ def read_dataset(
     if not token_places[0].folder.is_dir():
         raise DataError(f"{tokens} is not a folder; the token files were to be there.")
     codebooks = codebooks_in_use([*token_places, *places])
-
-    def features(modality: str) -> Features | None:
-        found = None if tokens is None else read_features(token_places, modality, read.entities, codebooks)
-        return found or read_features(places, modality, read.entities, codebooks)
-
     dataset = DataSet(
         graph=read.graph,
-        visual=read_tokens(token_places, "visual", read.entities, choice=visual),
-        text=read_tokens(token_places, "text", read.entities, choice=text),
-        visual_features=features("visual"),
-        text_features=features("text"),
+        tokens=_read_tokens(read.entities, token_places, {"visual": visual, "text": text}),
+        features=_read_features(read.entities, [places] if tokens is None else [token_places, places], codebooks),
         descriptions=_descriptions(folder, read),
         entity_texts=read.entity_texts,
         relation_texts=read.relation_texts,
@@ -87,6 +82,27 @@ def _read_graph(folder: Path) -> ReadGraph:
     return read_mygo_layout(folder, found[0].removeprefix("train."))
 
 
+def _read_tokens(names: NameTable, places: Sequence[Place], choices: Mapping[str, str | None]) -> dict[str, RawTokens]:
+    """The tokens of every modality."""
+    found: dict[str, RawTokens] = {}
+    for modality in (*PUBLISHED_MODALITIES, *further_tokens(places)):
+        tokens = read_tokens(places, modality, names, choice=choices.get(modality))
+        if tokens is not None:
+            found[modality] = tokens
+    return found
+
+
+def _read_features(names: NameTable, searched: Sequence[Sequence[Place]], codebooks: set[Path]) -> dict[str, Features]:
+    """The features of every modality; what is found in the first places is not looked for in the others."""
+    found: dict[str, Features] = {}
+    for places in searched:
+        for modality in (*PUBLISHED_MODALITIES, *further_features(places)):
+            features = None if modality in found else read_features(places, modality, names, codebooks)
+            if features is not None:
+                found[modality] = features
+    return found
+
+
 def _descriptions(folder: Path, read: ReadGraph) -> dict[str, str]:
     """Descriptions that came with the layout, overruled by those of descriptions.tsv."""
     path = find_file(folder, "descriptions.tsv")
@@ -99,10 +115,24 @@ def read_descriptions(path: Path, dataset: DataSet) -> dict[str, str]:
     Raises:
         DataError: if a line is malformed or names an unknown entity.
     """
+    return _read_own(path, _labels_and_ids(dataset))
+
+
+def read_vectors(path: Path, modality: str, dataset: DataSet) -> Features:
+    """The vectors of one file of any name: a matrix by row number, or one vector under each entity's label or id.
+
+    Raises:
+        DataError: it is malformed, has not one finite row per entity, or goes by row numbers where no list numbers the
+            entities.
+    """
+    return read_feature_file(path, modality, _labels_and_ids(dataset))
+
+
+def _labels_and_ids(dataset: DataSet) -> NameTable:
     entities = dataset.graph.entities
     numbered = entities.kind not in dataset.unnumbered
     ids = [[str(row) for row in range(len(entities))]] if numbered else []
-    return _read_own(path, NameTable(entities, *ids, numbered=numbered))
+    return NameTable(entities, *ids, numbered=numbered)
 
 
 def _read_own(path: Path, names: NameTable) -> dict[str, str]:

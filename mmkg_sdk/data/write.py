@@ -13,11 +13,12 @@ from ..files.folders import new_folder
 from ..files.labels import Labels
 from ..files.tensors import write_tensors
 from ..files.text import write_lines
+from ..registry import PUBLISHED_MODALITIES
 from .features.files import write_features
 from .folders import DATA_SET
 from .graph import SPLITS, DataSet
 from .layouts.descriptions import escape
-from .tokens.files import FORMAT_VERSION, MODALITIES
+from .tokens.files import FORMAT_VERSION, FURTHER_FORMAT_VERSION
 
 
 def write_dataset(dataset: DataSet, folder: Path) -> None:
@@ -59,12 +60,10 @@ def _check_labels(labels: Labels) -> None:
 
 
 def _write_tokens(dataset: DataSet, place: Path) -> None:
-    notes: dict[str, object] = {"format_version": FORMAT_VERSION}
+    further = set(dataset.tokens).difference(PUBLISHED_MODALITIES)
+    notes: dict[str, object] = {"format_version": FURTHER_FORMAT_VERSION if further else FORMAT_VERSION}
     codebooks = {}
-    for modality in MODALITIES:
-        raw = dataset.visual if modality == "visual" else dataset.text
-        if raw is None:
-            continue
+    for modality, raw in dataset.tokens.items():
         lists = {label: [int(token) for token in tokens] for label, tokens in raw.lists.items()}
         for label in lists:
             if label not in dataset.graph.entities:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from ..bundle import MANIFEST
 from ..errors import DataError
 from ..families import contract
 from ..families.built import built_model
-from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
+from ..registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION, said_modality
 from ..run import Run
 from . import entity_linking, entity_recognition, link_prediction, relation_extraction
 from .reports import Report
@@ -53,6 +54,7 @@ def evaluate_path(
     backend: str = "auto",
     device: str = "auto",
     answer_pictured: bool = False,
+    without: Sequence[str] = (),
 ) -> Report:
     """Evaluate a split with whatever lies at `path`, by the published protocol of its task.
 
@@ -60,18 +62,22 @@ def evaluate_path(
         data: for a bundle of a task whose bundles hold no labelled data: where to read it, as `open_data` takes it.
         answer_pictured: MKGformer's link prediction with the images of the right answer, the leak of one published
             FB15k-237 checkpoint, instead of the known entity's.
+        without: modalities that no entity is to have, of a run of MyGO or AdaMF-MAT: "image", "text" or further ones.
 
     Raises:
-        DataError: neither a run with weights nor a bundle; `answer_pictured` with another family or task.
+        DataError: neither a run with weights nor a bundle; `answer_pictured` or `without` with another family or task;
+            a modality that the model does not have.
     """
     if (path / MANIFEST).exists():
+        if without:
+            raise DataError(f"{path} is a bundle, whose entities are encoded. Evaluate its run without {without[0]}.")
         return _evaluate_bundle(path, split, data, backend, device, answer_pictured)
     if (path / "run.json").exists():
         if backend not in ("auto", "torch"):
             raise DataError(f"{path} is a run, which only torch evaluates. Export it, or leave --backend out.")
         if data is not None:
             raise DataError(f"{path} is a run, which holds its data. Leave --data out.")
-        return _evaluate_run(path, split, device, answer_pictured)
+        return _evaluate_run(path, split, device, answer_pictured, without)
     raise DataError(f"{path} is neither a run nor a bundle: it has no run.json and no {MANIFEST}.")
 
 
@@ -85,14 +91,24 @@ def _evaluate_bundle(
         return report
 
 
-def _evaluate_run(path: Path, split: str, device: str, answer_pictured: bool) -> Report:
+def _evaluate_run(path: Path, split: str, device: str, answer_pictured: bool, without: Sequence[str]) -> Report:
     run = Run.open(path)
     config = contract.config_part(run.family).Config.from_json(run.config)
     model, task = built_model(run, config).to(torch_device(device)), config.task
     options = _options(path, run.family, task, answer_pictured)
+    _leave_out(model, without)
     use_torch_threads()
     report: Report = EVALUATIONS[task].evaluate_run(run, model, split, **options)
     return report
+
+
+def _leave_out(model: Any, without: Sequence[str]) -> None:
+    """Take modalities from all entities of a model."""
+    known = {said_modality(one.name): one.name for one in getattr(model.config, "modalities", ())}
+    for name in without:
+        if name not in known:
+            raise DataError(f"cannot leave {name!r:.80} out; this model has {', '.join(known) or 'none to leave out'}.")
+        model.leave_out(known[name])
 
 
 def _options(path: Path, family: str, task: str, answer_pictured: bool) -> dict[str, bool]:

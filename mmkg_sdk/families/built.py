@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from ..bundle.config import FamilyConfig
@@ -25,8 +26,8 @@ def built_model(run: Run, config: FamilyConfig) -> Any:
     """
     weights = run.weights()
     most = max(_ANY_SIZE, sum(weight.numel() for weight in weights.values()))
-    for name, size in config.to_json().items():
-        if isinstance(size, int) and size > most:
+    for name, size in _sizes(config.to_json()):
+        if size > most:
             raise DataError(f"{run.folder}: {name} is {size:,} by run.json, and its weights have {most:,} numbers.")
     try:
         model = contract.model_part(run.family).build(config.to_json(), run.inputs)
@@ -35,3 +36,15 @@ def built_model(run: Run, config: FamilyConfig) -> Any:
     contract.checkpoint_part(run.family).check_state(weights, model.state_dict())
     model.load_state_dict(weights)
     return model
+
+
+def _sizes(values: Any, name: str = "") -> Iterator[tuple[str, int]]:
+    """The whole numbers of a configuration with their names, those of the objects in its lists, too."""
+    if isinstance(values, dict):
+        for own, value in values.items():
+            yield from _sizes(value, own)
+    elif isinstance(values, list):
+        for value in values:
+            yield from _sizes(value, name)
+    elif isinstance(values, int):
+        yield name, values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,30 @@ def as_array(name: str, values: Any) -> NDArray[Any]:
         return np.asarray(host_array(values))
     except (TypeError, ValueError) as err:
         raise QueryError(f"{name} is {type(values).__name__}, which is no array ({err}).") from err
+
+
+def by_modality(
+    what: str, given: Mapping[str, Any] | None, spelled: Mapping[str, Any], modalities: Sequence[str]
+) -> dict[str, Any]:
+    """What a caller gives of each modality, by name or in the spelling of a published one.
+
+    Args:
+        what: the keyword, for messages.
+        spelled: by modality; None was not given.
+        modalities: of the model.
+
+    Raises:
+        QueryError: no mapping, another modality, or one that is given in both ways.
+    """
+    if not isinstance(given, Mapping | None):
+        raise QueryError(f"{what} is {type(given).__name__}; expected a mapping from modality to array.")
+    found = dict(given or {})
+    for name in found:
+        if name not in modalities:
+            raise QueryError(f"{what} has {name!r:.80}; the modalities of this model are {', '.join(modalities)}.")
+        if spelled.get(name) is not None:
+            raise QueryError(f"{what} has {name!r}, which is given as a keyword of its own, too. Leave one out.")
+    return found | {name: value for name, value in spelled.items() if value is not None}
 
 
 def float_rows(name: str, values: Any, shape: tuple[int, int]) -> NDArray[np.float32]:

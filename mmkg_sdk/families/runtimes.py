@@ -136,8 +136,12 @@ class LinkRuntime(Runtime, Protocol):
         """
         ...
 
+    def weighed(self, bundle: Bundle) -> tuple[str, ...]:
+        """What the columns of "modality_weights" in its table stand for; none where there is no such tensor."""
+        ...
+
     def new_entities(self, bundle: Bundle) -> EntityBatch | None:
-        """A few entities to try the encoder with, one without image and one without text; None where there is none."""
+        """A few entities to try the encoder with, one without each modality; None where there is none."""
         ...
 
     def bundle_entities(self, bundle: Bundle) -> EntityBatch | None:

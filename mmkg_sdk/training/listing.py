@@ -88,6 +88,8 @@ def _meanings(kind: type[Any]) -> dict[str, str]:
 
 
 def _in_words(hint: Any) -> str:
+    if get_origin(hint) is tuple:
+        return "list of objects"
     if get_origin(hint) is Literal:
         return " or ".join(f'"{choice}"' for choice in get_args(hint))
     if parts := get_args(hint):

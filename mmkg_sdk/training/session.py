@@ -48,8 +48,9 @@ def start_training(
         data: "atlas", a fetched name, or a data set folder.
         settings: names of the family's configuration and of TrainingSettings; they win over the preset.
         device: "cpu", "cuda", "cuda:N", or "auto".
-        drop_modality: "image" or "text" -> share of the entities that lose it, chosen by the seed; an experiment.
-        require: "image", "text" or both: refuse to train where the data have none at all.
+        drop_modality: "image", "text" or a further modality -> share of the entities that lose it, chosen by the seed;
+            an experiment.
+        require: "image", "text" or further ones: refuse to train where the data have none at all.
         preset: a name of the family's presets, or "none" for the settings' own defaults; None takes the one named like
             the data set, or else like the kind of device ("cpu").
         start: a run whose weights the training begins with, as MKGformer's second stage begins with those of its first.
@@ -242,8 +243,15 @@ def _preset(family: str, name: str | None, data: str, device: str) -> tuple[str 
 def _check_decided(settings: Mapping[str, Any], used: Mapping[str, Any], data: str) -> None:
     """Whether every setting that was passed is the one that is used: the data decide some, and pretrained weights."""
     for name, value in settings.items():
-        if used[name] != value:
+        if not _holds(used.get(name), value):
             raise DataError(
                 f"setting {name} is {value!r}, but the data ({data}) or the pretrained weights decide it: it is "
-                f"{used[name]!r}. Leave it out."
+                f"{used.get(name)!r}. Leave it out."
             )
+
+
+def _holds(used: Any, given: Any) -> bool:
+    """Whether what is used is what was given, or, of objects in a list, more than that."""
+    if isinstance(given, list) and all(isinstance(one, dict) for one in given):
+        return all(any(one.items() <= other.items() for other in used or ()) for one in given)
+    return bool(used == given)

@@ -97,7 +97,7 @@ def test_tokenize_writes_a_data_set_that_reads_again(tmp_path):
     assert answer["visual"]["entities"] == 1
     dataset = read_dataset(tmp_path / "out")
     assert dataset.descriptions["B"] == "blue stone"
-    assert set(dataset.visual.lists) == {"A"}
+    assert set(dataset.tokens["visual"].lists) == {"A"}
 
 
 def test_texts_of_an_unknown_entity_are_an_error(tmp_path):

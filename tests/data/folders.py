@@ -59,7 +59,9 @@ def small_dataset(name: str = "small") -> DataSet:
         {"Norway": [3, 1, 3], "Oslo": [0]}, np.arange(8, dtype=np.float32).reshape(4, 2), 4, 3, "patches"
     )
     text = RawTokens({"Oslo": [1, 1, 2]}, np.ones((3, 5), dtype=np.float32), 3, 2, "words")
-    return DataSet(graph, visual, text, {"Oslo": "A city.\nOn\ta \\ fjord.", "Norway": ""})
+    return DataSet(
+        graph, {"visual": visual, "text": text}, descriptions={"Oslo": "A city.\nOn\ta \\ fjord.", "Norway": ""}
+    )
 
 
 def same_dataset(left: DataSet, right: DataSet) -> bool:
@@ -67,7 +69,6 @@ def same_dataset(left: DataSet, right: DataSet) -> bool:
     for split in ("train", "valid", "test"):
         if not np.array_equal(left.graph.split(split), right.graph.split(split)):
             return False
-    pairs = ((left.visual, right.visual), (left.text, right.text))
     return (
         left.graph.name == right.graph.name
         and left.graph.entities == right.graph.entities
@@ -76,13 +77,18 @@ def same_dataset(left: DataSet, right: DataSet) -> bool:
             list(getattr(left, name).items()) == list(getattr(right, name).items())
             for name in ("descriptions", "entity_texts", "relation_texts", "source_ids")
         )
-        and all(_same_tokens(one, other) for one, other in pairs)
+        and list(left.tokens) == list(right.tokens)
+        and all(_same_tokens(one, right.tokens[modality]) for modality, one in left.tokens.items())
+        and list(left.features) == list(right.features)
+        and all(
+            np.array_equal(one.vectors, right.features[modality].vectors)
+            and np.array_equal(one.present, right.features[modality].present)
+            for modality, one in left.features.items()
+        )
     )
 
 
-def _same_tokens(left: RawTokens | None, right: RawTokens | None) -> bool:
-    if left is None or right is None:
-        return left is right
+def _same_tokens(left: RawTokens, right: RawTokens) -> bool:
     return (
         list(left.lists.items()) == list(right.lists.items())
         and left.codebook.dtype == right.codebook.dtype

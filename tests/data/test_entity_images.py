@@ -111,7 +111,7 @@ def test_tokenizing_finds_the_same_folders(tmp_path: Path, case: str) -> None:
         (tmp_path / "elsewhere" / name).mkdir(parents=True)
         images.new("RGB", (4, 4), "red").save(tmp_path / "elsewhere" / name / "0.png")
     tokenized = tokenize_dataset(dataclasses.replace(dataset, descriptions={}), images=tmp_path / "elsewhere")
-    assert set(tokenized.visual.lists) == set(labels)
+    assert set(tokenized.tokens["visual"].lists) == set(labels)
 
 
 def test_pictures_are_found_again_after_the_data_set_was_written(tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ def test_the_atlas_has_triples_and_both_modalities(atlas_cache):
     dataset = open_dataset("atlas", cache=atlas_cache)
     assert dataset.graph.name == "atlas"
     assert min(len(dataset.graph.train), len(dataset.graph.valid), len(dataset.graph.test)) > 0
-    assert dataset.visual is not None
-    assert dataset.text is not None
-    assert len(dataset.text.lists) > len(dataset.graph.entities) / 4
-    assert len(dataset.visual.lists) > 0
+    assert "visual" in dataset.tokens
+    assert "text" in dataset.tokens
+    assert len(dataset.tokens["text"].lists) > len(dataset.graph.entities) / 4
+    assert len(dataset.tokens["visual"].lists) > 0
 
 
 def test_the_atlas_is_tokenized_once(atlas_cache):

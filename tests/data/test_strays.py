@@ -61,8 +61,8 @@ def test_strays_are_no_tokens_features_or_texts(tmp_path):
     torch.save(torch.ones(3, 2), folder / "x-textual.pth")
     dataset = open_data(folder)
     assert list(dataset.graph.entities) == ["Ada", "/m/b", "/m/c"]
-    assert dataset.visual.lists == {"Ada": [1]}
-    assert np.array_equal(dataset.text_features.vectors, np.ones((3, 2)))
+    assert dataset.tokens["visual"].lists == {"Ada": [1]}
+    assert np.array_equal(dataset.features["text"].vectors, np.ones((3, 2)))
 
 
 def test_a_folder_of_strays_holds_nothing(tmp_path):

@@ -49,9 +49,8 @@ def datasets(draw):
     graph = KnowledgeGraph("name", Labels(entities), Labels(relations, kind="relation"), *splits)
     return DataSet(
         graph,
-        draw(st.none() | raw_tokens(entities)),
-        draw(st.none() | raw_tokens(entities)),
-        draw(st.dictionaries(st.sampled_from(entities), plain_text)),
+        draw(st.dictionaries(st.sampled_from(["visual", "text", "german", "b1"]), raw_tokens(entities))),
+        descriptions=draw(st.dictionaries(st.sampled_from(entities), plain_text)),
     )
 
 
@@ -89,7 +88,7 @@ def test_a_label_that_no_text_file_can_hold_is_refused_and_nothing_is_left(tmp_p
 def test_a_failure_while_writing_leaves_nothing_behind(tmp_path):
     tokens = RawTokens({"Nowhere": [0]}, np.ones((1, 1), np.float32), 1, 0)
     with pytest.raises(DataError, match="'Nowhere', which is no entity"):
-        write_dataset(dataclasses.replace(small_dataset(), text=tokens), tmp_path / "out")
+        write_dataset(dataclasses.replace(small_dataset(), tokens={"text": tokens}), tmp_path / "out")
     assert not list(tmp_path.iterdir())
     with pytest.raises(DataError, match="cannot be written as UTF-8"):
         write_dataset(dataclasses.replace(small_dataset(), descriptions={"Oslo": "\ud800"}), tmp_path / "out")

@@ -45,8 +45,7 @@ def graph() -> DataSet:
     text = {label: [2 * row, row] for row, label in enumerate(LABELS)}
     return DataSet(
         KnowledgeGraph("graph", LABELS, Labels(["capital of", "in"], kind="relation"), TRIPLES, TRIPLES, TRIPLES),
-        tokens(1, 12, visual),
-        tokens(2, 12, text),
+        {"visual": tokens(1, 12, visual), "text": tokens(2, 12, text)},
     )
 
 
@@ -114,7 +113,7 @@ def test_the_command_takes_tokens_and_names_what_lacks(mygo: Path) -> None:
 
 @pytest.mark.parametrize("modality", ["visual", "text"])
 def test_tokens_of_another_codebook_are_refused(modality: str, graph: DataSet, mygo: Path) -> None:
-    raw = getattr(graph, modality)
+    raw = graph.tokens[modality]
     changed = raw.codebook.copy()
     changed[7, 2] += 0.5
     for number, (codebook, message) in enumerate([
@@ -122,7 +121,7 @@ def test_tokens_of_another_codebook_are_refused(modality: str, graph: DataSet, m
         (np.concatenate([raw.codebook, changed]), r"has \[24, 6\] numbers, the checkpoint's \[12, 6\]"),
     ]):  # fmt: skip
         other = mygo / f"other-{number}"
-        write_dataset(replace(graph, **{modality: replace(raw, codebook=codebook)}), other)
+        write_dataset(replace(graph, tokens={**graph.tokens, modality: replace(raw, codebook=codebook)}), other)
         with pytest.raises(ExportError, match=f"the codebook of the {modality} tokens .* {message}"):
             imported(mygo, tokens=other)
 
@@ -150,7 +149,7 @@ def test_an_unknown_modality_and_tokens_beside_inputs_are_named(mygo: Path) -> N
 
 
 def test_a_checkpoint_that_was_trained_without_images_needs_none(graph: DataSet, mygo: Path) -> None:
-    prepare, without = contract.inputs_part("mygo"), replace(graph, visual=None)
+    prepare, without = contract.inputs_part("mygo"), replace(graph, tokens={"text": graph.tokens["text"]})
     write_dataset(without, mygo / "texts")
     config = prepare.config_for(without, {**MYGO, "embedding_dim": 8, "feedforward_dim": 8})
     model = contract.model_part("mygo").build(config.to_json(), prepare.run_data(without, config).tensors["inputs"])
@@ -161,7 +160,7 @@ def test_a_checkpoint_that_was_trained_without_images_needs_none(graph: DataSet,
 
 def test_adamf_mat_needs_features_only_where_they_decide_what_is_masked(graph: DataSet, tmp_path: Path) -> None:
     features = Features(np.ones((5, 4), np.float32), np.ones(5, np.bool_))
-    full = replace(graph, visual=None, text=None, visual_features=features, text_features=features)
+    full = replace(graph, tokens={}, features={"visual": features, "text": features})
     write_dataset(DataSet(graph.graph), tmp_path / "plain")
     prepare = contract.inputs_part("adamf_mat")
     config = prepare.config_for(full, {"embedding_dim": 4})

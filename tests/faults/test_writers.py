@@ -27,7 +27,7 @@ pytestmark = [
 def dataset() -> DataSet:
     vectors = np.ones((ENTITIES, 40), np.float32)
     tokens = RawTokens({"entity 0": [1, 2]}, np.ones((9, 40), np.float32), vocabulary_size=9, pad_id=8)
-    return DataSet(random_graph(), visual=tokens, visual_features=Features(vectors, np.ones(ENTITIES, bool)))
+    return DataSet(random_graph(), {"visual": tokens}, {"visual": Features(vectors, np.ones(ENTITIES, bool))})
 
 
 def write_run(folder: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk import BackendError
-from mmkg_sdk.families.mygo.model import INPUT_NAMES
+from mmkg_sdk.families.mygo.modalities import token_inputs
 from mmkg_sdk.families.mygo.runtime import bundle_entities, entity_batch
 from mmkg_sdk.kernels import TokenTableEncoder, instruction_sets
 from tests.families.mygo.cases import golden_case
@@ -195,7 +195,7 @@ def test_golden_checkpoints_give_the_official_table_and_that_of_torch_in_float64
     weights = {key: tensor.numpy() for key, tensor in module.state_dict().items()}
     encoder = TokenTableEncoder(weights, model.config.visual_codebook_rows, instruction_set=instruction_set)
     structure = model.ent_embeddings.detach()[:, 0].numpy()
-    found = encoder.encode(structure, *(model.get_buffer(key).numpy() for key in INPUT_NAMES))
+    found = encoder.encode(structure, *(model.get_buffer(key).numpy() for key in token_inputs(model.config.modalities)))
     with torch.no_grad():
         wide = model.double().entity_table()[:-1].numpy()
     np.testing.assert_allclose(found, wide, rtol=0, atol=TOLERANCE)

@@ -108,7 +108,7 @@ def adamf_mat(folder: Path) -> Run:
         Features(draw.standard_normal((ENTITIES, width)).astype(np.float32) * present[:, None], present)
         for width in (6, 5)
     )
-    dataset = DataSet(graph(), visual_features=images, text_features=texts)
+    dataset = DataSet(graph(), features={"visual": images, "text": texts})
     config = AdaMFConfig(ENTITIES, RELATIONS, 6, 5, embedding_dim=6, missing_modalities="mask")
     data = link_prediction_data(graph(), encoder_inputs(dataset, config))
     return save("adamf_mat", folder, config.to_json(), data, **initial_weights(dataset, config))

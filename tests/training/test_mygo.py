@@ -15,7 +15,8 @@ from torch import Tensor
 from mmkg_sdk.data.graph import KnowledgeGraph
 from mmkg_sdk.evaluation import evaluate_link_prediction
 from mmkg_sdk.families.link_prediction import link_prediction_data, link_scorer
-from mmkg_sdk.families.mygo.model import INPUT_NAMES, MyGO, build
+from mmkg_sdk.families.mygo.modalities import token_inputs
+from mmkg_sdk.families.mygo.model import MyGO, build
 from mmkg_sdk.families.mygo.objective import Objective
 from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.ranking.exact import RankingProtocol
@@ -61,7 +62,7 @@ def graph_of(model: MyGO) -> KnowledgeGraph:
 
 
 def new_run(folder: Path, original: MyGO, **changes: float) -> Run:
-    inputs = {name: original.get_buffer(name).numpy() for name in INPUT_NAMES}
+    inputs = {name: original.get_buffer(name).numpy() for name in token_inputs(original.config.modalities)}
     config = original.config.to_json() | changes
     return Run.create(folder, family="mygo", config=config, data=link_prediction_data(graph_of(original), inputs))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ...registry import MODALITIES, PUBLISHED_MODALITIES, check_further_modality
 from ..completion import data_sets
 from ..options import print_json
 
@@ -107,9 +108,21 @@ def inspect_command(source: str, as_json: bool, **reading: Any) -> None:
 )
 @click.option(
     "--texts",
-    type=click.Path(path_type=Path),
-    help="File of lines `label TAB text`. Default: the descriptions in SOURCE.",
+    "named_texts",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="File of lines `label TAB text`. Default: the descriptions in SOURCE. With NAME=, a further modality of that "
+    "name. Repeatable.",
 )
+@click.option(
+    "--features",
+    "named_features",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Modality NAME from a matrix with a row per entity: tokens of a codebook learned from it, and features. "
+    "Repeatable.",
+)
+@click.option("--parts", default=8, show_default=True, help="Tokens of an entity in each of --features.")
 @reading_options
 @as_json
 def tokenize_command(
@@ -118,27 +131,54 @@ def tokenize_command(
     text_model: str,
     image_model: str,
     images: Path | None,
-    texts: Path | None,
+    named_texts: tuple[str, ...],
+    named_features: tuple[str, ...],
+    parts: int,
     as_json: bool,
     **reading: Any,
 ) -> None:
-    """Turn descriptions and images of the data set SOURCE into tokens and write it to a new folder."""
+    """Turn descriptions, images and features of the data set SOURCE into tokens and write it to a new folder."""
     from ...data.inspection.summary import summarize
     from ...data.open import raw_dataset
-    from ...data.readers import read_descriptions
+    from ...data.readers import read_descriptions, read_vectors
     from ...data.tokens.tokenize import tokenize_dataset
     from ...data.write import write_dataset
 
     with raw_dataset(source, **reading) as (dataset, own_images):
-        if texts is not None:
-            found = read_descriptions(texts, dataset)
-            dataset = dataclasses.replace(dataset, descriptions=found)
+        texts = {name: read_descriptions(path, dataset) for name, path in _named(named_texts, "text").items()}
+        if "text" in texts:
+            dataset = dataclasses.replace(dataset, descriptions=texts.pop("text"))
         tokenized = tokenize_dataset(
-            dataset, images=images or own_images, text_model=text_model, image_model=image_model
+            dataset,
+            images=images or own_images,
+            text_model=text_model,
+            image_model=image_model,
+            texts=texts,
+            features={name: read_vectors(path, name, dataset) for name, path in _named(named_features).items()},
+            parts=parts,
         )
         write_dataset(tokenized, out)
     summary = summarize(tokenized) | {"folder": str(out)}
     _answer(summary, _table(summary), as_json)
+
+
+def _named(given: tuple[str, ...], unnamed: str | None = None) -> dict[str, Path]:
+    """Files by the name in front of the first `=`, which "image" says of visual, too; `unnamed` is that of the others.
+
+    A file whose own name holds one goes with a name.
+    """
+    found: dict[str, Path] = {}
+    for one in given:
+        name, equals, path = one.partition("=")
+        if not equals and unnamed is None:
+            raise click.UsageError(f"--features {one!r}: expected NAME=FILE.")
+        name, path = (MODALITIES.get(name, name), path) if equals else (str(unnamed), one)
+        if name not in PUBLISHED_MODALITIES:
+            check_further_modality(name)
+        if name in found:
+            raise click.UsageError(f"{one!r}: modality {name} has {found[name]} already. Name one file for each.")
+        found[name] = Path(path)
+    return found
 
 
 def _answer(values: dict[str, Any], text: str, as_json: bool) -> None:

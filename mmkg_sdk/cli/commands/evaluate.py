@@ -26,6 +26,12 @@ from ..threads import threads_option
     help="MKGformer's link prediction with the answer's images, which give it away: the leak of one published "
     "FB15k-237 checkpoint.",
 )
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="image",
+    help="With a run of MyGO or AdaMF-MAT: as if no entity had this modality. Repeatable.",
+)
 @click.option("--by-side", is_flag=True, help="Head and tail queries apart.")
 @click.option("--by-relation", is_flag=True, help="Every relation apart.")
 @backend_option
@@ -37,6 +43,7 @@ def evaluate(
     split: str,
     data: str | None,
     answer_pictured: bool,
+    without: tuple[str, ...],
     by_side: bool,
     by_relation: bool,
     backend: str,
@@ -47,7 +54,9 @@ def evaluate(
     from ...evaluation import LinkPredictionReport
     from ...evaluation.subjects import evaluate_path
 
-    report = evaluate_path(path, split, data=data, backend=backend, device=device, answer_pictured=answer_pictured)
+    report = evaluate_path(
+        path, split, data=data, backend=backend, device=device, answer_pictured=answer_pictured, without=without
+    )
     if not isinstance(report, LinkPredictionReport):
         if by_side or by_relation:
             raise click.UsageError("--by-side and --by-relation go with link prediction.")

@@ -36,7 +36,7 @@ Labels labels_of(const fs::path &folder, std::map<std::string, Content> &files, 
 
 // What shapes and dtypes do not tell of MyGO: masks as wide as their tokens, tokens within the codebooks.
 void check_tokens(const std::string &folder, const Opened &opened) {
-    for (const std::string modality : {"visual", "text"}) {
+    for (const std::string &modality : opened.config().modalities) {
         if (opened.manifest.largest.count(modality + "_tokens") == 0) {
             throw Error(Fault::bundle,
                         folder + ": graph entity_encoder has no axis " + modality + "_tokens. Export again.");

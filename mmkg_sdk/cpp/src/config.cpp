@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <vector>
 
 #include "text.hpp"
@@ -14,6 +15,7 @@ namespace {
 constexpr int64_t LARGEST_SIZE = (int64_t{1} << 31) - 1;
 // Each takes a module even where nothing is allocated for it.
 constexpr int64_t MOST_LAYERS = 1024;
+constexpr size_t MOST_FURTHER = 64;
 constexpr double REQUIRED = -1, OPTIONAL = 0;  // in the place of a default; an optional one may be null
 
 struct Schema {
@@ -93,6 +95,17 @@ const Schema &schema_of(Family family) {
     return family == Family::mygo ? mygo : family == Family::adamf_mat ? adamf_mat : mimic;
 }
 
+// Sizes and numbers of an object of further_modalities, by family, with defaults.
+const Schema &further_schema(Family family) {
+    static const Schema mygo{"modality",
+                             {{"codebook_rows", REQUIRED}, {"codebook_width", REQUIRED}, {"num_tokens", 8}},
+                             {{"dropout", 0.1}},
+                             "",
+                             {}};
+    static const Schema adamf_mat{"modality", {{"feature_width", REQUIRED}}, {}, "", {}};
+    return family == Family::mygo ? mygo : adamf_mat;
+}
+
 bool ends_with(const std::string &text, const std::string &end) {
     return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
@@ -145,6 +158,78 @@ void check_family(const Config &config) {
     }
 }
 
+// A whole number of a configuration.
+int64_t whole(const std::string &name, const Json &value) {
+    const int64_t most = ends_with(name, "_layers") ? MOST_LAYERS : LARGEST_SIZE;
+    if (!is_whole(value, 1, most)) {
+        throw NotStrict(name + " is " + shown(value) + "; expected a whole number of at least 1, at most " +
+                        grouped(most) + ".");
+    }
+    return value.get<int64_t>();
+}
+
+// Another number of one.
+double finite(const std::string &name, const Json &value) {
+    if (!value.is_number() || !(value.get<double>() >= 0) || !std::isfinite(value.get<double>())) {
+        throw NotStrict(name + " is " + shown(value) + "; expected a finite number of at least 0.");
+    }
+    return value.get<double>();
+}
+
+// As check_further_modality in registry.py.
+void check_modality_name(const Json &name) {
+    static const std::set<std::string> taken{"image", "visual", "text", "structure", "all", "str",
+                                             "vis",   "txt",    "img",  "ent",       "rel"};
+    const bool text = name.is_string();
+    const std::string given = text ? name.get<std::string>() : "";
+    const auto allowed = [](char letter) { return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9'); };
+    if (given.empty() || given.size() > 32 || (given[0] >= '0' && given[0] <= '9') || taken.count(given) != 0 ||
+        !std::all_of(given.begin(), given.end(), allowed)) {
+        throw NotStrict("a modality cannot be called " + shown(name) +
+                        ": expected a small letter, then at most 31 small letters and digits.");
+    }
+}
+
+// The modalities beyond image and text, which add sizes of their own.
+void read_further(const Json &values, Config &config) {
+    const Schema &schema = further_schema(config.family);
+    if (!values.is_array() || values.size() > MOST_FURTHER) {
+        throw NotStrict("further_modalities is " + shown(values) + "; expected a list of at most " +
+                        std::to_string(MOST_FURTHER) + " objects.");
+    }
+    std::string before;
+    for (const Json &one : values) {
+        if (!one.is_object() || one.count("name") == 0) {
+            throw NotStrict("further_modalities has " + shown(one) + "; expected an object with a name.");
+        }
+        check_modality_name(one.at("name"));
+        const auto name = one.at("name").get<std::string>();
+        if (name <= before) {
+            throw NotStrict("further_modalities has " + name + " behind " + before +
+                            "; expected each once, in the order of their names.");
+        }
+        before = name;
+        config.modalities.push_back(name);
+        for (const auto &[field, fallback] : schema.sizes) {
+            if (fallback != REQUIRED) config.sizes[name + "_" + field] = static_cast<int64_t>(fallback);
+        }
+        for (const auto &[field, value] : one.items()) {
+            if (schema.sizes.count(field) != 0) {
+                config.sizes[name + "_" + field] = whole(name + "_" + field, value);
+            } else if (schema.numbers.count(field) != 0) {
+                config.numbers[name + "_" + field] = finite(name + "_" + field, value);
+            } else if (field != "name") {
+                throw NotStrict("unknown modality setting " + in_quotes(field) + ".");
+            }
+        }
+        for (const auto &[field, fallback] : schema.sizes) {
+            if (config.sizes.count(name + "_" + field) == 0) {
+                throw NotStrict("incomplete modality " + name + ": " + field + " is missing.");
+            }
+        }
+    }
+}
+
 }  // namespace
 
 int64_t Config::table_width() const { return size("embedding_dim") * (family == Family::mygo ? 1 : 2); }
@@ -152,6 +237,7 @@ int64_t Config::table_width() const { return size("embedding_dim") * (family == 
 Config read_config(Family family, const Json &values) {
     const Schema &schema = schema_of(family);
     Config config{family, {}, {}, schema.texts};
+    if (!config.links()) config.modalities = {"visual", "text"};
     config.names[schema.choice] = schema.choices[0];
     for (const auto &[name, fallback] : schema.sizes) {
         if (fallback != REQUIRED && fallback != OPTIONAL) config.sizes[name] = static_cast<int64_t>(fallback);
@@ -160,17 +246,9 @@ Config read_config(Family family, const Json &values) {
     for (const auto &[name, value] : values.items()) {
         if (const auto size = schema.sizes.find(name); size != schema.sizes.end()) {
             if (size->second == OPTIONAL && value.is_null()) continue;
-            const int64_t most = ends_with(name, "_layers") ? MOST_LAYERS : LARGEST_SIZE;
-            if (!is_whole(value, 1, most)) {
-                throw NotStrict(name + " is " + shown(value) + "; expected a whole number of at least 1, at most " +
-                                grouped(most) + ".");
-            }
-            config.sizes[name] = value.get<int64_t>();
+            config.sizes[name] = whole(name, value);
         } else if (schema.numbers.count(name) != 0) {
-            if (!value.is_number() || !(value.get<double>() >= 0) || !std::isfinite(value.get<double>())) {
-                throw NotStrict(name + " is " + shown(value) + "; expected a finite number of at least 0.");
-            }
-            config.numbers[name] = value.get<double>();
+            config.numbers[name] = finite(name, value);
         } else if (name == schema.choice) {
             const bool known = value.is_string() &&
                                std::find(schema.choices.begin(), schema.choices.end(), value) != schema.choices.end();
@@ -183,6 +261,8 @@ Config read_config(Family family, const Json &values) {
             if (!value.is_string())
                 throw NotStrict(name + " is " + shown(value) + "; expected a folder, a file or a name.");
             config.names[name] = value.get<std::string>();
+        } else if (name == "further_modalities" && !config.links()) {
+            read_further(value, config);
         } else {
             throw NotStrict("unknown " + std::string(schema.family) + " setting " + in_quotes(name) + ".");
         }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "json.hpp"
 
@@ -17,6 +18,8 @@ struct Config {
     std::map<std::string, int64_t> sizes;      // whole numbers from 1
     std::map<std::string, double> numbers;     // finite, from 0
     std::map<std::string, std::string> names;  // of a few choices, or free
+    // Of those that predict: visual, text, then further ones by name. The sizes of each are NAME_codebook_rows and so on.
+    std::vector<std::string> modalities{};
 
     int64_t size(const char *name) const { return sizes.at(name); }
     bool links() const noexcept { return family == Family::mimic; }  // mentions to entities; others predict links

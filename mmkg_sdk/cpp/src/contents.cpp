@@ -11,18 +11,19 @@ constexpr int64_t ANY = -1;
 void add_mygo(const Config &config, Contents &contents) {
     const int64_t entities = config.size("num_entities"), width = config.table_width();
     contents.tensors["table"] = {{"vectors", {Dtype::float32, {entities, width}}}};
-    contents.tensors["inputs"] = {{"structure", {Dtype::float32, {entities, width}}},
-                                  {"visual_tokens", {Dtype::int64, {entities, ANY}}},
-                                  {"visual_mask", {Dtype::boolean, {entities, ANY}}},
-                                  {"text_tokens", {Dtype::int64, {entities, ANY}}},
-                                  {"text_mask", {Dtype::boolean, {entities, ANY}}}};
+    contents.tensors["inputs"] = {{"structure", {Dtype::float32, {entities, width}}}};
+    int64_t rows = 0;
+    for (const std::string &modality : config.modalities) {
+        contents.tensors["inputs"][modality + "_tokens"] = {Dtype::int64, {entities, ANY}};
+        contents.tensors["inputs"][modality + "_mask"] = {Dtype::boolean, {entities, ANY}};
+        rows += config.sizes.at(modality + "_codebook_rows");
+    }
     const auto last = [&](const char *graph, const char *layers) {
         return std::string(graph) + ".layers." + std::to_string(config.size(layers) - 1) +
                ".rest.hidden.multiplied_weight";
     };
     const std::vector<int64_t> hidden{width, config.size("feedforward_dim")};
-    contents.weights = {{"entity_encoder.multiplied_table",
-                         {config.size("visual_codebook_rows") + config.size("text_codebook_rows"), width}},
+    contents.weights = {{"entity_encoder.multiplied_table", {rows, width}},
                         {last("entity_encoder", "num_entity_layers"), hidden},
                         {last("query_encoder", "num_decoder_layers"), hidden},
                         {"query_encoder.relations", {config.size("num_relations"), width}}};
@@ -34,17 +35,20 @@ void add_mygo(const Config &config, Contents &contents) {
 
 void add_adamf_mat(const Config &config, Contents &contents) {
     const int64_t entities = config.size("num_entities"), width = config.table_width();
-    const int64_t visual = config.size("visual_feature_width"), text = config.size("text_feature_width");
+    const auto vectors = static_cast<int64_t>(1 + config.modalities.size());
     contents.tensors["table"] = {{"vectors", {Dtype::float32, {entities, width}}},
-                                 {"modality_weights", {Dtype::float32, {entities, 3}}}};
-    contents.tensors["inputs"] = {{"structure", {Dtype::float32, {entities, width}}},
-                                  {"visual_features", {Dtype::float32, {entities, visual}}},
-                                  {"visual_mask", {Dtype::boolean, {entities}}},
-                                  {"text_features", {Dtype::float32, {entities, text}}},
-                                  {"text_mask", {Dtype::boolean, {entities}}}};
-    contents.weights = {{"entity_encoder.visual.multiplied_weight", {visual, width}},
-                        {"entity_encoder.text.multiplied_weight", {text, width}},
-                        {"query_encoder.rotations", {config.size("num_relations"), width}}};
+                                 {"modality_weights", {Dtype::float32, {entities, vectors}}}};
+    contents.tensors["inputs"] = {{"structure", {Dtype::float32, {entities, width}}}};
+    contents.weights = {{"query_encoder.rotations", {config.size("num_relations"), width}}};
+    for (size_t place = 0; place < config.modalities.size(); ++place) {
+        const std::string &modality = config.modalities[place];
+        const int64_t features = config.sizes.at(modality + "_feature_width");
+        contents.tensors["inputs"][modality + "_features"] = {Dtype::float32, {entities, features}};
+        contents.tensors["inputs"][modality + "_mask"] = {Dtype::boolean, {entities}};
+        // Further ones are called so that they cannot be mistaken for a part of the graph (adamf_mat/modalities.py).
+        const std::string name = place < 2 ? modality : modality + "_modality";
+        contents.weights["entity_encoder." + name + ".multiplied_weight"] = {features, width};
+    }
 }
 
 void add_mimic(const Config &config, Contents &contents) {

@@ -36,6 +36,10 @@ EntityInputs::EntityInputs(const Opened &opened)
     : opened_(opened), mean_structure_(mean_row(opened.inputs.at("structure"))) {}
 
 std::vector<float> EntityInputs::structure(const std::vector<const std::vector<float> *> &given) const {
+    if (const std::vector<std::string> &modalities = opened_.config().modalities; modalities.size() > 2) {
+        throw Error(Fault::query, "this model has the modality " + modalities[2] +
+                                      ", too, which cannot be given here. Encode in Python.");
+    }
     std::vector<float> rows;
     for (size_t i = 0; i < given.size(); ++i) {
         const std::vector<float> &row = given[i]->empty() ? mean_structure_ : *given[i];

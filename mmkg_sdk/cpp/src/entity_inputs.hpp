@@ -32,7 +32,7 @@ public:
 
     // float32 [n, width]: the given ones, else the mean of the trained ones.
     //
-    // Throws Error (query): another width, NaN or infinity.
+    // Throws Error (query): another width, NaN or infinity; the model has more modalities than image and text.
     std::vector<float> structure(const std::vector<const std::vector<float> *> &given) const;
 
     // modality: "visual" or "text". Throws Error (query): a token that the codebook does not have, or too many.

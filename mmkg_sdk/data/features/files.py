@@ -1,10 +1,10 @@
 """Feature files: one vector per entity and modality, in AdaMF-MAT's layout, in our own and in the usual others.
 
 AdaMF-MAT: `{set}-visual.pth` and `{set}-textual.pth`, each one tensor [entities, width] saved by torch; the row number
-is the id. Our own, written by `write_dataset`: `features.safetensors` with float32 tensors `visual` and `text`.
-Others: a file of any kind that `matrices` reads, whose name ends in a word for the modality (`visual`, `image`,
-`img`; `textual`, `text`, `txt`), perhaps with `features` or `embeddings` behind it. It holds one matrix by row number,
-or one vector per entity under the entity's name.
+is the id. Our own, written by `write_dataset`: `features.safetensors` with float32 tensors `visual` and `text`, and
+those of further modalities by their names. Others: a file of any kind that `matrices` reads, whose name ends in a word
+for the modality (`visual`, `image`, `img`; `textual`, `text`, `txt`), perhaps with `features` or `embeddings` behind
+it. It holds one matrix by row number, or one vector per entity under the entity's name.
 
 None of them marks missing rows; a row of zeros is taken for one.
 """
@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...files.tensors import write_tensors
+from ...files.text import at_place
+from ...registry import check_further_modality
 from ..graph import DataSet, Features, no_numbers
 from ..layouts.names import NameTable
 from ..places import Place
@@ -40,10 +42,25 @@ _RELATIONS = re.compile(r"(^|[-_. ])rel(ations?)?[-_. ]", re.IGNORECASE)
 # Not opened: they may hold code, or several arrays under any names.
 _UNREADABLE = (".pkl", ".pickle", ".npz", ".mat")
 _PACKED = re.compile(r"\.(zip|gz|xz)$", re.IGNORECASE)
-LOOKED_FOR = {
+_LOOKED_FOR = {
     "visual": f"*visual, *image or *img as {', '.join(SUFFIXES)}",
     "text": f"*textual, *text or *txt as {', '.join(SUFFIXES)}",
 }
+
+
+def looked_for(modality: str) -> str:
+    """The files that would hold the features of a modality, in words."""
+    return _LOOKED_FOR.get(modality, f"{modality} in {_OWN}")
+
+
+def further_features(places: Sequence[Place]) -> list[str]:
+    """The modalities beyond the published ones that have features in our own layout.
+
+    Raises:
+        DataError: the file is malformed.
+    """
+    own = [path for place in places for path in place.files() if path.name == _OWN]
+    return sorted({name for path in own for name in _own_tensors(path)} - {*_NAMES})
 
 
 def read_features(
@@ -53,7 +70,7 @@ def read_features(
 
     Args:
         places: where files of the data set lie.
-        modality: "visual" or "text".
+        modality: a published one, or one of `further_features`.
         names: spellings of the entities, in row order.
         codebooks: files that belong to tokens; MyGO calls a codebook `visual.pth`.
 
@@ -91,31 +108,51 @@ def warn_of_unread(folders: Iterable[Path], codebooks: Collection[Path]) -> None
         and not any(_is_called(path, modality, SUFFIXES) for modality in _NAMES)
     ]
     if unread:
-        looked = "; ".join(LOOKED_FOR.values())
-        warnings.warn(f"not read: {', '.join(unread)}; features are {looked}.", stacklevel=2)
+        looked = "; ".join(_LOOKED_FOR.values())
+        warnings.warn(
+            f"not read: {', '.join(unread)}; features are {looked}. `data tokenize --features NAME=FILE` makes a "
+            "further modality of others.",
+            stacklevel=2,
+        )
 
 
 def write_features(folder: Path, dataset: DataSet) -> None:
     """Write features.safetensors, if the data set has features."""
-    found: dict[str, NDArray[np.float32]] = {}
-    for modality, features in (("visual", dataset.visual_features), ("text", dataset.text_features)):
-        if features is not None:
-            found[modality] = np.ascontiguousarray(features.vectors, dtype=np.float32)
+    found = {
+        modality: np.ascontiguousarray(features.vectors, dtype=np.float32)
+        for modality, features in dataset.features.items()
+    }
     if found:
         with (folder / _OWN).open("wb") as file:
             write_tensors(file, found)
 
 
 def _is_called(path: Path, modality: str, suffixes: Collection[str]) -> bool:
+    if modality not in _NAMES:
+        return False
     named = _NAMES[modality].fullmatch(path.stem) and not _RELATIONS.search(path.stem)
     return bool(named) and path.suffix.lower() in suffixes
 
 
 def _own_tensors(path: Path) -> dict[str, NDArray[Any]]:
     tensors = read_safetensors(path)
-    if not {*tensors} <= {*_NAMES}:
-        raise DataError(f"{path} has tensors {', '.join(sorted(tensors))}; expected {' and '.join(_NAMES)}.")
+    with at_place(str(path)):
+        for name in {*tensors} - {*_NAMES}:
+            check_further_modality(name)
     return tensors
+
+
+def read_feature_file(path: Path, modality: str, names: NameTable) -> Features:
+    """The vectors of one file, whatever it is called: one matrix by row number, or one vector under each entity's name.
+
+    Raises:
+        DataError: it is no such file, or has not one finite row per entity.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path} is no feature file; expected {', '.join(SUFFIXES)}.")
+    if not path.is_file():
+        raise DataError(f"{path} is no file; it was to hold features.")
+    return _features(read_arrays(path), path, modality, names)
 
 
 def _features(arrays: Mapping[str, NDArray[Any]], path: Path, modality: str, names: NameTable) -> Features:

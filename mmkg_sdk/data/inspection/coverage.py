@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ...errors import DataError
+from ...registry import PUBLISHED_MODALITIES, ordered_modalities, said_modality
 from ..features import files as feature_files
 from ..graph import SPLITS, DataSet, RawTokens
 from ..mentions import LinkingData
-from ..modalities import MODALITIES, modality_features
+from ..modalities import modality_features
 from ..open import AnyData
 from ..sentences import RelationSentence, SentenceImages, TaggedSentence
 from ..tokens import files as token_files
@@ -20,7 +21,7 @@ class Coverage:
     """What a family finds of one modality in data.
 
     Attributes:
-        modality: "image" or "text".
+        modality: "image", "text" or a further one.
         count: entities, mentions and sentences that have it.
         called: what was looked for, in a few words: "image features".
         looked_for: files and folders that would hold it.
@@ -33,7 +34,7 @@ class Coverage:
 
 
 def need_modalities(coverage: Sequence[Coverage], wanted: Iterable[str]) -> None:
-    """Raise DataError unless there is something of every wanted modality ("image", "text")."""
+    """Raise DataError unless there is something of every wanted modality ("image", "text", a further one)."""
     found = {one.modality: one for one in coverage}
     for name in wanted:
         if name not in found:
@@ -59,12 +60,12 @@ def token_coverage(dataset: DataSet) -> list[Coverage]:
     """How many entities have a token, by modality."""
     return [
         Coverage(
-            name,
-            _with_tokens(raw),
-            f"{name} tokens",
-            f"{token_files.LOOKED_FOR[modality]} (`data tokenize` makes them)",
+            said_modality(modality),
+            _with_tokens(dataset.tokens.get(modality)),
+            f"{said_modality(modality)} tokens",
+            f"{token_files.looked_for(modality)} (`data tokenize` makes them)",
         )
-        for (name, modality), raw in zip(MODALITIES.items(), (dataset.visual, dataset.text), strict=True)
+        for modality in ordered_modalities({*PUBLISHED_MODALITIES, *dataset.tokens})
     ]
 
 
@@ -72,12 +73,12 @@ def feature_coverage(dataset: DataSet) -> list[Coverage]:
     """How many entities have a vector or a token, by modality."""
     return [
         Coverage(
-            name,
+            said_modality(modality),
             int(modality_features(dataset, modality).present.sum()),
-            f"{name} features",
-            f"{feature_files.LOOKED_FOR[modality]}, or tokens as {token_files.LOOKED_FOR[modality]}",
+            f"{said_modality(modality)} features",
+            f"{feature_files.looked_for(modality)}, or tokens as {token_files.looked_for(modality)}",
         )
-        for name, modality in MODALITIES.items()
+        for modality in dataset.modalities
     ]
 
 

@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ...registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
+from ...registry import (
+    ENTITY_LINKING,
+    ENTITY_RECOGNITION,
+    LINK_PREDICTION,
+    PUBLISHED_MODALITIES,
+    RELATION_EXTRACTION,
+)
 from ..graph import SPLITS, DataSet, Features, RawTokens
 from ..mentions import LinkingData
 from ..sentences import RelationData, RelationSentence, TaggedSentence, TaggingData
@@ -22,10 +28,10 @@ def summarize(data: DataSet | LinkingData | RelationData | TaggingData) -> dict[
     see `remarks`).
 
     * Knowledge graph: entities, relations, entities_without_triples, entities_with_image, entities_with_text (of any
-      kind), descriptions, entity_texts, relation_texts, visual, text, visual_features, text_features. The tokens are
-      None or: tokenizer, entities (with at least one token), coverage (their share of 1), tokens_per_entity (mean),
-      distinct_tokens_per_entity (mean), codebook_rows, codebook_width, vocabulary_size, pad_id. The features are None
-      or: entities (with a vector), coverage, width.
+      kind), descriptions, entity_texts, relation_texts, visual, text, visual_features, text_features, and NAME_tokens
+      and NAME_features of each further modality. Tokens are None or: tokenizer, entities (with at least one token),
+      coverage (their share of 1), tokens_per_entity (mean), distinct_tokens_per_entity (mean), codebook_rows,
+      codebook_width, vocabulary_size, pad_id. Features are None or: entities (with a vector), coverage, width.
     * Entity linking: entities, entities_with_text, entities_with_image, entities_sharing_a_name,
       entities_with_mentions, mentions_with_sentence, mentions_with_image, distinct_mentions (different texts),
       ambiguous_mentions (texts that mean several entities), mentions_unlike_the_name (mentions that are not the name
@@ -71,10 +77,17 @@ def _graph(dataset: DataSet) -> dict[str, Any]:
         "descriptions": len(dataset.descriptions),
         "entity_texts": len(dataset.entity_texts),
         "relation_texts": len(dataset.relation_texts),
-        "visual": _modality(dataset.visual, len(graph.entities)),
-        "text": _modality(dataset.text, len(graph.entities)),
-        "visual_features": _features(dataset.visual_features),
-        "text_features": _features(dataset.text_features),
+        **{name: _modality(dataset.tokens.get(name), len(graph.entities)) for name in PUBLISHED_MODALITIES},
+        **{f"{name}_features": _features(dataset.features.get(name)) for name in PUBLISHED_MODALITIES},
+        **{
+            key: found
+            for name in dataset.modalities
+            if name not in PUBLISHED_MODALITIES
+            for key, found in (
+                (f"{name}_tokens", _modality(dataset.tokens.get(name), len(graph.entities))),
+                (f"{name}_features", _features(dataset.features.get(name))),
+            )
+        },
     }
 
 

@@ -152,8 +152,7 @@ def in_text_order(dataset: DataSet) -> DataSet:
         dataset,
         graph=KnowledgeGraph(graph.name, entities, graph.relations, **splits),
         unnumbered=tuple(kind for kind in dataset.unnumbered if kind != entities.kind),
-        visual_features=_reordered(dataset.visual_features, rows, len(entities)),
-        text_features=_reordered(dataset.text_features, rows, len(entities)),
+        features={name: _reordered(found, rows, len(entities)) for name, found in dataset.features.items()},
     )
 
 
@@ -196,10 +195,8 @@ def _warn_of_lost(lost: int, total: int, place: str) -> None:
         )
 
 
-def _reordered(features: Features | None, rows: NDArray[np.int64], count: int) -> Features | None:
+def _reordered(features: Features, rows: NDArray[np.int64], count: int) -> Features:
     """Features in the order of new rows (-1: no longer there); entities that had no row have no vector."""
-    if features is None:
-        return None
     vectors, present = np.zeros((count, features.vectors.shape[1]), np.float32), np.zeros(count, np.bool_)
     kept = rows >= 0
     vectors[rows[kept]], present[rows[kept]] = features.vectors[kept], features.present[kept]

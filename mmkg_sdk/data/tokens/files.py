@@ -3,14 +3,17 @@
 MyGO: `{set}-visual.json` and friends hold an object, entity name -> list of token ids with repeats; the
 codebook is a tensor saved by torch (`visual.pth`). Our own, written by `write_dataset`:
 
-* `visual-tokens.json`, `text-tokens.json`: entity label -> token ids.
-* `codebooks.safetensors`: float32 tensors `visual` and `text`.
-* `tokens.json`: `{"format_version": 1, "visual": {"tokenizer", "vocabulary_size", "pad_id"}, "text": {...}}`.
+* `visual-tokens.json`, `text-tokens.json`, `NAME-tokens.json` of a further modality: entity label -> token ids.
+* `codebooks.safetensors`: float32 tensors `visual`, `text`, NAME.
+* `tokens.json`: `{"format_version": 1, "visual": {"tokenizer", "vocabulary_size", "pad_id"}, "text": {...}}`, and the
+  same of further modalities; with any, format_version is 2.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +24,16 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ...files.strict_json import read_json_object
 from ...files.text import SUFFIXES, find_file, need_file
+from ...registry import PUBLISHED_MODALITIES, check_further_modality
 from ..features.matrices import check_matrix, read_matrix, read_safetensors
 from ..graph import RawTokens
 from ..layouts.names import NameTable
 from ..places import Place
 
-MODALITIES = ("visual", "text")
-FORMAT_VERSION = 1
+# Earlier versions of the SDK know the published modalities alone, and should not pass over others.
+FORMAT_VERSION, FURTHER_FORMAT_VERSION = 1, 2
+_NOTES = "tokens.json"
+_OWN_FILE = re.compile(r"([a-z0-9]+)-tokens\.json(\.xz|\.gz)?")
 _MAX_TOKEN = 2**31 - 1
 
 
@@ -79,15 +85,30 @@ class _Candidate:
     codebook: Path | None
 
 
-LOOKED_FOR = {
-    modality: ", ".join(
-        dict.fromkeys(
-            [f"{modality}-tokens.json"]
-            + [f"*{suffix}" for one in _OFFICIAL if one.modality == modality for suffix in one.token_suffixes]
-        )
-    )
-    for modality in MODALITIES
-}
+def looked_for(modality: str) -> str:
+    """The files that would hold the tokens of a modality, in words."""
+    suffixes = [f"*{suffix}" for one in _OFFICIAL if one.modality == modality for suffix in one.token_suffixes]
+    return ", ".join(dict.fromkeys([f"{modality}-tokens.json", *suffixes]))
+
+
+def further_tokens(places: Sequence[Place]) -> list[str]:
+    """The modalities beyond the published ones that `tokens.json` lists; a token file beside it that it does not list
+    is named in a warning.
+
+    Raises:
+        DataError: a file of one is missing, or it has a name that no modality can have.
+    """
+    found: set[str] = set()
+    for place in (place for place in places if not place.prefix):  # else NAME-tokens.json is that of a data set
+        notes = find_file(place.folder, _NOTES)
+        listed = set() if notes is None else {*read_json_object(notes)} - {"format_version", *PUBLISHED_MODALITIES}
+        for name in listed:
+            need_file(place.folder, f"{check_further_modality(name)}-tokens.json")
+        found |= listed
+        named = {match[1]: path for path in place.files() if (match := _OWN_FILE.fullmatch(path.name))}
+        if unlisted := [str(path) for name, path in named.items() if name not in {*listed, *PUBLISHED_MODALITIES}]:
+            warnings.warn(f"not read: {', '.join(unlisted)}; {_NOTES} beside it does not list it.", stacklevel=2)
+    return sorted(found)
 
 
 def read_tokens(
@@ -97,7 +118,7 @@ def read_tokens(
 
     Args:
         places: where token files and codebooks lie.
-        modality: "visual" or "text".
+        modality: a published one, or one of `further_tokens`.
         names: spellings of the entities; the lists come back under their labels.
         choice: tokenizer ("beit", "vqgan", "bert", "roberta", "llama") or file name, when there are several.
 
@@ -132,7 +153,8 @@ def read_tokens(
 
 def codebooks_in_use(places: Sequence[Place]) -> set[Path]:
     """The codebooks of every tokenizer that has a token file."""
-    candidates = [found for place in places for modality in MODALITIES for found in _find_candidates(place, modality)]
+    pairs = itertools.product(places, PUBLISHED_MODALITIES)
+    candidates = [found for place, modality in pairs for found in _find_candidates(place, modality)]
     return {found.codebook for found in candidates if found.codebook is not None}
 
 
@@ -185,10 +207,13 @@ def _read_lists(path: Path, names: NameTable) -> Mapping[str, list[int]]:
 
 
 def _own_tokens(folder: Path, modality: str, lists: Mapping[str, list[int]]) -> RawTokens:
-    path = need_file(folder, "tokens.json")
+    path = need_file(folder, _NOTES)
     notes = read_json_object(path)
-    if notes.get("format_version") != FORMAT_VERSION:
-        raise DataError(f"{path}: format_version {notes.get('format_version')!r}, expected {FORMAT_VERSION}.")
+    version = notes.get("format_version")
+    if type(version) is not int or version not in (FORMAT_VERSION, FURTHER_FORMAT_VERSION):
+        raise DataError(
+            f"{path}: format_version {version!r:.80}, expected {FORMAT_VERSION} or {FURTHER_FORMAT_VERSION}."
+        )
     note = notes.get(modality)
     expected = {"tokenizer": str, "vocabulary_size": int, "pad_id": int}
     if not isinstance(note, dict) or any(type(note.get(key)) is not kind for key, kind in expected.items()):

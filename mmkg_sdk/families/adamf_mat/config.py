@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, Self
 
 from ...bundle.config import FamilyConfig
 from ...errors import DataError
 from ...ranking.exact import RankingProtocol
 from ...ranking.scores import CandidateScore, ComplexDistance
 from ...registry import LINK_PREDICTION
+from ..further import check_further, further_from_json
+from .modalities import FeatureModality
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class AdaMFConfig(FamilyConfig):
         generator_learning_rate: of the generators.
         missing_modalities: what an entity without image or text gets: "zeros", a vector of zeros that is projected and
             takes part in the fusion like any other (official), or "mask", no share in the fusion at all.
+        further_modalities: those beyond image and text, in the order of their names; the data decide all of them.
     """
 
     num_entities: int
@@ -46,14 +50,42 @@ class AdaMFConfig(FamilyConfig):
     noise_dim: int = 64
     generator_learning_rate: float = 1e-4
     missing_modalities: Literal["zeros", "mask"] = "zeros"
+    further_modalities: tuple[FeatureModality, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_further(self.further_modalities, FeatureModality)
         for name in ("margin", "generator_learning_rate"):
             if not getattr(self, name) > 0:
                 raise DataError(f"{name} is {getattr(self, name)!r}; expected a number above 0.")
         if self.missing_modalities not in ("zeros", "mask"):
             raise DataError(f"missing_modalities is {self.missing_modalities!r}; expected 'zeros' or 'mask'.")
+
+    @cached_property
+    def modalities(self) -> tuple[FeatureModality, ...]:
+        """All of them, in the order of the fusion, behind structure."""
+        return (
+            FeatureModality("visual", self.visual_feature_width),
+            FeatureModality("text", self.text_feature_width),
+            *self.further_modalities,
+        )
+
+    @property
+    def num_vectors(self) -> int:
+        """What the fusion mixes for an entity: structure and all modalities."""
+        return 1 + len(self.modalities)
+
+    def to_json(self) -> dict[str, Any]:
+        """See FamilyConfig; without further modalities it is what versions before them read."""
+        values = super().to_json()
+        further = list(values.pop("further_modalities"))
+        return values | ({"further_modalities": further} if further else {})
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """See FamilyConfig."""
+        further = further_from_json(values.get("further_modalities", []), FeatureModality)
+        return super().from_json({**values, "further_modalities": further})
 
     @property
     def task(self) -> str:

@@ -20,23 +20,22 @@ from torch import Tensor, nn
 from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
 from ...run import Run
 from ..complete import complete_module, complete_spec
-from ..exported import DTYPES, Linear, load_weights, scan, set_dtype
+from ..exported import DTYPES, linear, load_weights, scan, set_dtype
 from .config import AdaMFConfig
-from .model import INPUT_NAMES, MASKED, AdaMF, rotated
+from .modalities import mask_names
+from .model import MASKED, AdaMF, rotated
 
 
 def encoded_entities(model: AdaMF) -> dict[str, Tensor]:
-    """What the encoder gives for every entity: "vectors" [N, 2d] and "modality_weights" [N, 3]."""
+    """What the encoder gives for every entity: "vectors" [N, 2d] and "modality_weights" [N, M]."""
     return {"vectors": model.entity_table(), "modality_weights": model.modality_weights()}
 
 
 def bundle_tensors(run: Run, model: AdaMF) -> dict[str, dict[str, NDArray[Any]]]:
     """What the encoder graph is fed, one row per entity: masks, and the trained vectors of each modality."""
-    trained = {
-        "structure": model.ent_embeddings.weight,
-        "visual_features": model.img_embeddings.weight,
-        "text_features": model.text_embeddings.weight,
-    }
+    trained: dict[str, Tensor] = {"structure": model.ent_embeddings.weight}
+    for modality in model.config.modalities:
+        trained[f"{modality.name}_features"] = model.get_parameter(f"{modality.short_name}_embeddings.weight")
     return {"inputs": run.inputs | {name: rows.detach().float().numpy() for name, rows in trained.items()}}
 
 
@@ -69,7 +68,7 @@ def load_modules(config: AdaMFConfig, precision: str, weights: dict[str, Tensor]
     """
     # No graph weight depends on the number of entities or the generators.
     skeleton = replace(config, num_entities=1, noise_dim=1)
-    none = {name: torch.zeros(1, dtype=torch.bool) for name in INPUT_NAMES}
+    none = {name: torch.zeros(1, dtype=torch.bool) for name in mask_names(config.modalities)}
     return load_weights(lambda: graph_modules(AdaMF(skeleton, none), DTYPES[precision]), weights)
 
 
@@ -80,18 +79,13 @@ def graph_specs(config: AdaMFConfig) -> dict[str, GraphSpec]:
     width = config.table_width
     table = TensorSpec("table", "float32", (entities, width))
     query_inputs = tuple(TensorSpec(name, "int64", (batch,)) for name in ("entity", "relation", "direction"))
+    encoder_inputs = [TensorSpec("structure", "float32", (batch, width))]
+    for modality in config.modalities:
+        encoder_inputs.append(TensorSpec(f"{modality.name}_features", "float32", (batch, modality.feature_width)))
+        encoder_inputs.append(TensorSpec(f"{modality.name}_mask", "bool", (batch,)))
+    weights = TensorSpec("modality_weights", "float32", (batch, config.num_vectors))
     specs = (
-        GraphSpec(
-            "entity_encoder",
-            (
-                TensorSpec("structure", "float32", (batch, width)),
-                TensorSpec("visual_features", "float32", (batch, config.visual_feature_width)),
-                TensorSpec("visual_mask", "bool", (batch,)),
-                TensorSpec("text_features", "float32", (batch, config.text_feature_width)),
-                TensorSpec("text_mask", "bool", (batch,)),
-            ),
-            (TensorSpec("vectors", "float32", (batch, width)), TensorSpec("modality_weights", "float32", (batch, 3))),
-        ),
+        GraphSpec("entity_encoder", tuple(encoder_inputs), (TensorSpec("vectors", "float32", (batch, width)), weights)),
         GraphSpec("query_encoder", (table, *query_inputs), (TensorSpec("queries", "float32", (batch, width)),)),
         complete_spec(table, query_inputs, config.num_entities, width),
     )
@@ -103,16 +97,19 @@ class EntityEncoder(nn.Module):
 
     def __init__(self, model: AdaMF) -> None:
         super().__init__()
-        self.visual = Linear(model.img_proj.weight, model.img_proj.bias)
-        self.text = Linear(model.text_proj.weight, model.text_proj.bias)
+        self.modalities = model.config.modalities
+        for modality in self.modalities:
+            self.add_module(modality.graph_name, linear(model.get_submodule(f"{modality.short_name}_proj")))
         self.attention = nn.Buffer(model.ent_attn.weight.detach().T.contiguous())
 
-    def forward(
-        self, structure: Tensor, visual_features: Tensor, visual_mask: Tensor, text_features: Tensor, text_mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        vectors = torch.stack([structure, self.visual(visual_features), self.text(text_features)], dim=1)
+    def forward(self, structure: Tensor, *given: Tensor, **named: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and mask of each modality: in the order of the signature, as the exporter gives them, or by name."""
+        given = given or tuple(named[f"{one.name}_{part}"] for one in self.modalities for part in ("features", "mask"))
+        pairs = zip(self.modalities, given[0::2], strict=True)
+        projected = [self.get_submodule(modality.graph_name)(rows) for modality, rows in pairs]
+        vectors = torch.stack([structure, *projected], dim=1)
         logits = torch.matmul(torch.tanh(vectors), self.attention)[..., 0]
-        hidden = torch.stack([visual_mask, text_mask], dim=1)
+        hidden = torch.stack(given[1::2], dim=1)
         bias = torch.where(hidden, MASKED, 0.0)
         weights = torch.cat([logits[:, :1], logits[:, 1:] + bias], dim=1).softmax(dim=-1)
         return (weights[..., None] * vectors).sum(dim=1), weights

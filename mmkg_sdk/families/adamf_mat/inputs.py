@@ -11,16 +11,26 @@ from numpy.typing import NDArray
 
 from ...data.graph import DataSet
 from ...data.inspection.coverage import Coverage, feature_coverage
-from ...data.modalities import MODALITIES, modality_features
+from ...data.modalities import modality_features
 from ...data.open import AnyData
+from ...registry import MODALITIES, PUBLISHED_MODALITIES
 from ...run import RunData
+from ..further import further_settings
 from ..link_prediction import check_graph_sizes, knowledge_graph, link_prediction_data, numbered_graph
 from .config import AdaMFConfig
+from .modalities import mask_names
 
 
 def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> AdaMFConfig:
     """The configuration: sizes from the data, the rest from settings."""
-    return AdaMFConfig.from_json({**settings, **data_sizes(knowledge_graph(dataset, "adamf_mat"))})
+    dataset = knowledge_graph(dataset, "adamf_mat")
+    further = {
+        name: {"feature_width": modality_features(dataset, name).vectors.shape[1]}
+        for name in dataset.modalities
+        if name not in PUBLISHED_MODALITIES
+    }
+    further_modalities = further_settings(settings.get("further_modalities", []), further)
+    return AdaMFConfig.from_json({**settings, **data_sizes(dataset), "further_modalities": further_modalities})
 
 
 def coverage(dataset: AnyData) -> list[Coverage]:
@@ -35,11 +45,9 @@ def run_data(dataset: AnyData, config: AdaMFConfig) -> RunData:
 
 
 def encoder_inputs(dataset: DataSet, config: AdaMFConfig) -> dict[str, NDArray[Any]]:
-    """visual_mask and text_mask, bool [num_entities]: True = takes no part in the fusion. All False for "zeros"."""
-    masks = {
-        "visual_mask": ~modality_features(dataset, "visual").present,
-        "text_mask": ~modality_features(dataset, "text").present,
-    }
+    """NAME_mask of each modality, bool [num_entities]: True = takes no part in the fusion. All False for "zeros"."""
+    names = [modality.name for modality in config.modalities]
+    masks = {f"{name}_mask": ~modality_features(dataset, name).present for name in names}
     return masks if config.missing_modalities == "mask" else {n: np.zeros_like(mask) for n, mask in masks.items()}
 
 
@@ -47,18 +55,17 @@ def initial_weights(dataset: AnyData, config: AdaMFConfig) -> dict[str, NDArray[
     """The feature tables by parameter name; what is missing is zero, as in the published files."""
     dataset = knowledge_graph(dataset, "adamf_mat")
     return {
-        "img_embeddings.weight": modality_features(dataset, "visual").vectors,
-        "text_embeddings.weight": modality_features(dataset, "text").vectors,
+        f"{modality.short_name}_embeddings.weight": modality_features(dataset, modality.name).vectors
+        for modality in config.modalities
     }
 
 
 def data_sizes(dataset: DataSet) -> dict[str, int]:
-    """The part of AdaMFConfig that the data set decides."""
+    """The part of AdaMFConfig that the data set decides, without its further modalities."""
     return {
         "num_entities": len(dataset.graph.entities),
         "num_relations": len(dataset.graph.relations),
-        "visual_feature_width": modality_features(dataset, "visual").vectors.shape[1],
-        "text_feature_width": modality_features(dataset, "text").vectors.shape[1],
+        **{f"{name}_feature_width": modality_features(dataset, name).vectors.shape[1] for name in PUBLISHED_MODALITIES},
     }
 
 
@@ -83,7 +90,7 @@ def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: AdaMFCon
         ExportError: an array is missing or does not fit.
     """
     graph = numbered_graph(path, fields, config.num_entities, config.num_relations)
-    masks = {name: np.zeros(config.num_entities, np.bool_) for name in ("visual_mask", "text_mask")}
+    masks = {name: np.zeros(config.num_entities, np.bool_) for name in mask_names(config.modalities)}
     return link_prediction_data(graph, masks)
 
 

@@ -1,6 +1,7 @@
 """What the benchmark must know of AdaMF, in the names of ../measuring.py.
 
-Fusion of a structural vector of w numbers with visual and textual features of v and t: FLOP = 2 w (v + t) + 12 w.
+Fusion of a structural vector of w numbers with features of v numbers, of m modalities together: FLOP = 2 w v +
+4 (m + 1) w.
 A query is w / 2 complex products: FLOP = 3 w.
 """
 
@@ -36,9 +37,6 @@ __all__ = [
 
 QUICK_COUNTS: Counts = {"all": (3,)}
 
-# Structure, image, text.
-_VECTORS = 3
-
 
 def curves(bundle: Bundle) -> tuple[Curve, ...]:
     """The fusion of an entity's vectors."""
@@ -56,8 +54,9 @@ def absence(bundle: Bundle, contender: Contender, device: str) -> str | None:
 
 
 def token_limits(bundle: Bundle, tokens: Tokens) -> tuple[int, int]:
-    """An entity is always three vectors."""
-    return _VECTORS, _VECTORS
+    """An entity is always structure and all modalities."""
+    count = AdaMFConfig.of(bundle.config).num_vectors
+    return count, count
 
 
 def default_counts(bundle: Bundle, tokens: Tokens) -> tuple[int, ...]:
@@ -66,17 +65,17 @@ def default_counts(bundle: Bundle, tokens: Tokens) -> tuple[int, ...]:
 
 
 def random_entities(bundle: Bundle, token_count: int, count: int, random: np.random.Generator) -> EntityBatch:
-    """Entities with the features of randomly chosen ones of the bundle; token_count is 3."""
+    """Entities with the features of randomly chosen ones of the bundle; token_count is their number of vectors."""
     return EntityBatch(bundle_entities(bundle).rows(random.integers(len(bundle.table), size=count)), token_count)
 
 
 def encoder_work(bundle: Bundle, graph: str, token_count: int, number_bytes: int) -> EncoderWork:
     """Of the fusion."""
     config = AdaMFConfig.of(bundle.config)
-    width, features = config.table_width, config.visual_feature_width + config.text_feature_width
+    width, features = config.table_width, sum(modality.feature_width for modality in config.modalities)
     # Structural vector in and vector out, features and masks, and the weights of the modalities out.
-    entity = 2 * 4 * width + 4 * features + 2 + 4 * _VECTORS
-    return EncoderWork(2 * width * features + 12 * width, entity, number_bytes * width * features)
+    entity = 2 * 4 * width + 4 * features + len(config.modalities) + 4 * config.num_vectors
+    return EncoderWork(2 * width * features + 4 * config.num_vectors * width, entity, number_bytes * width * features)
 
 
 def query_work(bundle: Bundle, number_bytes: int) -> EncoderWork:

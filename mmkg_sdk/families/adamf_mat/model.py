@@ -1,9 +1,9 @@
-"""AdaMF in torch: adaptive fusion of structure, image and text, scored by rotation in the complex plane.
+"""AdaMF in torch: adaptive fusion of structure, image, text and others, scored by rotation in the complex plane.
 
 Parameter names are those of the official checkpoint.
 
-Shapes: N entities, R relations, d embedding_dim, B queries. A vector of width 2d holds d complex numbers: first the
-real parts, then the imaginary ones.
+Shapes: N entities, R relations, M vectors that are mixed (structure and modalities; 3 as published), d embedding_dim,
+B queries. A vector of width 2d holds d complex numbers: first the real parts, then the imaginary ones.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .config import AdaMFConfig
+from .modalities import mask_names
 
 # Large enough that exp() gives exactly 0, small enough for every float32 kernel.
 MASKED = -1e30
-
-INPUT_NAMES = ("visual_mask", "text_mask")
 
 # Moduli computed at a time when all entities are scored: 16 MiB of float32 per intermediate result.
 MODULI_PER_BLOCK = 2**22
@@ -35,7 +34,7 @@ class AdaMF(nn.Module):
     set: a model whose features were forgotten then has no scores instead of wrong ones.
 
     Args:
-        masks: "visual_mask" and "text_mask", bool [N]; True = the modality of this entity takes no part in the fusion.
+        masks: NAME_mask of every modality, bool [N]; True = that of this entity takes no part in the fusion.
     """
 
     # Constants that the official checkpoint holds as tensors, float32 [1] each.
@@ -44,14 +43,14 @@ class AdaMF(nn.Module):
     ent_embedding_range: Tensor
     rel_embedding_range: Tensor
     margin: Tensor
-    # bool [N, 3]: structure (never), image, text.
+    # bool [N, M]: structure (never), then the modalities.
     hidden: Tensor
 
     def __init__(self, config: AdaMFConfig, masks: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.config = config
-        hidden = torch.stack([torch.zeros_like(masks["visual_mask"]), masks["visual_mask"], masks["text_mask"]], dim=1)
-        self.register_buffer("hidden", hidden, persistent=False)
+        given = [masks[name] for name in mask_names(config.modalities)]
+        self.register_buffer("hidden", torch.stack([torch.zeros_like(given[0]), *given], dim=1), persistent=False)
         width = 2 * config.embedding_dim
         for name, value in {
             "zero_const": 0.0,
@@ -63,10 +62,10 @@ class AdaMF(nn.Module):
             self.register_buffer(name, torch.tensor([value]))
         self.ent_embeddings = nn.Embedding(config.num_entities, width)
         self.rel_embeddings = nn.Embedding(config.num_relations, config.embedding_dim)
-        self.img_proj = nn.Linear(config.visual_feature_width, width)
-        self.img_embeddings = _features(config.num_entities, config.visual_feature_width)
-        self.text_proj = nn.Linear(config.text_feature_width, width)
-        self.text_embeddings = _features(config.num_entities, config.text_feature_width)
+        for modality in config.modalities:
+            name = modality.short_name
+            self.add_module(f"{name}_proj", nn.Linear(modality.feature_width, width))
+            self.add_module(f"{name}_embeddings", _features(config.num_entities, modality.feature_width))
         self.ent_attn = nn.Linear(width, 1, bias=False)
         self._initialise()
 
@@ -79,18 +78,20 @@ class AdaMF(nn.Module):
             nn.init.uniform_(table.weight, -limit.item(), limit.item())
 
     def modality_vectors(self, entities: Tensor | None = None) -> Tensor:
-        """[n, 3, 2d]: structure, projected image, projected text of the given entities (all if None)."""
+        """[n, M, 2d]: structure, projected modalities of the given entities (all if None)."""
         structure = _rows(self.ent_embeddings.weight, entities)
-        visual = self.img_proj(_rows(self.img_embeddings.weight, entities))
-        text = self.text_proj(_rows(self.text_embeddings.weight, entities))
-        return torch.stack([structure, visual.to(structure.dtype), text.to(structure.dtype)], dim=1)
+        vectors = [structure]
+        for modality in self.config.modalities:
+            features = _rows(self.get_parameter(f"{modality.short_name}_embeddings.weight"), entities)
+            vectors.append(self.get_submodule(f"{modality.short_name}_proj")(features).to(structure.dtype))
+        return torch.stack(vectors, dim=1)
 
     def fusion_weights(self, vectors: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """[n, 3]: how much structure, image and text count; softmax of w . tanh(vector).
+        """[n, M]: how much structure and the modalities count; softmax of w . tanh(vector).
 
         Args:
-            vectors: [n, 3, 2d], as `modality_vectors` gives them.
-            hidden: bool [n, 3], True = no share at all; None hides nothing, as the authors' code.
+            vectors: [n, M, 2d], as `modality_vectors` gives them.
+            hidden: bool [n, M], True = no share at all; None hides nothing, as the authors' code.
         """
         logits: Tensor = self.ent_attn(torch.tanh(vectors))[..., 0].to(vectors.dtype)
         if hidden is not None:
@@ -98,15 +99,24 @@ class AdaMF(nn.Module):
         return logits.softmax(dim=-1)
 
     def fuse(self, vectors: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """[n, 2d]: the mix of the three vectors, themselves and not their tanh; arguments as `fusion_weights`."""
+        """[n, 2d]: the mix of the vectors, themselves and not their tanh; arguments as `fusion_weights`."""
         return (self.fusion_weights(vectors, hidden)[..., None] * vectors).sum(dim=-2)
+
+    @torch.no_grad()
+    def leave_out(self, modality: str) -> None:
+        """Fuse entities as if none had a modality: as `missing_modalities` says."""
+        (place,) = [i for i, one in enumerate(self.config.modalities) if one.name == modality]
+        if self.config.missing_modalities == "mask":
+            self.hidden[:, 1 + place] = True
+        else:
+            self.get_parameter(f"{self.config.modalities[place].short_name}_embeddings.weight").zero_()
 
     def entity_table(self, entities: Tensor | None = None) -> Tensor:
         """[n, 2d]: the fused vectors (all if None). They depend on the entity alone, so they serve every query."""
         return self.fuse(self.modality_vectors(entities), self.hidden if entities is None else self.hidden[entities])
 
     def modality_weights(self) -> Tensor:
-        """[N, 3]: how much structure, image and text count in each entity's fused vector."""
+        """[N, M]: how much structure and the modalities count in each entity's fused vector."""
         return self.fusion_weights(self.modality_vectors(), self.hidden)
 
     def relation_table(self) -> Tensor:
@@ -169,8 +179,8 @@ def distances(queries: Tensor, table: Tensor) -> Tensor:
 
 def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> AdaMF:
     """The model of a run's configuration and inputs (masks), with fresh weights but no features yet."""
-    masks = {name: torch.as_tensor(inputs[name]) for name in INPUT_NAMES}
-    return AdaMF(AdaMFConfig.from_json(config), masks)
+    read = AdaMFConfig.from_json(config)
+    return AdaMF(read, {name: torch.as_tensor(inputs[name]) for name in mask_names(read.modalities)})
 
 
 def _features(rows: int, width: int) -> nn.Embedding:

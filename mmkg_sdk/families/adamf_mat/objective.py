@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...run import Run
 from ..objective import TrainingObjective
+from .modalities import FeatureModality
 from .model import AdaMF, rotated
 from .negatives import negative_distances
 from .sampler import Sampler, torch_numbers
@@ -18,7 +19,7 @@ GENERATOR_WIDTH = 512
 
 
 class Generator(nn.Module):
-    """From noise and a structural vector to one that passes for a projected image or text."""
+    """From noise and a structural vector to one that passes for a projected modality."""
 
     def __init__(self, noise_dim: int, width: int) -> None:
         super().__init__()
@@ -33,24 +34,31 @@ class Generator(nn.Module):
 
 
 class Adversary(nn.Module):
-    """The two generators. They exist in training only and the official checkpoint does not hold them."""
+    """A generator for each modality. They exist in training only and the official checkpoint does not hold them.
 
-    def __init__(self, noise_dim: int, width: int) -> None:
+    The paper has two, of images and texts; those of further modalities are ours.
+    """
+
+    def __init__(self, noise_dim: int, width: int, modalities: Sequence[FeatureModality]) -> None:
         super().__init__()
-        self.img_generator = Generator(noise_dim, width)
-        self.text_generator = Generator(noise_dim, width)
+        self.names = [f"{modality.short_name}_generator" for modality in modalities]
+        for name in self.names:
+            self.add_module(name, Generator(noise_dim, width))
 
     def made_vectors(self, model: AdaMF, positives: Tensor, noise: Tensor) -> Tensor:
-        """[2, P, 3, 2d]: for heads and tails, the structure with made image and made text.
+        """[2, P, M, 2d]: for heads and tails, the structure with what was made of each modality.
 
         Args:
             positives: int64 [P, 3].
-            noise: [4, P, z] for image of head, image of tail, text of head, text of tail.
+            noise: [2 (M - 1), P, z], of each modality for heads, then for tails: image of head, image of tail, ...
         """
         structure = F.embedding(positives[:, [0, 2]].T, model.ent_embeddings.weight)
         made = [
-            torch.stack([vectors, self.img_generator(image, vectors), self.text_generator(text, vectors)], dim=1)
-            for vectors, image, text in zip(structure, noise[:2], noise[2:], strict=True)
+            torch.stack(
+                [vectors, *(self.get_submodule(name)(z, vectors) for name, z in zip(self.names, own, strict=True))],
+                dim=1,
+            )
+            for vectors, own in zip(structure, (noise[0::2], noise[1::2]), strict=True)
         ]
         return torch.stack(made)
 
@@ -102,7 +110,7 @@ class Objective(TrainingObjective):
         config = model.config
         self.sampler = Sampler(triples.cpu().numpy(), config.num_entities, config.num_relations)
         if config.adversarial_weight:
-            self.adversary = Adversary(config.noise_dim, 2 * config.embedding_dim)
+            self.adversary = Adversary(config.noise_dim, 2 * config.embedding_dim, config.modalities)
             self.adversary_learning_rate = config.generator_learning_rate
 
     def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -147,8 +155,9 @@ class Objective(TrainingObjective):
         return self.adversary.loss(self.model, positives, self.draw_noise(positives))
 
     def draw_noise(self, positives: Tensor) -> Tensor:
-        """[4, P, z] standard normal, in the order of `Adversary.made_vectors`."""
-        return torch.randn(4, len(positives), self.model.config.noise_dim, device=positives.device)
+        """[2 (M - 1), P, z] standard normal, in the order of `Adversary.made_vectors`."""
+        config = self.model.config
+        return torch.randn(2 * len(config.modalities), len(positives), config.noise_dim, device=positives.device)
 
     def scores(
         self, entities: Tensor, relations: Tensor, positives: Tensor, negatives: Tensor, replaces_tail: Tensor

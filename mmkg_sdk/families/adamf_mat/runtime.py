@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import QueryError
-from ..entity_batch import EntityBatch, as_array, float_rows, structure_rows
+from ...registry import said_modality
+from ..entity_batch import EntityBatch, as_array, by_modality, float_rows, structure_rows
 from ..query_batches import query_batches
 from ..runtimes import LinkStandIns
 from .compiled_query import compiled_query
 from .config import AdaMFConfig
+from .modalities import mask_names
 
 __all__ = [
     "SHOWS_IMAGES",
@@ -26,12 +29,11 @@ __all__ = [
     "new_entities",
     "query_batches",
     "stand_ins",
+    "weighed",
     "weight_shapes",
 ]
 
 SHOWS_IMAGES = False
-# Structure, image, text.
-_VECTORS = 3
 
 
 def contents(config: AdaMFConfig) -> Contents:
@@ -42,14 +44,12 @@ def contents(config: AdaMFConfig) -> Contents:
         config.num_relations,
         table={
             "vectors": Stored("float32", (entities, width)),
-            "modality_weights": Stored("float32", (entities, _VECTORS)),
+            "modality_weights": Stored("float32", (entities, config.num_vectors)),
         },
         inputs={
             "structure": Stored("float32", (entities, width)),
-            "visual_features": Stored("float32", (entities, config.visual_feature_width)),
-            "visual_mask": Stored("bool", (entities,)),
-            "text_features": Stored("float32", (entities, config.text_feature_width)),
-            "text_mask": Stored("bool", (entities,)),
+            **{f"{one.name}_features": Stored("float32", (entities, one.feature_width)) for one in config.modalities},
+            **{name: Stored("bool", (entities,)) for name in mask_names(config.modalities)},
         },
         graphs=("query_encoder", "entity_encoder", "complete"),
     )
@@ -57,11 +57,17 @@ def contents(config: AdaMFConfig) -> Contents:
 
 def weight_shapes(config: AdaMFConfig) -> dict[str, tuple[int, ...]]:
     """The shapes of those weights that tell the sizes of the model."""
-    return {
-        "entity_encoder.visual.multiplied_weight": (config.visual_feature_width, config.table_width),
-        "entity_encoder.text.multiplied_weight": (config.text_feature_width, config.table_width),
-        "query_encoder.rotations": (config.num_relations, config.table_width),
+    projections: dict[str, tuple[int, ...]] = {
+        f"entity_encoder.{modality.graph_name}.multiplied_weight": (modality.feature_width, config.table_width)
+        for modality in config.modalities
     }
+    return projections | {"query_encoder.rotations": (config.num_relations, config.table_width)}
+
+
+def weighed(bundle: Bundle) -> tuple[str, ...]:
+    """Structure and all modalities."""
+    modalities = AdaMFConfig.of(bundle.config).modalities
+    return ("structure", *(said_modality(modality.name) for modality in modalities))
 
 
 def check_bundle(bundle: Bundle) -> None:
@@ -69,20 +75,23 @@ def check_bundle(bundle: Bundle) -> None:
 
 
 def new_entities(bundle: Bundle) -> EntityBatch:
-    """The features of one entity, whole, without image, and without text."""
-    visual, text = (np.repeat(bundle.inputs[f"{kind}_features"][:1], 3, axis=0) for kind in ("visual", "text"))
-    no_image, no_text = np.array([False, True, False]), np.array([False, False, True])
-    return entity_batch(bundle, visual_features=visual, text_features=text, visual_mask=no_image, text_mask=no_text)
+    """The features of one entity, whole, and without each of its modalities."""
+    names = [modality.name for modality in AdaMFConfig.of(bundle.config).modalities]
+    features = {name: np.repeat(bundle.inputs[f"{name}_features"][:1], 1 + len(names), axis=0) for name in names}
+    masks = {name: np.arange(1 + len(names)) == 1 + place for place, name in enumerate(names)}
+    return entity_batch(bundle, features=features, masks=masks)
 
 
 def bundle_entities(bundle: Bundle) -> EntityBatch:
     """The inputs of the bundle's own entities."""
-    return EntityBatch(dict(bundle.inputs), _VECTORS)
+    return EntityBatch(dict(bundle.inputs), AdaMFConfig.of(bundle.config).num_vectors)
 
 
 def entity_batch(
     bundle: Bundle,
     *,
+    features: Mapping[str, NDArray[np.float32]] | None = None,
+    masks: Mapping[str, NDArray[np.bool_]] | None = None,
     visual_features: NDArray[np.float32] | None = None,
     text_features: NDArray[np.float32] | None = None,
     visual_mask: NDArray[np.bool_] | None = None,
@@ -92,35 +101,33 @@ def entity_batch(
     """Check what a caller gives.
 
     Args:
-        visual_features, text_features: float32 [n, feature width], from the models that made the training features;
-            None: no entity has the modality.
-        visual_mask, text_mask: bool [n], True = this entity lacks the modality; its row is not looked at.
+        features: by modality ("visual", "text", further ones) float32 [n, feature width], from the models that made the
+            training features; no entity has a modality that is left out.
+        masks: by modality bool [n], True = this entity lacks it; its row is not looked at.
+        visual_features, text_features, visual_mask, text_mask: other spellings of the same.
         structure: the structural embeddings, float32 [n, 2 embedding_dim]. An entity that was not trained has none;
             None takes the mean of the trained ones. (The paper does not treat new entities.)
 
     A missing modality becomes what the training made of it: zeros, or no share in the fusion.
 
     Raises:
-        QueryError: nothing given, wrong shape or dtype, NaN.
+        QueryError: nothing given, a modality that the model does not have, wrong shape or dtype, NaN.
     """
-    given = [array for array in (structure, visual_features, text_features) if array is not None]
+    config = AdaMFConfig.of(bundle.config)
+    names = [modality.name for modality in config.modalities]
+    rows = by_modality("features", features, {"visual": visual_features, "text": text_features}, names)
+    hidden = by_modality("masks", masks, {"visual": visual_mask, "text": text_mask}, names)
+    given = [array for array in (structure, *(rows[name] for name in names if name in rows)) if array is not None]
     if not given:
-        raise QueryError("no features given; expected visual_features, text_features or structure, one row per entity.")
+        raise QueryError(f"no features given; expected those of {', '.join(names)}, or structure, one row per entity.")
     first = as_array("features", given[0])
     count = len(first) if first.ndim else 0
-    visual, no_visual = _modality("visual", visual_features, visual_mask, bundle, count)
-    text, no_text = _modality("text", text_features, text_mask, bundle, count)
-    masked = AdaMFConfig.of(bundle.config).missing_modalities == "mask"
-    return EntityBatch(
-        {
-            "structure": structure_rows(structure, bundle, count),
-            "visual_features": visual,
-            "visual_mask": no_visual & masked,
-            "text_features": text,
-            "text_mask": no_text & masked,
-        },
-        _VECTORS,
-    )
+    arrays: dict[str, NDArray[Any]] = {"structure": structure_rows(structure, bundle, count)}
+    for modality in config.modalities:
+        name, width = modality.name, modality.feature_width
+        arrays[f"{name}_features"], missing = _modality(name, rows.get(name), hidden.get(name), (count, width))
+        arrays[f"{name}_mask"] = missing & (config.missing_modalities == "mask")
+    return EntityBatch(arrays, config.num_vectors)
 
 
 def encoder_graph(bundle: Bundle) -> str:
@@ -134,16 +141,15 @@ def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
 
 
 def _modality(
-    kind: str, features: Any, mask: Any, bundle: Bundle, count: int
+    kind: str, features: Any, mask: Any, shape: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Features float32 [count, width] with zeros where there are none, and which are missing, bool [count]."""
-    config = AdaMFConfig.of(bundle.config)
-    width = config.visual_feature_width if kind == "visual" else config.text_feature_width
+    """Features float32 of a shape with zeros where there are none, and which are missing, bool [entities]."""
+    count = shape[0]
     if features is None:
         if mask is not None:
             raise QueryError(f"{kind}_mask goes with {kind}_features; without them every entity lacks the modality.")
-        return np.zeros((count, width), np.float32), np.ones(count, np.bool_)
-    rows = float_rows(f"{kind}_features", features, (count, width))
+        return np.zeros(shape, np.float32), np.ones(count, np.bool_)
+    rows = float_rows(f"{kind}_features", features, shape)
     missing = np.zeros(count, np.bool_) if mask is None else as_array(f"{kind}_mask", mask)
     if missing.shape != (count,) or missing.dtype != bool:
         raise QueryError(f"{kind}_mask is {missing.dtype} {list(missing.shape)}; expected bool [{count}].")

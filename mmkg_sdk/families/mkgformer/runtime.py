@@ -17,6 +17,7 @@ from .links.runtime import (
     new_entities,
     query_batches,
     stand_ins,
+    weighed,
 )
 from .sentences import runtime as sentence_runtime
 from .sentences.runtime import (
@@ -52,6 +53,7 @@ __all__ = [
     "stand_ins",
     "tag_labels",
     "tagging_texts",
+    "weighed",
     "weight_shapes",
 ]
 

@@ -19,9 +19,9 @@ from ...kernels.gpu.token_table import GpuTokenTableEncoder
 from ..entity_batch import EntityBatch
 from .compiled_layers import layers_absence
 from .config import MyGOConfig
+from .modalities import token_inputs
 
 TOKEN_TABLE_GRAPH = "entity_encoder_token_table"
-_INPUTS = ("structure", "visual_tokens", "visual_mask", "text_tokens", "text_mask")
 
 
 def absence(bundle: Bundle, device: str = "cpu") -> str | None:
@@ -31,6 +31,8 @@ def absence(bundle: Bundle, device: str = "cpu") -> str | None:
             f"this bundle has no graph {TOKEN_TABLE_GRAPH}: the rewrite is MyGO's, and exact for one entity encoder "
             "layer only"
         )
+    if device != "cpu" and MyGOConfig.of(bundle.config).further_modalities:
+        return "the kernels for GPUs take image and text alone"
     return layers_absence(bundle, device)
 
 
@@ -49,7 +51,8 @@ class CompiledEncoder:
 
     def __init__(self, bundle: Bundle, threads: int | None, device: str = "cpu") -> None:
         self.bundle = bundle
-        rows = MyGOConfig.of(bundle.config).visual_codebook_rows
+        self._modalities = MyGOConfig.of(bundle.config).modalities
+        rows = self._modalities[0].codebook_rows
 
         def encoder(weights: Weights) -> TokenTableEncoder | GpuTokenTableEncoder:
             wide = {name: as_float32(array) for name, array in weights.items()}
@@ -65,9 +68,15 @@ class CompiledEncoder:
         Raises:
             BackendError: the weights do not fit, or a vector is not finite.
         """
-        structure, *tokens = (batch.arrays[name] for name in _INPUTS)
-        visual_tokens, visual_mask, text_tokens, text_mask = tokens
-        vectors = self._graph.kernel().encode(structure, visual_tokens, visual_mask, text_tokens, text_mask)
+        arrays = [batch.arrays[name] for name in token_inputs(self._modalities)]
+        tokens, masks = arrays[0::2], arrays[1::2]
+        # The kernel knows two tables, one behind the other: the first, and all the others as one.
+        rest, hidden = tokens[1], masks[1]
+        if len(tokens) > 2:
+            starts = np.cumsum([0, *(one.codebook_rows for one in self._modalities[1:-1])])
+            rest = np.concatenate([own + start for own, start in zip(tokens[1:], starts, strict=True)], axis=1)
+            hidden = np.concatenate(masks[1:], axis=1)
+        vectors = self._graph.kernel().encode(batch.arrays["structure"], tokens[0], masks[0], rest, hidden)
         found = vectors if isinstance(vectors, np.ndarray) else vectors.numpy()
         if not np.isfinite(found).all():
             raise BackendError(
@@ -81,5 +90,5 @@ class CompiledEncoder:
         kernel = self._graph.kernel()
         if isinstance(kernel, TokenTableEncoder):
             return None
-        structure, visual_tokens, visual_mask, text_tokens, text_mask = (inputs[name] for name in _INPUTS)
-        return kernel.encode(structure, visual_tokens, visual_mask, text_tokens, text_mask, stream)
+        tokens, mask, rest, hidden = (inputs[name] for name in token_inputs(self._modalities))
+        return kernel.encode(inputs["structure"], tokens, mask, rest, hidden, stream)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, Self
 
 from ...bundle.config import FamilyConfig
 from ...errors import DataError
 from ...ranking.exact import RankingProtocol
 from ...ranking.scores import CandidateScore, InnerProduct
 from ...registry import LINK_PREDICTION
+from ..further import check_further, further_from_json
+from .modalities import TokenModality
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class MyGOConfig(FamilyConfig):
         sampled_entities: wrong answers of a step, drawn anew for each and shared by its queries. A step then
             encodes only these and the batch's own: on large graphs several times as fast, and another training. None:
             all of them, as published.
+        further_modalities: those beyond image and text, in the order of their names; the settings of the published ones
+            above are theirs under other names. Of each: name, num_tokens (8) and dropout (0.1); the data decide
+            codebook_rows and codebook_width.
     """
 
     num_entities: int
@@ -70,9 +77,11 @@ class MyGOConfig(FamilyConfig):
     contrastive_temperature: float = 0.5
     contrastive_samples: int = 512
     sampled_entities: int | None = None
+    further_modalities: tuple[TokenModality, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_further(self.further_modalities, TokenModality)
         for name, value in self.to_json().items():
             if name.endswith("dropout") and not value < 1:
                 raise DataError(f"{name} is {value!r}; a dropout rate lies in [0, 1).")
@@ -92,10 +101,54 @@ class MyGOConfig(FamilyConfig):
                 "average; use at least 2, or contrastive_weight = 0."
             )
 
+    @cached_property
+    def modalities(self) -> tuple[TokenModality, ...]:
+        """All of them, in the order of an entity's sequence."""
+        return (
+            TokenModality(
+                "visual",
+                self.visual_codebook_rows,
+                self.visual_codebook_width,
+                self.num_visual_tokens,
+                self.visual_dropout,
+            ),
+            TokenModality(
+                "text", self.text_codebook_rows, self.text_codebook_width, self.num_text_tokens, self.text_dropout
+            ),
+            *self.further_modalities,
+        )
+
+    def with_modalities(self, modalities: Sequence[TokenModality]) -> Self:
+        """The same configuration with others in the place of `modalities`."""
+        visual, text, *further = modalities
+        flat: dict[str, Any] = {
+            spelling.format(one.name): value
+            for one in (visual, text)
+            for spelling, value in (
+                ("{}_codebook_rows", one.codebook_rows),
+                ("{}_codebook_width", one.codebook_width),
+                ("num_{}_tokens", one.num_tokens),
+                ("{}_dropout", one.dropout),
+            )
+        }
+        return replace(self, **flat, further_modalities=tuple(further))
+
+    def to_json(self) -> dict[str, Any]:
+        """See FamilyConfig; without further modalities it is what versions before them read."""
+        values = super().to_json()
+        further = list(values.pop("further_modalities"))
+        return values | ({"further_modalities": further} if further else {})
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """See FamilyConfig."""
+        further = further_from_json(values.get("further_modalities", []), TokenModality)
+        return super().from_json({**values, "further_modalities": further})
+
     @property
     def token_count(self) -> int:
-        """Length of an entity's sequence: pooled token, structural token, visual tokens, text tokens."""
-        return 2 + self.num_visual_tokens + self.num_text_tokens
+        """Length of an entity's sequence: pooled token, structural token, tokens of every modality."""
+        return 2 + sum(modality.num_tokens for modality in self.modalities)
 
     @property
     def task(self) -> str:

@@ -22,7 +22,8 @@ from ...run import Run
 from ..complete import complete_module, complete_spec, inner_product
 from ..exported import DTYPES, Linear, Norm, load_weights, set_dtype
 from .config import MyGOConfig
-from .model import MyGO, TransformerLayer
+from .modalities import token_inputs
+from .model import ModalityWeights, MyGO, TransformerLayer
 
 # Large enough that exp() gives exactly 0, small enough for every float32 kernel.
 _MASKED = -1e30
@@ -73,19 +74,11 @@ def load_modules(config: MyGOConfig, precision: str, weights: dict[str, Tensor])
         RuntimeError: if a weight is missing, unknown or misshapen.
     """
     # No graph weight depends on the number of entities or tokens, or the width of the codebooks: the least will do.
-    skeleton = replace(
-        config,
-        num_entities=1,
-        visual_codebook_width=1,
-        text_codebook_width=1,
-        num_visual_tokens=1,
-        num_text_tokens=2,
-    )
+    least = [replace(modality, codebook_width=1, num_tokens=2) for modality in config.modalities]
+    skeleton = replace(config, num_entities=1).with_modalities(least)
     none = {
-        "visual_tokens": torch.zeros(1, 1, dtype=torch.int64),
-        "visual_mask": torch.ones(1, 1, dtype=torch.bool),
-        "text_tokens": torch.zeros(1, 2, dtype=torch.int64),
-        "text_mask": torch.ones(1, 2, dtype=torch.bool),
+        name: torch.zeros(1, 2, dtype=torch.int64 if name.endswith("_tokens") else torch.bool)
+        for name in token_inputs(least)
     }
     return load_weights(lambda: graph_modules(MyGO(skeleton, none), DTYPES[precision]), weights)
 
@@ -94,21 +87,17 @@ def graph_specs(config: MyGOConfig) -> dict[str, GraphSpec]:
     """The signatures of the graphs by name."""
     batch = Axis("batch", 1, 256, 4096)
     entities = Axis("num_entities", 1, config.num_entities, max(1 << 20, config.num_entities))
-    visual = Axis("visual_tokens", 1, config.num_visual_tokens, 1024)
-    text = Axis("text_tokens", 1, config.num_text_tokens, 1024)
     width = config.embedding_dim
-    encoder_inputs = (
-        TensorSpec("structure", "float32", (batch, width)),
-        TensorSpec("visual_tokens", "int64", (batch, visual)),
-        TensorSpec("visual_mask", "bool", (batch, visual)),
-        TensorSpec("text_tokens", "int64", (batch, text)),
-        TensorSpec("text_mask", "bool", (batch, text)),
-    )
+    encoder_inputs = [TensorSpec("structure", "float32", (batch, width))]
+    for modality in config.modalities:
+        tokens = Axis(f"{modality.name}_tokens", 1, modality.num_tokens, 1024)
+        encoder_inputs.append(TensorSpec(f"{modality.name}_tokens", "int64", (batch, tokens)))
+        encoder_inputs.append(TensorSpec(f"{modality.name}_mask", "bool", (batch, tokens)))
     query_inputs = tuple(TensorSpec(name, "int64", (batch,)) for name in ("entity", "relation", "direction"))
     vectors = (TensorSpec("vectors", "float32", (batch, width)),)
     table = TensorSpec("table", "float32", (entities, width))
     specs = [
-        GraphSpec("entity_encoder", encoder_inputs, vectors),
+        GraphSpec("entity_encoder", tuple(encoder_inputs), vectors),
         GraphSpec(
             "query_encoder",
             (table, *query_inputs),
@@ -117,8 +106,30 @@ def graph_specs(config: MyGOConfig) -> dict[str, GraphSpec]:
         complete_spec(table, query_inputs, config.num_entities, width),
     ]
     if config.num_entity_layers == 1:
-        specs.append(GraphSpec("entity_encoder_token_table", encoder_inputs, vectors))
+        specs.append(GraphSpec("entity_encoder_token_table", tuple(encoder_inputs), vectors))
     return {spec.name: spec for spec in specs}
+
+
+class _Sequence(nn.Module):
+    """Tokens of all modalities as rows of one table, and what is added to their logits.
+
+    The graphs that encode entities hand their inputs on to it: in the order of their signature, as the exporter gives
+    them, or by name.
+    """
+
+    def __init__(self, model: MyGO) -> None:
+        super().__init__()
+        self.names = token_inputs(model.config.modalities)
+        rows = [modality.codebook_rows for modality in model.config.modalities]
+        self.starts = [sum(rows[:place]) for place in range(len(rows))]
+
+    def forward(self, given: tuple[Tensor, ...], named: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """int64 and float32 [batch, tokens of all modalities]."""
+        given = given or tuple(named[name] for name in self.names)
+        tokens, masks = given[0::2], given[1::2]
+        # Nothing is added to those of the first, which costs an operation.
+        rows = [own + start if start else own for own, start in zip(tokens, self.starts, strict=True)]
+        return torch.cat(rows, dim=1), torch.where(torch.cat(masks, dim=1), _MASKED, 0.0)
 
 
 class EntityEncoder(nn.Module):
@@ -130,27 +141,22 @@ class EntityEncoder(nn.Module):
     def __init__(self, model: MyGO) -> None:
         super().__init__()
         self.structure = _Structure(model)
-        self.visual_rows = model.config.visual_codebook_rows
+        self.tokens = _Sequence(model)
         self.multiplied_table = nn.Buffer(_token_table(model))
         self.pooled = nn.Buffer(model.ent_token.detach()[0])
         self.layers = nn.ModuleList(_Layer(layer) for layer in model.ent_encoder.layers)  # type: ignore[arg-type]
 
-    def forward(
-        self, structure: Tensor, visual_tokens: Tensor, visual_mask: Tensor, text_tokens: Tensor, text_mask: Tensor
-    ) -> Tensor:
-        sequence, bias = self.sequence(structure, visual_tokens, visual_mask, text_tokens, text_mask)
+    def forward(self, structure: Tensor, *given: Tensor, **named: Tensor) -> Tensor:
+        sequence, bias = self.sequence(structure, given, named)
         for layer in self.layers[:-1]:
             sequence = layer(sequence, sequence, bias)
         return self.layers[-1](sequence[:, :1], sequence, bias)[:, 0]  # type: ignore[no-any-return]
 
-    def sequence(
-        self, structure: Tensor, visual_tokens: Tensor, visual_mask: Tensor, text_tokens: Tensor, text_mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def sequence(self, structure: Tensor, given: tuple[Tensor, ...], named: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What goes into the layers, float32 [batch, tokens, d], and what is added to logits, [batch, 1, 1, tokens]."""
-        tokens = torch.cat([visual_tokens, text_tokens + self.visual_rows], dim=1)
+        tokens, hidden = self.tokens(given, named)
         first = torch.stack([self.pooled.expand_as(structure), self.structure(structure)], dim=1)
         sequence = torch.cat([first, F.embedding(tokens, self.multiplied_table).float()], dim=1)
-        hidden = torch.where(torch.cat([visual_mask, text_mask], dim=1), _MASKED, 0.0)
         return sequence, torch.cat([torch.zeros_like(first[:, :, 0]), hidden], dim=1)[:, None, None, :]
 
 
@@ -174,7 +180,7 @@ class TokenTableEncoder(nn.Module):
         logit_weight = torch.einsum("hc,hcd->dh", query, key_weight.view(heads, width // heads, width))
         table = _token_table(model)
         self.structure = _Structure(model)
-        self.visual_rows = model.config.visual_codebook_rows
+        self.tokens = _Sequence(model)
         self.logit_weight = nn.Buffer(logit_weight)
         self.logits = nn.Buffer(table @ logit_weight)
         self.multiplied_values = nn.Buffer(table @ value_weight.T + value_bias)
@@ -185,11 +191,8 @@ class TokenTableEncoder(nn.Module):
         self.head_of_column = nn.Buffer(torch.eye(heads).repeat_interleave(width // heads, dim=1))
         self.rest = _AfterAttention(layer)
 
-    def forward(
-        self, structure: Tensor, visual_tokens: Tensor, visual_mask: Tensor, text_tokens: Tensor, text_mask: Tensor
-    ) -> Tensor:
-        tokens = torch.cat([visual_tokens, text_tokens + self.visual_rows], dim=1)
-        hidden = torch.where(torch.cat([visual_mask, text_mask], dim=1), _MASKED, 0.0)
+    def forward(self, structure: Tensor, *given: Tensor, **named: Tensor) -> Tensor:
+        tokens, hidden = self.tokens(given, named)
         structure = self.structure(structure)
         own_logits = structure @ self.logit_weight
         first = torch.stack([self.pooled_logits.expand_as(own_logits), own_logits], dim=2)
@@ -313,15 +316,10 @@ def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
 
 
 def _token_table(model: MyGO) -> Tensor:
-    """[visual rows + text rows, d]: LN(projected codebook row) + type vector, visual rows first."""
-
-    def project(codebook: Tensor, projection: nn.Linear, norm: nn.LayerNorm, kind: Tensor) -> list[Tensor]:
-        return [norm(projection(rows)) + kind[0] for rows in torch.split(codebook.detach(), _TABLE_ROWS)]
-
-    visual = project(
-        model.visual_token_embedding.weight, model.proj_ent_vis, model.vis_ln, model.get_parameter("pos_vis_ent")
-    )
-    text = project(
-        model.text_token_embedding.weight, model.proj_ent_txt, model.txt_ln, model.get_parameter("pos_txt_ent")
-    )
-    return torch.cat(visual + text).detach()
+    """[rows of all codebooks, d]: LN(projected codebook row) + type vector, by modality."""
+    parts = []
+    for modality in model.config.modalities:
+        names = ModalityWeights(modality.name)
+        codebook, kind = model.get_parameter(f"{names.codebook}.weight"), model.get_parameter(names.type_vector)[0]
+        parts += [model.projected(modality.name, rows) + kind for rows in torch.split(codebook.detach(), _TABLE_ROWS)]
+    return torch.cat(parts).detach()

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from ...data.graph import DataSet, RawTokens
 from ...data.inspection.coverage import Coverage, token_coverage
-from ...data.modalities import MODALITIES
 from ...data.open import AnyData
 from ...data.tokens.inputs import select_tokens
 from ...errors import ExportError
+from ...registry import MODALITIES, PUBLISHED_MODALITIES
 from ...run import RunData
+from ..further import further_settings
 from ..link_prediction import check_graph_sizes, knowledge_graph, link_prediction_data, numbered_graph
 from ..official import stored_array
 from .config import MyGOConfig
@@ -24,7 +25,14 @@ from .config import MyGOConfig
 
 def config_for(dataset: AnyData, settings: Mapping[str, Any]) -> MyGOConfig:
     """The configuration: sizes from the data, the rest from settings."""
-    return MyGOConfig.from_json({**settings, **data_sizes(knowledge_graph(dataset, "mygo"))})
+    dataset = knowledge_graph(dataset, "mygo")
+    further = {
+        name: dict(zip(("codebook_rows", "codebook_width"), raw.codebook.shape, strict=True))
+        for name, raw in dataset.tokens.items()
+        if name not in PUBLISHED_MODALITIES
+    }
+    further_modalities = further_settings(settings.get("further_modalities", []), further)
+    return MyGOConfig.from_json({**settings, **data_sizes(dataset), "further_modalities": further_modalities})
 
 
 def coverage(dataset: AnyData) -> list[Coverage]:
@@ -39,37 +47,28 @@ def run_data(dataset: AnyData, config: MyGOConfig) -> RunData:
 
 
 def encoder_inputs(dataset: DataSet, config: MyGOConfig) -> dict[str, NDArray[Any]]:
-    """visual_tokens, visual_mask, text_tokens, text_mask: int64 and bool [num_entities, tokens]."""
-    visual = select_tokens(dataset.visual, dataset.graph.entities, config.num_visual_tokens)
-    text = select_tokens(dataset.text, dataset.graph.entities, config.num_text_tokens)
-    return {
-        "visual_tokens": visual.index,
-        "visual_mask": visual.mask,
-        "text_tokens": text.index,
-        "text_mask": text.mask,
-    }
+    """NAME_tokens and NAME_mask of every modality: int64 and bool [num_entities, tokens]."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for modality in config.modalities:
+        chosen = select_tokens(dataset.tokens.get(modality.name), dataset.graph.entities, modality.num_tokens)
+        arrays |= {f"{modality.name}_tokens": chosen.index, f"{modality.name}_mask": chosen.mask}
+    return arrays
 
 
 def initial_weights(dataset: AnyData, config: MyGOConfig) -> dict[str, NDArray[np.float32]]:
     """The frozen codebooks by parameter name; a modality that the data lacks gets one row that nothing attends to."""
     dataset = knowledge_graph(dataset, "mygo")
-    return {
-        "visual_token_embedding.weight": _codebook(dataset.visual),
-        "text_token_embedding.weight": _codebook(dataset.text),
-    }
+    names = [modality.name for modality in config.modalities]
+    return {f"{name}_token_embedding.weight": _codebook(dataset.tokens.get(name)) for name in names}
 
 
 def data_sizes(dataset: DataSet) -> dict[str, int]:
-    """The part of MyGOConfig that the data set decides."""
-    visual, text = (_codebook(raw).shape for raw in (dataset.visual, dataset.text))
-    return {
-        "num_entities": len(dataset.graph.entities),
-        "num_relations": len(dataset.graph.relations),
-        "visual_codebook_rows": visual[0],
-        "visual_codebook_width": visual[1],
-        "text_codebook_rows": text[0],
-        "text_codebook_width": text[1],
-    }
+    """The part of MyGOConfig that the data set decides, without its further modalities."""
+    sizes = {"num_entities": len(dataset.graph.entities), "num_relations": len(dataset.graph.relations)}
+    for name in PUBLISHED_MODALITIES:
+        rows, width = _codebook(dataset.tokens.get(name)).shape
+        sizes |= {f"{name}_codebook_rows": rows, f"{name}_codebook_width": width}
+    return sizes
 
 
 def missing_modalities(dataset: AnyData, data: RunData, state: Mapping[str, Any]) -> dict[str, str]:
@@ -91,7 +90,7 @@ def missing_modalities(dataset: AnyData, data: RunData, state: Mapping[str, Any]
         )
     lacking = {}
     for name, modality in MODALITIES.items():
-        raw = dataset.visual if modality == "visual" else dataset.text
+        raw = dataset.tokens.get(modality)
         trained = state[f"{modality}_token_embedding.weight"].numpy()
         if raw is not None and any(raw.lists.values()):
             _check_codebook(raw, trained, modality)
@@ -126,7 +125,7 @@ def stored_data(fields: Mapping[str, NDArray[Any]], path: Path, config: MyGOConf
     """
     graph = numbered_graph(path, fields, config.num_entities, config.num_relations)
     arrays: dict[str, NDArray[Any]] = {}
-    for modality in ("visual", "text"):
+    for modality in PUBLISHED_MODALITIES:
         tokens = stored_array(fields, f"{modality}_token_index", "iu", path)
         arrays[f"{modality}_tokens"] = tokens.astype(np.int64)
         arrays[f"{modality}_mask"] = stored_array(fields, f"{modality}_mask", "b", path)
@@ -141,18 +140,17 @@ def check_data(data: RunData, config: MyGOConfig) -> None:
     """
     check_graph_sizes(data, config.num_entities, config.num_relations)
     arrays = data.tensors["inputs"]
-    for modality in ("visual", "text"):
-        rows = getattr(config, f"{modality}_codebook_rows")
-        shape = (config.num_entities, getattr(config, f"num_{modality}_tokens"))
-        tokens, mask = arrays[f"{modality}_tokens"], arrays[f"{modality}_mask"]
+    for modality in config.modalities:
+        name, rows, shape = modality.name, modality.codebook_rows, (config.num_entities, modality.num_tokens)
+        tokens, mask = arrays[f"{name}_tokens"], arrays[f"{name}_mask"]
         if tokens.shape != shape or tokens.min() < 0 or tokens.max() >= rows:
             ids = f"ids {tokens.min()} to {tokens.max()}" if tokens.size else "no ids"
             raise ExportError(
-                f"{modality} tokens are {list(tokens.shape)} with {ids}; expected {list(shape)} (entities, "
-                f"num_{modality}_tokens) and ids below {rows}, the rows of the checkpoint's codebook."
+                f"{name} tokens are {list(tokens.shape)} with {ids}; expected {list(shape)} (entities, "
+                f"num_{name}_tokens) and ids below {rows}, the rows of the checkpoint's codebook."
             )
         if mask.shape != tokens.shape:
-            raise ExportError(f"{modality} mask is {list(mask.shape)}, its tokens are {list(tokens.shape)}.")
+            raise ExportError(f"{name} mask is {list(mask.shape)}, its tokens are {list(tokens.shape)}.")
 
 
 def _codebook(raw: RawTokens | None) -> NDArray[np.float32]:

@@ -20,9 +20,10 @@ operations of its weighted sum are that graph's own and not counted.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...bundle import Bundle
 from ..entity_batch import EntityBatch
@@ -89,11 +90,12 @@ def absence(bundle: Bundle, contender: Contender, device: str) -> str | None:
 
 
 def token_limits(bundle: Bundle, tokens: Tokens) -> tuple[int, int]:
-    """The shortest and longest sequence of an entity with equally many visual and text tokens.
+    """The shortest and longest sequence of an entity with equally many tokens of every modality.
 
-    Counted are the pooled token, the structural token, and the tokens of both modalities.
+    Counted are the pooled token, the structural token, and the tokens of all modalities.
     """
-    return 4, 2 + 2 * min(most_tokens(kind, bundle) for kind in ("visual", "text"))
+    names = [modality.name for modality in MyGOConfig.of(bundle.config).modalities]
+    return 2 + len(names), 2 + len(names) * min(most_tokens(name, bundle) for name in names)
 
 
 def default_counts(bundle: Bundle, tokens: Tokens) -> tuple[int, ...]:
@@ -105,19 +107,17 @@ def random_entities(bundle: Bundle, token_count: int, count: int, random: np.ran
     """Entities with random tokens and no padding.
 
     Args:
-        token_count: length of the sequence; besides pooled and structural token, visual and text tokens in equal
-            number, one visual token more if the rest is odd.
+        token_count: length of the sequence; besides pooled and structural token, tokens of every modality in equal
+            number, one more of the first ones for what is left.
     """
-    text = (token_count - 2) // 2
-    visual = token_count - 2 - text
+    modalities = MyGOConfig.of(bundle.config).modalities
+    each, left = divmod(token_count - 2, len(modalities))
     trained = bundle.inputs["structure"]
-    arrays = {
-        "structure": trained[random.integers(len(trained), size=count)],
-        "visual_tokens": random.integers(MyGOConfig.of(bundle.config).visual_codebook_rows, size=(count, visual)),
-        "visual_mask": np.zeros((count, visual), dtype=bool),
-        "text_tokens": random.integers(MyGOConfig.of(bundle.config).text_codebook_rows, size=(count, text)),
-        "text_mask": np.zeros((count, text), dtype=bool),
-    }
+    arrays: dict[str, NDArray[Any]] = {"structure": trained[random.integers(len(trained), size=count)]}
+    for place, modality in enumerate(modalities):
+        shape = (count, each + (place < left))
+        arrays[f"{modality.name}_tokens"] = random.integers(modality.codebook_rows, size=shape)
+        arrays[f"{modality.name}_mask"] = np.zeros(shape, dtype=bool)
     return EntityBatch(arrays, token_count)
 
 

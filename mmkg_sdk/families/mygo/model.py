@@ -2,7 +2,7 @@
 
 Parameter names are those of the official checkpoint; tensors that the official model never uses are left out.
 
-Shapes: N entities, R relations, d embedding_dim, H heads, S = 2 + visual tokens + text tokens, B queries.
+Shapes: N entities, R relations, d embedding_dim, H heads, S = 2 + tokens of all modalities, B queries.
 """
 
 from __future__ import annotations
@@ -18,14 +18,24 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .config import MyGOConfig
+from .modalities import token_inputs
 from .tucker_product import block_width, tucker_product
 
-INPUT_NAMES = ("visual_tokens", "visual_mask", "text_tokens", "text_mask")
 # Vectors of all tokens of all entities that a training step may keep for each operation, in bytes of float32: beyond
 # it, entities are encoded some at a time, and again for their gradients. The published data sets are below it.
 _TOKEN_BYTES = 320 << 20
 _ENTITIES_AT_ONCE = 4096
-_VECTOR_NAMES = ("pos_str_ent", "pos_vis_ent", "pos_txt_ent", "pos_head", "pos_rel", "pos_tail")
+# What an official checkpoint calls them in the names of their weights; further modalities have one name.
+_SHORT = {"visual": "vis", "text": "txt"}
+
+
+class ModalityWeights:
+    """What the weights of one modality are called: codebook, projection, norm and type vector."""
+
+    def __init__(self, name: str) -> None:
+        short = _SHORT.get(name, name)
+        self.codebook, self.projection = f"{name}_token_embedding", f"proj_ent_{short}"
+        self.norm, self.type_vector = f"{short}_ln", f"pos_{short}_ent"
 
 
 class TransformerLayer(nn.Module):
@@ -129,18 +139,12 @@ class MyGO(nn.Module):
 
     Args:
         config: sizes and rates.
-        inputs: what the data gives and a checkpoint does not hold: visual_tokens and text_tokens, int64
-            [N, count], rows of the codebooks; visual_mask and text_mask, bool, True = padding.
+        inputs: what the data gives and a checkpoint does not hold, of every modality: NAME_tokens, int64 [N, count],
+            rows of its codebook; NAME_mask, bool, True = padding.
     """
 
-    visual_tokens: Tensor
-    visual_mask: Tensor
-    text_tokens: Tensor
-    text_mask: Tensor
-    # Type vectors of the three modalities, slot vectors of the triple encoder.
+    # Type vector of structure, slot vectors of the triple encoder.
     pos_str_ent: nn.Parameter
-    pos_vis_ent: nn.Parameter
-    pos_txt_ent: nn.Parameter
     pos_head: nn.Parameter
     pos_rel: nn.Parameter
     pos_tail: nn.Parameter
@@ -153,41 +157,55 @@ class MyGO(nn.Module):
         self.ent_embeddings = nn.Parameter(torch.empty(config.num_entities, 1, width))
         self.rel_embeddings = nn.Parameter(torch.empty(config.num_relations, 1, width))
         self.lp_token = nn.Parameter(torch.empty(1, width))
-        for name in _VECTOR_NAMES:
+        named = [(modality, ModalityWeights(modality.name)) for modality in config.modalities]
+        for name in self._vector_names():
             self.register_parameter(name, nn.Parameter(torch.empty(1, 1, width)))
-        self.visual_token_embedding = _codebook(config.visual_codebook_rows, config.visual_codebook_width)
-        self.text_token_embedding = _codebook(config.text_codebook_rows, config.text_codebook_width)
+        for modality, names in named:
+            self.add_module(names.codebook, _codebook(modality.codebook_rows, modality.codebook_width))
         self.str_ent_ln, self.str_rel_ln = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.vis_ln, self.txt_ln = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.proj_ent_vis = nn.Linear(config.visual_codebook_width, width)
-        self.proj_ent_txt = nn.Linear(config.text_codebook_width, width)
+        for _, names in named:
+            self.add_module(names.norm, nn.LayerNorm(width))
+        for modality, names in named:
+            self.add_module(names.projection, nn.Linear(modality.codebook_width, width))
         self.ent_encoder = TransformerStack(config, config.num_entity_layers)
         self.decoder = TransformerStack(config, config.num_decoder_layers)
         self.tucker_decoder = TuckerDecoder(config) if config.score_function == "tucker" else None
-        for name in INPUT_NAMES:
+        for name in token_inputs(config.modalities):
             self.register_buffer(name, torch.as_tensor(inputs[name]), persistent=False)
-        for modality in ("visual", "text"):
+        for modality in config.modalities:
             # The rows in use, so that a step projects each of them once however often it occurs.
-            rows, slots = torch.unique(getattr(self, f"{modality}_tokens"), return_inverse=True)
-            self.register_buffer(f"{modality}_rows", rows, persistent=False)
-            self.register_buffer(f"{modality}_slots", slots, persistent=False)
+            rows, slots = torch.unique(self.get_buffer(f"{modality.name}_tokens"), return_inverse=True)
+            self.register_buffer(f"{modality.name}_rows", rows, persistent=False)
+            self.register_buffer(f"{modality.name}_slots", slots, persistent=False)
         self._initialise()
+
+    def _vector_names(self) -> list[str]:
+        """Parameters that are one vector: types of structure and modalities, slots of a triple."""
+        types = [ModalityWeights(modality.name).type_vector for modality in self.config.modalities]
+        return ["pos_str_ent", *types, "pos_head", "pos_rel", "pos_tail"]
 
     def _initialise(self) -> None:
         """Xavier-uniform where the official model does so (spec 3.3); layers keep torch's defaults."""
         drawn: list[Tensor] = [self.ent_embeddings, self.rel_embeddings, self.lp_token, self.ent_token]
-        drawn += [self.get_parameter(name) for name in _VECTOR_NAMES]
-        drawn += [self.proj_ent_vis.weight, self.proj_ent_txt.weight]
+        drawn += [self.get_parameter(name) for name in self._vector_names()]
+        projections = [ModalityWeights(modality.name).projection for modality in self.config.modalities]
+        drawn += [self.get_parameter(f"{name}.weight") for name in projections]
         if self.tucker_decoder is not None:
             drawn.append(self.tucker_decoder.W)
         for parameter in drawn:
             nn.init.xavier_uniform_(parameter)
 
-    def token_vectors(self) -> tuple[Tensor, Tensor]:
-        """The rows of each codebook that are in use, projected and normed: [visual rows, d] and [text rows, d]."""
-        visual = self.visual_token_embedding(self.get_buffer("visual_rows"))
-        text = self.text_token_embedding(self.get_buffer("text_rows"))
-        return self.vis_ln(self.proj_ent_vis(visual)), self.txt_ln(self.proj_ent_txt(text))
+    def projected(self, modality: str, rows: Tensor) -> Tensor:
+        """Codebook rows [n, width] of a modality, projected and normed: [n, d]."""
+        names = ModalityWeights(modality)
+        vectors: Tensor = self.get_submodule(names.norm)(self.get_submodule(names.projection)(rows))
+        return vectors
+
+    def token_vectors(self) -> tuple[Tensor, ...]:
+        """Of every modality the rows of the codebook that are in use, projected and normed: [rows, d] each."""
+        names = [modality.name for modality in self.config.modalities]
+        used = [self.get_submodule(ModalityWeights(name).codebook)(self.get_buffer(f"{name}_rows")) for name in names]
+        return tuple(self.projected(name, rows) for name, rows in zip(names, used, strict=True))
 
     def entity_sequences(self, entities: Tensor | None = None, *vectors: Tensor) -> tuple[Tensor, Tensor]:
         """The token sequences of the given entities (all if None): float [n, S, d] and key mask bool [n, S].
@@ -196,17 +214,21 @@ class MyGO(nn.Module):
             vectors: those of `token_vectors`, where they were made before.
         """
         config = self.config
-        visual, text = vectors or self.token_vectors()
         structure = self.str_ent_ln(_rows(self.ent_embeddings, entities))
         structure = F.dropout(structure, config.structure_dropout, self.training) + self.pos_str_ent
-        visual = F.embedding(_rows(self.get_buffer("visual_slots"), entities), visual)
-        visual = F.dropout(visual, config.visual_dropout, self.training) + self.pos_vis_ent
-        text = F.embedding(_rows(self.get_buffer("text_slots"), entities), text)
-        text = F.dropout(text, config.text_dropout, self.training) + self.pos_txt_ent
-        pooled = self.ent_token.expand(len(structure), 1, -1)
-        tokens = torch.cat([pooled, structure, visual, text], dim=1)
-        never = torch.zeros(len(structure), 2, dtype=torch.bool, device=tokens.device)
-        return tokens, torch.cat([never, _rows(self.visual_mask, entities), _rows(self.text_mask, entities)], dim=1)
+        parts = [self.ent_token.expand(len(structure), 1, -1), structure]
+        masks = [torch.zeros(len(structure), 2, dtype=torch.bool, device=structure.device)]
+        for modality, rows in zip(config.modalities, vectors or self.token_vectors(), strict=True):
+            tokens = F.embedding(_rows(self.get_buffer(f"{modality.name}_slots"), entities), rows)
+            tokens = F.dropout(tokens, modality.dropout, self.training)
+            parts.append(tokens + self.get_parameter(ModalityWeights(modality.name).type_vector))
+            masks.append(_rows(self.get_buffer(f"{modality.name}_mask"), entities))
+        return torch.cat(parts, dim=1), torch.cat(masks, dim=1)
+
+    def leave_out(self, modality: str) -> None:
+        """Encode entities as if none had a modality."""
+        name = f"{modality}_mask"
+        setattr(self, name, torch.ones_like(self.get_buffer(name)))  # the old one may be the run's own array
 
     def entity_table(self) -> Tensor:
         """[N + 1, d]: every entity encoded, then the raw missing-entity row (spec 2.1)."""
@@ -263,7 +285,8 @@ class MyGO(nn.Module):
 
 def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> MyGO:
     """The model of a run's configuration and inputs, with fresh weights."""
-    return MyGO(MyGOConfig.from_json(config), {name: torch.as_tensor(inputs[name]) for name in INPUT_NAMES})
+    read = MyGOConfig.from_json(config)
+    return MyGO(read, {name: torch.as_tensor(inputs[name]) for name in token_inputs(read.modalities)})
 
 
 def _codebook(rows: int, width: int) -> nn.Embedding:

@@ -114,21 +114,24 @@ class Objective(TrainingObjective):
         return rows[: self.model.config.contrastive_samples]
 
     def views(self, selected: Tensor) -> Tensor:
-        """Four views of the selected rows, [4, rows, d]: pooled token, all positions, visual slots, text slots.
+        """Views of the selected rows, [2 + modalities, rows, d]: pooled token, all positions, slots of each modality.
 
         A second pass with dropout of its own. Only the selected rows are encoded: the official code encodes all
-        entities and then drops the rest. The text view leaves the last slot out, and padded slots count, as there.
+        entities and then drops the rest. The text view leaves the last slot out, and padded slots count, as there. The
+        paper has two modalities; a view of each further one is ours.
         """
         config = self.model.config
         missing = selected == config.num_entities
         outputs = self.model.entity_outputs(torch.where(missing, 0, selected))
-        text_start = 2 + config.num_visual_tokens
-        pooled = outputs[:, 0]
-        views = [pooled, outputs.mean(1), outputs[:, 2:text_start].mean(1), outputs[:, text_start:-1].mean(1)]
+        views, start = [outputs[:, 0], outputs.mean(1)], 2
+        for modality in config.modalities:
+            stop = start + modality.num_tokens
+            views.append(outputs[:, start : stop - 1 if modality.name == "text" else stop].mean(1))
+            start = stop
         return torch.where(missing[:, None], self.model.lp_token, torch.stack(views))
 
     def contrastive_per_view(self, anchors: Tensor, selected: Tensor) -> Tensor:
-        """[4]: cross-entropy of cosine similarity / temperature, anchors against each view of the same rows.
+        """[views]: cross-entropy of cosine similarity / temperature, anchors against each view of the same rows.
 
         Args:
             anchors: [rows, d], the selected rows of the entity table.

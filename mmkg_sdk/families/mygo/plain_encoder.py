@@ -21,10 +21,8 @@ class PlainEncoder(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(
-        self, structure: Tensor, visual_tokens: Tensor, visual_mask: Tensor, text_tokens: Tensor, text_mask: Tensor
-    ) -> Tensor:
-        sequence, bias = self.encoder.sequence(structure, visual_tokens, visual_mask, text_tokens, text_mask)
+    def forward(self, structure: Tensor, *given: Tensor, **named: Tensor) -> Tensor:
+        sequence, bias = self.encoder.sequence(structure, given, named)
         for layer in self.encoder.layers:
             sequence = layer(sequence, sequence, bias)
         return sequence[:, 0]

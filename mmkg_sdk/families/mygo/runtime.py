@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import BundleError, QueryError
-from ..entity_batch import EntityBatch, as_array, host_array, structure_rows
+from ..entity_batch import EntityBatch, as_array, by_modality, host_array, structure_rows
 from ..query_batches import query_batches
 from ..runtimes import LinkStandIns
 from .compiled_encoder import TOKEN_TABLE_GRAPH, compiled_encoder
 from .compiled_query import compiled_query
 from .config import MyGOConfig
+from .modalities import token_inputs
 
 __all__ = [
     "SHOWS_IMAGES",
@@ -29,6 +30,7 @@ __all__ = [
     "new_entities",
     "query_batches",
     "stand_ins",
+    "weighed",
     "weight_shapes",
 ]
 
@@ -46,10 +48,10 @@ def contents(config: MyGOConfig) -> Contents:
         table={"vectors": Stored("float32", (entities, width))},
         inputs={
             "structure": Stored("float32", (entities, width)),
-            "visual_tokens": Stored("int64", (entities, None)),
-            "visual_mask": Stored("bool", (entities, None)),
-            "text_tokens": Stored("int64", (entities, None)),
-            "text_mask": Stored("bool", (entities, None)),
+            **{
+                name: Stored("int64" if name.endswith("_tokens") else "bool", (entities, None))
+                for name in token_inputs(config.modalities)
+            },
         },
         graphs=("query_encoder", "entity_encoder", *rewritten, "complete"),
     )
@@ -60,7 +62,7 @@ def weight_shapes(config: MyGOConfig) -> dict[str, tuple[int, ...]]:
     width, hidden = config.embedding_dim, config.feedforward_dim
     last = "layers.{}.rest.hidden.multiplied_weight"
     shapes: dict[str, tuple[int, ...]] = {
-        "entity_encoder.multiplied_table": (config.visual_codebook_rows + config.text_codebook_rows, width),
+        "entity_encoder.multiplied_table": (sum(one.codebook_rows for one in config.modalities), width),
         f"entity_encoder.{last.format(config.num_entity_layers - 1)}": (width, hidden),
         f"query_encoder.{last.format(config.num_decoder_layers - 1)}": (width, hidden),
         "query_encoder.relations": (config.num_relations, width),
@@ -77,21 +79,30 @@ def check_bundle(bundle: Bundle) -> None:
         BundleError: they are not.
     """
     path = bundle.path / "inputs.safetensors"
-    for modality in ("visual", "text"):
-        if f"{modality}_tokens" not in bundle.graphs["entity_encoder"].axes():
-            raise BundleError(f"{bundle.path}: graph entity_encoder has no axis {modality}_tokens. Export again.")
-        tokens, mask = (bundle.inputs[f"{modality}_{part}"] for part in ("tokens", "mask"))
+    for modality in MyGOConfig.of(bundle.config).modalities:
+        name = modality.name
+        if f"{name}_tokens" not in bundle.graphs["entity_encoder"].axes():
+            raise BundleError(f"{bundle.path}: graph entity_encoder has no axis {name}_tokens. Export again.")
+        tokens, mask = (bundle.inputs[f"{name}_{part}"] for part in ("tokens", "mask"))
         if mask.shape != tokens.shape:
             raise BundleError(
-                f"{path}: {modality}_mask is bool {list(mask.shape)}, expected {list(tokens.shape)}. Export again."
+                f"{path}: {name}_mask is bool {list(mask.shape)}, expected {list(tokens.shape)}. Export again."
             )
-        if tokens.min() < 0 or tokens.max() >= _codebook_rows(bundle, modality):
-            raise BundleError(f"{path}: {modality}_tokens holds a row that the codebook does not have. Export again.")
+        if tokens.min() < 0 or tokens.max() >= modality.codebook_rows:
+            raise BundleError(f"{path}: {name}_tokens holds a row that the codebook does not have. Export again.")
 
 
 def new_entities(bundle: Bundle) -> EntityBatch:
-    """One entity with a token of each kind, one without image, and one without text."""
-    return entity_batch(bundle, visual_tokens=[[0], [], [0]], text_tokens=[[0], [0], []])
+    """One entity with a token of each modality, and for each modality one without it."""
+    names = [modality.name for modality in MyGOConfig.of(bundle.config).modalities]
+    return entity_batch(
+        bundle, tokens={name: [[0], *([] if name == other else [0] for other in names)] for name in names}
+    )
+
+
+def weighed(bundle: Bundle) -> tuple[str, ...]:
+    """Attention over tokens has no weight for a modality."""
+    return ()
 
 
 def bundle_entities(bundle: Bundle) -> EntityBatch:
@@ -102,8 +113,10 @@ def bundle_entities(bundle: Bundle) -> EntityBatch:
 def entity_batch(
     bundle: Bundle,
     *,
-    visual_tokens: Tokens,
-    text_tokens: Tokens,
+    tokens: Mapping[str, Tokens] | None = None,
+    masks: Mapping[str, NDArray[np.bool_]] | None = None,
+    visual_tokens: Tokens | None = None,
+    text_tokens: Tokens | None = None,
     visual_mask: NDArray[np.bool_] | None = None,
     text_mask: NDArray[np.bool_] | None = None,
     structure: NDArray[np.float32] | None = None,
@@ -111,30 +124,37 @@ def entity_batch(
     """Check and pad what a caller gives.
 
     Args:
-        visual_tokens, text_tokens: codebook rows, int64 [n, tokens]; or one list per entity, of any length.
-            An empty list means that the modality is missing.
-        visual_mask, text_mask: bool [n, tokens], True = padding; only with arrays.
+        tokens: of every modality of the model by name ("visual", "text", further ones): codebook rows, int64
+            [n, tokens]; or one list per entity, of any length. An empty list means that the entity lacks the modality;
+            a modality that is left out is an error, for a forgotten one would pass for a missing one.
+        masks: bool [n, tokens] by name, True = padding; only with arrays.
+        visual_tokens, text_tokens, visual_mask, text_mask: other spellings of the same.
         structure: the structural embeddings, float32 [n, embedding_dim]. An entity that was not trained has
             none; None takes the mean of the trained ones. (The paper does not treat new entities.)
 
     Raises:
-        QueryError: wrong shape or dtype, a token that the codebook does not have, NaN in `structure`.
+        QueryError: a modality that the model does not have, or of which nothing is given; wrong shape or dtype, a token
+            that the codebook does not have, NaN in `structure`.
     """
-    visual, visual_hidden = _modality("visual", visual_tokens, visual_mask, bundle)
-    text, text_hidden = _modality("text", text_tokens, text_mask, bundle)
-    if len(text) != len(visual):
+    names = [modality.name for modality in MyGOConfig.of(bundle.config).modalities]
+    given = by_modality("tokens", tokens, {"visual": visual_tokens, "text": text_tokens}, names)
+    hidden = by_modality("masks", masks, {"visual": visual_mask, "text": text_mask}, names)
+    if missing := [name for name in names if name not in given]:
         raise QueryError(
-            f"visual tokens of {len(visual)} entities and text tokens of {len(text)}; expected equally many."
+            f"no {missing[0]} tokens given; expected those of {', '.join(names)}, with an empty list for each entity "
+            "that lacks a modality."
         )
-    return _batch(
-        {
-            "structure": structure_rows(structure, bundle, len(visual)),
-            "visual_tokens": visual,
-            "visual_mask": visual_hidden,
-            "text_tokens": text,
-            "text_mask": text_hidden,
-        }
-    )
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in names:
+        arrays[f"{name}_tokens"], arrays[f"{name}_mask"] = _modality(name, given[name], hidden.get(name), bundle)
+    count = len(arrays[f"{names[0]}_tokens"])
+    for name in names:
+        if len(arrays[f"{name}_tokens"]) != count:
+            raise QueryError(
+                f"{names[0]} tokens of {count} entities and {name} tokens of {len(arrays[f'{name}_tokens'])}; expected "
+                "equally many."
+            )
+    return _batch({"structure": structure_rows(structure, bundle, count), **arrays})
 
 
 def encoder_graph(bundle: Bundle) -> str:
@@ -148,7 +168,7 @@ def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
 
 
 def _batch(arrays: dict[str, NDArray[Any]]) -> EntityBatch:
-    return EntityBatch(arrays, 2 + arrays["visual_tokens"].shape[1] + arrays["text_tokens"].shape[1])
+    return EntityBatch(arrays, 2 + sum(array.shape[1] for name, array in arrays.items() if name.endswith("_tokens")))
 
 
 def _modality(
@@ -183,8 +203,8 @@ def _modality(
 
 
 def _codebook_rows(bundle: Bundle, kind: str) -> int:
-    config = MyGOConfig.of(bundle.config)
-    return config.visual_codebook_rows if kind == "visual" else config.text_codebook_rows
+    modalities = MyGOConfig.of(bundle.config).modalities
+    return next(modality.codebook_rows for modality in modalities if modality.name == kind)
 
 
 def most_tokens(kind: str, bundle: Bundle) -> int:

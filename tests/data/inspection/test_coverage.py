@@ -19,7 +19,11 @@ from ..folders import own_linking, own_relations, own_tags, small_dataset
 
 def with_vectors(dataset: DataSet) -> DataSet:
     present = np.array([True, False, False])
-    return dataclasses.replace(dataset, visual=None, visual_features=Features(np.ones((3, 2), np.float32), present))
+    return dataclasses.replace(
+        dataset,
+        tokens={"text": dataset.tokens["text"]},
+        features={"visual": Features(np.ones((3, 2), np.float32), present)},
+    )
 
 
 def found(family: str, data: object) -> list[tuple[str, int]]:
@@ -48,7 +52,7 @@ def test_one_line_says_what_is_missing_what_is_left_and_where_it_was_looked_for(
     assert line.startswith(
         "no image tokens found: training on structure and text; looked for visual-tokens.json, *-vis"
     )
-    bare = dataclasses.replace(dataset, text=None, visual_features=None)
+    bare = dataclasses.replace(dataset, tokens={}, features={})
     (line,) = absence_remarks(contract.inputs_part("adamf_mat").coverage(bare), bare)
     assert line.startswith("no image features and no text features found: training on structure alone; looked for *vis")
     assert absence_remarks(contract.inputs_part("adamf_mat").coverage(dataset), dataset) == []

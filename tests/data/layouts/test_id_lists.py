@@ -59,7 +59,7 @@ def test_features_by_row_go_to_the_entities_of_the_list(tmp_path: Path, kind: st
     folder = with_list(tmp_path, kind)
     np.save(folder / "X-visual.npy", np.array([[1.0], [2.0], [3.0]], np.float32))
     dataset = read_dataset(folder)
-    rows = dict(zip(dataset.graph.entities, dataset.visual_features.vectors.ravel().tolist(), strict=True))
+    rows = dict(zip(dataset.graph.entities, dataset.features["visual"].vectors.ravel().tolist(), strict=True))
     assert rows == {"a": 1.0, "b": 2.0, "c": 3.0}
 
 
@@ -71,7 +71,7 @@ def test_decimal_names_without_a_list_keep_their_number(tmp_path: Path) -> None:
     assert list(dataset.graph.relations) == ["0", "1"]
     assert dataset.graph.train.tolist() == [[2, 1, 1], [1, 0, 0], [0, 0, 3]]
     assert dataset.unnumbered == ()
-    assert dataset.visual_features.vectors.ravel().tolist() == [1, 2, 3, 4]
+    assert dataset.features["visual"].vectors.ravel().tolist() == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("names", [("c", "b", "a"), ("7", "0", "1"), ("02", "00", "01")])
@@ -121,8 +121,8 @@ def test_what_goes_by_name_needs_no_list(tmp_path: Path) -> None:
     write_files(folder / "images", {"c.png": b""})
     dataset = read_dataset(folder)
     assert list(dataset.graph.entities) == ["c", "b", "a"]
-    assert dataset.visual_features.vectors.ravel().tolist() == [6, 5, 0]
-    assert dataset.visual_features.present.tolist() == [True, True, False]
+    assert dataset.features["visual"].vectors.ravel().tolist() == [6, 5, 0]
+    assert dataset.features["visual"].present.tolist() == [True, True, False]
     assert list(dataset.images) == ["c"]
     assert dataset.descriptions == {"a": "first"}
 

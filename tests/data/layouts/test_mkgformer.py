@@ -168,7 +168,7 @@ def test_openke_folders_keep_the_texts_of_mkgformer_in_line_order(tmp_path):
 def test_in_text_order_every_line_is_a_candidate_and_triples_without_text_go(tmp_path):
     dataset = read_dataset(openke_with_texts(tmp_path))
     vectors = np.array([[1], [2], [3]], np.float32)
-    dataset = dataclasses.replace(dataset, visual_features=Features(vectors, np.array([True, True, False])))
+    dataset = dataclasses.replace(dataset, features={"visual": Features(vectors, np.array([True, True, False]))})
     # Triples of the OpenKE folder: (a, two, b), (b, one, c); valid (a, two, c).
     with pytest.raises(DataError, match="no training triple has a text"):
         in_text_order(dataset)
@@ -179,8 +179,8 @@ def test_in_text_order_every_line_is_a_candidate_and_triples_without_text_go(tmp
     assert list(ordered.graph.entities) == ["City (/m/z)", "City", "Ada", "Bo"]
     assert ordered.graph.relations == dataset.graph.relations
     assert ordered.graph.train.tolist() == [[2, 1, 3], [3, 0, 1]]
-    assert ordered.visual_features.vectors.ravel().tolist() == [0, 3, 1, 2]
-    assert ordered.visual_features.present.tolist() == [False, False, True, True]
+    assert ordered.features["visual"].vectors.ravel().tolist() == [0, 3, 1, 2]
+    assert ordered.features["visual"].present.tolist() == [False, False, True, True]
     with pytest.warns(UserWarning, match="train: 1 of 2 triples have an id without a text"):
         only_one = in_text_order(dataclasses.replace(dataset, entity_texts=texts, relation_texts={"/r/one": "x"}))
     assert only_one.graph.train.tolist() == [[3, 0, 1]]

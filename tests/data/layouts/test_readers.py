@@ -39,8 +39,8 @@ def test_real_data_sets_have_the_published_counts(name):
     assert (len(graph.entities), len(graph.relations)) == (entities, relations)
     assert (len(graph.train), len(graph.valid), len(graph.test)) == (train, valid, test)
     assert descriptions is None or len(dataset.descriptions) == descriptions
-    assert dataset.visual is None
-    assert dataset.text is None
+    assert "visual" not in dataset.tokens
+    assert "text" not in dataset.tokens
 
 
 def test_the_repeated_validation_lines_of_db15k_are_kept():

@@ -50,7 +50,7 @@ def with_tokens(folder, files, codebooks=()):
 )
 def test_official_files_bring_their_constants(tmp_path, file, codebook, modality, expected):
     folder = with_tokens(tmp_path, {file: {"1": [3, 3, 4], "0": []}}, [codebook])
-    raw = getattr(read_dataset(folder), modality)
+    raw = read_dataset(folder).tokens[modality]
     assert (raw.tokenizer, raw.vocabulary_size, raw.pad_id) == expected
     assert list(raw.lists.items()) == [("B", [3, 3, 4]), ("A", [])]
     assert raw.codebook.tolist() == np.arange(10.0).reshape(5, 2).tolist()
@@ -60,14 +60,14 @@ def test_official_files_bring_their_constants(tmp_path, file, codebook, modality
 def test_keys_may_be_the_names_of_entity2id(tmp_path):
     key = "<http://dbpedia.org/resource/C>"
     folder = with_tokens(tmp_path, {"S-visual.json": {key: [1]}}, ["visual.pth"])
-    assert read_dataset(folder).visual.lists == {"C": [1]}
+    assert read_dataset(folder).tokens["visual"].lists == {"C": [1]}
 
 
 def test_a_title_that_looks_like_an_id_is_read_by_the_spelling_of_the_whole_file(tmp_path):
     folder = small_mygo(tmp_path, entity2id_txt="1984 0\nOrwell 1\nC 2\nD 3\n")
     save_codebook(folder / "visual.pth")
     write_files(folder, {"S-visual.json": json.dumps({"1984": [1], "Orwell": [2]})})
-    assert read_dataset(folder).visual.lists == {"1984": [1], "Orwell": [2]}
+    assert read_dataset(folder).tokens["visual"].lists == {"1984": [1], "Orwell": [2]}
 
 
 @pytest.mark.parametrize("case", ["db15k_beit_bert", "mkgw_beit_bert", "db15k_vqgan_llama"])
@@ -84,8 +84,8 @@ def test_golden_token_files_select_the_golden_rows_through_the_reader(tmp_path, 
     dataset = read_dataset(folder)
 
     expected = np.load(folder / "outputs.npz")
-    visual = select_tokens(dataset.visual, dataset.graph.entities, config["max_vis_token"])
-    text = select_tokens(dataset.text, dataset.graph.entities, config["max_txt_token"])
+    visual = select_tokens(dataset.tokens["visual"], dataset.graph.entities, config["max_vis_token"])
+    text = select_tokens(dataset.tokens["text"], dataset.graph.entities, config["max_txt_token"])
     np.testing.assert_array_equal(visual.index, expected["visual_token_index"])
     np.testing.assert_array_equal(visual.mask, expected["visual_mask"])
     np.testing.assert_array_equal(text.index, expected["text_token_index"])
@@ -97,8 +97,8 @@ def test_two_candidates_are_listed_and_a_choice_settles_it(tmp_path):
     folder = with_tokens(tmp_path, files, ["visual.pth", "visual_vqgan.pth"])
     with pytest.raises(DataError, match=r"S-visual.json \(beit\), S-visual-vqgan.json \(vqgan\)"):
         read_dataset(folder)
-    assert read_dataset(folder, visual="vqgan").visual.lists == {"A": [2]}
-    assert read_dataset(folder, visual="S-visual.json").visual.lists == {"A": [1]}
+    assert read_dataset(folder, visual="vqgan").tokens["visual"].lists == {"A": [2]}
+    assert read_dataset(folder, visual="S-visual.json").tokens["visual"].lists == {"A": [1]}
     with pytest.raises(DataError, match="no visual tokens 'clip'"):
         read_dataset(folder, visual="clip")
 
@@ -107,13 +107,13 @@ def test_one_text_file_with_two_codebooks_needs_a_choice(tmp_path):
     folder = with_tokens(tmp_path, {"S-textual.json": {"0": [1]}}, ["textual.pth", "textual_roberta.pth"])
     with pytest.raises(DataError, match=r"S-textual.json \(bert\), S-textual.json \(roberta\)"):
         read_dataset(folder)
-    assert read_dataset(folder, text="roberta").text.tokenizer == "roberta"
+    assert read_dataset(folder, text="roberta").tokens["text"].tokenizer == "roberta"
 
 
 def test_tokens_may_lie_in_another_folder(tmp_path):
     tokens = write_files(tmp_path / "tokens", {"S-visual.json": '{"0": [1]}'})
     save_codebook(tokens / "visual.pth", parameter=False)
-    assert read_dataset(small_mygo(tmp_path / "set"), tokens=tokens).visual.lists == {"A": [1]}
+    assert read_dataset(small_mygo(tmp_path / "set"), tokens=tokens).tokens["visual"].lists == {"A": [1]}
 
 
 MALFORMED = {
@@ -186,7 +186,7 @@ def test_a_truncated_codebook_is_refused(tmp_path):
 def test_half_precision_codebooks_become_float32(tmp_path):
     folder = with_tokens(tmp_path, {"S-visual.json": {"0": [1]}})
     torch.save(torch.ones((3, 2), dtype=torch.bfloat16), folder / "visual.pth")
-    assert read_dataset(folder).visual.codebook.dtype == np.float32
+    assert read_dataset(folder).tokens["visual"].codebook.dtype == np.float32
 
 
 def test_the_published_visual_codebooks_load(tmp_path):
@@ -196,8 +196,8 @@ def test_the_published_visual_codebooks_load(tmp_path):
     folder = with_tokens(tmp_path, files)
     for name in ("visual.pth", "visual_vqgan.pth"):
         shutil.copy(REAL_DATA / "codebooks" / name, folder / name)
-    assert read_dataset(folder, visual="beit").visual.codebook.shape == (8193, 32)
-    assert read_dataset(folder, visual="vqgan").visual.codebook.shape == (1024, 256)
+    assert read_dataset(folder, visual="beit").tokens["visual"].codebook.shape == (8193, 32)
+    assert read_dataset(folder, visual="vqgan").tokens["visual"].codebook.shape == (1024, 256)
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_own_and_official_files_together_are_two_candidates(own):
 @pytest.mark.parametrize(
     ("notes", "message"),
     [
-        ({"format_version": 2}, "format_version 2, expected 1"),
+        ({"format_version": 3}, "format_version 3, expected 1 or 2"),
         ({"format_version": 1}, "'visual' must give tokenizer"),
         (
             {"format_version": 1, "visual": {"tokenizer": "x", "vocabulary_size": "4", "pad_id": 3}},

@@ -16,7 +16,7 @@ from mmkg_sdk.families.adamf_mat.checkpoint import (
     official_settings,
     read_checkpoint,
 )
-from mmkg_sdk.families.adamf_mat.model import INPUT_NAMES, AdaMF
+from mmkg_sdk.families.adamf_mat.model import AdaMF
 from mmkg_sdk.families.adamf_mat.objective import Adversary, Objective
 from tests.places import GOLDEN
 
@@ -26,7 +26,7 @@ CASES = ["db15k_like", "mkgy_like", "zero_modal"]
 
 def no_masks(num_entities: int) -> dict[str, torch.Tensor]:
     """Nothing is masked, as in the authors' code."""
-    return {name: torch.zeros(num_entities, dtype=torch.bool) for name in INPUT_NAMES}
+    return {name: torch.zeros(num_entities, dtype=torch.bool) for name in ("visual_mask", "text_mask")}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Case:
         return model.eval()
 
     def adversary(self) -> Adversary:
-        adversary = Adversary(self.options["noise_dim"], 2 * self.options["dim"])
+        config = self.model().config
+        adversary = Adversary(self.options["noise_dim"], config.table_width, config.modalities)
         adversary.load_state_dict(torch.load(self.folder / "generator.pt", weights_only=True))
         return adversary
 

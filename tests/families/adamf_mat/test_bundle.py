@@ -159,7 +159,7 @@ def small_dataset(missing: list[int]) -> DataSet:
     images = rng.standard_normal((12, 5)).astype(np.float32) * present[:, None]
     texts = rng.standard_normal((12, 4)).astype(np.float32)
     return DataSet(
-        graph, visual_features=Features(images, present), text_features=Features(texts, np.ones(12, np.bool_))
+        graph, features={"visual": Features(images, present), "text": Features(texts, np.ones(12, np.bool_))}
     )
 
 

@@ -47,7 +47,7 @@ def ring(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = rng.standard_normal((20, 5)).astype(np.float32) * (np.arange(20) % 2)[:, None]
     folder = tmp_path_factory.mktemp("data") / "ring"
     present = images.any(axis=1)
-    write_dataset(DataSet(graph, visual_features=Features(images, present)), folder)
+    write_dataset(DataSet(graph, features={"visual": Features(images, present)}), folder)
     return folder
 
 

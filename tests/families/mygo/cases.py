@@ -16,7 +16,8 @@ from mmkg_sdk.families.mygo.checkpoint import (
     official_settings,
     read_checkpoint,
 )
-from mmkg_sdk.families.mygo.model import INPUT_NAMES, MyGO
+from mmkg_sdk.families.mygo.modalities import token_inputs
+from mmkg_sdk.families.mygo.model import MyGO
 from tests.places import GOLDEN
 
 MYGO_CASES = ["db15k_like", "mkgw_like", "deep_more_rel", "inner_score"]
@@ -43,7 +44,7 @@ class GoldenCase:
         if not dropout:
             names = [name for name in config.to_json() if name.endswith("dropout")]
             config = replace(config, **dict.fromkeys(names, 0.0))
-        arrays = {name: torch.as_tensor(self.inputs[_INPUT_FIELDS[name]]) for name in INPUT_NAMES}
+        arrays = {name: torch.as_tensor(self.inputs[_INPUT_FIELDS[name]]) for name in token_inputs(config.modalities)}
         model = MyGO(config, arrays)
         check_state(state, model.state_dict())
         model.load_state_dict(state, strict=False)

@@ -12,6 +12,7 @@ from torch import Tensor
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.families.mygo import candidate_loss, model
 from mmkg_sdk.families.mygo.candidate_loss import chunked_cross_entropy, sampled_cross_entropy
+from mmkg_sdk.families.mygo.modalities import token_inputs
 from mmkg_sdk.families.mygo.model import MyGO
 from mmkg_sdk.families.mygo.objective import Objective
 from tests.families.mygo.cases import golden_case
@@ -100,7 +101,7 @@ def miniature(**changes: object) -> Objective:
     original = golden_case("db15k_like").model()
     rates = {name: 0.0 for name in original.config.to_json() if name.endswith("dropout")}
     config = dataclasses.replace(original.config, **rates, **changes)
-    copy = MyGO(config, {name: original.get_buffer(name) for name in model.INPUT_NAMES})
+    copy = MyGO(config, {name: original.get_buffer(name) for name in token_inputs(config.modalities)})
     copy.load_state_dict(original.state_dict())
     for module in copy.modules():  # no batch norm, whose variances follow the batch
         if isinstance(module, torch.nn.BatchNorm1d):

@@ -84,6 +84,11 @@ def entity_batch(bundle: Bundle, **modalities: Any) -> EntityBatch:
     raise QueryError(f"the entities of {bundle.family} are part of its vocabulary; a new one needs training.")
 
 
+def weighed(bundle: Bundle) -> tuple[str, ...]:
+    """Nothing is mixed before a query."""
+    return ()
+
+
 def new_entities(bundle: Bundle) -> None:
     """There is no encoder; see `entity_batch`."""
 
