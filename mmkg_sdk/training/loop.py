@@ -22,6 +22,7 @@ from .schedule import learning_rate, training_progress
 from .seeding import repeatable, seed_epoch
 from .settings import TrainingSettings
 from .state import Position, load_state, save_state
+from .steps.compiled import check_compiler
 from .steps.device import check_memory, keeping_freed_memory, peak_memory_mib
 from .steps.feed import device_shares
 from .steps.measured import CLOCK, READ_EVERY, Measured
@@ -87,7 +88,8 @@ def train(
     Raises:
         MmkgError: if loss, gradients or validation metrics are not finite; the run can be resumed.
         DataError: if resume.pt is damaged or belongs to other settings, or another process trains the run.
-        BackendError: if the device is not there, lacks the precision, or has no room for the model.
+        BackendError: if the device is not there, lacks the precision, or has no room for the model; if it is to be
+            compiled and cannot be.
     """
     settings = settled(settings, device)
     with (
@@ -98,6 +100,7 @@ def train(
         float32_products(settings.precision, group.device),
     ):
         check_precision(settings.precision, group.device)
+        check_compiler(settings.compile, group.device)
         check_memory(objective, group.device)
         return _Training(objective, run, settings, validate, group, selected).train()
 

@@ -62,10 +62,11 @@ def start_training(
         DataError: unknown preset or setting, no preset that fits and none named, a data set that cannot be read or
             lacks what is required, or weights of another model or other data, or another process trains or writes the
             run.
-        BackendError: the device is not there, lacks the precision, or has no room for the model. Only the last is
-            found out after the data were read.
+        BackendError: the device is not there, lacks the precision, torch.compile or room for the model. Only the last
+            is found out after the data were read.
     """
     from .distributed import process_group
+    from .steps.compiled import check_compiler
     from .steps.precision import check_precision, settled
 
     if start is not None and Path(start).resolve() == Path(out).resolve():
@@ -79,6 +80,7 @@ def start_training(
     asked = TrainingSettings.from_json({n: v for n, v in chosen.items() if n in training_names})
     training = settled(asked, device)
     check_precision(training.precision, device)
+    check_compiler(training.compile, device)
     dropped = dict(drop_modality or {})
     opened = open_data(data)
     inputs = contract.inputs_part(family)

@@ -37,6 +37,9 @@ class TrainingSettings:
         precision: "fp32"; "tf32" (CUDA only): float32 whose products are taken with ten bits of mantissa; "bf16";
             "fp16" (CUDA only, with loss scaling); or "auto": bf16 where the device multiplies it, and else fp32, which
             the run then names. Weights and Adam stay float32 in each.
+        compile: whether torch.compile makes one graph of the losses, forward and backward: some tens of seconds at the
+            start, and again where the last batch is smaller. It is the same training up to rounding, but for dropout,
+            which draws other numbers.
         threads: of torch on the CPU; None = at most `kernels.default_threads()`.
         max_minutes: stop after the epoch that exceeds this wall-clock time, validations included; "one-cycle"
             and "linear" then reach 0 at that time. None = no limit.
@@ -56,6 +59,7 @@ class TrainingSettings:
     patience: int = 0
     seed: int = 2024
     precision: str = "fp32"
+    compile: bool = False
     threads: int | None = None
     max_minutes: float | None = None
 
@@ -75,6 +79,8 @@ class TrainingSettings:
         for name in ("clip_norm", "max_minutes"):
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name), zero=False)
+        if not isinstance(self.compile, bool):
+            raise DataError(f"training setting compile is {self.compile!r}; expected true or false.")
         _check_choice("schedule", self.schedule, SCHEDULES)
         _check_choice("optimizer", self.optimizer, OPTIMIZERS)
         _check_choice("precision", self.precision, PRECISIONS)

@@ -14,7 +14,7 @@ from .settings import TrainingSettings
 
 FORMAT_VERSION = 2
 # These say when to stop and how fast to compute, not what an epoch does, so they may change on resume.
-CHANGEABLE = ("epochs", "validate_every", "patience", "threads", "max_minutes")
+CHANGEABLE = ("epochs", "validate_every", "patience", "compile", "threads", "max_minutes")
 
 
 @dataclass

@@ -38,7 +38,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-@pytest.mark.parametrize("name", ["plain", "extended"])
+@pytest.mark.parametrize("name", ["plain", "compiled", "extended"])
 def test_two_processes_give_the_weights_and_metrics_of_one(folder: Path, alone: Run, name: str) -> None:
     run = Run.open(folder / name)
     expected, found = alone.weights(), run.weights()

@@ -16,6 +16,7 @@ from mmkg_sdk.errors import MmkgError
 from mmkg_sdk.run import Run
 from mmkg_sdk.training import TrainingSettings, train
 from mmkg_sdk.training.distributed import ProcessGroup, process_group
+from mmkg_sdk.training.steps import compiled
 from tests.training.tiny import SETTINGS, Objective, new_objective, new_run, validation
 
 # 40 triples: batches of 13, 13, 13 (7 and 6 rows a process) and 1 (too few to share).
@@ -63,6 +64,8 @@ def main(folder: Path) -> None:
             return objective
 
         trained("plain", new_objective(dropout=0.0), UNEVEN)
+        compiled.BACKEND = "aot_eager"  # the graphs without the time of a C++ compiler
+        trained("compiled", new_objective(dropout=0.0), replace(UNEVEN, compile=True))
 
         # The second process begins with other weights: the first one's must win.
         different = new_objective(dropout=0.0)

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from ...families.objective import TrainingObjective
 from ..distributed import ProcessGroup
 from ..settings import TrainingSettings
+from .compiled import compiled
 from .feed import Share
 from .measured import ADVERSARY_NORM, CLOCK, GRADIENT_NORM
 from .optimizers import make_optimizers
@@ -28,6 +29,13 @@ class Stepper:
 
     def __init__(self, objective: TrainingObjective, settings: TrainingSettings, group: ProcessGroup) -> None:
         self.objective, self.settings, self.group = objective, settings, group
+        self._losses = objective.forward
+        self._adversary_losses = [] if objective.adversary is None else [objective.adversary_loss]
+        if settings.compile:
+            # The number of graphs of a function is limited over the process, which may have trained before.
+            torch.compiler.reset()
+            self._losses = compiled(self._losses)
+            self._adversary_losses = [compiled(loss) for loss in self._adversary_losses]
         self.optimizers = make_optimizers(objective, settings, group.device)
         self.scaler = torch.amp.GradScaler(group.device.type, enabled=settings.precision == "fp16")
 
@@ -45,16 +53,16 @@ class Stepper:
         """
         model, *adversaries = self.optimizers
         with autocast(self.settings, self.group.device):
-            outputs = self.objective(*share.tensors)
+            outputs = self._losses(*share.tensors)
         clock = torch.full((), seconds, device=self.group.device)  # a kernel; torch.tensor would wait for a copy
         values, norm = self._gradients({**outputs, CLOCK: clock}, model, share.weight)
         for group in model.param_groups:
             group["lr"] = rate * group["rate_factor"]
         self.scaler.step(model)
         measured = {**values, GRADIENT_NORM: norm}
-        for adversary in adversaries:
+        for adversary, adversary_loss in zip(adversaries, self._adversary_losses, strict=True):
             with autocast(self.settings, self.group.device):
-                loss = self.objective.adversary_loss(*share.tensors)
+                loss = adversary_loss(*share.tensors)
             values, norm = self._gradients({"loss": loss}, adversary, share.weight)
             measured |= {"adversary_loss": values["loss"], ADVERSARY_NORM: norm}
             self.scaler.step(adversary)

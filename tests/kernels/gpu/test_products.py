@@ -22,6 +22,7 @@ BFLOAT16 = b"mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"
     ("name", "instruction", "products", "parts"),
     [
         ("linear_few", TF32, 1 * 4, 3),  # 3 x TF32: with one part it would be TF32
+        ("token_table_fp32_128_few", TF32, 2 * 8 + 2 * 8, 3),  # two from the depth of 32, two to all 128 columns
         ("tucker_partials_fp32_few", TF32, 2 * 4, 3),
         ("tucker_partials_fp16_few", TF32, 2 * 4, 3),
         ("tucker_partials_bf16_few", BFLOAT16, 2 * 4, 2),  # a context of two numbers

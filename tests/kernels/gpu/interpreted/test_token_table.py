@@ -1,6 +1,6 @@
-"""GpuTokenTableEncoder, its launcher and kernels, against the formula in float64 and the library for the CPU.
+"""GpuTokenTableEncoder, its launcher and kernel, against the formula in float64 and the library for the CPU.
 
-The kernels run in Triton's interpreter, behind a stand-in for NVIDIA's driver; it multiplies float32 in place of the
+The kernel runs in Triton's interpreter, behind a stand-in for NVIDIA's driver; it multiplies float32 in place of the
 matrix units. So what is tested is which numbers are multiplied and added, not how the hardware rounds. Nothing here has
 run on a GPU.
 """
@@ -54,24 +54,25 @@ def test_vectors_are_those_of_the_formula_at_every_width(width: int, heads: int,
 
 
 @pytest.mark.parametrize(
-    ("size", "visual", "text"), [(1, 1, 1), (7, 0, 1), (15, 1, 0), (16, 0, 0), (64, 2, 2), (65, 13, 2), (321, 1, 1)]
+    ("size", "visual", "text"), [(1, 1, 1), (7, 0, 1), (15, 1, 0), (16, 0, 0), (64, 2, 2), (65, 13, 2), (449, 1, 1)]
 )
 def test_vectors_are_those_of_the_formula_at_every_batch_size(size: int, visual: int, text: int, fake: FakeGpu) -> None:
     weights, batch = weights_of(20, 2, 24), batch_of(size, 20, visual, text)
     found = GpuTokenTableEncoder(weights, VISUAL_ROWS).encode(**batch)
     np.testing.assert_allclose(found.numpy(), encoded(weights, VISUAL_ROWS, batch), rtol=0, atol=TOLERANCE)
     tiles = "many" if size > 64 else "few"
-    ran = ["token_table_gather_fp32_128", f"token_table_project_128_{tiles}", f"feed_forward_128_{tiles}"]
-    if size > 320:  # the second of two parts has one entity
-        ran += ["token_table_gather_fp32_128", "token_table_project_128_few", "feed_forward_128_few"]
+    ran = [f"token_table_fp32_128_{tiles}"]
+    if size > 448:  # the second of two parts has one entity
+        ran.append("token_table_fp32_128_few")
     assert fake.launches.launched == ran
 
 
-def test_wide_tiles_of_wide_vectors(fake: FakeGpu) -> None:
-    weights, batch = weights_of(96, 6, 17), batch_of(33, 96)  # six groups of eight
+@pytest.mark.parametrize(("width", "heads", "padded"), [(130, 2, 256), (96, 6, 512)])  # six groups of eight
+def test_wide_tiles_of_wide_vectors(width: int, heads: int, padded: int, fake: FakeGpu) -> None:
+    weights, batch = weights_of(width, heads, 17), batch_of(33, width)
     found = GpuTokenTableEncoder(weights, VISUAL_ROWS).encode(**batch)
     np.testing.assert_allclose(found.numpy(), encoded(weights, VISUAL_ROWS, batch), rtol=0, atol=TOLERANCE)
-    assert "feed_forward_512_many" in fake.launches.launched
+    assert fake.launches.launched == [f"token_table_fp32_{padded}_many"]
 
 
 def test_the_library_for_the_cpu_gives_nearly_the_same(fake: FakeGpu) -> None:
@@ -139,7 +140,7 @@ def test_what_does_not_fit_is_refused(fake: FakeGpu) -> None:
         with pytest.raises(BackendError, match="entity 2: a token is no row of the text codebook, which has 11"):
             encoder.encode(**batch | {"text_tokens": tokens})
     fake.driver.fail("cuLaunchKernel", OUT_OF_MEMORY)
-    with pytest.raises(BackendError, match="launch CUDA kernel token_table_gather"):
+    with pytest.raises(BackendError, match="launch CUDA kernel token_table_fp32_128_few"):
         encoder.encode(**batch)
     assert encoder.encode(**{name: array[:0] for name, array in batch.items()}).shape == (0, 20)
     del encoder

@@ -11,7 +11,7 @@
 namespace mmkg::cuda {
 
 constexpr int64_t kFloatBytes = 4;
-constexpr int64_t kGroup = 64;  // columns of a head come in groups of so many: GROUP of triton/token_table.py
+constexpr int64_t kGroup = 64;  // columns of a head come in groups of so many: GROUP of triton/encoder/layer.py
 // Hidden vectors are padded to so many columns: a tile of `linear`.
 constexpr int64_t kHiddenColumns = 64;
 

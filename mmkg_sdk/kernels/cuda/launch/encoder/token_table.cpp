@@ -12,6 +12,9 @@ using namespace mmkg::cuda;
 
 namespace {
 
+// What rows come in: a multiple of ROWS of every kernel.
+constexpr int64_t kTileRows = 64;
+
 struct Batch {
     int64_t size, num_visual_tokens, num_text_tokens;
     Address structure, visual_tokens, visual_mask, text_tokens, text_mask, vectors;
@@ -32,8 +35,7 @@ private:
     const LayerWidths widths_;
     const int64_t visual_rows_, text_rows_;
     const float epsilon_;
-    const Kernel &gather_;
-    const ByRows project_, feed_forward_;
+    const ByRows kernel_;
     Address structure_norm_weight_, structure_norm_bias_, type_vector_, logit_weight_, logits_, values_, value_weight_,
         value_bias_, pooled_, pooled_logits_, pooled_value_, output_weight_, output_bias_, norm1_weight_, norm1_bias_,
         hidden_weight_, hidden_bias_, feedforward_weight_, feedforward_bias_, norm2_weight_, norm2_bias_;
@@ -46,10 +48,7 @@ mmkg_gpu_token_table::mmkg_gpu_token_table(mmkg_gpu &gpu_, const mmkg_token_tabl
       visual_rows_(w.visual_rows),
       text_rows_(w.text_rows),
       epsilon_(w.norm_epsilon),
-      gather_(gpu.kernel(
-          widths_.named(storage == MMKG_BFLOAT16 ? "token_table_gather_bf16" : "token_table_gather_fp32"))),
-      project_(gpu, widths_.named("token_table_project")),
-      feed_forward_(gpu, widths_.named("feed_forward")) {
+      kernel_(gpu, widths_.named(storage == MMKG_BFLOAT16 ? "token_table_bf16" : "token_table_fp32")) {
     const Axis columns = widths_.columns(), groups = widths_.groups(), hidden = widths_.hidden();
     const Axis heads = Axis::whole(w.heads, w.heads);
     const int64_t num_rows = w.visual_rows + w.text_rows;
@@ -84,9 +83,10 @@ mmkg_gpu_token_table::mmkg_gpu_token_table(mmkg_gpu &gpu_, const mmkg_token_tabl
 }
 
 void mmkg_gpu_token_table::encode(const Batch &batch, Stream stream) const {
-    const int64_t entity_bytes = (3 * widths_.padded + widths_.padded / kGroup) * kFloatBytes;
-    // A multiple of 64, so that every block of each input begins where a kernel may read.
-    const int64_t together = std::min(batch.size, rows_together(gpu, entity_bytes, 64));
+    const int64_t entity_bytes = (2 * widths_.padded + widths_.padded / kGroup) * kFloatBytes;
+    // A multiple of the rows of every tile, whose blocks write all of theirs; so, too, every block of each input begins
+    // where a kernel may read.
+    const int64_t together = std::min(padded_to(batch.size, kTileRows), rows_together(gpu, entity_bytes, kTileRows));
     Workspace workspace(gpu, Workspace::rounded(together * entity_bytes), stream);
     const Address start = workspace.take(together * entity_bytes);
     for (int64_t first = 0; first < batch.size; first += together)
@@ -96,71 +96,51 @@ void mmkg_gpu_token_table::encode(const Batch &batch, Stream stream) const {
 void mmkg_gpu_token_table::encode_block(const Batch &batch, int64_t first, int64_t count, Address workspace,
                                         Stream stream) const {
     const auto at = [&](Address start, int64_t bytes) { return start + static_cast<Address>(first * bytes); };
-    const Address plane = static_cast<Address>(count * widths_.padded * kFloatBytes);
-    const Address own = workspace, attended = own + plane, x = attended + plane, share = x + plane;
-    gather_.launch({ceil_div(count, gather_.constant("ENTITIES"))},
-                   Arguments()
-                       .address(at(batch.structure, widths_.width * kFloatBytes))
-                       .address(at(batch.visual_tokens, batch.num_visual_tokens * 8))
-                       .address(at(batch.visual_mask, batch.num_visual_tokens))
-                       .address(at(batch.text_tokens, batch.num_text_tokens * 8))
-                       .address(at(batch.text_mask, batch.num_text_tokens))
-                       .address(structure_norm_weight_)
-                       .address(structure_norm_bias_)
-                       .address(type_vector_)
-                       .address(logit_weight_)
-                       .address(pooled_logits_)
-                       .address(pooled_value_)
-                       .address(logits_)
-                       .address(values_)
-                       .address(own)
-                       .address(attended)
-                       .address(share)
-                       .integer(count)
-                       .integer(widths_.width)
-                       .integer(widths_.heads)
-                       .integer(widths_.groups_per_head)
-                       .integer(batch.num_visual_tokens)
-                       .integer(batch.num_text_tokens)
-                       .integer(visual_rows_)
-                       .integer(text_rows_)
-                       .number(epsilon_),
-                   stream);
-    const Kernel &project = project_.of(count);
-    project.launch({ceil_div(count, project.constant("ROWS"))},
-                   Arguments()
-                       .address(own)
-                       .address(attended)
-                       .address(share)
-                       .address(value_weight_)
-                       .address(value_bias_)
-                       .address(output_weight_)
-                       .address(output_bias_)
-                       .address(pooled_)
-                       .address(norm1_weight_)
-                       .address(norm1_bias_)
-                       .address(x)
-                       .integer(count)
-                       .integer(widths_.width)
-                       .number(epsilon_),
-                   stream);
-    const Kernel &last = feed_forward_.of(count);
-    last.launch({ceil_div(count, last.constant("ROWS"))},
-                Arguments()
-                    .address(x)
-                    .address(hidden_weight_)
-                    .address(hidden_bias_)
-                    .address(feedforward_weight_)
-                    .address(feedforward_bias_)
-                    .address(norm2_weight_)
-                    .address(norm2_bias_)
-                    .address(at(batch.vectors, widths_.width * kFloatBytes))
-                    .integer(count)
-                    .integer(widths_.width)
-                    .integer(widths_.width)
-                    .integer(widths_.padded_hidden / last.constant("CHUNK"))
-                    .number(epsilon_),
-                stream);
+    const Address plane = static_cast<Address>(padded_to(count, kTileRows) * widths_.padded * kFloatBytes);
+    const Kernel &kernel = kernel_.of(count);
+    kernel.launch({ceil_div(count, kernel.constant("ROWS"))},
+                  Arguments()
+                      .address(at(batch.structure, widths_.width * kFloatBytes))
+                      .address(at(batch.visual_tokens, batch.num_visual_tokens * 8))
+                      .address(at(batch.visual_mask, batch.num_visual_tokens))
+                      .address(at(batch.text_tokens, batch.num_text_tokens * 8))
+                      .address(at(batch.text_mask, batch.num_text_tokens))
+                      .address(structure_norm_weight_)
+                      .address(structure_norm_bias_)
+                      .address(type_vector_)
+                      .address(logit_weight_)
+                      .address(pooled_logits_)
+                      .address(pooled_value_)
+                      .address(logits_)
+                      .address(values_)
+                      .address(value_weight_)
+                      .address(value_bias_)
+                      .address(output_weight_)
+                      .address(output_bias_)
+                      .address(pooled_)
+                      .address(norm1_weight_)
+                      .address(norm1_bias_)
+                      .address(hidden_weight_)
+                      .address(hidden_bias_)
+                      .address(feedforward_weight_)
+                      .address(feedforward_bias_)
+                      .address(norm2_weight_)
+                      .address(norm2_bias_)
+                      .address(workspace)
+                      .address(workspace + plane)
+                      .address(workspace + 2 * plane)
+                      .address(at(batch.vectors, widths_.width * kFloatBytes))
+                      .integer(count)
+                      .integer(widths_.width)
+                      .integer(widths_.heads)
+                      .integer(widths_.groups_per_head)
+                      .integer(batch.num_visual_tokens)
+                      .integer(batch.num_text_tokens)
+                      .integer(visual_rows_)
+                      .integer(text_rows_)
+                      .integer(widths_.padded_hidden / kernel.constant("CHUNK"))
+                      .number(epsilon_),
+                  stream);
 }
 
 mmkg_status mmkg_gpu_token_table_open(mmkg_gpu *gpu, const mmkg_token_table_weights *weights, int32_t storage,

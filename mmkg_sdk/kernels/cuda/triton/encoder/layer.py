@@ -1,5 +1,4 @@
-"""What encoder layers share: the norm and products of float32; as kernels, the feed-forward sublayer in one for many
-vectors, and its parts for few, which one block would keep waiting.
+"""What encoder layers share: norm and products of float32; and as kernels the parts of the query transformer's layers.
 
 Vectors are padded with zeros to PADDED columns, a power of 2, and so are weights, on both axes: nothing that is padded
 changes a sum.
@@ -19,6 +18,8 @@ from ..specs import KernelSpec
 PADDED_WIDTHS = (128, 256, 512)
 # Columns of an input that one product takes.
 DEPTH = 32
+# Columns of a head come in groups of so many; kGroup of launch/encoder/layer.h.
+GROUP = 64
 
 
 @triton.jit
@@ -55,56 +56,6 @@ def product(input, start, inside, weight, inner, at, chunks, DEPTH: tl.constexpr
         right = tl.load(weight + depths[:, None] * inner + at[None, :])
         total = tl.dot(left, right, total, input_precision="tf32x3")
     return total
-
-
-@triton.jit
-def feed_forward(
-    x,
-    hidden_weight,
-    hidden_bias,
-    feedforward_weight,
-    feedforward_bias,
-    norm_weight,
-    norm_bias,
-    out,
-    batch,
-    width,
-    out_columns,
-    hidden_chunks,
-    epsilon,
-    ROWS: tl.constexpr,
-    PADDED: tl.constexpr,
-    CHUNK: tl.constexpr,
-    DEPTH: tl.constexpr,
-):
-    """out = norm(x + relu(x @ hidden_weight + hidden_bias) @ feedforward_weight + feedforward_bias).
-
-    The hidden vector is made CHUNK columns at a time and stays in registers. Grid: (ceil(batch / ROWS),).
-
-    Args:
-        x: float32 [batch, PADDED].
-        hidden_weight, feedforward_weight: float32 [PADDED, hidden], [hidden, PADDED]; hidden = hidden_chunks * CHUNK.
-        hidden_bias: float32 [hidden].
-        feedforward_bias, norm_weight, norm_bias: float32 [PADDED].
-        out: float32 [batch, out_columns], written; not x. out_columns is width or PADDED.
-    """
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    columns = tl.arange(0, PADDED)
-    inside = rows < batch
-    start = rows * PADDED
-    hidden = hidden_chunks * CHUNK
-    total = tl.zeros((ROWS, PADDED), dtype=tl.float32)
-    for chunk in range(hidden_chunks):
-        at = chunk * CHUNK + tl.arange(0, CHUNK)
-        inner = product(x, start, inside, hidden_weight, hidden, at, PADDED // DEPTH, DEPTH)
-        inner = tl.maximum(inner + tl.load(hidden_bias + at)[None, :], 0.0, propagate_nan=tl.PropagateNan.ALL)
-        weight = tl.load(feedforward_weight + at[:, None] * PADDED + columns[None, :])
-        total = tl.dot(inner, weight, total, input_precision="tf32x3")
-    before = tl.load(x + start[:, None] + columns[None, :], mask=inside[:, None], other=0.0)
-    after = before + total + tl.load(feedforward_bias + columns)[None, :]
-    after = norm(after, norm_weight, norm_bias, columns, width, epsilon)
-    place = rows[:, None] * out_columns + columns[None, :]
-    tl.store(out + place, after, mask=inside[:, None] & (columns < out_columns)[None, :])
 
 
 @triton.jit
@@ -161,31 +112,12 @@ def add_norm(x, y, weight, bias, out, batch, width, out_columns, epsilon, ROWS: 
     tl.store(out + rows[:, None] * out_columns + columns[None, :], total, mask=known)
 
 
-def tiles(padded: int) -> tuple[tuple[str, int, int, int], ...]:
-    """Name, rows, columns of a chunk and warps: the most that the registers of every target hold."""
-    wide = padded == 512
-    return ("few", 16, 16 if wide else 32, 4), ("many", 32 if wide else 64, 16, 8)
-
-
 def addresses(names: str) -> dict[str, str]:
     """The types of parameters that are addresses of float32."""
     return dict.fromkeys(names.split(), "*fp32")
 
 
 KERNELS = (
-    *(
-        KernelSpec(
-            f"feed_forward_{padded}_{name}",
-            feed_forward,
-            addresses("x hidden_weight hidden_bias feedforward_weight feedforward_bias norm_weight norm_bias out")
-            | {"batch": "i32", "width": "i32", "out_columns": "i32", "hidden_chunks": "i32", "epsilon": "fp32"},
-            {"ROWS": rows, "PADDED": padded, "CHUNK": chunk, "DEPTH": DEPTH},
-            warps,
-            2,
-        )
-        for padded in PADDED_WIDTHS
-        for name, rows, chunk, warps in tiles(padded)
-    ),
     *(
         KernelSpec(
             f"linear{'_relu' if relu else ''}_{name}",

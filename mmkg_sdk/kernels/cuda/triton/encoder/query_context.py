@@ -16,8 +16,7 @@ import triton
 import triton.language as tl
 
 from ..specs import KernelSpec
-from .layer import PADDED_WIDTHS, addresses
-from .token_table import GROUP
+from .layer import GROUP, PADDED_WIDTHS, addresses
 
 
 @triton.jit

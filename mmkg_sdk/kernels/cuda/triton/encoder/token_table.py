@@ -1,18 +1,14 @@
-"""The token-table encoder, include/mmkg_encoder.h, as three kernels.
+"""The token-table encoder, include/mmkg_encoder.h, as one kernel: a block makes the vectors of ROWS entities.
 
-  token_table_gather    structure and tokens of an entity -> s, what its heads make of all but its own value, and the
-                        share of that value: a gather and an online softmax, bound by memory
-  token_table_project   own value, output projection, first norm
-  feed_forward          of layer.py: feed-forward, second norm
+  gather          of token_gather.py: structure and tokens -> s, what the heads make of all but an entity's own value,
+                  and the share of that value
+  _projected      own value, output projection, first norm -> x
+  _fed_forward    feed-forward, CHUNK hidden columns at a time, which stay in registers; second norm
 
-What goes from one to the next are three vectors an entity, which stay in the cache; what one kernel for it all would
-keep in registers leaves too few threads to hide the gather.
-
-A head has width / heads columns, here padded with zeros to groups of GROUP columns, so a group belongs to one head.
-Columns are padded to PADDED = a power of 2 that holds all groups and the width.
-
-Tokens count in their order and a masked one adds exactly nothing, so the vector of an entity does not depend on the
-padding of its sequence.
+Products take DEPTH columns of s and x at a time, and Triton takes no part of a tensor that is in registers. So a block
+writes two vectors an entity, s or x and what was attended to, to memory of its own, and reads them back through the
+cache. Products over all columns at once hold x, taken apart, in the registers of every warp: tried for the feed-forward
+alone at PADDED = 256, they spill, with 89 loads for 16 entities on 8.0 and thousands for 64.
 
 Compiled for every target and tried in Triton's interpreter; never run on a GPU.
 """
@@ -21,168 +17,12 @@ import triton
 import triton.language as tl
 
 from ..specs import KernelSpec
-from .layer import DEPTH, PADDED_WIDTHS, addresses, norm, product, tiles
-
-GROUP = 64
-
-
-@triton.jit
-def _attend(
-    attended,
-    total,
-    largest,
-    tokens,
-    mask,
-    first_row,
-    num_rows,
-    num_tokens,
-    logits,
-    values,
-    heads,
-    head,
-    entities,
-    inside,
-    GROUPS: tl.constexpr,
-    GROUP: tl.constexpr,
-):
-    """Adds the tokens of one modality to an online softmax: attended and total are multiples of exp(-largest)."""
-    place = tl.arange(0, GROUPS)[:, None] * GROUP + tl.arange(0, GROUP)[None, :]
-    for t in range(num_tokens):
-        at = entities.to(tl.int64) * num_tokens + t
-        token = tl.load(tokens + at, mask=inside, other=0)
-        live = inside & (tl.load(mask + at, mask=inside, other=1) == 0)
-        known = live & (token >= 0) & (token < num_rows)
-        row = first_row + tl.where(known, token, 0)
-        logit = tl.load(logits + row[:, None] * heads + head[None, :], mask=known[:, None], other=float("-inf"))
-        # A token that is no row is never read, and makes its entity NaN.
-        logit = tl.where((live & (known == 0))[:, None], float("nan"), logit)
-        value = tl.load(
-            values + row[:, None, None] * (GROUPS * GROUP) + place[None, :, :], mask=known[:, None, None], other=0.0
-        ).to(tl.float32)
-        larger = tl.maximum(largest, logit)
-        shrink = tl.exp(largest - larger)
-        share = tl.exp(logit - larger)
-        total = total * shrink + share
-        attended = attended * shrink[:, :, None] + share[:, :, None] * value
-        largest = larger
-    return attended, total, largest
+from .layer import GROUP, addresses, norm, product
+from .token_gather import gather
 
 
 @triton.jit
-def token_table_gather(
-    structure,
-    visual_tokens,
-    visual_mask,
-    text_tokens,
-    text_mask,
-    norm_weight,
-    norm_bias,
-    type_vector,
-    logit_weight,
-    pooled_logits,
-    pooled_value,
-    logits,
-    values,
-    own,
-    attended,
-    share,
-    batch,
-    width,
-    heads,
-    groups_per_head,
-    num_visual_tokens,
-    num_text_tokens,
-    visual_rows,
-    text_rows,
-    epsilon,
-    ENTITIES: tl.constexpr,
-    PADDED: tl.constexpr,
-    GROUP: tl.constexpr,
-):
-    """Grid: (ceil(batch / ENTITIES),). GROUPS = PADDED / GROUP.
-
-    Args:
-        structure: float32 [batch, width].
-        visual_tokens, text_tokens: int64 [batch, num_..._tokens]; visual_mask, text_mask: uint8 likewise, 0: counts.
-        norm_weight, norm_bias, type_vector: float32 [PADDED].
-        logit_weight: float32 [heads, PADDED].
-        pooled_logits, pooled_value: float32 [heads], [PADDED] by group.
-        logits, values: float32 [rows, heads], float32 or bfloat16 [rows, PADDED] by group; visual rows come first.
-        own: float32 [batch, PADDED], written: s.
-        attended: float32 [batch, PADDED], written, by group: the weighted sum without the own value.
-        share: float32 [batch, GROUPS], written: the weight of the own value.
-    """
-    GROUPS: tl.constexpr = PADDED // GROUP
-    entities = tl.program_id(0) * ENTITIES + tl.arange(0, ENTITIES)
-    inside = entities < batch
-    columns = tl.arange(0, PADDED)
-    groups = tl.arange(0, GROUPS)
-    head = tl.minimum(groups // groups_per_head, heads - 1)
-
-    known = inside[:, None] & (columns < width)[None, :]
-    s = tl.load(structure + entities[:, None] * width + columns[None, :], mask=known, other=0.0)
-    s = norm(s, norm_weight, norm_bias, columns, width, epsilon) + tl.load(type_vector + columns)[None, :]
-    tl.store(own + entities[:, None] * PADDED + columns[None, :], s, mask=inside[:, None])
-
-    own_logit = tl.zeros((ENTITIES, GROUPS), dtype=tl.float32)
-    for group in tl.static_range(GROUPS):
-        weight = tl.load(logit_weight + tl.minimum(group // groups_per_head, heads - 1) * PADDED + columns)
-        own_logit = tl.where((groups == group)[None, :], tl.sum(s * weight[None, :], axis=1)[:, None], own_logit)
-    pooled_logit = tl.broadcast_to(tl.load(pooled_logits + head)[None, :], (ENTITIES, GROUPS))
-    start = tl.maximum(own_logit, pooled_logit)
-    pooled_share = tl.exp(pooled_logit - start)
-    value = tl.reshape(tl.load(pooled_value + columns), (GROUPS, GROUP))
-    state = pooled_share[:, :, None] * value[None, :, :]
-    total = pooled_share + tl.exp(own_logit - start)
-    state, total, largest = _attend(
-        state,
-        total,
-        start,
-        visual_tokens,
-        visual_mask,
-        0,
-        visual_rows,
-        num_visual_tokens,
-        logits,
-        values,
-        heads,
-        head,
-        entities,
-        inside,
-        GROUPS,
-        GROUP,
-    )
-    state, total, largest = _attend(
-        state,
-        total,
-        largest,
-        text_tokens,
-        text_mask,
-        visual_rows,
-        text_rows,
-        num_text_tokens,
-        logits,
-        values,
-        heads,
-        head,
-        entities,
-        inside,
-        GROUPS,
-        GROUP,
-    )
-    place = groups[:, None] * GROUP + tl.arange(0, GROUP)[None, :]
-    tl.store(
-        attended + entities[:, None, None] * PADDED + place[None, :, :],
-        state / total[:, :, None],
-        mask=inside[:, None, None],
-    )
-    tl.store(
-        share + entities[:, None] * GROUPS + groups[None, :], tl.exp(own_logit - largest) / total, mask=inside[:, None]
-    )
-
-
-@triton.jit
-def token_table_project(
+def _projected(
     own,
     attended,
     share,
@@ -193,80 +33,241 @@ def token_table_project(
     pooled,
     norm_weight,
     norm_bias,
-    out,
-    batch,
+    entities,
     width,
     epsilon,
-    ROWS: tl.constexpr,
     PADDED: tl.constexpr,
     CHUNK: tl.constexpr,
     DEPTH: tl.constexpr,
     GROUP: tl.constexpr,
 ):
-    """out = norm(pooled + (attended + share * (own @ value_weight + value_bias)) @ output_weight + output_bias).
-
-    Grid: (ceil(batch / ROWS),).
-
-    Args:
-        own, attended, share: as token_table_gather writes them.
-        value_weight, value_bias: float32 [PADDED, PADDED], [PADDED], columns by group.
-        output_weight: float32 [PADDED, PADDED], rows by group.
-        output_bias, pooled, norm_weight, norm_bias: float32 [PADDED].
-        out: float32 [batch, PADDED], written.
-    """
-    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    """norm(pooled + (attended + share * (own @ value_weight + value_bias)) @ output_weight + output_bias)."""
     columns = tl.arange(0, PADDED)
-    inside = rows < batch
-    start = rows * PADDED
-    total = tl.zeros((ROWS, PADDED), dtype=tl.float32)
+    start = entities * PADDED
+    everyone = tl.full(entities.shape, True, tl.int1)
+    total = tl.zeros((entities.shape[0], PADDED), dtype=tl.float32)
     for chunk in range(PADDED // CHUNK):
         at = chunk * CHUNK + tl.arange(0, CHUNK)
-        value = product(own, start, inside, value_weight, PADDED, at, PADDED // DEPTH, DEPTH)
+        value = product(own, start, everyone, value_weight, PADDED, at, PADDED // DEPTH, DEPTH)
         value += tl.load(value_bias + at)[None, :]
-        weight = tl.load(share + rows * (PADDED // GROUP) + chunk * CHUNK // GROUP, mask=inside, other=0.0)
-        context = tl.load(attended + start[:, None] + at[None, :], mask=inside[:, None], other=0.0)
+        weight = tl.load(share + entities * (PADDED // GROUP) + chunk * CHUNK // GROUP)
+        context = tl.load(attended + start[:, None] + at[None, :])
         context += weight[:, None] * value
         below = tl.load(output_weight + at[:, None] * PADDED + columns[None, :])
         total = tl.dot(context, below, total, input_precision="tf32x3")
     x = tl.load(pooled + columns)[None, :] + total + tl.load(output_bias + columns)[None, :]
-    x = norm(x, norm_weight, norm_bias, columns, width, epsilon)
-    tl.store(out + start[:, None] + columns[None, :], x, mask=inside[:, None])
+    return norm(x, norm_weight, norm_bias, columns, width, epsilon)
 
 
-_GATHER = (
-    {"structure": "*fp32", "visual_tokens": "*i64", "visual_mask": "*u8", "text_tokens": "*i64", "text_mask": "*u8"}
-    | addresses("norm_weight norm_bias type_vector logit_weight pooled_logits pooled_value logits values")
-    | addresses("own attended share")
-    | dict.fromkeys(("batch", "width", "heads", "groups_per_head", "num_visual_tokens", "num_text_tokens"), "i32")
-    | {"visual_rows": "i32", "text_rows": "i32", "epsilon": "fp32"}
+@triton.jit
+def _fed_forward(
+    x,
+    hidden_weight,
+    hidden_bias,
+    feedforward_weight,
+    feedforward_bias,
+    norm_weight,
+    norm_bias,
+    entities,
+    width,
+    hidden_chunks,
+    epsilon,
+    PADDED: tl.constexpr,
+    CHUNK: tl.constexpr,
+    DEPTH: tl.constexpr,
+):
+    """norm(x + relu(x @ hidden_weight + hidden_bias) @ feedforward_weight + feedforward_bias)."""
+    columns = tl.arange(0, PADDED)
+    start = entities * PADDED
+    hidden = hidden_chunks * CHUNK
+    everyone = tl.full(entities.shape, True, tl.int1)
+    total = tl.zeros((entities.shape[0], PADDED), dtype=tl.float32)
+    for chunk in range(hidden_chunks):
+        at = chunk * CHUNK + tl.arange(0, CHUNK)
+        inner = product(x, start, everyone, hidden_weight, hidden, at, PADDED // DEPTH, DEPTH)
+        inner = tl.maximum(inner + tl.load(hidden_bias + at)[None, :], 0.0, propagate_nan=tl.PropagateNan.ALL)
+        weight = tl.load(feedforward_weight + at[:, None] * PADDED + columns[None, :])
+        total = tl.dot(inner, weight, total, input_precision="tf32x3")
+    before = tl.load(x + start[:, None] + columns[None, :])
+    after = before + total + tl.load(feedforward_bias + columns)[None, :]
+    return norm(after, norm_weight, norm_bias, columns, width, epsilon)
+
+
+@triton.jit
+def token_table(
+    structure,
+    visual_tokens,
+    visual_mask,
+    text_tokens,
+    text_mask,
+    structure_norm_weight,
+    structure_norm_bias,
+    type_vector,
+    logit_weight,
+    pooled_logits,
+    pooled_value,
+    logits,
+    values,
+    value_weight,
+    value_bias,
+    output_weight,
+    output_bias,
+    pooled,
+    norm1_weight,
+    norm1_bias,
+    hidden_weight,
+    hidden_bias,
+    feedforward_weight,
+    feedforward_bias,
+    norm2_weight,
+    norm2_bias,
+    vectors,
+    attended,
+    share,
+    out,
+    batch,
+    width,
+    heads,
+    groups_per_head,
+    num_visual_tokens,
+    num_text_tokens,
+    visual_rows,
+    text_rows,
+    hidden_chunks,
+    epsilon,
+    ROWS: tl.constexpr,
+    ENTITIES: tl.constexpr,
+    PADDED: tl.constexpr,
+    CHUNK: tl.constexpr,
+    DEPTH: tl.constexpr,
+    GROUP: tl.constexpr,
+):
+    """Grid: (ceil(batch / ROWS),).
+
+    Args:
+        structure: float32 [batch, width].
+        visual_tokens, text_tokens: int64 [batch, num_..._tokens]; visual_mask, text_mask: uint8 likewise, 0: counts.
+        logit_weight: float32 [heads, PADDED].
+        pooled_logits, pooled_value: float32 [heads], [PADDED] by group.
+        logits, values: float32 [rows, heads], float32 or bfloat16 [rows, PADDED] by group; visual rows come first.
+        value_weight, value_bias: float32 [PADDED, PADDED], [PADDED], columns by group.
+        output_weight: float32 [PADDED, PADDED], rows by group.
+        hidden_weight, feedforward_weight: float32 [PADDED, hidden], [hidden, PADDED]; hidden = hidden_chunks * CHUNK.
+        hidden_bias: float32 [hidden].
+        pooled, type_vector, norms and the other biases: float32 [PADDED], 0 beyond width.
+        vectors, attended, share: float32 [rows, PADDED] twice and [rows, PADDED / GROUP], overwritten: what a block
+            keeps for itself; rows = batch up to a multiple of ROWS.
+        out: float32 [batch, width], written.
+    """
+    entities = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    inside = entities < batch
+    columns = tl.arange(0, PADDED)
+    for part in range(ROWS // ENTITIES):  # what all would hold in registers together spills
+        some = tl.program_id(0) * ROWS + part * ENTITIES + tl.arange(0, ENTITIES)
+        gather(
+            structure,
+            visual_tokens,
+            visual_mask,
+            text_tokens,
+            text_mask,
+            structure_norm_weight,
+            structure_norm_bias,
+            type_vector,
+            logit_weight,
+            pooled_logits,
+            pooled_value,
+            logits,
+            values,
+            vectors,
+            attended,
+            share,
+            some,
+            some < batch,
+            width,
+            heads,
+            groups_per_head,
+            num_visual_tokens,
+            num_text_tokens,
+            visual_rows,
+            text_rows,
+            epsilon,
+            PADDED,
+            GROUP,
+        )
+    tl.debug_barrier()  # what one thread wrote, others read
+    x = _projected(
+        vectors,
+        attended,
+        share,
+        value_weight,
+        value_bias,
+        output_weight,
+        output_bias,
+        pooled,
+        norm1_weight,
+        norm1_bias,
+        entities,
+        width,
+        epsilon,
+        PADDED,
+        CHUNK,
+        DEPTH,
+        GROUP,
+    )
+    tl.debug_barrier()  # s has been read: x takes its place
+    tl.store(vectors + entities[:, None] * PADDED + columns[None, :], x)
+    tl.debug_barrier()
+    after = _fed_forward(
+        vectors,
+        hidden_weight,
+        hidden_bias,
+        feedforward_weight,
+        feedforward_bias,
+        norm2_weight,
+        norm2_bias,
+        entities,
+        width,
+        hidden_chunks,
+        epsilon,
+        PADDED,
+        CHUNK,
+        DEPTH,
+    )
+    place = entities[:, None] * width + columns[None, :]
+    tl.store(out + place, after, mask=inside[:, None] & (columns < width)[None, :])
+
+
+# Padded width -> name, rows, entities that gather together, columns of a chunk, depth of a product, and warps: the most
+# that the registers of every target hold.
+_TILES = {
+    128: (("few", 16, 8, 16, 32, 4), ("many", 64, 16, 32, 16, 8)),
+    256: (("few", 16, 8, 16, 16, 4), ("many", 32, 16, 32, 16, 8)),
+    512: (("few", 16, 4, 16, 16, 8), ("many", 32, 4, 16, 16, 8)),
+}
+_ADDRESSES = (
+    "structure structure_norm_weight structure_norm_bias type_vector logit_weight pooled_logits pooled_value logits "
+    "values value_weight value_bias output_weight output_bias pooled norm1_weight norm1_bias hidden_weight hidden_bias "
+    "feedforward_weight feedforward_bias norm2_weight norm2_bias vectors attended share out"
 )
-_PROJECT = (
-    addresses("own attended share value_weight value_bias output_weight output_bias pooled norm_weight norm_bias out")
-) | {"batch": "i32", "width": "i32", "epsilon": "fp32"}
+_COUNTS = "batch width heads groups_per_head num_visual_tokens num_text_tokens visual_rows text_rows hidden_chunks"
+_SIGNATURE = (
+    addresses(_ADDRESSES)
+    | dict.fromkeys(("visual_tokens", "text_tokens"), "*i64")
+    | dict.fromkeys(("visual_mask", "text_mask"), "*u8")
+    | dict.fromkeys(_COUNTS.split(), "i32")
+    | {"epsilon": "fp32"}
+)
 
-KERNELS = (
-    *(
-        KernelSpec(
-            f"token_table_gather_{precision}_{padded}",
-            token_table_gather,
-            _GATHER | {"values": f"*{precision}"},
-            {"ENTITIES": 1024 // padded, "PADDED": padded, "GROUP": GROUP},
-            4,
-            2,
-        )
-        for precision in ("fp32", "bf16")
-        for padded in PADDED_WIDTHS
-    ),
-    *(
-        KernelSpec(
-            f"token_table_project_{padded}_{name}",
-            token_table_project,
-            _PROJECT,
-            {"ROWS": rows, "PADDED": padded, "CHUNK": chunk, "DEPTH": DEPTH, "GROUP": GROUP},
-            warps,
-            2,
-        )
-        for padded in PADDED_WIDTHS
-        for name, rows, chunk, warps in tiles(padded)
-    ),
+KERNELS = tuple(
+    KernelSpec(
+        f"token_table_{precision}_{padded}_{name}",
+        token_table,
+        _SIGNATURE | {"values": f"*{precision}"},
+        {"ROWS": rows, "ENTITIES": entities, "PADDED": padded, "CHUNK": chunk, "DEPTH": depth, "GROUP": GROUP},
+        warps,
+        2,
+    )
+    for precision in ("fp32", "bf16")
+    for padded, tiles in _TILES.items()
+    for name, rows, entities, chunk, depth, warps in tiles
 )
