@@ -1,6 +1,6 @@
 // Products with weights that lie in rows, as a file has them: a few rows and a strip of columns stay in registers over
-// the whole inner axis. Weights are read from memory once: tiles find those of this slice in the second-level cache, and
-// fetch those of the next meanwhile, in the order in which they lie.
+// the whole inner axis. Weights are read from memory once: tiles find those of this slice in the second-level cache,
+// and fetch those of the next meanwhile, in the order in which they lie.
 #pragma once
 
 #include "layers/encoder_set.h"
