@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..machine.conditions import Watch
-from .written import write_study
+from .written import check_out, write_study
 
 _RELATIONS, _FEATURES = 11, 64
 
@@ -41,9 +41,13 @@ def measure_exporting(
 
     Returns:
         What was written: conditions, sizes, `seconds` of the export, and `peak_mib` of its process.
+
+    Raises:
+        DataError: `out` cannot be written.
     """
     from mmkg_sdk.kernels import default_threads
 
+    check_out(out)
     watch = Watch.start(default_threads())
     with (
         tempfile.TemporaryDirectory(prefix="mmkg-exporting-") as made,

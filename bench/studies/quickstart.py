@@ -21,7 +21,7 @@ from typing import Any
 from mmkg_sdk.errors import BackendError
 
 from ..machine.conditions import Watch
-from .written import write_study
+from .written import check_out, write_study
 
 # By which kernels, torch, its libraries and OpenBLAS are held to an instruction set (docs/benchmarks.md).
 _HOLDING = (
@@ -49,9 +49,11 @@ def measure_quickstart(
 
     Raises:
         BackendError: it failed; the message ends with what it said.
+        DataError: `out` cannot be written.
     """
     from mmkg_sdk.kernels import default_threads
 
+    check_out(out)
     watch = Watch.start(default_threads())
     with tempfile.TemporaryDirectory(prefix="mmkg-quickstart-") as made:
         command = [sys.executable, "-P", "-m", "mmkg_sdk", "quickstart", "--family", family, "--json"]

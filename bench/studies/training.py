@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..machine.conditions import Watch
-from .written import write_study
+from .written import check_out, write_study
 
 _RELATIONS, _BATCH = 11, 2048
 
@@ -44,9 +44,13 @@ def measure_training(
 
     Returns:
         What was written: conditions, sizes, and for each way `triples_per_second` and `peak_mib` of the process.
+
+    Raises:
+        DataError: `out` cannot be written.
     """
     from mmkg_sdk.kernels import default_threads
 
+    check_out(out)
     threads = default_threads() if threads is None else threads
     watch, ways = Watch.start(threads), {}
     for name, sample in (("all entities, as published", None), (f"{sampled} sampled entities", sampled)):

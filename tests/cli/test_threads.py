@@ -17,11 +17,13 @@ OTHERS = {"build-engine", "data", "import", "inspect", "env", "compare"}
 
 
 def commands(group: click.Group) -> dict[str, click.Command]:
-    """Those of a group and of the groups in it, by name."""
+    """Those of a group and of the groups in it, by the words that call them."""
     found: dict[str, click.Command] = {}
     for name, command in group.commands.items():
-        if name not in OTHERS:
-            found |= commands(command) if isinstance(command, click.Group) else {name: command}
+        if name in OTHERS:
+            continue
+        inner = commands(command) if isinstance(command, click.Group) else {"": command}
+        found |= {f"{name} {rest}".strip(): one for rest, one in inner.items()}
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..options import family_type, json_option, print_json, say
+from ..threads import threads_option as default_threads_option
 from .options import device_option, threads_option
 
 _out_option = click.option(
@@ -156,6 +157,7 @@ def training(
 @study.command()
 @click.option("--entities", type=click.IntRange(100), default=40_943, show_default=True)
 @click.option("--width", type=click.IntRange(1), default=250, show_default=True, help="Complex numbers of an entity.")
+@default_threads_option
 @_out_option
 @json_option
 def exporting(entities: int, width: int, out: Path | None, as_json: bool) -> None:
@@ -168,6 +170,7 @@ def exporting(entities: int, width: int, out: Path | None, as_json: bool) -> Non
 
 @study.command()
 @click.argument("family", type=family_type)
+@default_threads_option
 @_out_option
 @json_option
 def quickstart(family: str, out: Path | None, as_json: bool) -> None:

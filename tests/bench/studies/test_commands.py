@@ -65,8 +65,8 @@ def test_a_command_passes_its_options_on(
     assert given == expected | {"path": Path("there.json")}
 
 
-@pytest.mark.parametrize("name", ["layers", "million", "mkgformer"])
+@pytest.mark.parametrize("name", ["exporting", "layers", "million", "mkgformer", "quickstart mygo", "training"])
 def test_a_study_does_not_begin_where_its_file_cannot_be_written(name: str, tmp_path: Path) -> None:
-    done = CliRunner().invoke(cli, ["bench", "study", name, "--out", str(tmp_path / "gone" / "there.json")])
+    done = CliRunner().invoke(cli, ["bench", "study", *name.split(), "--out", str(tmp_path / "gone" / "there.json")])
     assert isinstance(done.exception, DataError)
     assert str(done.exception).endswith(f"{tmp_path / 'gone'} is no folder. Make it, or write elsewhere.")
