@@ -43,7 +43,7 @@ def test_the_wheel_holds_every_module_and_data_file(wheel: Path) -> None:
     assert "mmkg_sdk/kernels/mmkg_cuda.bin" in names
     assert "mmkg_sdk/data/atlas/countries.json" in names
     assert [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
-    assert wheel.stat().st_size < 6 << 20  # of which the CUDA kernels are 4 MiB
+    assert wheel.stat().st_size < 8 << 20  # of which the CUDA kernels are 5.4 MiB
 
 
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
