@@ -49,7 +49,7 @@ def test_kernels_and_graphs_give_the_same_at_every_size(tmp_path: Path) -> None:
     for row in found["layers"]:
         assert 0 < row["difference_to_rms"] < 1e-5, row
         assert all(row["ms_p50"][name] > 0 for name in CONTENDERS)
-        assert row["percent_of_ceiling"] > 0
+        assert 0 <= row["percent_of_ceiling"] < 100  # of so little work, rounded to 0 on a busy machine
     assert found["candidates"] == CANDIDATES
     assert found["settings"]["instruction_set"] == "portable"
     assert json.loads((tmp_path / "out.json").read_text()) == found
