@@ -37,6 +37,13 @@ def further_from_json(values: object, kind: type[Kind]) -> tuple[Kind, ...]:
     return tuple(fields_from_json(kind, one, "modality") for one in _objects(values))
 
 
+def further_to_json(values: dict[str, Any]) -> dict[str, Any]:
+    """A configuration's JSON; without further modalities it is what versions before them read."""
+    further = list(values["further_modalities"])
+    others = {name: value for name, value in values.items() if name != "further_modalities"}
+    return others | ({"further_modalities": further} if further else {})
+
+
 def check_further(further: object, kind: type[NamedModality]) -> None:
     """Whether modalities beyond the published ones can stand together.
 

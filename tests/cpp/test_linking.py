@@ -193,6 +193,11 @@ def test_weights_of_the_interaction_are_looked_at(name: str, ask: Ask, tmp_path:
     assert answer == f"backend\tweights of another graph: {name} is missing. Export the bundle again."
 
 
+def test_linking_on_a_gpu_is_refused(ask: Ask) -> None:
+    (answer,) = ask(["linker", MIMIC, "1", "", "cuda"], [])
+    assert answer == "query\tdevice is 'cuda'; a Linker runs on the CPU. Leave it at cpu."
+
+
 def test_a_bundle_of_another_task_is_refused_with_what_to_open_it_as(ask: Ask) -> None:
     (answer,) = ask(["model", MIMIC, "1"], [])
     assert answer == "bundle\ta bundle of mimic links mentions to entities. Open it as mmkg::Linker."

@@ -70,7 +70,7 @@ struct Linker::State {
 Linker::Linker(const Bundle &bundle, const Options &options) {
     guarded([&] {
         if (options.device != "cpu") {
-            throw Error(Fault::query, "device is " + in_quotes(options.device) + "; a Linker runs on the CPU here.");
+            throw Error(Fault::query, "device is " + in_quotes(options.device) + "; a Linker runs on the CPU. Leave it at cpu.");
         }
         state_ = std::make_unique<State>(bundle, options);
     });

@@ -11,7 +11,7 @@ from ...errors import DataError
 from ...ranking.exact import RankingProtocol
 from ...ranking.scores import CandidateScore, ComplexDistance
 from ...registry import LINK_PREDICTION
-from ..further import check_further, further_from_json
+from ..further import check_further, further_from_json, further_to_json
 from .modalities import FeatureModality
 
 
@@ -76,10 +76,8 @@ class AdaMFConfig(FamilyConfig):
         return 1 + len(self.modalities)
 
     def to_json(self) -> dict[str, Any]:
-        """See FamilyConfig; without further modalities it is what versions before them read."""
-        values = super().to_json()
-        further = list(values.pop("further_modalities"))
-        return values | ({"further_modalities": further} if further else {})
+        """See FamilyConfig."""
+        return further_to_json(super().to_json())
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:

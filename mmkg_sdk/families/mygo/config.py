@@ -12,7 +12,7 @@ from ...errors import DataError
 from ...ranking.exact import RankingProtocol
 from ...ranking.scores import CandidateScore, InnerProduct
 from ...registry import LINK_PREDICTION
-from ..further import check_further, further_from_json
+from ..further import check_further, further_from_json, further_to_json
 from .modalities import TokenModality
 
 
@@ -134,10 +134,8 @@ class MyGOConfig(FamilyConfig):
         return replace(self, **flat, further_modalities=tuple(further))
 
     def to_json(self) -> dict[str, Any]:
-        """See FamilyConfig; without further modalities it is what versions before them read."""
-        values = super().to_json()
-        further = list(values.pop("further_modalities"))
-        return values | ({"further_modalities": further} if further else {})
+        """See FamilyConfig."""
+        return further_to_json(super().to_json())
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
