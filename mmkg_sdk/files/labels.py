@@ -143,6 +143,13 @@ class Labels(Sequence[str]):
             ids[rest] = self._lines.find_all([names[i] for i in rest.tolist()])
         return ids
 
+    def of_ids(self, ids: Sequence[int]) -> list[str]:
+        """The names of ids that are in range."""
+        if self._lines is not None:
+            return [self[number] for number in ids]
+        names = self._names
+        return [names[number] for number in ids]
+
     def near(self, name: str, count: int = 3) -> list[str]:
         """Up to `count` labels that look like `name`, best first, in milliseconds.
 

@@ -40,6 +40,7 @@ def test_positions_and_slices_work_like_those_of_a_tuple() -> None:
     assert labels[1] == "b"
     assert labels[-1] == "c"
     assert labels[1:] == ("b", "c")
+    assert labels.of_ids([2, 0]) == ["c", "a"]
     with pytest.raises(IndexError):
         labels[3]
 
@@ -117,6 +118,7 @@ def test_many_labels_are_what_few_are(many: tuple[Labels, list[str]]) -> None:
     absent = ["", "a", names[3][:-1], names[3] + "\n", "\ud800", names[0] + "\n" + names[1]]
     assert [labels.find(name) for name in absent] == [None] * 6
     assert labels.find_all([names[9], "x", names[9]]).tolist() == [9, -1, 9]
+    assert labels.of_ids([9, 0, 9]) == [names[9], names[0], names[9]]
     assert list(pickle.loads(pickle.dumps(labels))) == names
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import missing_package
+from .columns import Columns, to_arrow, to_pandas
 
 if TYPE_CHECKING:
     import pandas
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 _SHOWN = 5
 # The note on a sentence that is longer than what a model reads.
 CUT = "the end of the sentence was not read: it is longer than the model's texts"
-# The columns of ranked candidates.
-RANKED: dict[str, type] = {"rank": int, "id": int, "label": str, "score": float}
-# Names of each Python type in pandas and in pyarrow.
-_DTYPES = {int: ("int64", "int64"), float: ("float64", "float64"), str: ("str", "string")}
 
 
 class Answer(ABC):
@@ -32,10 +29,6 @@ class Answer(ABC):
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """The query and its answer, as plain values."""
-
-    @abstractmethod
-    def _rows(self) -> list[tuple[Any, ...]]:
-        """Its rows of a table, without the first column."""
 
     def notes(self) -> list[str]:
         """What else is to be said wherever it is shown."""
@@ -80,11 +73,9 @@ class Answers(Sequence[AnyAnswer]):
     """One answer per query, in the order of the queries.
 
     Attributes:
-        columns: of the tables: name -> type.
         queries: what several queries are called.
     """
 
-    columns: ClassVar[dict[str, type]]
     queries: ClassVar[str] = "queries"
 
     def __init__(self, answers: Sequence[AnyAnswer]) -> None:
@@ -119,43 +110,37 @@ class Answers(Sequence[AnyAnswer]):
             BackendError: pandas is not installed.
         """
         try:
-            import pandas
+            return to_pandas(self._table(len(self)))
         except ModuleNotFoundError as err:
             raise missing_package("pandas", "tables", "to_pandas()") from err
-        return pandas.DataFrame(
-            {name: pandas.Series(values, dtype=_DTYPES[kind][0]) for name, kind, values in self._table()}
-        )
 
     def to_arrow(self) -> pyarrow.Table:
-        """The table of `to_pandas` in Arrow's form.
+        """The table of `to_pandas` in Arrow's form, made without an object of Python for each cell.
+
+        Texts are dictionary<values=string, indices=int32> with each text once, scores float, whole numbers int64.
 
         Raises:
             BackendError: pyarrow is not installed.
         """
         try:
-            import pyarrow
+            return to_arrow(self._table(len(self)))
         except ModuleNotFoundError as err:
             raise missing_package("pyarrow", "tables", "to_arrow()") from err
-        return pyarrow.table({name: pyarrow.array(values, _DTYPES[kind][1]) for name, kind, values in self._table()})
 
     def _repr_html_(self) -> str:
         """The first queries as a table, for notebooks."""
-        columns = ("number", *self._columns())
-        lines = ["<table>", _html_row("th", columns)]
+        columns = self._table(min(len(self), _SHOWN))
+        rows = list(zip(*(column.tolist() for column in columns.values()), strict=True))
+        lines = ["<table>", _html_row("th", list(columns))]
         for number, answer in enumerate(self[:_SHOWN]):
-            lines += [_html_row("td", (number, *row)) for row in answer._rows()]
+            lines += [_html_row("td", row) for row in rows if row[0] == number]
             for note in answer.notes():
                 lines.append(f'<tr><td>{number}</td><td colspan="{len(columns) - 1}">{escape(note)}</td></tr>')
         return "\n".join([*lines, "</table>", *(f"<p>{line}</p>" for line in self._unshown())])
 
-    def _columns(self) -> dict[str, type]:
-        return self.columns
-
-    def _table(self) -> list[tuple[str, type, list[Any]]]:
-        """Name, type and values of every column."""
-        rows = [(number, *row) for number, answer in enumerate(self) for row in answer._rows()]
-        kinds = {"number": int, **self._columns()}
-        return [(name, kind, [row[i] for row in rows]) for i, (name, kind) in enumerate(kinds.items())]
+    @abstractmethod
+    def _table(self, count: int) -> Columns:
+        """The columns of the tables, of the first so many queries; the first column is `number`."""
 
     def _unshown(self) -> list[str]:
         return [f"... {len(self) - _SHOWN:,} more {self.queries}"] if len(self) > _SHOWN else []

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, overload
+from typing import Any, overload
+
+import numpy as np
 
 from ...modalities.words import Span
 from .answer import Answer, Answers
+from .columns import Columns, Texts
+
+_PLACES = ("word_start", "word_end", "character_start", "character_end")
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,6 @@ class SentenceEntities(Answer, Sequence[Entity]):
             "entities": entities
         }
 
-    def _rows(self) -> list[tuple[Any, ...]]:
-        return [(self.sentence, one.text, one.kind, *one.words, *one.characters) for one in self]
-
     def notes(self) -> list[str]:
         """Whether there is no entity, and how many words were read if not all, in words."""
         cut = f"only the first {self.words_read:,} of {len(self.words):,} words were read"
@@ -84,11 +86,20 @@ class FoundEntities(Answers[SentenceEntities]):
     counted from 0; `word_end` and `character_end` are the places after the last one.
     """
 
-    columns: ClassVar[dict[str, type]] = {
-        **dict.fromkeys(("sentence", "text", "kind"), str),
-        **dict.fromkeys(("word_start", "word_end", "character_start", "character_end"), int),
-    }
     queries = "sentences"
+
+    def _table(self, count: int) -> Columns:
+        sentences = self[:count]
+        entities = [entity for sentence in sentences for entity in sentence]
+        numbers = np.repeat(np.arange(count), [len(sentence) for sentence in sentences])
+        spans = np.array([(*entity.words, *entity.characters) for entity in entities], np.int64).reshape(-1, 4)
+        return {
+            "number": numbers,
+            "sentence": Texts.of(sentence.sentence for sentence in sentences).of_rows(numbers),
+            "text": Texts.of(entity.text for entity in entities),
+            "kind": Texts.of(entity.kind for entity in entities),
+            **dict(zip(_PLACES, np.ascontiguousarray(spans.T), strict=True)),
+        }
 
 
 def tag_chunks(tags: Iterable[str]) -> list[tuple[str, int, int]]:

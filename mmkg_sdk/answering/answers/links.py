@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...data.mentions import Mention
-from .answer import CUT, RANKED, Answers, RankedAnswer
+from .answer import CUT, Answers, RankedAnswer
+from .columns import Column, Columns, Texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +48,6 @@ class Link(RankedAnswer):
         asked = {"mention": self.mention.text, "sentence": self.mention.sentence, "cut": self.cut}
         return {**asked, "answers": answers}
 
-    def _rows(self) -> list[tuple[Any, ...]]:
-        units = (
-            zip(*(scores.tolist() for scores in self.units.values()), strict=True) if self.units else [()] * len(self)
-        )
-        asked = (self.mention.text, self.mention.sentence)
-        return [(*asked, *answer, *said) for answer, said in zip(self._ranked(), units, strict=True)]
-
     def notes(self) -> list[str]:
         """Whether there is no candidate, and whether the sentence was cut, in words."""
         return [*(() if self.labels else ("no candidate",)), *((CUT,) if self.cut else ())]
@@ -68,13 +62,25 @@ class Links(Answers[Link]):
         k: answers per mention, after it was cut to the number of candidates.
     """
 
-    columns: ClassVar[dict[str, type]] = {"mention": str, "sentence": str, **RANKED}
     queries = "mentions"
 
     def __init__(self, links: Sequence[Link], k: int) -> None:
         super().__init__(links)
         self.k = k
 
-    def _columns(self) -> dict[str, type]:
-        units = (self[0].units or {}) if len(self) else {}
-        return {**self.columns, **{f"{name}_score": float for name in units}}
+    def _table(self, count: int) -> Columns:
+        links = self[:count]
+        counts = np.array([len(link) for link in links], np.int64)
+        numbers = np.repeat(np.arange(count), counts)
+        columns: dict[str, Column] = {
+            "number": numbers,
+            "mention": Texts.of(link.mention.text for link in links).of_rows(numbers),
+            "sentence": Texts.of(link.mention.sentence for link in links).of_rows(numbers),
+            "rank": np.arange(1, len(numbers) + 1) - (np.cumsum(counts) - counts)[numbers],
+            "id": np.concatenate([np.empty(0, np.int64), *(link.ids for link in links)]),
+            "label": Texts.of(label for link in links for label in link.labels),
+            "score": np.concatenate([np.empty(0, np.float32), *(link.scores for link in links)]),
+        }
+        for name in (links[0].units or ()) if links else ():
+            columns[f"{name}_score"] = np.concatenate([(link.units or {})[name] for link in links])
+        return columns

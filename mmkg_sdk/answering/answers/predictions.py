@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...files.labels import Labels
 from ...ranking.exact import TopK
-from ...ranking.known_triples import TAIL, AnswerLists, KnownTriples, Queries
-from .answer import RANKED, Answers, RankedAnswer
+from ...ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
+from .answer import Answers, RankedAnswer
+from .columns import Columns, Texts, labels_of
 
 # Known answers that are named where they are many.
 _NAMED = 3
+# What is asked for, by the number of a direction.
+_SIDES = ("tail", "head")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +47,7 @@ class Ranking(RankedAnswer):
     @property
     def query(self) -> str:
         """In words, for example "(Norway, capital, ?)"."""
-        return f"({self.head or '?'}, {self.relation}, {self.tail or '?'})"
+        return _in_words(self.head, self.relation, self.tail)
 
     def __repr__(self) -> str:
         return "\n".join([self.query, *self._lines(), *self._noted()])
@@ -53,13 +56,6 @@ class Ranking(RankedAnswer):
         """The query, the known answers that were left out, and the answers, best first."""
         asked = {"query": self.query, "head": self.head, "relation": self.relation, "tail": self.tail}
         return {**asked, "direction": self.direction, "known": list(self.known), "answers": self._ranked_json()}
-
-    def _rows(self) -> list[tuple[Any, ...]]:
-        query, relation, direction = self.query, self.relation, self.direction
-        return [
-            (query, self.head or label, relation, self.tail or label, direction, rank, number, label, score)
-            for rank, number, label, score in self._ranked()
-        ]
 
     def notes(self) -> list[str]:
         """Whether nothing is left, and which known answers were left out, in words."""
@@ -78,11 +74,6 @@ class Predictions(Answers[Ranking]):
         k: answers per query, after it was cut to the number of candidates; a query whose known answers leave
             fewer candidates has fewer.
     """
-
-    columns: ClassVar[dict[str, type]] = {
-        **dict.fromkeys(("query", "head", "relation", "tail", "direction"), str),
-        **RANKED,
-    }
 
     def __init__(
         self,
@@ -126,3 +117,30 @@ class Predictions(Answers[Ranking]):
             tuple(self._entities[i] for i in ids.tolist()),
             tuple(self._entities[i] for i in known),
         )
+
+    def _table(self, count: int) -> Columns:
+        offsets, queries = self._top.offsets[: count + 1], self._queries[:count]
+        numbers = np.repeat(np.arange(count), np.diff(offsets))
+        ids, scores = self._top.ids[: offsets[-1]], self._top.scores[: offsets[-1]]
+        answers, given = labels_of(self._entities, ids, queries.entity)
+        (relations,) = labels_of(self._relations, queries.relation)
+        asks_tail = queries.direction == TAIL
+        asked = zip(given.tolist(), relations.tolist(), asks_tail.tolist(), strict=True)
+        words = (_in_words(*((name, what, None) if tail else (None, what, name))) for name, what, tail in asked)
+        sides, of_query = asks_tail[numbers], given.places[numbers]
+        return {
+            "number": numbers,
+            "query": Texts.of(words).of_rows(numbers),
+            "head": Texts(np.where(sides, of_query, answers.places), answers.texts),
+            "relation": relations.of_rows(numbers),
+            "tail": Texts(np.where(sides, answers.places, of_query), answers.texts),
+            "direction": Texts(np.where(sides, TAIL, HEAD).astype(np.int32), _SIDES),
+            "rank": np.arange(1, len(ids) + 1) - offsets[numbers],
+            "id": ids,
+            "label": answers,
+            "score": scores,
+        }
+
+
+def _in_words(head: str | None, relation: str, tail: str | None) -> str:
+    return f"({head or '?'}, {relation}, {tail or '?'})"

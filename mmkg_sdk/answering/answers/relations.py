@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ...files.labels import Labels
 from ..ids import checked_k
 from .answer import CUT, Answer, Answers
+from .columns import Columns, Texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +63,6 @@ class ExtractedRelation(Answer):
         asked = {"sentence": self.sentence, "cut": self.cut, "head": self.head, "tail": self.tail}
         return {**asked, "answers": answers}
 
-    def _rows(self) -> list[tuple[Any, ...]]:
-        return [(self.sentence, self.head, self.label, self.tail, self._order(1)[0], self.score)]
-
     def notes(self) -> list[str]:
         """Whether the sentence was cut, in words."""
         return [CUT] if self.cut else []
@@ -75,11 +74,32 @@ class ExtractedRelation(Answer):
 
 
 class ExtractedRelations(Answers[ExtractedRelation]):
-    """One ExtractedRelation per mention, in the order of the mentions. Tables have the likeliest relation of each."""
+    """One ExtractedRelation per mention, in the order of the mentions.
 
-    columns: ClassVar[dict[str, type]] = {
-        **dict.fromkeys(("sentence", "head", "relation", "tail"), str),
-        "id": int,
-        "score": float,
-    }
+    Attributes:
+        k: relations of each mention in tables, where the likeliest has rank 1.
+    """
+
     queries = "mentions"
+
+    def __init__(self, answers: Sequence[ExtractedRelation], k: int = 1) -> None:
+        super().__init__(answers)
+        self.k = k
+
+    def _table(self, count: int) -> Columns:
+        found = self[:count]
+        orders = [one._order(self.k) for one in found]
+        counts = np.array([len(order) for order in orders], np.int64)
+        numbers = np.repeat(np.arange(count), counts)
+        return {
+            "number": numbers,
+            "sentence": Texts.of(one.sentence for one in found).of_rows(numbers),
+            "head": Texts.of(one.head for one in found).of_rows(numbers),
+            "relation": Texts.of(one.labels[row] for one, order in zip(found, orders, strict=True) for row in order),
+            "tail": Texts.of(one.tail for one in found).of_rows(numbers),
+            "rank": np.arange(1, len(numbers) + 1) - (np.cumsum(counts) - counts)[numbers],
+            "id": np.array([row for order in orders for row in order], np.int64),
+            "score": np.concatenate(
+                [np.empty(0, np.float32)] + [one.probabilities[order] for one, order in zip(found, orders, strict=True)]
+            ),
+        }

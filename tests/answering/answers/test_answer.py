@@ -69,9 +69,9 @@ TABLES: dict[str, tuple[Callable[[], Answers], list[dict[str, object]]]] = {
         relations,
         [
             {"number": 0, "sentence": "Lima is in Peru.", "head": "Lima", "relation": "capital of", "tail": "Peru"}
-            | {"id": 2, "score": 0.5},
+            | {"rank": 1, "id": 2, "score": 0.5},
             {"number": 1, "sentence": "Oslo or Lima", "head": "Oslo", "relation": HOSTILE, "tail": "Lima"}
-            | {"id": 1, "score": 0.75},
+            | {"rank": 1, "id": 1, "score": 0.75},
         ],
     ),
     "entities": (
@@ -105,6 +105,51 @@ def test_a_table_without_rows_has_the_same_types(empty: Answers) -> None:
     assert empty.to_arrow().schema == full.to_arrow().schema
     assert empty.to_pandas().dtypes.to_dict() == full.to_pandas().dtypes.to_dict()
     assert len(empty.to_pandas()) == 0
+
+
+TEXT, NUMBER = "dictionary<values=string, indices=int32, ordered=0>", "int64"
+TYPES = {
+    "predictions": {"number": NUMBER, "query": TEXT, "head": TEXT, "relation": TEXT, "tail": TEXT, "direction": TEXT}
+    | {"rank": NUMBER, "id": NUMBER, "label": TEXT, "score": "float"},
+    "links": {"number": NUMBER, "mention": TEXT, "sentence": TEXT, "rank": NUMBER, "id": NUMBER, "label": TEXT}
+    | {"score": "float", "text_score": "float", "image_score": "float"},
+    "relations": {"number": NUMBER, "sentence": TEXT, "head": TEXT, "relation": TEXT, "tail": TEXT, "rank": NUMBER}
+    | {"id": NUMBER, "score": "float"},
+    "entities": {"number": NUMBER, "sentence": TEXT, "text": TEXT, "kind": TEXT}
+    | dict.fromkeys(("word_start", "word_end", "character_start", "character_end"), NUMBER),
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_the_types_of_arrow_are_those_of_the_documents(name: str) -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    table = (predictions if name == "predictions" else TABLES[name][0])().to_arrow()
+    assert {field.name: str(field.type) for field in table.schema} == TYPES[name]
+    assert table.validate(full=True) is None
+
+
+def test_every_text_is_in_a_table_of_arrow_once_and_no_other() -> None:
+    """However many rows have it, and however many labels a bundle has."""
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    table = predictions_of([[(5, 0.5), (0, 0.25)]] * 300, [(3, 0, 0)] * 300).to_arrow()
+    assert len(table) == 600
+    dictionaries = {name: table[name].chunk(0).dictionary.to_pylist() for name in ("query", "label", "relation")}
+    assert dictionaries == {
+        "query": ["(Norway, capital, ?)"],
+        "label": ["Oslo", "Norway", "<b>"],
+        "relation": ["capital"],
+    }
+
+
+def test_several_relations_of_each_mention_are_ranked_in_a_table() -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    table = ExtractedRelations(list(relations()), k=2).to_arrow().select(["number", "rank", "relation", "id", "score"])
+    assert list(zip(*table.to_pydict().values(), strict=True)) == [
+        (0, 1, "capital of", 2, 0.5),
+        (0, 2, "none", 0, 0.25),
+        (1, 1, HOSTILE, 1, 0.75),
+        (1, 2, "none", 0, 0.125),
+    ]
 
 
 @pytest.mark.parametrize("answers", [links(), relations(), entities()], ids=lambda value: type(value).__name__)

@@ -113,6 +113,34 @@ def test_a_table_has_one_row_per_answer_with_its_triple(predictions: Predictions
     assert predictions.to_arrow().to_pylist() == [dict(zip(names, row, strict=True)) for row in rows]
 
 
+def test_a_large_table_says_what_its_rankings_say() -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    random = np.random.default_rng(0)
+    asked = [tuple(row) for row in (random.integers(0, (6, 2, 2), (500, 3))).tolist()]
+    answers = [
+        [(number, float(np.float32(score))) for number, score in zip(ids, random.normal(size=len(ids)), strict=True)]
+        for ids in (random.permutation(6)[: random.integers(0, 7)].tolist() for _ in asked)
+    ]
+    many = predictions_of(answers, asked)
+    expected = [
+        {
+            "number": number,
+            "query": ranking.query,
+            "head": ranking.head or label,
+            "relation": ranking.relation,
+            "tail": ranking.tail or label,
+            "direction": ranking.direction,
+            "rank": place,
+            "id": ENTITIES.find(label),
+            "label": label,
+            "score": score,
+        }
+        for number, ranking in enumerate(many)
+        for place, (label, score) in enumerate(ranking, start=1)
+    ]
+    assert many.to_arrow().to_pylist() == expected
+
+
 def test_no_queries_give_no_predictions() -> None:
     none = predictions_of([], [])
     assert len(none) == 0
