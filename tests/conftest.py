@@ -1,4 +1,4 @@
-"""Fixtures that several test files share; each is made once a session."""
+"""Fixtures that several test files share; what takes long to make is made once for all workers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from mmkg_sdk.export import export_bundle, import_checkpoint
 from mmkg_sdk.run import Run
 from tests.families.mimic.small import random_run, world
 from tests.families.mkgformer.sentence_bundles import toy_bundle
+from tests.once import once
 from tests.places import GOLDEN
 
-# Tests are many small runs: more threads than cores would only wait for each other.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Tests are many small runs: more threads than cores, over all workers, would only wait for each other.
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, max(1, (os.cpu_count() or 1) // _WORKERS))))
 
 # What a shell runs in the background ignores Ctrl-C, and so would the commands that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -46,31 +48,28 @@ def import_golden(name: str, out: Path, family: str = "mygo") -> Run:
 
 @pytest.fixture(scope="session")
 def golden_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return import_golden("db15k_like", tmp_path_factory.mktemp("golden") / "run")
+    return Run.open(_golden(tmp_path_factory, "db15k_like", "fp32", "mygo") / "run")
 
 
 @pytest.fixture(scope="session")
-def golden_bundle(golden_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def golden_bundle(golden_bundles: Callable[..., Path]) -> Path:
     """An fp32 bundle of the golden run. Read-only: copy it before changing anything."""
-    folder = tmp_path_factory.mktemp("golden") / "bundle"
-    export_bundle(golden_run, folder)
-    return folder
+    return golden_bundles("db15k_like", "fp32")
 
 
 @pytest.fixture(scope="session")
-def golden_bundles(golden_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def golden_bundles(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """The bundle of a golden case in a precision (and of a family), exported when first asked for. Read-only, too."""
-    made = {("db15k_like", "fp32", "mygo"): golden_bundle}
+    return lambda case, precision, family="mygo": _golden(tmp_path_factory, case, precision, family) / "bundle"
 
-    def bundle(case: str, precision: str, family: str = "mygo") -> Path:
-        key = (case, precision, family)
-        if key not in made:
-            folder = tmp_path_factory.mktemp("golden")
-            export_bundle(import_golden(case, folder / "run", family), folder / "bundle", precision=precision)
-            made[key] = folder / "bundle"
-        return made[key]
 
-    return bundle
+def _golden(factory: pytest.TempPathFactory, case: str, precision: str, family: str) -> Path:
+    """A folder with the "run" and the "bundle" of a golden case."""
+
+    def make(folder: Path) -> None:
+        export_bundle(import_golden(case, folder / "run", family), folder / "bundle", precision=precision)
+
+    return once(factory, f"{family}-{case}-{precision}", make)
 
 
 @pytest.fixture(scope="session")
@@ -87,21 +86,18 @@ def small_run(small_world: LinkingData, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="session")
 def small_bundle(small_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("small") / "bundle"
-    export_bundle(small_run, folder, precision="fp16")
-    return folder
+    def make(folder: Path) -> None:
+        export_bundle(small_run, folder / "bundle", precision="fp16")
+
+    return once(tmp_path_factory, "mimic-small", make) / "bundle"
 
 
 @pytest.fixture(scope="session")
 def toys(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The folder of a random MKGformer on the toy texts of "mre" or "mner": "data", "run", "bundle"."""
-    folders: dict[str, Path] = {}
 
     def folder(task: str) -> Path:
-        if task not in folders:
-            folders[task] = tmp_path_factory.mktemp(task)
-            toy_bundle(task, folders[task], whole_as_crop=True)
-        return folders[task]
+        return once(tmp_path_factory, f"toy-{task}", lambda out: toy_bundle(task, out, whole_as_crop=True))
 
     return folder
 

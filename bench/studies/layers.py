@@ -154,10 +154,11 @@ def _mygo(sizes: dict[str, Any], instruction_set: str | None, threads: int) -> I
         _weights(modules[graph], "head_of_column"), config.visual_codebook_rows, threads, instruction_set
     )
 
+    encoded = _exported(modules[graph], specs[graph], threads)
+
     def encode(batch: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
         arrays = {"structure": random.standard_normal((batch, d), np.float32), **tokens(batch)}
-        run = _exported(modules[graph], specs[graph], arrays, threads)
-        return partial(encoder.encode, **arrays), lambda: run()[0]
+        return partial(encoder.encode, **arrays), lambda: encoded(arrays)[0]
 
     s = sum(counts.values())
     yield _Layer("token-table encoder", 4 * d**2 + 4 * d * hidden + 2 * s * d + 2 * d * heads, encode)
@@ -166,12 +167,12 @@ def _mygo(sizes: dict[str, Any], instruction_set: str | None, threads: int) -> I
     core = [weights.pop(f"core.{name}") for name in ("multiplied_core", "relation.multiplied_weight", "relation.bias")]
     context = QueryContext(weights, heads, threads, instruction_set)
     product = TuckerCore(core[0], core[1], core[2], threads, instruction_set)
+    queries = _exported(modules["query_encoder"], specs["query_encoder"], threads)
 
     def query(batch: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
         most = {"entity": config.num_entities, "relation": config.num_relations, "direction": 2}
         ids: Arrays = {name: random.integers(0, count, batch) for name, count in most.items()}
-        run = _exported(modules["query_encoder"], specs["query_encoder"], {"table": table} | ids, threads)
-        return lambda: product.apply(*context.encode(table, **ids)), lambda: run()[0]
+        return lambda: product.apply(*context.encode(table, **ids)), lambda: queries({"table": table} | ids)[0]
 
     flop = 20 * d**2 + 8 * d * hidden + 24 * d + 2 * d**3 + 4 * d**2
     yield _Layer("query transformer and Tucker product", flop, query)
@@ -193,6 +194,7 @@ def _mimic(sizes: dict[str, Any], instruction_set: str | None, threads: int) -> 
     module, spec = graph_modules(Mimic(config).eval(), torch.float32)["interaction"], graph_specs(config)["interaction"]
     shapes = entity_pieces(config)
     kernel = LateInteraction(_weights(module), shapes, "float32", None, threads, instruction_set)
+    pairs = _exported(module, spec, threads)
 
     def pieces(of: dict[str, tuple[int, ...]], count: int) -> Arrays:
         # Keys and queries are as large as layer norms leave them.
@@ -203,8 +205,7 @@ def _mimic(sizes: dict[str, Any], instruction_set: str | None, threads: int) -> 
 
     def score(batch: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
         mentions, entities = pieces(mention_pieces(config), batch), pieces(shapes, CANDIDATES)
-        run = _exported(module, spec, mentions | entities, threads)
-        return partial(kernel.scores, mentions, entities), lambda: np.stack(run())
+        return partial(kernel.scores, mentions, entities), lambda: np.stack(pairs(mentions | entities))
 
     length, unit = config.text_length, config.text_unit_dim
     flop = 2 * length * length * unit + 2 * length * unit + 2 * unit + 2 * config.text_width
@@ -216,7 +217,7 @@ def _weights(module: Any, *unread: str) -> Arrays:
     return {name: tensor.numpy() for name, tensor in module.state_dict().items() if name not in unread}
 
 
-def _exported(module: Any, spec: GraphSpec, arrays: Arrays, threads: int) -> Callable[[], list[NDArray[Any]]]:
-    """The outputs of the exported graph in ONNX Runtime, in order."""
+def _exported(module: Any, spec: GraphSpec, threads: int) -> Callable[[Arrays], list[NDArray[Any]]]:
+    """The exported graph in ONNX Runtime: its inputs -> its outputs, in order."""
     run = open_module(module, spec, "onnxruntime", "cpu", threads)
-    return lambda: list(run(arrays).values())
+    return lambda arrays: list(run(arrays).values())

@@ -1,4 +1,4 @@
-"""The C++ library and the program beside this file that asks it, compiled once a session, with sanitizers."""
+"""The C++ library and the program beside this file that asks it, compiled once, with sanitizers."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 import mmkg_sdk.kernels
 from mmkg_sdk.kernels import library
+from tests.once import once
 
 KERNELS = Path(mmkg_sdk.kernels.__file__).parent
 SOURCES = KERNELS.parent / "cpp"
@@ -31,7 +32,10 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = shutil.which("c++")
     if compiler is None or isinstance(library(), str):
         pytest.skip("no C++ compiler, or no compiled kernels")
-    folder = tmp_path_factory.mktemp("cpp")
+    return once(tmp_path_factory, "asked", lambda folder: _compile(compiler, folder)) / "asked"
+
+
+def _compile(compiler: str, folder: Path) -> None:
     flags = ["-std=c++17", "-O0", "-ffp-contract=off", *_WARNINGS]
     flags += [f"-I{path}" for path in (SOURCES / "include", SOURCES / "src", KERNELS / "include")]
     flags += [f"-isystem{path}" for path in json_headers(compiler, folder)]
@@ -47,7 +51,6 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         objects = list(pool.map(compiled, [ASKED, *sorted((SOURCES / "src").glob("*.cpp"))]))
     link = [f"-L{KERNELS}", "-lmmkg", f"-Wl,-rpath,{KERNELS}", "-pthread", "-ldl"]
     _run([compiler, *sanitizers, *objects, *link, "-o", "asked"], folder)
-    return folder / "asked"
 
 
 @pytest.fixture(scope="session")
