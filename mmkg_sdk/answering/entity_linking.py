@@ -20,6 +20,7 @@ from ..backends.base import parse_device
 from ..bundle import Bundle
 from ..data.mentions import Mention
 from ..families import contract
+from ..families.runtimes import InteractionStandIn
 from ..files.labels import Labels
 from ..ranking.exact import RankingProtocol, check_scores, filtered_ranks
 from ..ranking.known_triples import AnswerLists
@@ -66,14 +67,23 @@ class Linker(Opened):
         super().__init__(bundle, backend, compiled=compiled)
         self._runtime = contract.linking_runtime(bundle.family)
         self._config = contract.linking_config(bundle.config)
-        self._stand_in = self._runtime.stand_in(bundle, backend.device, backend.threads) if compiled else None
+        self._stand_in = self._open_stand_in()
         self._kind = parse_device(backend.device)[0]
         self._entities = PlacedPieces(backend, bundle.encoded, PAIRS[self._kind] // _SCORED[self._kind])
+
+    def _open_stand_in(self) -> InteractionStandIn | None:
+        bundle, backend = self.bundle, self.backend
+        return self._runtime.stand_in(bundle, backend.device, backend.threads) if self.compiled else None
 
     @property
     def has_stand_ins(self) -> bool:
         """See Opened."""
         return self._stand_in is not None
+
+    @property
+    def _ranks_there(self) -> bool:
+        """Whether ranks are counted where scores are made, which stay there."""
+        return self._stand_in is not None and self._kind != "cpu"
 
     @property
     def entities(self) -> Labels:
@@ -123,7 +133,7 @@ class Linker(Opened):
         skip = skips_unreadable(unreadable)
         asked, chosen = checked_mentions(mentions), self._chosen(candidates)
         count = len(self.entities) if chosen is None else len(chosen)
-        found = [_overall(units) for _, units, _ in self._blocks(asked, chosen, skip_unreadable=skip)]
+        found = [mean_of_units(units) for _, units, _ in self._blocks(asked, chosen, skip_unreadable=skip)]
         return np.concatenate([np.empty((0, count), np.float32), *found])
 
     def rank_mentions(
@@ -145,7 +155,7 @@ class Linker(Opened):
         found = [np.empty(0, np.int64)]
         for start in range(0, len(asked), _ENCODED):
             part, right = asked[start : start + _ENCODED], targets[start : start + _ENCODED]
-            if self._stand_in is not None and self._kind != "cpu":
+            if self._stand_in is not None and self._ranks_there:
                 ranks = self._stand_in.ranks(self.encode_mentions(part, skip_unreadable=skip), right)
                 if ranks is not None:
                     found.append(ranks)
@@ -332,7 +342,7 @@ class Linker(Opened):
         explain: bool,
         cut: bool,
     ) -> Link:
-        scores = _overall(units)
+        scores = mean_of_units(units)
         best = np.argsort(-scores, kind="stable")[:k]
         ids = best if chosen is None else chosen[best]
         said = {name: unit[best] for name, unit in zip(self._runtime.UNITS, units, strict=True)} if explain else None
@@ -362,7 +372,7 @@ def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) 
     return "\n".join(lines)
 
 
-def _overall(units: NDArray[np.float32]) -> NDArray[np.float32]:
+def mean_of_units(units: NDArray[np.float32]) -> NDArray[np.float32]:
     """The model's score: the mean of the units along axis 0. NaN is refused."""
     scores: NDArray[np.float32] = units.mean(axis=0, dtype=np.float32)
     check_scores(np.atleast_2d(scores))

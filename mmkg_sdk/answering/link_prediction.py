@@ -61,10 +61,13 @@ class Model(Opened):
         super().__init__(bundle, backend, compiled=compiled)
         self.relations = bundle.relations
         self._score = contract.link_config(bundle.config).candidate_score
-        self._entities = EntityTable.of(bundle.entities, bundle.encoded, self._score, backend)
+        self._entities = self._open_table()
         if not self._entities.ranking.reads_table:
             bundle.release()  # it was read to be copied
         self._lock = threading.Lock()
+
+    def _open_table(self) -> EntityTable:
+        return EntityTable.of(self.bundle.entities, self.bundle.encoded, self._score, self.backend)
 
     @property
     def has_stand_ins(self) -> bool:

@@ -5,8 +5,10 @@ So a table grows without being copied: what is added is a segment behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,33 +23,30 @@ from .tables import HostRanking
 _FULL = 4096
 
 
-@dataclass(frozen=True)
-class SegmentedRanking:
+# The number of a segment, what it is asked, and the arguments.
+Call = tuple[int, str, tuple[Any, ...]]
+
+
+class PartedRanking(ABC):
     """See TableRanking, for the CPU. Scores, ties, exclusions, candidates and ranks are those of one table, to the bit
     where the segments' scores are (kernels/scan.py).
 
-    Attributes:
-        segments: what ranks the rows of each, one behind the other.
-        starts: the first row of each, and the end of the last one.
+    A segment is what HostRanking is, in ids of its own rows; where it is, and how it is asked, is the subclass's.
     """
 
-    segments: tuple[HostRanking, ...]
-    starts: tuple[int, ...]
-
     @property
-    def name(self) -> str:
-        """See TableRanking."""
-        return self.segments[0].name
+    @abstractmethod
+    def starts(self) -> tuple[int, ...]:
+        """The first row of each segment, and the end of the last one."""
+
+    @abstractmethod
+    def ask(self, calls: Sequence[Call]) -> list[Any]:
+        """What the segments answer, in the order of the calls."""
 
     @property
     def on_device(self) -> bool:
         """See TableRanking."""
         return False
-
-    @property
-    def reads_table(self) -> bool:
-        """See TableRanking."""
-        return any(segment.reads_table for segment in self.segments)
 
     def top_k(
         self,
@@ -58,16 +57,19 @@ class SegmentedRanking:
         stream: int | None = None,
     ) -> TopK:
         """See TableRanking."""
-        found = []
-        for segment, start, stop in self._placed():
+        calls: list[Call] = []
+        for number, (start, stop) in enumerate(pairwise(self.starts)):
             rows = None
             if candidates is not None:
                 first, end = candidates.searchsorted([start, stop])
                 rows = candidates[first:end] - start if start else candidates[first:end]
             hidden = None if excluded is None else excluded.within(start, stop)
             if rows is None or len(rows):
-                part = segment.top_k(queries, k, hidden, rows, stream)
-                found.append(TopK(part.offsets, part.ids + start, part.scores))
+                calls.append((number, "top_k", (queries, k, hidden, rows)))
+        found = [
+            TopK(part.offsets, part.ids + self.starts[number], part.scores)
+            for (number, *_), part in zip(calls, self.ask(calls), strict=True)
+        ]
         return _merged(found, queries.shape[0], k)
 
     def ranks(
@@ -81,23 +83,56 @@ class SegmentedRanking:
         """See TableRanking."""
         if len(targets) and not 0 <= targets.min() <= targets.max() < self.starts[-1]:
             raise BackendError(f"a target is out of range; expected rows 0 to {self.starts[-1] - 1} of the table.")
+        parts = list(enumerate(pairwise(self.starts)))
         scores = np.empty(len(targets), np.float32)
-        for segment, start, stop in self._placed():
-            inside = (targets >= start) & (targets < stop)
-            if inside.any():
-                # Of all queries, for numpy; see NumpyRanking.pairs.
-                rows = np.clip(targets, start, stop - 1) - start
-                scores[inside] = segment.pairs(queries, rows)[inside]
-        # A segment counts by the score of a target that it does not hold, too, and counts add up.
-        counts = [
-            segment.counts(queries, targets - start, scores, known.within(start, stop), protocol)
-            for segment, start, stop in self._placed()
+        inside = {number: (targets >= start) & (targets < stop) for number, (start, stop) in parts}
+        # Of all queries, for numpy; see NumpyRanking.pairs.
+        calls: list[Call] = [
+            (number, "pairs", (queries, np.clip(targets, start, stop - 1) - start))
+            for number, (start, stop) in parts
+            if inside[number].any()
         ]
+        for (number, *_), found in zip(calls, self.ask(calls), strict=True):
+            scores[inside[number]] = found[inside[number]]
+        # A segment counts by the score of a target that it does not hold, too, and counts add up.
+        counts = self.ask(
+            [
+                (number, "counts", (queries, targets - start, scores, known.within(start, stop), protocol))
+                for number, (start, stop) in parts
+            ]
+        )
         return ranks_of_counts(np.add.reduce(counts), protocol)
 
-    def _placed(self) -> Iterator[tuple[HostRanking, int, int]]:
-        """The segments, with the first row and the end of each."""
-        return zip(self.segments, self.starts, self.starts[1:], strict=False)
+
+class SegmentedRanking(PartedRanking):
+    """Segments in this process, asked one after the other.
+
+    Args:
+        segments: what ranks the rows of each, one behind the other.
+        starts: see PartedRanking.
+    """
+
+    def __init__(self, segments: tuple[HostRanking, ...], starts: tuple[int, ...]) -> None:
+        self.segments, self._starts = segments, starts
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """See PartedRanking."""
+        return self._starts
+
+    @property
+    def name(self) -> str:
+        """See TableRanking."""
+        return self.segments[0].name
+
+    @property
+    def reads_table(self) -> bool:
+        """See TableRanking."""
+        return any(segment.reads_table for segment in self.segments)
+
+    def ask(self, calls: Sequence[Call]) -> list[Any]:
+        """See PartedRanking."""
+        return [getattr(self.segments[number], asked)(*arguments) for number, asked, arguments in calls]
 
 
 def grown_ranking(

@@ -28,6 +28,7 @@ from .hashes import check_hashes
 from .known_triples import check_index, check_triples
 from .manifest import MANIFEST, manifest_contents, read_manifest
 from .onnx_signature import onnx_signature
+from .parts import Part
 from .tensors import read_tensors
 from .verified_once import VerifiedOnce, records_wanted
 from .weights import check_weights
@@ -86,13 +87,18 @@ class Bundle:
 
     @property
     def encoded(self) -> dict[str, NDArray[Any]]:
-        """What the entity encoder gave: name -> one row per entity."""
-        return self.tensors["table"]
+        """What the entity encoder gave: name -> one row per entity; nothing at the front of a sharded bundle."""
+        return self.tensors.get("table", {})
 
     @property
     def table(self) -> NDArray[np.float32]:
         """The encoded entities of a link prediction family, float32 [num_entities, width]."""
         return self.encoded["vectors"]
+
+    @cached_property
+    def part(self) -> Part | None:
+        """What it is of a sharded bundle; None where it is a whole one."""
+        return Part.from_json(self.manifest["part"]) if "part" in self.manifest else None
 
     @property
     def inputs(self) -> dict[str, NDArray[Any]]:
@@ -141,19 +147,29 @@ class Bundle:
         return np.concatenate([self.triples[split] for split in SPLITS])
 
     @classmethod
-    def open(cls, path: str | Path, *, follow_links: bool = False, hash_always: bool = False) -> Bundle:
+    def open(
+        cls, path: str | Path, *, follow_links: bool = False, hash_always: bool = False, part: bool = False
+    ) -> Bundle:
         """Open and verify a bundle.
 
         Args:
             follow_links: files may be links that lead out of the folder, to whatever place.
             hash_always: read and hash all files, in both ways where there are two, though a record says that the large
                 ones were verified on this machine and have not changed since (docs/bundle-format.md).
+            part: a part of a sharded bundle is expected, and not a whole one (docs/sharding.md).
 
         Raises:
             BundleError: if anything is not as the format says; the message names the file.
         """
         folder = Path(os.path.expanduser(path))
         manifest = read_manifest(folder, follow_links=follow_links)
+        if ("part" in manifest) != part:
+            raise BundleError(
+                f"{folder} is a whole bundle; expected a part of a sharded one. Cut it with `mmkg-sdk bundle shard`."
+                if part
+                else f"{folder} is a part of a sharded bundle. Open the folder above it with "
+                "mmkg_sdk.serving.load_sharded."
+            )
         contents = manifest_contents(manifest)
         opened = {
             name: open_file(folder / name, entry, mapped=name in contents.mapped_files, follow_links=follow_links)
@@ -176,7 +192,8 @@ class Bundle:
             _check_graph(bundle, graph)
         check_bundle: Callable[[Bundle], None] = family_part(bundle.family, "runtime").check_bundle
         check_bundle(bundle)
-        check_weights(bundle.path, files["weights.safetensors"], bundle.config, bundle.precision, bundle.family)
+        if "weights.safetensors" in files:  # what ranks rows of a table needs none
+            check_weights(bundle.path, files["weights.safetensors"], bundle.config, bundle.precision, bundle.family)
         if record and not known:
             record.keep()
         bundle.release()

@@ -35,6 +35,9 @@ class Contents:
         graphs: NAME.onnx; the first one is what every query needs, and is opened with the bundle.
         others: further file names.
         younger: those of the tensors that bundles of earlier versions lack.
+        encoding: those of tensors and graphs that encode entities, or need all of the table; no shard has them.
+        scoring: those of the graphs that score rows of the table.
+        common: what stands there whatever the family.
     """
 
     labels: Mapping[str, int | None]
@@ -42,6 +45,9 @@ class Contents:
     graphs: tuple[str, ...]
     others: tuple[str, ...] = field(default=())
     younger: tuple[str, ...] = field(default=())
+    encoding: tuple[str, ...] = field(default=())
+    scoring: tuple[str, ...] = field(default=())
+    common: tuple[str, ...] = field(default=COMMON_FILES)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -51,7 +57,7 @@ class Contents:
             *(f"{name}.safetensors" for name in self.tensors),
             *(f"{name}.onnx" for name in self.graphs),
             *self.others,
-            *COMMON_FILES,
+            *self.common,
         )
 
     @property
@@ -73,11 +79,13 @@ def link_prediction_contents(
     table: Mapping[str, Stored],
     inputs: Mapping[str, Stored],
     graphs: tuple[str, ...],
+    encoding: tuple[str, ...] = (),
 ) -> Contents:
     """What every bundle that answers (head, relation, ?) holds: labels, known triples, table, encoder inputs.
 
     Args:
         table, inputs: the tensors of table.safetensors and inputs.safetensors, one row per entity.
+        encoding: see Contents.
     """
     return Contents(
         labels={"entities": num_entities, "relations": num_relations},
@@ -89,4 +97,5 @@ def link_prediction_contents(
         },
         graphs=graphs,
         younger=(KNOWN_TRIPLES,),
+        encoding=encoding,
     )

@@ -19,6 +19,7 @@ from .config import FamilyConfig, read_config
 from .contents import Contents
 from .files import open_plain_file
 from .graph_specs import GraphSpec
+from .parts import FRONT, Part
 
 FORMAT_VERSION = 3
 READ_VERSIONS = (2, FORMAT_VERSION)
@@ -57,6 +58,11 @@ def read_manifest(folder: Path, *, follow_links: bool = False) -> dict[str, Any]
         raise BundleError(f"{folder} is a file; a bundle is a folder. Pass the folder that `mmkg-sdk export` wrote.")
     path = folder / MANIFEST
     if not os.path.lexists(path):
+        if os.path.lexists(folder / FRONT / MANIFEST):
+            raise BundleError(
+                f"{folder} is a sharded bundle, which `mmkg-sdk bundle shard` wrote. Open it with "
+                "mmkg_sdk.serving.load_sharded; see docs/sharding.md."
+            )
         raise BundleError(f"{folder} has no {MANIFEST}: this is no bundle, or its export did not finish. Export again.")
     with open_plain_file(path, follow_links=follow_links) as file:
         raw = file.read(_SIZE_LIMIT + 1)
@@ -117,13 +123,14 @@ def _check(path: Path, manifest: Any) -> None:
 
 
 def manifest_contents(manifest: dict[str, Any]) -> Contents:
-    """What the bundle holds, as the family says of its configuration.
+    """What the bundle holds, as the family says of its configuration; or the part of it that the manifest is of.
 
     Raises:
-        DataError: the configuration is none of the family's.
+        DataError: the configuration is none of the family's, or the part is none.
     """
     contents: Callable[[FamilyConfig], Contents] = family_part(manifest["family"], "runtime").contents
-    return contents(read_config(manifest["family"], manifest["config"]))
+    whole = contents(read_config(manifest["family"], manifest["config"]))
+    return Part.from_json(manifest["part"]).contents(whole) if "part" in manifest else whole
 
 
 def _contents(path: Path, manifest: dict[str, Any]) -> Contents:

@@ -7,6 +7,7 @@ import click
 from ..version import __version__
 from .bench.run import bench
 from .commands.build_engine import build_engine
+from .commands.bundle import bundle
 from .commands.data import data
 from .commands.env import env
 from .commands.evaluate import evaluate
@@ -40,6 +41,7 @@ for command in (
     extract,
     tag,
     bench,
+    bundle,
     build_engine,
     inspect,
     verify,

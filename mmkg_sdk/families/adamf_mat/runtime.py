@@ -52,6 +52,7 @@ def contents(config: AdaMFConfig) -> Contents:
             **{name: Stored("bool", (entities,)) for name in mask_names(config.modalities)},
         },
         graphs=("query_encoder", "entity_encoder", "complete"),
+        encoding=("inputs", "entity_encoder", "complete"),
     )
 
 

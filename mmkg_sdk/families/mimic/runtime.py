@@ -38,6 +38,8 @@ def contents(config: MimicConfig) -> Contents:
         tensors={"table": pieces},
         graphs=("text_encoder", "image_encoder", "mention_side", "entity_side", "interaction"),
         others=() if config.tokenizer == NO_TOKENIZER else (TOKENIZER,),
+        encoding=("entity_side",),
+        scoring=("interaction",),
     )
 
 
@@ -71,7 +73,7 @@ def check_bundle(bundle: Bundle) -> None:
                 f"{bundle.path / 'table.safetensors'}: {name} has {len(piece)} rows, but entities.txt has "
                 f"{len(bundle.entities)} labels. Export again."
             )
-    if MimicConfig.of(bundle.config).tokenizer != NO_TOKENIZER:
+    if TOKENIZER in bundle.files:
         open_tokenizer(bundle)
 
 

@@ -54,6 +54,7 @@ def contents(config: MyGOConfig) -> Contents:
             },
         },
         graphs=("query_encoder", "entity_encoder", *rewritten, "complete"),
+        encoding=("inputs", "entity_encoder", *rewritten, "complete"),
     )
 
 
@@ -78,6 +79,8 @@ def check_bundle(bundle: Bundle) -> None:
     Raises:
         BundleError: they are not.
     """
+    if "inputs" not in bundle.tensors:  # a part of a sharded bundle
+        return
     path = bundle.path / "inputs.safetensors"
     for modality in MyGOConfig.of(bundle.config).modalities:
         name = modality.name

@@ -1,0 +1,122 @@
+"""ShardedLinker: a Linker whose entities are in shards. Mentions are encoded here, once; shards score their rows."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..answering.entity_linking import Linker
+from ..backends import Backend, open_backend
+from ..backends.segments import Call
+from ..bundle import Bundle
+from ..errors import BundleError
+from ..families.runtimes import InteractionStandIn
+from ..ranking.exact import RankingProtocol, ranks_of_counts
+from .shards import FindShards, LocalShards, Pieces, Shards, open_front, reduced
+
+
+class ShardedInteraction:
+    """See InteractionStandIn: shards score mentions with their rows, and what they give is put together."""
+
+    def __init__(self, shards: Shards, units: int) -> None:
+        self._shards, self._units = shards, units
+
+    def scores(self, mentions: Pieces, candidates: NDArray[np.int64] | None) -> NDArray[np.float32]:
+        """See InteractionStandIn."""
+        calls = [(number, "scores", (mentions, rows)) for number, rows in self._cut(candidates)]
+        none = np.empty((self._units, len(next(iter(mentions.values()))), 0), np.float32)
+        return np.concatenate(self._shards.ask(calls), axis=2) if calls else none
+
+    def best(
+        self, mentions: Pieces, k: int, candidates: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """See InteractionStandIn: the k best of every shard."""
+        calls: list[Call] = [(number, "best", (mentions, k, rows)) for number, rows in self._cut(candidates)]
+        found = self._shards.ask(calls)
+        ids = [part + self._shards.starts[call[0]] for call, (part, _) in zip(calls, found, strict=True)]
+        return np.concatenate(ids), np.concatenate([scores for _, scores in found], axis=2)
+
+    def ranks(self, mentions: Pieces, targets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """See InteractionStandIn: counts of the shards add up."""
+        starts, scores = self._shards.starts, np.empty(len(targets), np.float32)
+        parts = list(enumerate(pairwise(starts)))
+        inside = {number: (targets >= start) & (targets < stop) for number, (start, stop) in parts}
+        # All mentions, for a graph: of others a pair may be rounded otherwise.
+        calls: list[Call] = [
+            (number, "target_scores", (mentions, np.clip(targets, start, stop - 1) - start))
+            for number, (start, stop) in parts
+            if inside[number].any()
+        ]
+        for (number, *_), found in zip(calls, self._shards.ask(calls), strict=True):
+            scores[inside[number]] = found[inside[number]]
+        counts = self._shards.ask([(n, "counts", (mentions, targets - start, scores)) for n, (start, _) in parts])
+        return ranks_of_counts(np.add.reduce(counts), RankingProtocol("stable")).published.astype(np.int64)
+
+    def _cut(self, candidates: NDArray[np.int64] | None) -> list[tuple[int, NDArray[np.int64] | None]]:
+        """The shards that have candidates, and which of their rows; None: all."""
+        if candidates is None:
+            return [(number, None) for number in range(len(self._shards.starts) - 1)]
+        cuts = candidates.searchsorted(self._shards.starts)
+        parts = enumerate(pairwise(cuts))
+        return [(n, candidates[first:end] - self._shards.starts[n]) for n, (first, end) in parts if first < end]
+
+
+class ShardedLinker(Linker):
+    """A sharded entity linking bundle. It answers as the Linker of the whole bundle does, to the bit where compiled
+    kernels score (docs/sharding.md). Safe to call from several threads.
+
+    Use `ShardedLinker.load`, or `mmkg_sdk.serving.load_sharded`.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend, *, shards: Shards, compiled: bool = False) -> None:
+        self._shards = shards
+        super().__init__(bundle, backend, compiled=compiled)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        backend: str = "auto",
+        device: str = "auto",
+        *,
+        threads: int | None = None,
+        follow_links: bool = False,
+        hash_always: bool = False,
+        shards: FindShards | None = None,
+    ) -> Self:
+        """See `load_sharded`.
+
+        Raises:
+            BundleError: also if the bundle is for another task.
+        """
+        front = open_front(path, follow_links=follow_links, hash_always=hash_always)
+        if front.config.task != cls.task:
+            raise BundleError(f"{front.path} is for {front.config.task}; {cls.__name__} needs one for {cls.task}.")
+        opened = open_backend(front, backend, device, threads)
+        local = partial(
+            LocalShards.of, backend=backend, threads=threads, follow_links=follow_links, hash_always=hash_always
+        )
+        return cls(front, opened, shards=(shards or local)(front), compiled=backend == "auto")
+
+    def _open_stand_in(self) -> InteractionStandIn:
+        return ShardedInteraction(self._shards, len(self._runtime.UNITS))
+
+    @property
+    def _ranks_there(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Free the backend and the shards. Later calls raise BackendError."""
+        super().close()
+        self._shards.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return reduced(self, self._shards)
+
+    def _sizes(self) -> str:
+        return f"{super()._sizes()}, {len(self._shards.starts) - 1} shards"
