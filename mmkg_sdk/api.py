@@ -14,12 +14,14 @@ from .answering.relation_extraction import Extractor, RelationMention
 from .data.mentions import Mention
 from .data.sentences import SentenceImages
 from .errors import BackendError, BundleError, DataError, ExportError, MmkgError, QueryError
+from .families.explained import EntityExplanation, TokenWeight
 
 __all__ = [
     "BackendError",
     "BundleError",
     "DataError",
     "Entity",
+    "EntityExplanation",
     "ExportError",
     "ExtractedRelation",
     "ExtractedRelations",
@@ -38,5 +40,6 @@ __all__ = [
     "SentenceEntities",
     "SentenceImages",
     "Tagger",
+    "TokenWeight",
     "load",
 ]

@@ -30,7 +30,7 @@ MODALITIES = {"image": "visual", "text": "text"}
 PUBLISHED_MODALITIES = tuple(MODALITIES.values())
 _MODALITY = re.compile(r"[a-z][a-z0-9]{0,31}")
 # What would be mistaken for another: by users, in the benchmark, and among the names of an official checkpoint.
-_TAKEN = {*MODALITIES, *PUBLISHED_MODALITIES, "structure", "all", "str", "vis", "txt", "img", "ent", "rel"}
+_TAKEN = {*MODALITIES, *PUBLISHED_MODALITIES, "structure", "pooled", "all", "str", "vis", "txt", "img", "ent", "rel"}
 
 
 def check_further_modality(name: object) -> str:

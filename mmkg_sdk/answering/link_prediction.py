@@ -26,6 +26,7 @@ from ..bundle import Bundle
 from ..errors import DataError, QueryError
 from ..families import contract
 from ..families.entity_batch import EntityBatch
+from ..families.explained import EntityExplanation
 from ..families.query_batches import QUERY_CHUNK
 from ..families.runtimes import LinkStandIns
 from ..files.labels import Labels
@@ -268,22 +269,18 @@ class Model(Opened):
             self._grow(labels, encoded)
         return np.arange(len(before.labels), len(before.labels) + len(labels))
 
-    def explain_entity(self, entity: str | int) -> dict[str, float]:
-        """How much structure, image, text and further modalities count in the encoded entity; they add up to 1.
+    def explain_entity(self, entity: str | int) -> EntityExplanation:
+        """How much structure, image, text and further modalities count in the encoded entity, and each of its tokens.
+
+        AdaMF-MAT: the weights of its fusion. MyGO: the attention of the pooled position, over tokens.
 
         Raises:
-            QueryError: unknown entity, or a family whose encoder has no such weights.
+            QueryError: unknown entity; MyGO: one that was added here; MKGformer: always.
         """
         entities = self._entities
-        names = self._runtime.weighed(self.bundle)
-        if not names:
-            raise QueryError(
-                f"{self.bundle.family} mixes modalities by attention over tokens and has no weight per modality; "
-                "adamf_mat has."
-            )
-        (row,) = to_ids(entity, entities.labels)
-        (weights,) = entities.rows(np.array([row]), "modality_weights")
-        return dict(zip(names, weights.tolist(), strict=True))
+        (row,) = to_ids(entity, entities.labels).tolist()
+        encoded = {name: entities.rows(np.array([row]), name)[0] for name in entities.encoded}
+        return self._runtime.explained(self.bundle, entities.labels[row], row, encoded)
 
     def close(self) -> None:
         """Free the backend. Later calls raise BackendError."""

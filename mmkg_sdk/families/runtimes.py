@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # types alone, so that answering loads nothing more
     from ..modalities.words import Span
     from ..ranking.known_triples import Queries
     from .entity_batch import EntityBatch
+    from .explained import EntityExplanation
 
 Arrays = dict[str, NDArray[Any]]
 Rows = slice | NDArray[np.int64]
@@ -136,8 +137,18 @@ class LinkRuntime(Runtime, Protocol):
         """
         ...
 
-    def weighed(self, bundle: Bundle) -> tuple[str, ...]:
-        """What the columns of "modality_weights" in its table stand for; none where there is no such tensor."""
+    def explained(
+        self, bundle: Bundle, label: str, row: int, encoded: Mapping[str, NDArray[np.float32]]
+    ) -> EntityExplanation:
+        """What counts in an entity.
+
+        Args:
+            row: of the table, in which those added later stand behind the bundle's.
+            encoded: what the encoder gave of it, by the name of its tensor.
+
+        Raises:
+            QueryError: the family has no such weights, or not of this entity.
+        """
         ...
 
     def new_entities(self, bundle: Bundle) -> EntityBatch | None:

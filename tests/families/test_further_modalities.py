@@ -83,11 +83,15 @@ def test_a_new_entity_answers_like_the_one_that_it_repeats(model: Model) -> None
     scores = model.score_tails("entity 1", "r")[0]
     assert scores[added] == pytest.approx(scores[4], abs=1e-4)
     assert len(model.predict_tails("again", "r", k=3)[0].labels) == 3
-    if model.bundle.family == "adamf_mat":
-        weights = model.explain_entity("entity 5")
-        assert list(weights) == ["structure", "image", "text", "german", "sound"]
-        assert sum(weights.values()) == pytest.approx(1, abs=1e-5)
-        assert weights["german"] == 0, "it has no German text"
+
+
+def test_an_explanation_weighs_every_modality(model: Model) -> None:
+    weights = model.explain_entity("entity 5").modalities
+    own = ["pooled"] * (model.bundle.family == "mygo")
+    assert list(weights) == [*own, "structure", "image", "text", "german", "sound"]
+    assert sum(weights.values()) == pytest.approx(1, abs=1e-5)
+    assert weights["german"] == 0, "it has no German text"
+    assert weights["sound"] > 0
 
 
 def test_what_a_caller_forgets_or_makes_up_is_named(bundle: Path) -> None:

@@ -13,6 +13,7 @@ from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import QueryError
 from ...registry import said_modality
 from ..entity_batch import EntityBatch, as_array, by_modality, float_rows, structure_rows
+from ..explained import EntityExplanation
 from ..query_batches import query_batches
 from ..runtimes import LinkStandIns
 from .compiled_query import compiled_query
@@ -26,10 +27,10 @@ __all__ = [
     "contents",
     "encoder_graph",
     "entity_batch",
+    "explained",
     "new_entities",
     "query_batches",
     "stand_ins",
-    "weighed",
     "weight_shapes",
 ]
 
@@ -65,10 +66,11 @@ def weight_shapes(config: AdaMFConfig) -> dict[str, tuple[int, ...]]:
     return projections | {"query_encoder.rotations": (config.num_relations, config.table_width)}
 
 
-def weighed(bundle: Bundle) -> tuple[str, ...]:
-    """Structure and all modalities."""
+def explained(bundle: Bundle, label: str, row: int, encoded: Mapping[str, NDArray[np.float32]]) -> EntityExplanation:
+    """The weights of the fusion: of structure and all modalities."""
     modalities = AdaMFConfig.of(bundle.config).modalities
-    return ("structure", *(said_modality(modality.name) for modality in modalities))
+    names = ("structure", *(said_modality(modality.name) for modality in modalities))
+    return EntityExplanation(label, dict(zip(names, encoded["modality_weights"].tolist(), strict=True)))
 
 
 def check_bundle(bundle: Bundle) -> None:

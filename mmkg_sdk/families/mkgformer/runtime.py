@@ -14,10 +14,10 @@ from .links.runtime import (
     bundle_entities,
     encoder_graph,
     entity_batch,
+    explained,
     new_entities,
     query_batches,
     stand_ins,
-    weighed,
 )
 from .sentences import runtime as sentence_runtime
 from .sentences.runtime import (
@@ -41,6 +41,7 @@ __all__ = [
     "cut_relation_texts",
     "encoder_graph",
     "entity_batch",
+    "explained",
     "marker_positions",
     "new_entities",
     "noise_texts",
@@ -53,7 +54,6 @@ __all__ = [
     "stand_ins",
     "tag_labels",
     "tagging_texts",
-    "weighed",
     "weight_shapes",
 ]
 

@@ -12,8 +12,10 @@ from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import BundleError, QueryError
 from ..entity_batch import EntityBatch, as_array, by_modality, host_array, structure_rows
+from ..explained import EntityExplanation
 from ..query_batches import query_batches
 from ..runtimes import LinkStandIns
+from .attention import explained_entity
 from .compiled_encoder import TOKEN_TABLE_GRAPH, compiled_encoder
 from .compiled_query import compiled_query
 from .config import MyGOConfig
@@ -26,11 +28,11 @@ __all__ = [
     "contents",
     "encoder_graph",
     "entity_batch",
+    "explained",
     "most_tokens",
     "new_entities",
     "query_batches",
     "stand_ins",
-    "weighed",
     "weight_shapes",
 ]
 
@@ -103,9 +105,18 @@ def new_entities(bundle: Bundle) -> EntityBatch:
     )
 
 
-def weighed(bundle: Bundle) -> tuple[str, ...]:
-    """Attention over tokens has no weight for a modality."""
-    return ()
+def explained(bundle: Bundle, label: str, row: int, encoded: Mapping[str, NDArray[np.float32]]) -> EntityExplanation:
+    """The attention of the pooled position over the entity's tokens.
+
+    Raises:
+        QueryError: an entity that was added to the model, which keeps its vector alone.
+    """
+    if row >= len(bundle.entities):
+        raise QueryError(
+            f"entity {label!r:.120} was added after the export, and its tokens are not kept; only entities of the "
+            "bundle are explained."
+        )
+    return explained_entity(bundle, label, row)
 
 
 def bundle_entities(bundle: Bundle) -> EntityBatch:

@@ -108,10 +108,10 @@ def test_the_encoder_makes_the_official_vectors_and_weights(opened: Opened) -> N
 
 def test_an_entity_is_explained_by_the_official_weights(opened: Opened) -> None:
     for row in (0, 5):
-        weights = opened.model.explain_entity(row)
+        weights = opened.model.explain_entity(row).modalities
         assert list(weights) == ["structure", "image", "text"]
         np.testing.assert_allclose(list(weights.values()), opened.case.outputs["attn"][row], rtol=1e-5, atol=1e-5)
-    assert opened.model.explain_entity("entity 3") == opened.model.explain_entity(3)
+    assert opened.model.explain_entity("entity 3").to_json() == opened.model.explain_entity(3).to_json()
     with pytest.raises(QueryError, match="unknown entity"):
         opened.model.explain_entity("nobody")
 
@@ -131,7 +131,7 @@ def test_new_entities_are_encoded_and_explained(golden_bundles: Callable[..., Pa
         inputs = {name: bundle.inputs[name][4:5] for name in ("structure", "visual_features", "text_features")}
         (new,) = model.add_entities(["twin"], **inputs)
         np.testing.assert_allclose(model.entity_vectors("twin")[0], model.table[4], rtol=1e-5, atol=1e-6)
-        assert model.explain_entity("twin") == pytest.approx(model.explain_entity(4), abs=1e-5)
+        assert model.explain_entity("twin").modalities == pytest.approx(model.explain_entity(4).modalities, abs=1e-5)
         assert len(model.predict_tails(int(new), 0, k=3)[0]) == 3
         alone = model.encode_entities(visual_features=inputs["visual_features"])  # no text, mean structure
         assert alone.shape == (1, bundle.table.shape[1])
@@ -186,7 +186,7 @@ def test_a_masked_modality_has_no_share_in_model_and_bundle(tmp_path: Path) -> N
     run.save_weights(model.state_dict())
     export_bundle(run, tmp_path / "bundle")
     with mmkg_sdk.load(tmp_path / "bundle") as opened:
-        assert opened.explain_entity("e2")["image"] == 0
+        assert opened.explain_entity("e2").modalities["image"] == 0
         twin = opened.encode_entities(
             structure=opened.bundle.inputs["structure"][2:3], text_features=opened.bundle.inputs["text_features"][2:3]
         )

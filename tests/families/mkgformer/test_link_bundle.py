@@ -376,7 +376,7 @@ def test_new_entities_and_explanations_are_declined(toy_bundle: Path) -> None:
             model.add_entities(["new"], text_tokens=[[1]])
         with pytest.raises(QueryError, match="part of its vocabulary"):
             model.encode_entities(text_tokens=[[1]])
-        with pytest.raises(QueryError, match=r"mkgformer .* no weight per modality"):
+        with pytest.raises(QueryError, match=r"mkgformer reads text and image with each query"):
             model.explain_entity("/m/a0")
         with pytest.raises(QueryError, match="unknown entity"):
             model.predict_tails("/m/zz", "/r/0/x")

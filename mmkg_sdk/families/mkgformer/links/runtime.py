@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from ....bundle.contents import Contents, Stored, link_prediction_contents
 from ....errors import BundleError, QueryError
 from ....ranking.known_triples import Queries
 from ...entity_batch import EntityBatch
+from ...explained import EntityExplanation
 from ...runtimes import LinkStandIns
 from ..config import MKGformerConfig
 from .texts import queries_by_length, stored_texts
@@ -86,9 +87,16 @@ def entity_batch(bundle: Bundle, **modalities: Any) -> EntityBatch:
     raise QueryError(f"the entities of {bundle.family} are part of its vocabulary; a new one needs training.")
 
 
-def weighed(bundle: Bundle) -> tuple[str, ...]:
-    """Nothing is mixed before a query."""
-    return ()
+def explained(bundle: Bundle, label: str, row: int, encoded: Mapping[str, NDArray[np.float32]]) -> EntityExplanation:
+    """Refused.
+
+    Raises:
+        QueryError: always: nothing is mixed before a query.
+    """
+    raise QueryError(
+        f"{bundle.family} reads text and image with each query, so an entity has no weights of its own. mygo and "
+        "adamf_mat explain entities."
+    )
 
 
 def new_entities(bundle: Bundle) -> None:

@@ -1,0 +1,63 @@
+"""EntityExplanation: what counts in an encoded entity, by the weights that its encoder itself mixes with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Tokens that are shown of many.
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class TokenWeight:
+    """One token of an entity.
+
+    Attributes:
+        modality: "image", "text" or a further one.
+        token: the row of the codebook.
+        weight: its part of the whole, 0 to 1.
+    """
+
+    modality: str
+    token: int
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class EntityExplanation:
+    """How much each part of an entity counts in its vector. Weights are shares of one whole, and say nothing of how
+    good an answer is.
+
+    Attributes:
+        entity: its label.
+        modalities: "structure", "image", "text" and further ones -> share; they add up to 1. MyGO also has "pooled":
+            what the pooled position, which becomes the vector, gives to itself, as it begins in all entities.
+        tokens: of a family that has tokens, those of the entity with their part of `modalities`, as they stand in its
+            sequence.
+        attention: of such a family, what the pooled position attends to, float32 [layers, heads, 2 + tokens]: itself,
+            structure, then `tokens`. Weights are the mean over the heads of the last layer.
+    """
+
+    entity: str
+    modalities: dict[str, float]
+    tokens: tuple[TokenWeight, ...] = ()
+    attention: NDArray[np.float32] | None = None
+
+    def __repr__(self) -> str:
+        width = max(map(len, self.modalities))
+        lines = [f"{self.entity!r}", *(f"  {name:<{width}}  {share:6.4f}" for name, share in self.modalities.items())]
+        ranked = sorted(self.tokens, key=lambda token: -token.weight)
+        lines += [f"    {one.weight:6.4f}  {one.modality} token {one.token}" for one in ranked[:_SHOWN]]
+        if len(ranked) > _SHOWN:
+            lines.append(f"    ... {len(ranked) - _SHOWN} more tokens")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        tokens = [{"modality": one.modality, "token": one.token, "weight": one.weight} for one in self.tokens]
+        attention = {} if self.attention is None else {"tokens": tokens, "attention": self.attention.tolist()}
+        return {"entity": self.entity, "modalities": self.modalities, **attention}

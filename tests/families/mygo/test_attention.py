@@ -1,0 +1,93 @@
+"""explain_entity: the attention of the pooled position is that of torch's own attention in the official model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mmkg_sdk
+from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.errors import QueryError
+from mmkg_sdk.families.mygo.attention import pooled_attention
+from mmkg_sdk.families.mygo.compiled_encoder import TOKEN_TABLE_GRAPH
+from mmkg_sdk.families.mygo.model import MyGO
+from tests.families.mygo.cases import MYGO_CASES, golden_case
+
+
+def torch_attention(model: MyGO, row: int) -> np.ndarray:
+    """[layers, heads, positions] of torch.nn.MultiheadAttention itself, padding included."""
+    sequence, mask = model.entity_sequences(torch.tensor([row]))
+    found = []
+    for layer in model.ent_encoder.layers:
+        _, weights = layer.self_attn(  # type: ignore[operator, union-attr]
+            sequence, sequence, sequence, key_padding_mask=mask, average_attn_weights=False
+        )
+        found.append(weights[0, :, 0])
+        sequence = layer(sequence, mask)
+    return torch.stack(found).numpy()
+
+
+@pytest.mark.parametrize("name", MYGO_CASES)
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-6), ("fp16", 2e-3)])
+def test_the_attention_is_that_of_the_torch_module(
+    name: str, precision: str, tolerance: float, golden_bundles: Callable[..., Path]
+) -> None:
+    case = golden_case(name)
+    model = case.model().double()
+    layers, heads = model.config.num_entity_layers, model.config.num_heads
+    shown = np.concatenate([np.zeros((model.config.num_entities, 2), bool), *masks(case.inputs)], axis=1) ^ True
+    assert (~shown).any(), "some entities lack tokens"
+    with mmkg_sdk.load(golden_bundles(name, precision), device="cpu") as opened, torch.no_grad():
+        for row in range(model.config.num_entities):
+            found = opened.explain_entity(row)
+            expected = torch_attention(model, row)
+            assert found.attention is not None
+            assert found.attention.shape == (layers, heads, shown[row].sum())
+            assert not expected[:, :, ~shown[row]].any()
+            np.testing.assert_allclose(found.attention, expected[:, :, shown[row]], atol=tolerance)
+            weights = expected[-1].mean(axis=0)
+            visual = model.config.num_visual_tokens
+            sums = [weights[0], weights[1], weights[2 : 2 + visual].sum(), weights[2 + visual :].sum()]
+            assert list(found.modalities) == ["pooled", "structure", "image", "text"]
+            np.testing.assert_allclose(list(found.modalities.values()), sums, atol=2 * tolerance * shown.shape[1])
+            kinds = ["image"] * visual + ["text"] * model.config.num_text_tokens
+            tokens = np.concatenate([case.inputs["visual_token_index"][row], case.inputs["text_token_index"][row]])
+            own = shown[row, 2:]
+            assert [(one.modality, one.token) for one in found.tokens] == [
+                (kind, token) for kind, token, is_shown in zip(kinds, tokens.tolist(), own, strict=True) if is_shown
+            ]
+            np.testing.assert_allclose([one.weight for one in found.tokens], weights[2:][own], atol=tolerance)
+
+
+def masks(inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return [inputs["visual_mask"], inputs["text_mask"]]
+
+
+def test_the_token_table_and_the_layers_say_the_same(golden_bundle: Path) -> None:
+    """Two graphs of one bundle, with weights of their own."""
+    bundle = Bundle.open(golden_bundle)
+    for row in range(8):
+        table, layers = (pooled_attention(bundle, row, graph) for graph in (TOKEN_TABLE_GRAPH, "entity_encoder"))
+        assert table.std() > 1e-3
+        np.testing.assert_allclose(layers, table, rtol=1e-5, atol=1e-6)
+
+
+def test_it_is_shown_as_text_and_as_json(golden_bundle: Path) -> None:
+    with mmkg_sdk.load(golden_bundle, device="cpu") as opened:
+        found = opened.explain_entity("entity 3")
+        assert found.to_json() == opened.explain_entity(3).to_json()
+        (name, *lines) = repr(found).splitlines()
+        assert name == "'entity 3'"
+        assert [line.split()[0] for line in lines[:4]] == ["pooled", "structure", "image", "text"]
+        heaviest = max(found.tokens, key=lambda one: one.weight)
+        assert lines[4].split() == [f"{heaviest.weight:.4f}", heaviest.modality, "token", str(heaviest.token)]
+        assert sum(found.to_json()["modalities"].values()) == pytest.approx(1, abs=1e-6)
+        opened.add_entities(["new"], visual_tokens=[[3]], text_tokens=[[]])
+        with pytest.raises(QueryError, match="'new' was added after the export, and its tokens are not kept"):
+            opened.explain_entity("new")
+        with pytest.raises(QueryError, match="unknown entity"):
+            opened.explain_entity("nobody")
