@@ -43,6 +43,7 @@ _PACKAGES = {
     "modelopt": ("nvidia-modelopt", "quantize"),
     "matplotlib": ("matplotlib", "all"),
     "pandas": ("pandas", "all"),
+    "pyarrow": ("pyarrow", "tables"),
     "plotly": ("plotly", "all"),
 }
 

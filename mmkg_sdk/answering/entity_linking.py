@@ -119,7 +119,7 @@ class Linker(Opened):
         for block, units, ids in self._blocks(asked, chosen, best=min(k, count)):
             for mention, scores in zip(block, units.transpose(1, 0, 2), strict=True):
                 links.append(self._link(mention, scores, ids, k, explain, cut[len(links)]))
-        return Links(links, min(k, count))
+        return Links(links, min(k, count), self._runtime.UNITS if explain else ())
 
     def score_mentions(
         self, mentions: Mention | Sequence[Mention], *, candidates: Names | None = None, unreadable: str = "error"

@@ -108,7 +108,8 @@ class Model(Opened):
             BackendError: the graph failed or gave NaN.
         """
         head, relation = aligned_ids(("heads", heads, self.entities), ("relations", relations, self.relations))
-        return self._predict(Queries(head, relation, np.full(len(head), TAIL)), k, filter_known, candidates)
+        queries = Queries(head, relation, np.full(len(head), TAIL))
+        return self.predict_queries(queries, k, filter_known=filter_known, candidates=candidates)
 
     def predict_heads(
         self,
@@ -122,7 +123,29 @@ class Model(Opened):
         """The k most likely heads of each (?, relation, tail); arguments as in `predict_tails`."""
         relation, tail = aligned_ids(("relations", relations, self.relations), ("tails", tails, self.entities))
         queries = Queries(tail, relation, np.full(len(tail), HEAD))
-        return self._predict(queries, k, filter_known, candidates)
+        return self.predict_queries(queries, k, filter_known=filter_known, candidates=candidates)
+
+    def predict_queries(
+        self,
+        queries: Queries,
+        k: int = 10,
+        *,
+        filter_known: bool | None = None,
+        candidates: Names | Candidates | None = None,
+    ) -> Predictions:
+        """The k most likely answers of queries as ids, in both directions; arguments as in `predict_tails`."""
+        entities = self._entities
+        chosen = None if candidates is None else self.candidates(candidates).ids_for(self.bundle)
+        k = min(checked_k(k), len(entities) if chosen is None else len(chosen))
+        filters = chosen is None if filter_known is None else filter_known
+        known = self.bundle.known_triples if filters else None
+        if not k:
+            found = no_answers(len(queries))
+        elif call := self._one_call.of(entities.ranking):
+            found = call.top_k(queries, k, known, chosen)
+        else:
+            found = self._in_steps(entities, queries, k, known, chosen)
+        return Predictions(found, queries, known, chosen, entities.labels, self.relations, k)
 
     def candidates(self, entities: Names | Candidates) -> Candidates:
         """Entities as `predict_tails` and `predict_heads` take them, looked up and sorted now and in no call.
@@ -317,22 +340,6 @@ class Model(Opened):
 
     def _needs_first_graph(self) -> bool:
         return self._stand_ins.query is None
-
-    def _predict(
-        self, queries: Queries, k: int, filter_known: bool | None, candidates: Names | Candidates | None
-    ) -> Predictions:
-        entities = self._entities
-        chosen = None if candidates is None else self.candidates(candidates).ids_for(self.bundle)
-        k = min(checked_k(k), len(entities) if chosen is None else len(chosen))
-        filters = chosen is None if filter_known is None else filter_known
-        known = self.bundle.known_triples if filters else None
-        if not k:
-            found = no_answers(len(queries))
-        elif call := self._one_call.of(entities.ranking):
-            found = call.top_k(queries, k, known, chosen)
-        else:
-            found = self._in_steps(entities, queries, k, known, chosen)
-        return Predictions(found, queries, known, chosen, entities.labels, self.relations, k)
 
     def _in_steps(
         self,

@@ -1,8 +1,8 @@
-"""What the commands that answer share: how many answers, labels and ids, candidates."""
+"""What the commands that answer share: options of one query, how many answers, labels and ids, candidates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,58 @@ import click
 from ..answering.ids import MAX_K
 from ..files.labels import Labels, read_labels
 from .options import say
+
+_path = click.Path(path_type=Path)
+
+
+class OneQuery(click.Option):
+    """An option of one query, which is wrong beside --input.
+
+    Args:
+        needed: it must be there without --input.
+    """
+
+    def __init__(self, *arguments: Any, needed: bool = False, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.needed = needed
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        if not ctx.resilient_parsing:
+            if "queries" in opts and self.name in opts:
+                raise click.UsageError(f"{self.opts[-1]} is of one query, and --input names a file of them.", ctx)
+            if self.needed and "queries" not in opts and self.name not in opts:
+                raise click.MissingParameter(ctx=ctx, param=self, param_type="option")
+        return super().handle_parse_result(ctx, opts, args)
+
+
+def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--image, --aux and --rcnn: the images of a sentence."""
+    for option in (
+        click.option(
+            "--rcnn",
+            cls=OneQuery,
+            type=_path,
+            multiple=True,
+            help="A small crop of it, as a detector finds it. Repeatable.",
+        ),
+        click.option(
+            "--aux",
+            cls=OneQuery,
+            type=_path,
+            multiple=True,
+            help="A crop of it that goes with the text. Repeatable.",
+        ),
+        click.option(
+            "--image",
+            cls=OneQuery,
+            type=_path,
+            help="The whole image, for models that take it for a crop.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 def count_option(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -21,9 +73,7 @@ def count_option(default: int) -> Callable[[Callable[..., Any]], Callable[..., A
 def candidate_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--candidates and --candidates-file."""
     for option in (
-        click.option(
-            "--candidates-file", type=click.Path(path_type=Path), help="The same, one on each line of a file."
-        ),
+        click.option("--candidates-file", type=_path, help="The same, one on each line of a file."),
         click.option(
             "--candidates",
             multiple=True,

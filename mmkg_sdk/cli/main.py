@@ -1,6 +1,7 @@
 """The command line: one click group; every command calls one library function and prints.
 
-Answers go to stdout, talk to stderr. Exit codes: 0 ok, 1 failed or interrupted, 2 wrong usage.
+Answers go to stdout, talk to stderr. Exit codes: 0 ok, 1 failed or interrupted, 2 wrong usage, 3 answered but for some
+rows of a file.
 
 With --json stdout holds one JSON value or nothing, so that a pipe never takes an error for an answer. An error is then
 the last line of stderr: {"error": {"type": "QueryError", "message": "..."}}. A warning is a line "Warning: ...".
@@ -33,7 +34,7 @@ def main() -> None:
         _show_warnings_as_lines()
         from .group import cli
 
-        cli.main(prog_name="mmkg-sdk", standalone_mode=False)
+        code = cli.main(prog_name="mmkg-sdk", standalone_mode=False)
         if sys.stdout is not None:  # it was closed before we began: `>&-`
             sys.stdout.flush()
     except BrokenPipeError:
@@ -43,6 +44,8 @@ def main() -> None:
         sys.exit(1)
     except BaseException as err:
         sys.exit(_report(err))
+    if code:  # of a command that has more to say than that it failed
+        sys.exit(code)
 
 
 def _stop_on_signals() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +43,6 @@ backend_option = click.option(
 )
 device_option = click.option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what stands there.")
-
-
-def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--image, --aux and --rcnn: the images of a sentence."""
-    for option in (
-        click.option(
-            "--rcnn", type=_file, multiple=True, help="A small crop of it, as a detector finds it. Repeatable."
-        ),
-        click.option("--aux", type=_file, multiple=True, help="A crop of it that goes with the text. Repeatable."),
-        click.option("--image", type=_file, help="The whole image, for models that take it for a crop."),
-    ):
-        command = option(command)
-    return command
 
 
 def say(message: str) -> None:

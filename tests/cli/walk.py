@@ -19,6 +19,7 @@ from pathlib import Path
 
 import click
 
+from mmkg_sdk.cli.asking import OneQuery
 from mmkg_sdk.cli.group import cli
 from mmkg_sdk.cli.main import main
 
@@ -120,14 +121,21 @@ def invocations(command: click.Command, place: Path) -> Iterator[list[str]]:
     What it writes goes below the place, or below a file where that is none.
     """
     needed: list[str] = []
+    without_query: list[str] = []
     for parameter in command.params:
         small = parameter.name in SMALL and parameter.name != "text_tokens"
         if isinstance(parameter, click.Argument) or parameter.required or small or parameter.name in ("out", "rounds"):
+            needed += given(parameter, place)
+            without_query += given(parameter, place)
+        elif isinstance(parameter, OneQuery) and parameter.needed:
             needed += given(parameter, place)
     yield needed
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.name not in ("json", "as_json", "out"):
             yield [*needed, *given(parameter, place)]
+        if parameter.name == "queries":  # a file of them
+            yield [*without_query, *given(parameter, place), "--output", str(Path(__file__) / "below-a-file.csv")]
+            yield [*without_query, *given(parameter, place), "--output", str(place)]
 
 
 def given(parameter: click.Parameter, place: Path) -> list[str]:

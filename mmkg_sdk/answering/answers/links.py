@@ -60,13 +60,15 @@ class Links(Answers[Link]):
 
     Attributes:
         k: answers per mention, after it was cut to the number of candidates.
+        units: of which the scores were asked for, by name.
     """
 
     queries = "mentions"
 
-    def __init__(self, links: Sequence[Link], k: int) -> None:
+    def __init__(self, links: Sequence[Link], k: int, units: Sequence[str] = ()) -> None:
         super().__init__(links)
         self.k = k
+        self.units = tuple(units)
 
     def _table(self, count: int) -> Columns:
         links = self[:count]
@@ -81,6 +83,7 @@ class Links(Answers[Link]):
             "label": Texts.of(label for link in links for label in link.labels),
             "score": np.concatenate([np.empty(0, np.float32), *(link.scores for link in links)]),
         }
-        for name in (links[0].units or ()) if links else ():
-            columns[f"{name}_score"] = np.concatenate([(link.units or {})[name] for link in links])
+        for name in self.units:
+            said = [np.empty(0, np.float32), *(link.units[name] for link in links if link.units)]
+            columns[f"{name}_score"] = np.concatenate(said)
         return columns

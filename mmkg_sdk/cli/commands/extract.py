@@ -6,17 +6,19 @@ from pathlib import Path
 
 import click
 
-from ..asking import count_option
-from ..options import backend_option, bundle_argument, device_option, image_options, json_option, print_json
+from ..asking import OneQuery, count_option, image_options
+from ..files import file_options, files_of, show_answered
+from ..options import backend_option, bundle_argument, device_option, json_option, print_json
 from ..threads import threads_option
 
 
 @click.command()
 @bundle_argument
-@click.option("--sentence", required=True, help="The text.")
-@click.option("--head", required=True, help="Words that stand in it once: the first thing.")
-@click.option("--tail", required=True, help="Words that stand in it once: the second thing.")
+@click.option("--sentence", cls=OneQuery, needed=True, help="The text.")
+@click.option("--head", cls=OneQuery, needed=True, help="Words that stand in it once: the first thing.")
+@click.option("--tail", cls=OneQuery, needed=True, help="Words that stand in it once: the second thing.")
 @image_options
+@file_options("columns sentence, head and tail, and image (a path), aux and rcnn (lists of paths) if there are any")
 @count_option(3)
 @backend_option
 @device_option
@@ -30,16 +32,33 @@ def extract(
     image: Path | None,
     aux: tuple[Path, ...],
     rcnn: tuple[Path, ...],
+    queries: Path | None,
+    output: Path | None,
+    bad_rows: Path | None,
+    overwrite: bool,
     count: int,
     backend: str,
     device: str,
     as_json: bool,
 ) -> None:
-    """Tell the relation between two things in a sentence."""
+    """Tell the relation between two things in a sentence, or in each sentence of a file.
+
+    \b
+    mmkg-sdk extract BUNDLE --sentence "Lima is the capital of Peru." --head Peru --tail Lima
+    mmkg-sdk extract BUNDLE --input sentences.jsonl --output relations.jsonl
+
+    With --input the exit code is 3 if some rows have no answer.
+    """
     from ...answering.relation_extraction import Extractor, RelationMention
     from ...data.sentences import SentenceImages
 
+    files = files_of(queries, output, bad_rows, overwrite)
     with Extractor.load(bundle, backend, device) as extractor:
+        if files:
+            from ...batches import extract_file
+
+            show_answered(extract_file(extractor, k=count, **files), as_json=as_json)
+            return
         mention = RelationMention(sentence, head, tail, SentenceImages(image, aux, rcnn))
         (found,) = extractor.extract_relations(mention)
     if as_json:

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import click
 
-from ..options import backend_option, bundle_argument, device_option, image_options, json_option, print_json
+from ..asking import OneQuery, image_options
+from ..files import file_options, files_of, show_answered
+from ..options import backend_option, bundle_argument, device_option, json_option, print_json
 from ..threads import threads_option
 
 
 @click.command()
 @bundle_argument
-@click.option("--sentence", required=True, help="The text.")
+@click.option("--sentence", cls=OneQuery, needed=True, help="The text.")
 @image_options
+@file_options("a column sentence, and image (a path), aux and rcnn (lists of paths) if there are any")
 @backend_option
 @device_option
 @threads_option
@@ -24,15 +27,32 @@ def tag(
     image: Path | None,
     aux: tuple[Path, ...],
     rcnn: tuple[Path, ...],
+    queries: Path | None,
+    output: Path | None,
+    bad_rows: Path | None,
+    overwrite: bool,
     backend: str,
     device: str,
     as_json: bool,
 ) -> None:
-    """Find the named entities of a sentence."""
+    """Find the named entities of a sentence, or of each sentence of a file.
+
+    \b
+    mmkg-sdk tag BUNDLE --sentence "Many people in Kenya speak Swahili."
+    mmkg-sdk tag BUNDLE --input sentences.csv --output entities.csv
+
+    With --input the exit code is 3 if some rows have no answer.
+    """
     from ...answering.entity_recognition import Tagger
     from ...data.sentences import SentenceImages
 
+    files = files_of(queries, output, bad_rows, overwrite)
     with Tagger.load(bundle, backend, device) as tagger:
+        if files:
+            from ...batches import tag_file
+
+            show_answered(tag_file(tagger, **files), as_json=as_json)
+            return
         (found,) = tagger.tag(sentence, [SentenceImages(image, aux, rcnn)])
     if as_json:
         print_json(found.to_json())

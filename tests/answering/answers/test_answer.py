@@ -32,7 +32,8 @@ ESCAPED = "&lt;script&gt;alert(&#x27;a &amp; b&#x27;)&lt;/script&gt;"
 def links(*, units: bool = False) -> Links:
     said = {"text": np.float32([0.5, 1.5]), "image": np.float32([2.5, 0.5])} if units else None
     mention = Mention("Georgia", HOSTILE)
-    return Links([Link(mention, np.array([7, 2]), np.float32([1.5, 1.0]), ("Georgia", "Georgia (font)"), said)], 2)
+    link = Link(mention, np.array([7, 2]), np.float32([1.5, 1.0]), ("Georgia", "Georgia (font)"), said)
+    return Links([link], 2, said or ())
 
 
 def relations() -> ExtractedRelations:
