@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..files.labels import Labels
+from ..modalities.learned_tokenizers import AnyTokenizer
 from ..registry import PUBLISHED_MODALITIES, check_further_modality, ordered_modalities
 
 SPLITS = ("train", "valid", "test")
@@ -74,6 +75,8 @@ class RawTokens:
         vocabulary_size: ids above it are moved behind it in order of first appearance (MyGO's rule; it
             happens with RoBERTa and LLaMA token files only).
         pad_id: codebook row that fills unused slots; always masked.
+        tokenizer: its name.
+        made_by: what makes the same tokens of new texts or pictures; None where that is not at hand.
     """
 
     lists: Mapping[str, Sequence[int]]
@@ -81,6 +84,7 @@ class RawTokens:
     vocabulary_size: int
     pad_id: int
     tokenizer: str = "unknown"
+    made_by: AnyTokenizer | None = None
 
 
 @dataclass(frozen=True)

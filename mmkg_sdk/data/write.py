@@ -13,6 +13,7 @@ from ..files.folders import new_folder
 from ..files.labels import Labels
 from ..files.tensors import write_tensors
 from ..files.text import write_lines
+from ..modalities.learned_tokenizers import TOKENIZERS, packed_tokenizers
 from ..registry import PUBLISHED_MODALITIES
 from .features.files import write_features
 from .folders import DATA_SET
@@ -76,6 +77,8 @@ def _write_tokens(dataset: DataSet, place: Path) -> None:
             "vocabulary_size": raw.vocabulary_size,
             "pad_id": raw.pad_id,
         }
+    if made_by := {name: raw.made_by for name, raw in dataset.tokens.items() if raw.made_by is not None}:
+        (place / TOKENIZERS).write_bytes(packed_tokenizers(made_by))
     if codebooks:
         with (place / "codebooks.safetensors").open("wb") as file:
             write_tensors(file, codebooks)

@@ -10,9 +10,9 @@ import pytest
 
 from mmkg_sdk.data import open_data, read_dataset
 from mmkg_sdk.data.entity_images import find_entity_images
-from mmkg_sdk.data.images.files import read_image
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.modalities.images import read_colours
+from mmkg_sdk.modalities.pictures import rgb_picture
 
 from .folders import small_mygo, small_openke, write_files
 
@@ -46,7 +46,7 @@ def test_a_pipe_that_is_named_is_not_waited_for(tmp_path):
     pytest.importorskip("PIL.Image", reason="images need pillow")
     os.mkfifo(tmp_path / "a.jpg")
     with pytest.raises(ValueError, match="a pipe and no file"):
-        read_image(tmp_path / "a.jpg")
+        rgb_picture(tmp_path / "a.jpg")
     with pytest.raises(DataError, match=r"a.jpg cannot be read: .*a pipe and no file"):
         read_colours(tmp_path / "a.jpg", 8)
 

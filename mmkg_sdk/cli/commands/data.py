@@ -99,7 +99,8 @@ def inspect_command(source: str, as_json: bool, **reading: Any) -> None:
     "--image-model",
     default="learned",
     show_default=True,
-    help="`learned`, or a transformers VQ model by name or folder.",
+    help="`learned` (patches of colour), `learned-views` (outline and colour of the whole and of parts), or a "
+    "transformers VQ model by name or folder.",
 )
 @click.option(
     "--images",

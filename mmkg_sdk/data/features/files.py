@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ...files.tensors import write_tensors
 from ...files.text import at_place
+from ...modalities.learned_tokenizers import TOKENIZERS
 from ...registry import check_further_modality
 from ..graph import DataSet, Features, no_numbers
 from ..layouts.names import NameTable
@@ -104,7 +105,7 @@ def warn_of_unread(folders: Iterable[Path], codebooks: Collection[Path]) -> None
         for path in Place(folder).files()
         if path.suffix.lower() in SUFFIXES
         and path not in codebooks
-        and path.name not in (_OWN, "codebooks.safetensors")
+        and path.name not in (_OWN, TOKENIZERS, "codebooks.safetensors")
         and not any(_is_called(path, modality, SUFFIXES) for modality in _NAMES)
     ]
     if unread:

@@ -7,6 +7,7 @@ codebook is a tensor saved by torch (`visual.pth`). Our own, written by `write_d
 * `codebooks.safetensors`: float32 tensors `visual`, `text`, NAME.
 * `tokens.json`: `{"format_version": 1, "visual": {"tokenizer", "vocabulary_size", "pad_id"}, "text": {...}}`, and the
   same of further modalities; with any, format_version is 2.
+* `tokenizers.safetensors`, where it is at hand: what made the tokens, see modalities/learned_tokenizers.py.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...files.strict_json import read_json_object
-from ...files.text import SUFFIXES, find_file, need_file
+from ...files.text import SUFFIXES, find_file, need_file, read_bytes
+from ...modalities.learned_tokenizers import TOKENIZERS, AnyTokenizer, parsed_tokenizers
 from ...registry import PUBLISHED_MODALITIES, check_further_modality
 from ..features.matrices import check_matrix, read_matrix, read_safetensors
 from ..graph import RawTokens
@@ -219,7 +221,14 @@ def _own_tokens(folder: Path, modality: str, lists: Mapping[str, list[int]]) -> 
     if not isinstance(note, dict) or any(type(note.get(key)) is not kind for key, kind in expected.items()):
         raise DataError(f"{path}: {modality!r} must give tokenizer, vocabulary_size and pad_id; found {note!r}.")
     codebook = _own_codebook(folder / "codebooks.safetensors", modality)
-    return RawTokens(lists, codebook, note["vocabulary_size"], note["pad_id"], note["tokenizer"])
+    return RawTokens(
+        lists, codebook, note["vocabulary_size"], note["pad_id"], note["tokenizer"], _own_tokenizer(folder, modality)
+    )
+
+
+def _own_tokenizer(folder: Path, modality: str) -> AnyTokenizer | None:
+    path = folder / TOKENIZERS
+    return parsed_tokenizers(memoryview(read_bytes(path)), path).get(modality) if path.is_file() else None
 
 
 def _own_codebook(path: Path, modality: str) -> NDArray[np.float32]:

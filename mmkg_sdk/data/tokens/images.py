@@ -1,4 +1,4 @@
-"""Images to tokens: with a VQ model of transformers, or with patches learned from the images themselves."""
+"""Images to tokens: with a VQ model of transformers, or with codebooks learned from the images themselves."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 from ...backends import use_torch_threads
 from ...errors import DataError, missing_package
+from ...modalities.image_tokens import ImageTokenizer
 from ..graph import RawTokens
 from ..images.files import UnreadableImage, readable_images
 from .learned_patches import learn_image_tokens
+from .learned_views import learn_view_tokens
 
 LEARNED = "learned"
+LEARNED_VIEWS = "learned-views"
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _HALF = (0.5, 0.5, 0.5)
 
@@ -45,7 +48,8 @@ def tokenize_images(
 
     Args:
         images: entity label -> image files. An entity with no readable image is left out of the lists.
-        model: "learned", or the name or local folder of a transformers ChameleonVQVAE, JanusVQVAE or
+        model: "learned" for colour patches, "learned-views" for what pictures look like as a whole and in parts, or the
+            name or local folder of a transformers ChameleonVQVAE, JanusVQVAE or
             Emu3VQVAE. Images are resized to the square the model was made for, without cropping.
 
     Returns:
@@ -60,13 +64,18 @@ def tokenize_images(
         raise DataError("there is no image to tokenize. Give a folder of images: --images DIR.")
     unreadable: list[UnreadableImage] = []
     readable = readable_images(images, unreadable)
-    learned = model == LEARNED
-    lists, codebook = learn_image_tokens(readable) if learned else _model_tokens(readable, model)
+    made_by: ImageTokenizer | None = None
+    if model == LEARNED:
+        lists, codebook = learn_image_tokens(readable)
+    elif model == LEARNED_VIEWS:
+        lists, codebook, made_by = learn_view_tokens(readable)
+    else:
+        lists, codebook = _model_tokens(readable, model)
     if not lists:
         first = f" The first: {unreadable[0].path}: {unreadable[0].reason}" if unreadable else ""
         raise DataError(f"none of the {sum(map(len, images.values()))} images can be read.{first}")
-    tokenizer = "learned-patches" if learned else model
-    return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, tokenizer), unreadable
+    tokenizer = "learned-patches" if model == LEARNED else model
+    return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, tokenizer, made_by), unreadable
 
 
 def _model_tokens(images: Any, model: str) -> tuple[dict[str, list[int]], NDArray[np.float32]]:
@@ -103,12 +112,14 @@ def _load(model: str) -> tuple[Any, _VQModel, int]:
     except Exception as err:  # transformers raises OSError, ValueError, KeyError and others here
         first = (str(err).strip().splitlines() or [type(err).__name__])[0]
         raise DataError(
-            f"image model {model!r} cannot be loaded: {first[:300]} Give a transformers VQ model or {LEARNED!r}."
+            f"image model {model!r} cannot be loaded: {first[:300]} Give a transformers VQ model, {LEARNED!r} or "
+            f"{LEARNED_VIEWS!r}."
         ) from err
     if kind is None:
         known = ", ".join(_VQ_MODELS)
         raise DataError(
-            f"image model {model!r} is of type {config.model_type!r}; expected one of {known}, or {LEARNED!r}."
+            f"image model {model!r} is of type {config.model_type!r}; expected one of {known}, or {LEARNED!r} or "
+            f"{LEARNED_VIEWS!r}."
         )
     shrink = 2 ** (len(config.channel_multiplier) - 1)
     if config.model_type == "chameleon_vqgan":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...files.labels import Labels
+from ...modalities.selection import most_frequent
 from ..graph import RawTokens
 
 
@@ -60,8 +60,7 @@ def select_tokens(raw: RawTokens | None, entities: Labels, count: int) -> Modali
             near = "".join(f" near: {name!r}." for name in entities.near(label, 1))
             raise DataError(f"the token lists name {label!r}, which is none of the {len(entities)} entities.{near}")
         columns = []
-        # most_common keeps the order of first appearance among equal counts.
-        for token, _ in Counter(tokens).most_common(count):
+        for token in most_frequent(tokens, count):
             if token <= raw.vocabulary_size:
                 column = int(token)
             else:

@@ -3,11 +3,7 @@
 Rules, all deterministic:
 1. Text is lower-cased and stripped of accents, words and punctuation are separated, and a WordPiece
    vocabulary of at most 2,000 pieces is trained on it.
-2. A piece is left out of the lists if it holds no letter or digit, if it is a part of a word with fewer than
-   three characters, or if it occurs in more than a quarter of the texts (with 20 texts or more): such pieces
-   say little about an entity, and selection by frequency would keep little else. A text that would lose all
-   its pieces keeps its parts. Selection prefers what comes first among equals, so a list goes from rare to
-   common pieces; those of one text only, which connect it with no other, come last.
+2. Which pieces of a text are left out, and in which order the others stand, is said in modalities/text_tokens.py.
 3. Codebook: the matrix of positive pointwise mutual information of two different pieces in the same text (log
    of their joint frequency over the product of the single ones, negative values set to 0), cut to its at most
    32 largest positive eigenvalues: each eigenvector times the root of its eigenvalue, signed so that its
@@ -23,15 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError, missing_package
-from ...modalities.text import learn_bert_vocabulary, piece_ids, word_piece_tokenizer
+from ...modalities.text import learn_bert_vocabulary
+from ...modalities.text_tokens import TextTokenizer
 from ...modalities.tokenizer_rules import UNKNOWN
 from ..graph import RawTokens
 
 MAX_PIECES = 2000
 WIDTH = 32
-COMMON_SHARE = 0.25
-FEW_TEXTS = 20
-SHORTEST_PART = 3
 _BLOCK_TEXTS = 4096
 
 
@@ -43,34 +37,12 @@ def learn_text_tokens(texts: Mapping[str, str]) -> RawTokens:
         BackendError: if the package tokenizers is missing.
     """
     contents = list(texts.values())
-    pieces = learn_bert_vocabulary(contents, MAX_PIECES, tokens=(UNKNOWN,))
-    # Without special tokens, so that a text with a literal `[UNK]` is not taken for the piece.
-    encoded = piece_ids(word_piece_tokenizer(pieces), contents)
-    num_texts_of = np.zeros(len(pieces), dtype=np.int64)
-    for tokens in encoded:
-        num_texts_of[list(set(tokens))] += 1
-    dropped = np.array([piece == UNKNOWN or not any(char.isalnum() for char in piece) for piece in pieces])
-    if len(encoded) >= FEW_TEXTS:
-        dropped |= num_texts_of > COMMON_SHARE * len(encoded)
-    lists: dict[str, list[int]] = {}
-    for label, tokens in zip(texts, encoded, strict=True):
-        left = [position for position, token in enumerate(tokens) if not dropped[token]]
-        longer = [position for position in left if not _short_part(position, tokens, pieces)]
-        kept = [tokens[position] for position in longer or left]
-        if kept:
-            # The sort is stable: equally common pieces stay in the order of the text.
-            lists[label] = sorted(kept, key=lambda token: (num_texts_of[token] == 1, num_texts_of[token]))
+    tokenizer = TextTokenizer.learn(learn_bert_vocabulary(contents, MAX_PIECES, tokens=(UNKNOWN,)), contents)
+    lists = {label: kept for label, kept in zip(texts, tokenizer.tokens(contents), strict=True) if kept}
     if not lists:
         raise DataError(f"the {len(texts)} texts share all their words; nothing tells the entities apart.")
-    codebook = _co_occurrence_codebook(list(lists.values()), len(pieces))
-    return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, "learned-wordpiece")
-
-
-def _short_part(position: int, tokens: Sequence[int], pieces: Sequence[str]) -> bool:
-    """Whether the piece at a position is a part of a word and has fewer than three characters."""
-    piece = pieces[tokens[position]]
-    continued = position + 1 < len(tokens) and pieces[tokens[position + 1]].startswith("##")
-    return (piece.startswith("##") or continued) and len(piece.removeprefix("##")) < SHORTEST_PART
+    codebook = _co_occurrence_codebook(list(lists.values()), len(tokenizer.pieces))
+    return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, "learned-wordpiece", tokenizer)
 
 
 def _co_occurrence_codebook(texts: Sequence[Sequence[int]], num_pieces: int) -> NDArray[np.float32]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError, missing_package
+from ...modalities.text_tokens import COMMON_SHARE, FEW_TEXTS
 from ..graph import RawTokens
-from .learned_text import COMMON_SHARE, FEW_TEXTS, learn_text_tokens
+from .learned_text import learn_text_tokens
 
 LEARNED = "learned"
 # MyGO's constants for every text tokenizer; they fit codebooks of BERT's size and larger.

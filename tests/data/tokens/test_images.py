@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmkg_sdk.data.images.files import read_image
 from mmkg_sdk.data.tokens.images import tokenize_images
 from mmkg_sdk.errors import DataError
+from mmkg_sdk.modalities.pictures import rgb_picture
 
 images = pytest.importorskip("PIL.Image", reason="images need pillow")
 pytest.importorskip("sklearn", reason="learned patches need scikit-learn")
@@ -79,7 +79,7 @@ def test_transparency_is_laid_on_white_and_every_mode_becomes_rgb(tmp_path):
         ("I;16", 65535),
     ]:
         path = picture(tmp_path / f"{mode.replace(';', '')}.png", colour, mode=mode)
-        opened = read_image(path)
+        opened = rgb_picture(path)
         assert opened.mode == "RGB"
         if mode != "P":
             assert opened.getpixel((0, 0)) == (255, 255, 255), mode
