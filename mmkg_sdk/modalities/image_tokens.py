@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,7 +35,7 @@ class ImageTokenizer:
     @cached_property
     def starts(self) -> list[int]:
         """The first token of each view."""
-        return np.cumsum([0, *map(len, self.centres)]).tolist()[:-1]
+        return [0, *itertools.accumulate(map(len, self.centres[:-1]))]
 
     def tokens(self, image: Image) -> list[int]:
         """The thirteen tokens of a picture in RGB, in the order of its views."""

@@ -102,4 +102,5 @@ def _quarter(cells: Whole, row: int, column: int) -> Whole:
 def _shares(counts: Whole) -> Whole:
     """The roots of the shares of a block's counts, in 1,024ths."""
     faint = _FAINT * counts.size // (LARGE * LARGE * ORIENTATIONS)
-    return np.rint(MOST * np.sqrt(counts / (counts.sum() + faint))).astype(np.int64)
+    shares: Whole = np.rint(MOST * np.sqrt(counts / (counts.sum() + faint))).astype(np.int64)
+    return shares

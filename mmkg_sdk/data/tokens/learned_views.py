@@ -78,7 +78,8 @@ def _centres(vectors: NDArray[np.int16], most: int) -> NDArray[np.int16]:
     # One thread: with several, the order of the sums, and with it the last bits, changes from run to run.
     with threadpool_limits(limits=1):
         clusters = KMeans(most, n_init=1, random_state=SEED).fit(distinct.astype(np.float32))
-    return np.rint(clusters.cluster_centers_).astype(np.int16)
+    centres: NDArray[np.int16] = np.rint(clusters.cluster_centers_).astype(np.int16)
+    return centres
 
 
 def _codebook(tokens: NDArray[np.int64], whole: NDArray[np.int16], codes: int) -> NDArray[np.float32]:
