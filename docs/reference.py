@@ -28,6 +28,7 @@ MODULES = (
     "mmkg_sdk.evaluation",
     "mmkg_sdk.export",
     "mmkg_sdk.bench",
+    "mmkg_sdk.hub",
 )
 
 

@@ -45,6 +45,7 @@ _PACKAGES = {
     "pandas": ("pandas", "all"),
     "pyarrow": ("pyarrow", "tables"),
     "plotly": ("plotly", "all"),
+    "huggingface_hub": ("huggingface_hub", "hub"),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..backends import AnyArray, Backend, DeviceArray, open_backend
 from ..bundle import Bundle
 from ..errors import BackendError, BundleError
+from ..hub import push_bundle
 
 
 class Opened(ABC):
@@ -47,7 +48,8 @@ class Opened(ABC):
         follow_links: bool = False,
         hash_always: bool = False,
     ) -> Self:
-        """Open a bundle of this class's task; arguments and errors are those of `mmkg_sdk.load`.
+        """Open a bundle of this class's task; arguments and errors are those of `mmkg_sdk.load`,
+        but for a revision: `mmkg_sdk.hub.fetch_bundle` gives the folder of one.
 
         Raises:
             BundleError: also if the bundle is for another task.
@@ -59,6 +61,26 @@ class Opened(ABC):
                 "`mmkg_sdk.load` opens any bundle."
             )
         return cls(bundle, open_backend(bundle, backend, device, threads), compiled=backend == "auto")
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        license: str,
+        datasets: Sequence[str] = (),
+        evaluations: Sequence[Mapping[str, Any]] = (),
+        private: bool = True,
+    ) -> str:
+        """Push the bundle to the Hugging Face Hub; `mmkg_sdk.hub.push_bundle` says what is pushed, and what it raises.
+
+        Entities that were added to an open model are not in its bundle.
+
+        Returns:
+            The commit, for `mmkg_sdk.load(repository, revision=...)`.
+        """
+        return push_bundle(
+            self.bundle, repository, license=license, datasets=datasets, evaluations=evaluations, private=private
+        )
 
     @property
     def has_stand_ins(self) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..backends import open_backend
 from ..bundle import Bundle
+from ..hub import fetch_bundle
 from .entity_linking import Linker
 from .entity_recognition import Tagger
 from .link_prediction import Model
@@ -21,6 +22,7 @@ def load(
     backend: str = "auto",
     device: str = "auto",
     *,
+    revision: str | None = None,
     threads: int | None = None,
     follow_links: bool = False,
     hash_always: bool = False,
@@ -31,11 +33,14 @@ def load(
     tell a type checker what they return.
 
     Args:
-        path: the folder that `mmkg-sdk export` wrote.
+        path: the folder that `mmkg-sdk export` wrote; or with `revision`, a repository of the Hugging Face Hub,
+            "organisation/name".
         backend: "onnxruntime" or "torch", which run every graph; "tensorrt", which does so on a GPU with engines that
             it may have to build first (never run on a GPU yet); or "auto", with which compiled kernels do the work of
             graphs on the CPU where they can (backends/base.py).
         device: "cpu", "cuda", "cuda:N", or "auto".
+        revision: the commit of the repository, 40 hexadecimal digits. It is fetched once, and opened from
+            huggingface_hub's cache ever after; a private one is read with the token in $HF_TOKEN (docs/sharing.md).
         threads: CPU threads, of kernels and backend; None takes `mmkg_sdk.kernels.default_threads()`.
         follow_links: files of the bundle may be links to any place. Without it, links may lead to the same folder, and
             to the blobs of a Hugging Face cache that the folder is a snapshot of.
@@ -47,9 +52,11 @@ def load(
         extraction) or `Tagger` (entity recognition).
 
     Raises:
-        BundleError: the bundle is missing, incomplete, changed or of another version.
+        BundleError: the bundle is missing, incomplete, changed or of another version, or cannot be fetched.
         BackendError: what was asked for is not there; nothing is replaced silently.
     """
+    if revision is not None:
+        path = fetch_bundle(Path(path).as_posix(), revision)
     bundle = Bundle.open(path, follow_links=follow_links, hash_always=hash_always)
     opened = open_backend(bundle, backend, device, threads)
     return answerer_class(bundle)(bundle, opened, compiled=backend == "auto")

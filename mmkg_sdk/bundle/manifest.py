@@ -53,7 +53,8 @@ def read_manifest(folder: Path, *, follow_links: bool = False) -> dict[str, Any]
     except (OSError, ValueError) as err:  # ValueError: a NUL in the name
         reason = getattr(err, "strerror", None) or err
         aside = kept_aside(folder) if isinstance(err, FileNotFoundError) else ""
-        raise BundleError(f"{folder}: {reason}. Pass the folder that `mmkg-sdk export` wrote.{aside}") from err
+        advice = "Pass the folder that `mmkg-sdk export` wrote, or a revision if it names a repository of the Hub."
+        raise BundleError(f"{folder}: {reason}. {advice}{aside}") from err
     if not stat.S_ISDIR(status.st_mode):
         raise BundleError(f"{folder} is a file; a bundle is a folder. Pass the folder that `mmkg-sdk export` wrote.")
     path = folder / MANIFEST

@@ -13,10 +13,12 @@ from .commands.env import env
 from .commands.evaluate import evaluate
 from .commands.export import export
 from .commands.extract import extract
+from .commands.fetch import fetch
 from .commands.import_ import import_
 from .commands.inspect import inspect
 from .commands.link import link
 from .commands.predict import predict
+from .commands.push import push
 from .commands.quickstart import quickstart
 from .commands.tag import tag
 from .commands.train import train
@@ -45,6 +47,8 @@ for command in (
     build_engine,
     inspect,
     verify,
+    fetch,
+    push,
     env,
 ):
     cli.add_command(command)

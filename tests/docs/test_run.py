@@ -31,7 +31,7 @@ OTHERS = [page for page in DOCUMENTS if page != "README.md"]
 def mmkg_commands(text: str) -> list[list[str]]:
     """Every mmkg-sdk call in a shell block, continued lines joined."""
     lines = text.replace("\\\n", " ").splitlines()
-    calls = [part for line in lines for part in re.split(r"&&|;|\||\$\(|\)", line) if "mmkg-sdk " in part]
+    calls = [part for line in lines for part in re.split(r"&&|;|\||>|\$\(|\)", line) if "mmkg-sdk " in part]
     return [shlex.split(call[call.index("mmkg-sdk ") :], comments=True)[1:] for call in calls]
 
 
