@@ -298,11 +298,15 @@ class Model(Opened):
         AdaMF-MAT: the weights of its fusion. MyGO: the attention of the pooled position, over tokens.
 
         Raises:
-            QueryError: unknown entity; MyGO: one that was added here; MKGformer: always.
+            QueryError: unknown entity; MyGO: one that was added here, or a sharded bundle; MKGformer: always.
         """
         entities = self._entities
         (row,) = to_ids(entity, entities.labels).tolist()
-        encoded = {name: entities.rows(np.array([row]), name)[0] for name in entities.encoded}
+
+        def encoded(name: str) -> NDArray[np.float32]:
+            found: NDArray[np.float32] = entities.rows(np.array([row]), name)[0]
+            return found
+
         return self._runtime.explained(self.bundle, entities.labels[row], row, encoded)
 
     def close(self) -> None:

@@ -138,13 +138,13 @@ class LinkRuntime(Runtime, Protocol):
         ...
 
     def explained(
-        self, bundle: Bundle, label: str, row: int, encoded: Mapping[str, NDArray[np.float32]]
+        self, bundle: Bundle, label: str, row: int, encoded: Callable[[str], NDArray[np.float32]]
     ) -> EntityExplanation:
         """What counts in an entity.
 
         Args:
             row: of the table, in which those added later stand behind the bundle's.
-            encoded: what the encoder gave of it, by the name of its tensor.
+            encoded: from the name of a tensor to what the encoder gave of the entity.
 
         Raises:
             QueryError: the family has no such weights, or not of this entity.

@@ -103,7 +103,12 @@ def test_an_evaluation_and_pairs_are_those_of_the_whole_bundle(opened: Both, nam
 def test_modality_weights_come_from_the_shards(opened: Both) -> None:
     whole, parts = opened("adamf_mat", 5, False)
     for entity in range(9):
-        assert parts.explain_entity(entity) == whole.explain_entity(entity)
+        assert parts.explain_entity(entity).to_json() == whole.explain_entity(entity).to_json()
+
+
+def test_what_needs_the_tokens_of_an_entity_is_declined(opened: Both) -> None:
+    with pytest.raises(QueryError, match="is sharded and has no tokens of entities"):
+        opened("mygo", 4, False)[1].explain_entity(0)
 
 
 MENTIONS = [Mention("Jordan", "Jordan is a river."), Mention("Georgia", "The wine of Georgia."), Mention("x", "")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,11 +66,11 @@ def weight_shapes(config: AdaMFConfig) -> dict[str, tuple[int, ...]]:
     return projections | {"query_encoder.rotations": (config.num_relations, config.table_width)}
 
 
-def explained(bundle: Bundle, label: str, row: int, encoded: Mapping[str, NDArray[np.float32]]) -> EntityExplanation:
+def explained(bundle: Bundle, label: str, row: int, encoded: Callable[[str], NDArray[np.float32]]) -> EntityExplanation:
     """The weights of the fusion: of structure and all modalities."""
     modalities = AdaMFConfig.of(bundle.config).modalities
     names = ("structure", *(said_modality(modality.name) for modality in modalities))
-    return EntityExplanation(label, dict(zip(names, encoded["modality_weights"].tolist(), strict=True)))
+    return EntityExplanation(label, dict(zip(names, encoded("modality_weights").tolist(), strict=True)))
 
 
 def check_bundle(bundle: Bundle) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,12 +105,14 @@ def new_entities(bundle: Bundle) -> EntityBatch:
     )
 
 
-def explained(bundle: Bundle, label: str, row: int, encoded: Mapping[str, NDArray[np.float32]]) -> EntityExplanation:
+def explained(bundle: Bundle, label: str, row: int, encoded: Callable[[str], NDArray[np.float32]]) -> EntityExplanation:
     """The attention of the pooled position over the entity's tokens.
 
     Raises:
-        QueryError: an entity that was added to the model, which keeps its vector alone.
+        QueryError: an entity that was added to the model, which keeps its vector alone, or of a sharded bundle.
     """
+    if "inputs" not in bundle.tensors:
+        raise QueryError(f"{bundle.path.parent} is sharded and has no tokens of entities. Ask the whole bundle.")
     if row >= len(bundle.entities):
         raise QueryError(
             f"entity {label!r:.120} was added after the export, and its tokens are not kept; only entities of the "

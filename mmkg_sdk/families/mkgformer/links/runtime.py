@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -87,7 +87,7 @@ def entity_batch(bundle: Bundle, **modalities: Any) -> EntityBatch:
     raise QueryError(f"the entities of {bundle.family} are part of its vocabulary; a new one needs training.")
 
 
-def explained(bundle: Bundle, label: str, row: int, encoded: Mapping[str, NDArray[np.float32]]) -> EntityExplanation:
+def explained(bundle: Bundle, label: str, row: int, encoded: Callable[[str], NDArray[np.float32]]) -> EntityExplanation:
     """Refused.
 
     Raises:
