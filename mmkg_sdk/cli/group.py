@@ -11,6 +11,7 @@ from .commands.bundle import bundle
 from .commands.data import data
 from .commands.env import env
 from .commands.evaluate import evaluate
+from .commands.explain import explain
 from .commands.export import export
 from .commands.extract import extract
 from .commands.fetch import fetch
@@ -39,6 +40,7 @@ for command in (
     evaluate,
     export,
     predict,
+    explain,
     link,
     extract,
     tag,
