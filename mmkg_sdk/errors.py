@@ -46,6 +46,7 @@ _PACKAGES = {
     "pyarrow": ("pyarrow", "tables"),
     "plotly": ("plotly", "all"),
     "huggingface_hub": ("huggingface_hub", "hub"),
+    "ray": ("ray", "ray"),
 }
 
 

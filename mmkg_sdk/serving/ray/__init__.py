@@ -1,0 +1,13 @@
+"""Ray: many processes on one machine or many. docs/ray.md has a worked example.
+
+`Answer` and `Encode` are for `ray.data.Dataset.map_batches`, with one model per actor; `RayShards` has the shards of a
+table in actors.
+"""
+
+from __future__ import annotations
+
+from .answer import Answer
+from .encode import Encode
+from .shards import RayShards
+
+__all__ = ["Answer", "Encode", "RayShards"]
