@@ -13,7 +13,7 @@ from mmkg_sdk.cli.threads import threads_option
 from mmkg_sdk.kernels import default_threads
 
 # They neither answer, evaluate, train, export nor measure.
-OTHERS = {"build-engine", "data", "import", "inspect", "env", "compare", "fetch", "push", "bundle"}
+OTHERS = {"build-engine", "bundle", "compare", "data", "env", "fetch", "import", "inspect", "push", "shard"}
 
 
 def commands(group: click.Group) -> dict[str, click.Command]:
