@@ -65,16 +65,16 @@ class Answer:
             raise QueryError(f"bad_rows is {bad_rows!r:.60}; expected 'raise' or 'report'.")
         opened = load(path, backend, device, threads=threads)
         self._reports = bad_rows == "report"
-        counted = {} if k is None else {"k": k}
+        options: dict[str, Any] = {} if k is None else {"k": k}
         self._ask: Callable[[dict[str, list[Any]]], Asked]
         if isinstance(opened, Model):
             chosen = None if candidates is None else opened.candidates(candidates)
-            options = {**counted, "filter_known": filter_known, "candidates": chosen}
+            options |= {"filter_known": filter_known, "candidates": chosen}
             self._ask = lambda columns: _predicted(opened, columns, options)
         elif isinstance(opened, Linker):
             if filter_known is not None:
                 raise QueryError("filter_known is for link prediction; leave it out.")
-            options = {**counted, "candidates": candidates}
+            options["candidates"] = candidates
             self._ask = lambda columns: _linked(opened, columns, options)
         else:
             raise BundleError(f"{path} is for {opened.task}; expected a bundle for link prediction or entity linking.")
