@@ -45,6 +45,8 @@ _PACKAGES = {
     "pandas": ("pandas", "all"),
     "pyarrow": ("pyarrow", "tables"),
     "plotly": ("plotly", "all"),
+    "model_signing": ("model-signing", "sign"),
+    "OpenSSL": ("pyopenssl", "sign"),
     "huggingface_hub": ("huggingface_hub", "hub"),
     "ray": ("ray", "ray"),
 }

@@ -21,6 +21,7 @@ from .commands.link import link
 from .commands.predict import predict
 from .commands.push import push
 from .commands.quickstart import quickstart
+from .commands.sign import sign
 from .commands.tag import tag
 from .commands.train import train
 from .commands.verify import verify
@@ -49,6 +50,7 @@ for command in (
     build_engine,
     inspect,
     verify,
+    sign,
     fetch,
     push,
     env,
