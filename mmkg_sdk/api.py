@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .answering.answers.entities import Entity, FoundEntities, SentenceEntities
+from .answering.answers.link_explanation import LinkExplanation
 from .answering.answers.links import Link, Links
 from .answering.answers.predictions import Predictions, Ranking
 from .answering.answers.relations import ExtractedRelation, ExtractedRelations
@@ -28,6 +29,7 @@ __all__ = [
     "Extractor",
     "FoundEntities",
     "Link",
+    "LinkExplanation",
     "Linker",
     "Links",
     "Mention",

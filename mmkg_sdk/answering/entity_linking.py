@@ -25,6 +25,7 @@ from ..files.labels import Labels
 from ..ranking.exact import RankingProtocol, check_scores, filtered_ranks
 from ..ranking.known_triples import AnswerLists
 from ..registry import ENTITY_LINKING
+from .answers.link_explanation import LinkExplanation
 from .answers.links import Link, Links
 from .ids import Names, checked_k, skips_unreadable, to_ids
 from .mention_checks import checked_mentions, checked_targets, checked_tokens
@@ -120,6 +121,27 @@ class Linker(Opened):
             for mention, scores in zip(block, units.transpose(1, 0, 2), strict=True):
                 links.append(self._link(mention, scores, ids, k, explain, cut[len(links)]))
         return Links(links, min(k, count), self._runtime.UNITS if explain else ())
+
+    def explain_link(self, mention: Mention, entity: str | int) -> LinkExplanation:
+        """What the score of a mention with one entity is made of: units, parts, places of the mention's image.
+
+        Raises:
+            QueryError: no text, an image that cannot be read, an unknown entity.
+        """
+        (asked,) = checked_mentions(mention)
+        (row,) = to_ids(entity, self.entities).tolist()
+        input_ids, attention_mask, pixels = self._read([asked], skip_unreadable=False)
+        pieces = self.encode_tokens(input_ids, attention_mask, pixels)
+        units = {name: float(scores[0, 0]) for name, scores in self.score_pieces(pieces, row).items()}
+        tokens = None
+        if pixels.any():
+            tokens = self.run_graph("image_encoder", {"pixel_values": pixels}, ["image_tokens"])["image_tokens"][0]
+        one = {name: piece[0] for name, piece in pieces.items()}
+        found = self._runtime.explained_pair(
+            self.bundle, one, {name: piece[row] for name, piece in self.bundle.encoded.items()}, tokens
+        )
+        score = float(mean_of_units(np.array(list(units.values()), np.float32)))
+        return LinkExplanation(asked, self.entities[row], score, units, found.parts, found.places)
 
     def score_mentions(
         self, mentions: Mention | Sequence[Mention], *, candidates: Names | None = None, unreadable: str = "error"

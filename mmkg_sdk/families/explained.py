@@ -1,4 +1,4 @@
-"""EntityExplanation: what counts in an encoded entity, by the weights that its encoder itself mixes with."""
+"""What counts in an encoded entity, and in the score of a pair, by the numbers that the model itself computes with."""
 
 from __future__ import annotations
 
@@ -61,3 +61,11 @@ class EntityExplanation:
         tokens = [{"modality": one.modality, "token": one.token, "weight": one.weight} for one in self.tokens]
         attention = {} if self.attention is None else {"tokens": tokens, "attention": self.attention.tolist()}
         return {"entity": self.entity, "modalities": self.modalities, **attention}
+
+
+@dataclass(frozen=True, eq=False)
+class PairExplanation:
+    """What a mention's score with one entity is made of, as a family computes it; see `LinkExplanation`."""
+
+    parts: dict[str, float]
+    places: dict[str, NDArray[np.float32]]

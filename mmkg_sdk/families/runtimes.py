@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # types alone, so that answering loads nothing more
     from ..modalities.words import Span
     from ..ranking.known_triples import Queries
     from .entity_batch import EntityBatch
-    from .explained import EntityExplanation
+    from .explained import EntityExplanation, PairExplanation
 
 Arrays = dict[str, NDArray[Any]]
 Rows = slice | NDArray[np.int64]
@@ -194,6 +194,16 @@ class LinkingRuntime(Runtime, Protocol):
         self, config: Any, mentions: Sequence[Mention], *, skip_unreadable: bool = False
     ) -> NDArray[np.float32]:
         """float32 [n, 3, image_size, image_size], all zero without an image."""
+        ...
+
+    def explained_pair(
+        self,
+        bundle: Bundle,
+        mention: Mapping[str, NDArray[Any]],
+        entity: Mapping[str, NDArray[Any]],
+        image_tokens: NDArray[np.float32] | None,
+    ) -> PairExplanation:
+        """The parts of a pair's score, from a row of the pieces of each side and the tokens of the mention's image."""
         ...
 
     def stand_in(self, bundle: Bundle, device: str, threads: int | None) -> InteractionStandIn | None:

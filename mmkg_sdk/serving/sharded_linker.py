@@ -10,11 +10,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..answering.entity_linking import Linker
+from ..answering.answers.link_explanation import LinkExplanation
+from ..answering.entity_linking import Linker, Mention
 from ..backends import Backend, open_backend
 from ..backends.segments import Call
 from ..bundle import Bundle
-from ..errors import BundleError
+from ..errors import BundleError, QueryError
 from ..families.runtimes import InteractionStandIn
 from ..ranking.exact import RankingProtocol, ranks_of_counts
 from .shards import FindShards, LocalShards, Pieces, Shards, open_front, reduced
@@ -109,6 +110,14 @@ class ShardedLinker(Linker):
     @property
     def _ranks_there(self) -> bool:
         return True
+
+    def explain_link(self, mention: Mention, entity: str | int) -> LinkExplanation:
+        """Refused: what is known of an entity is in its shard.
+
+        Raises:
+            QueryError: always.
+        """
+        raise QueryError(f"{self.bundle.path.parent} is sharded and explains no links. Ask the whole bundle.")
 
     def close(self) -> None:
         """Free the backend and the shards. Later calls raise BackendError."""

@@ -109,6 +109,8 @@ def test_modality_weights_come_from_the_shards(opened: Both) -> None:
 def test_what_needs_the_tokens_of_an_entity_is_declined(opened: Both) -> None:
     with pytest.raises(QueryError, match="is sharded and has no tokens of entities"):
         opened("mygo", 4, False)[1].explain_entity(0)
+    with pytest.raises(QueryError, match="is sharded and explains no links"):
+        opened("mimic", 4, False)[1].explain_link(MENTIONS[0], 0)
 
 
 MENTIONS = [Mention("Jordan", "Jordan is a river."), Mention("Georgia", "The wine of Georgia."), Mention("x", "")]

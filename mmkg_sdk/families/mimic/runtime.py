@@ -16,6 +16,7 @@ from ...modalities.text import ClipTexts, parse_tokenizer
 from ..runtimes import InteractionStandIn
 from .compiled import compiled_interaction
 from .config import NO_TOKENIZER, MimicConfig
+from .explained import explained_pair
 from .pieces import entity_pieces
 from .tokenizer import check_tokenizer, encode_clip, joined
 
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from ...data.mentions import Mention
+
+__all__ = [
+    "TOKENIZER",
+    "UNITS",
+    "check_bundle",
+    "contents",
+    "explained_pair",
+    "open_tokenizer",
+    "read_images",
+    "read_texts",
+    "stand_in",
+    "weight_shapes",
+]
 
 TOKENIZER = "tokenizer.json"
 UNITS = ("text", "image", "image_text")
