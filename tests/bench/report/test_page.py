@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from html import unescape
 from pathlib import Path
 
@@ -15,8 +13,8 @@ from mmkg_sdk.bench.machine.ceilings import Ceilings, Rate
 from mmkg_sdk.bench.report.page import write_page
 from mmkg_sdk.bench.report.shown import report_page
 from mmkg_sdk.bench.sweep.places import LOADS
+from tests.browser import in_browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 COUNTS = [4, 16, 64]
 NOTE = 'its process was killed </script><script>document.title = "mine"</script> & more'
 
@@ -97,25 +95,6 @@ def body(page: Path) -> str:
     """What the page says without its script of five megabytes."""
     text = page.read_text(encoding="utf-8")
     return text[text.index("<body>") :]
-
-
-def in_browser(html: str, folder: Path) -> str:
-    """The page after its scripts ran, as a headless browser has it."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if browser is None:
-        pytest.skip(f"no browser on the PATH ({', '.join(BROWSERS)}); Debian's is the package chromium")
-    (folder / "page.html").write_text(html, encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--virtual-time-budget=10000"]
-    command = [
-        browser,
-        *options,
-        f"--user-data-dir={folder / 'profile'}",
-        "--dump-dom",
-        (folder / "page.html").as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert "<body" in done.stdout, done.stderr[-2000:]
-    return done.stdout[done.stdout.index("<body") :]
 
 
 def test_plots_are_drawn_and_nothing_is_fetched(page: Path, tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""An explanation as an HTML page: weights as bars, and the image with its weights drawn over it.
+
+One file that fetches nothing and runs no script: the image is in it, and grids are drawn as SVG.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import DataError, missing_package
+from ...families.explained import EntityExplanation
+from ...files.atomic import write_atomically
+from ...files.regular import open_regular
+from .link_explanation import LinkExplanation
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 52rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.6rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+td { padding: .1rem .8rem; border-bottom: 1px solid #ddd } td:nth-child(2) { text-align: right }
+.bar { display: inline-block; height: .8rem; background: #0072B2 } .less { background: #D55E00 }
+figure { display: inline-block; margin: 0 1.5rem 1rem 0; vertical-align: top } figcaption { color: #555 }
+.note { color: #555; font-size: .9rem }
+"""
+# What adds to a score, and what takes from it.
+_MORE, _LESS = "#0072B2", "#D55E00"
+_STRONGEST = 0.8  # opacity of the place that weighs most
+_SIDE = 360  # width of a drawn image, in pixels
+_LONGEST = 512  # of the image in the page
+_MEANINGS = {
+    "matched": "matched: what each place adds to the score image_by_entity; orange takes from it",
+    "attended": "attended: how much the text of the mention attends to each place",
+}
+
+
+def write_explanation(found: EntityExplanation | LinkExplanation, path: Path) -> None:
+    """Write the page of an explanation.
+
+    Raises:
+        DataError: the image of the mention cannot be read any more.
+        BackendError: Pillow is missing.
+    """
+    parts = _entity(found) if isinstance(found, EntityExplanation) else _link(found)
+    title = escape(found.entity)
+    page = (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta name="viewport" content="width=device-width">\n<style>{_STYLE}</style>\n</head>\n<body>\n'
+        f"<h1>{title}</h1>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
+    )
+    write_atomically(path, page.encode())
+
+
+def _entity(found: EntityExplanation) -> Iterable[str]:
+    yield '<p class="note">What its vector is mixed of: shares of 1.</p>'
+    yield _bars(found.modalities.items())
+    if found.tokens:
+        yield "<h2>Tokens</h2>"
+        ranked = sorted(found.tokens, key=lambda token: -token.weight)
+        yield _bars((f"{one.modality} token {one.token}", one.weight) for one in ranked)
+
+
+def _link(found: LinkExplanation) -> Iterable[str]:
+    yield f"<p>{escape(found.mention.text)}: {escape(found.mention.sentence)}</p>"
+    yield f'<p class="note">Score {found.score:.4f}, the mean of the units; it ranks the candidates of one mention.</p>'
+    yield "<h2>Units</h2>" + _bars(found.units.items())
+    yield "<h2>Parts</h2>" + _bars(found.parts.items())
+    if found.places and found.mention.image is not None:
+        yield "<h2>Places in the image of the mention</h2>"
+        yield _drawn(found.mention.image, found.places)
+
+
+def _bars(values: Iterable[tuple[str, float]]) -> str:
+    rows = list(values)
+    largest = max((abs(value) for _, value in rows), default=0.0) or 1.0
+    lines = []
+    for name, value in rows:
+        kind = "bar less" if value < 0 else "bar"
+        bar = f'<span class="{kind}" style="width:{15 * abs(value) / largest:.3f}rem"></span>'
+        lines.append(f"<tr><td>{escape(name)}</td><td>{value:.4f}</td><td>{bar}</td></tr>")
+    return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def _drawn(image: Path | Image, grids: Mapping[str, NDArray[np.float32]]) -> str:
+    """The image once for each grid, with the grid over the whole of it, as the model sees it."""
+    picture = _picture(image)
+    packed = io.BytesIO()
+    picture.save(packed, "png")
+    data = base64.b64encode(packed.getvalue()).decode()
+    size = _SIDE, round(_SIDE * picture.height / picture.width)
+    return "\n".join(_figure(data, size, grid, _MEANINGS.get(name, name)) for name, grid in grids.items())
+
+
+def _figure(data: str, size: tuple[int, int], grid: NDArray[np.float32], meaning: str) -> str:
+    height, width = size[1] / grid.shape[0], size[0] / grid.shape[1]
+    largest = float(np.abs(grid).max()) or 1.0
+    cells = [
+        f'<rect x="{column * width:.2f}" y="{row * height:.2f}" width="{width:.2f}" height="{height:.2f}" '
+        f'fill="{_MORE if value > 0 else _LESS}" fill-opacity="{_STRONGEST * abs(float(value)) / largest:.3f}">'
+        f"<title>row {row + 1}, column {column + 1}: {float(value):.5f}</title></rect>"
+        for (row, column), value in np.ndenumerate(grid)
+    ]
+    sides = f'width="{size[0]}" height="{size[1]}"'
+    return (
+        f'<figure><svg {sides} role="img">\n<image href="data:image/png;base64,{data}" {sides}/>\n'
+        + "\n".join(cells)
+        + f"\n</svg><figcaption>{escape(meaning)}</figcaption></figure>"
+    )
+
+
+def _picture(image: Path | Image) -> Image:
+    """In colours, and not much larger than it is drawn."""
+    try:
+        from PIL import Image as images
+    except ImportError as err:
+        raise missing_package("pillow", "text", "drawing an image") from err
+    try:
+        if isinstance(image, images.Image):
+            found = image.convert("RGB")
+        else:
+            with open_regular(image) as file, images.open(file) as opened:
+                found = opened.convert("RGB")
+    except Exception as err:  # Pillow's decoders raise many types for damaged files
+        raise DataError(f"{image} cannot be read: {str(err)[:300] or type(err).__name__}") from err
+    found.thumbnail((_LONGEST, _LONGEST))
+    return found
