@@ -10,12 +10,10 @@ that is empty the first time.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -24,6 +22,7 @@ import numpy as np
 
 from ..machine.conditions import Watch
 from ..machine.environment import bundle_sha256
+from .own_process import begin_peak, in_own_process, memory_mib
 from .stretched import stretched_bundle
 from .written import check_out, write_study
 
@@ -66,11 +65,11 @@ def measure_million(
         folder = Path(made) / "bundle" if folder is None else folder
         if not folder.is_dir():
             say(f"making a bundle of {entities:,} entities in {folder}")
-            _in_own_process(stretched_bundle, folder, entities, triples, width)
+            in_own_process(stretched_bundle, folder, entities, triples, width)
         watch = Watch.start(threads)
         steps = {}
         for opening in ("opened first", "opened again"):
-            steps[opening] = _in_own_process(_measured, folder, threads, Path(made) / "cache")
+            steps[opening] = in_own_process(_measured, folder, threads, Path(made) / "cache")
             for step, found in steps[opening].items():
                 say(f"{opening}, {step}: {found['seconds']:.4f} s, {found['cpu_seconds']:.3f} s of CPU, {found}")
         watch.finish()
@@ -85,11 +84,6 @@ def measure_million(
         }
     write_study(result, out)
     return result
-
-
-def _in_own_process(function: Callable[..., _Found], *arguments: Any) -> _Found:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def _measured(folder: Path, threads: int, cache: Path) -> dict[str, dict[str, float]]:
@@ -143,7 +137,7 @@ def _refused(ask: Callable[[], object]) -> None:
 
 def _timed(work: Callable[[], _Found], repeats: int) -> tuple[_Found, dict[str, float]]:
     """The last result; the median of the times, and the memory."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+    begin_peak()
     seconds, processor = [], []
     for _ in range(repeats):
         began, spent = time.perf_counter(), time.process_time()
@@ -154,13 +148,6 @@ def _timed(work: Callable[[], _Found], repeats: int) -> tuple[_Found, dict[str, 
         "seconds": round(median(seconds), 6),
         "cpu_seconds": round(median(processor), 6),
         "mean_seconds": round(sum(seconds) / repeats, 6),
-        "anonymous_mib": _memory_mib("RssAnon"),
-        "peak_mib": _memory_mib("VmHWM"),
+        "anonymous_mib": memory_mib("RssAnon"),
+        "peak_mib": memory_mib("VmHWM"),
     }
-
-
-def _memory_mib(field: str) -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return round(int(line.split()[1]) / 1024, 1)
-    raise AssertionError(f"the system does not say {field}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..options import family_type, json_option, print_json, say
+from ..options import bundle_argument, family_type, json_option, print_json, say
 from ..threads import threads_option as default_threads_option
 from .options import device_option, threads_option
 
@@ -104,6 +104,25 @@ def layers(instruction_set: str | None, seconds: float, threads: int | None, out
     path = out or Path("layers.json")
     settings: dict[str, Any] = {"instruction_set": instruction_set, "seconds": seconds, "threads": threads}
     _tell(measure_layers(path, say=say, **settings), path, as_json)
+
+
+@study.command()
+@bundle_argument
+@click.option("--rows", type=click.IntRange(10), default=100_000, show_default=True, help="Queries of a file.")
+@click.option("-k", "count", type=click.IntRange(1, 3840), default=10, show_default=True, help="Answers of each.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Turns of each way.")
+@threads_option
+@_out_option
+@json_option
+def batches(
+    bundle: Path, rows: int, count: int, rounds: int, threads: int | None, out: Path | None, as_json: bool
+) -> None:
+    """How fast files of queries are answered, and in how much memory, beside lists of them (Linux)."""
+    from ...bench.studies.batches import measure_batches
+
+    path = out or Path("batches.json")
+    settings: dict[str, Any] = {"rows": rows, "k": count, "rounds": rounds, "threads": threads}
+    _tell(measure_batches(bundle, path, say=say, **settings), path, as_json)
 
 
 @study.command()

@@ -15,7 +15,7 @@ from tests.places import ROOT
 
 
 def test_every_study_is_a_command() -> None:
-    without = {"__init__", "written", "stretched", "random_runs"}
+    without = {"__init__", "own_process", "written", "stretched", "random_runs"}
     assert set(study.commands) == {path.stem for path in (ROOT / "bench" / "studies").glob("*.py")} - without
     assert all(command.help for command in study.commands.values())
 
@@ -37,6 +37,11 @@ def test_every_study_is_a_command() -> None:
             "training.measure_training",
             ["training", "--entities", "500", "--sampled", "10"],
             {"entities": 500, "triples": 10_240, "width": 32, "sampled": 10, "threads": None},
+        ),
+        (
+            "batches.measure_batches",
+            ["batches", "a-bundle", "--rows", "50", "-k", "3"],
+            {"rows": 50, "k": 3, "rounds": 3, "threads": None},
         ),
         ("exporting.measure_exporting", ["exporting", "--width", "8"], {"entities": 40_943, "width": 8}),
         ("quickstart.measure_quickstart", ["quickstart", "adamf-mat"], {}),
@@ -65,7 +70,9 @@ def test_a_command_passes_its_options_on(
     assert given == expected | {"path": Path("there.json")}
 
 
-@pytest.mark.parametrize("name", ["exporting", "layers", "million", "mkgformer", "quickstart mygo", "training"])
+@pytest.mark.parametrize(
+    "name", ["batches b", "exporting", "layers", "million", "mkgformer", "quickstart mygo", "training"]
+)
 def test_a_study_does_not_begin_where_its_file_cannot_be_written(name: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["bench", "study", *name.split(), "--out", str(tmp_path / "gone" / "there.json")])
     assert isinstance(done.exception, DataError)
