@@ -62,6 +62,21 @@ def test_queries() -> None:
         check(p99, numbers["latency_ms_p99"])
 
 
+def test_files_of_queries() -> None:
+    atlas, db15k = (result(f"batches-{size}-size.json")["ways"] for size in ("atlas", "db15k"))
+    rows = table(PAGE, "asked with")[1]
+    assert [row[0] for row in rows] == list(atlas) == list(db15k)
+    for way, rate, tenth, whole, rate_of_db15k in rows:
+        check(rate, atlas[way]["queries_per_second"])
+        check(tenth, atlas[way]["peak_mib_of_a_tenth"])
+        check(whole, atlas[way]["peak_mib"])
+        check(rate_of_db15k, db15k[way]["queries_per_second"])
+    ratios = re.search(r"speed of Parquet, ([\d.]+) and ([\d.]+) times theirs", text_of(PAGE).replace("\n", " "))
+    assert ratios is not None
+    for ratio, found in zip(ratios.groups(), (atlas, db15k), strict=True):
+        check(ratio, found["Parquet"]["queries_per_second"] / found["lists"]["queries_per_second"])
+
+
 def test_ranking() -> None:
     heading, rows = table(PAGE, "table")
     contenders = {
