@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable
@@ -16,18 +15,18 @@ from mmkg_sdk.answering.asked import answers
 from mmkg_sdk.answering.opening import answerer_class
 from mmkg_sdk.answering.probes import probe_outputs
 from mmkg_sdk.backends import open_backend, use_torch_threads
-from mmkg_sdk.bundle import FORMAT_VERSION, MANIFEST, PRECISIONS, QUANTIZED, Bundle
+from mmkg_sdk.bundle import FORMAT_VERSION, PRECISIONS, QUANTIZED, Bundle
 from mmkg_sdk.bundle.config import FamilyConfig
 from mmkg_sdk.bundle.contents import PROBES
-from mmkg_sdk.bundle.hashes import file_entry
-from mmkg_sdk.bundle.manifest import sealed
+from mmkg_sdk.bundle.files import mapped_folder
+from mmkg_sdk.bundle.manifest import BUNDLE, write_json, write_manifest
 from mmkg_sdk.errors import BackendError, ExportError, missing_package
 from mmkg_sdk.families import contract
 from mmkg_sdk.families.built import built_model
 from mmkg_sdk.families.exported import DTYPES
-from mmkg_sdk.files.folders import FolderKind, new_folder
+from mmkg_sdk.files.folders import new_folder
 from mmkg_sdk.files.labels import write_labels
-from mmkg_sdk.files.tensors import map_file, tensors_in, write_tensors
+from mmkg_sdk.files.tensors import tensors_in, write_tensors
 from mmkg_sdk.registry import ENTITY_LINKING, ENTITY_RECOGNITION, LINK_PREDICTION, RELATION_EXTRACTION
 from mmkg_sdk.run import Run, RunData
 
@@ -61,8 +60,6 @@ _EXPORTS: dict[str, TaskExport] = {
     RELATION_EXTRACTION: relation_extraction,
     ENTITY_RECOGNITION: entity_recognition,
 }
-
-BUNDLE = FolderKind("bundle", ExportError, "Pass --overwrite to replace it, or another folder.", marker=MANIFEST)
 
 
 def export_bundle(
@@ -120,7 +117,7 @@ def export_bundle(
         if precision in QUANTIZED:
             _quantize(run, model, manifest, folder, progress)
         progress("checking parity against float64 torch")
-        bundle = Bundle.of(folder, manifest, _contents(folder))
+        bundle = Bundle.of(folder, manifest, mapped_folder(folder))
         try:
             # Compared are the graphs, and not what stands in for them.
             with answerer_class(bundle)(bundle, open_backend(bundle, device="cpu"), compiled=False) as opened:
@@ -131,12 +128,11 @@ def export_bundle(
             raise ExportError(f"the exported graphs do not run, so no bundle was written: {err}") from err
         if not report.passed:
             raise ExportError(f"the exported graphs differ from the model; no bundle was written.\n{report}")
-        _write_json(folder / "parity.json", report.to_json())
+        write_json(folder / "parity.json", report.to_json())
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, report), encoding="utf-8")
-        files = {path.name: file_entry(path) for path in sorted(folder.iterdir())}
         # All of it: encoding, tracing, parity, probes.
         manifest["provenance"]["export_seconds"] = round(time.perf_counter() - began, 2)
-        _write_json(folder / MANIFEST, sealed(manifest | {"files": files}))
+        write_manifest(folder, manifest)
     return report
 
 
@@ -149,15 +145,6 @@ def _write_data(data: RunData, folder: Path) -> None:
             write_tensors(file, arrays)
     for name, content in data.files.items():
         (folder / name).write_bytes(content)
-
-
-def _contents(folder: Path) -> dict[str, memoryview]:
-    """What parity is checked with: read back from the folder as an opened bundle has it."""
-    contents = {}
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            contents[path.name] = map_file(file)
-    return contents
 
 
 def _write_graphs(
@@ -184,7 +171,7 @@ def _write_graphs(
 
 def _quantize(run: Run, model: Any, manifest: dict[str, Any], folder: Path, progress: Callable[[str], None]) -> None:
     """Replace the float32 graphs of large encoders, calibrated on the training split, which parity asks last."""
-    bundle = Bundle.of(folder, manifest, _contents(folder))
+    bundle = Bundle.of(folder, manifest, mapped_folder(folder))
     progress("asking queries of the training split, for the ranges of activations")
     recorder = RecordingBackend.of(bundle)
     with answerer_class(bundle)(bundle, recorder, compiled=False) as opened:
@@ -216,10 +203,6 @@ def _manifest(run: Run, config: dict[str, Any], precision: str, graphs: dict[str
             **{package: _version(package) for package in ("mmkg_sdk", "torch", "onnx", "onnxruntime")},
         },
     }
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _version(package: str) -> str | None:

@@ -12,16 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..families import contract
-from ..ranking.known_triples import HEAD, TAIL, Queries
 from .entity_linking import Linker
 from .entity_recognition import Tagger
+from .link_model import link_answers
 from .link_prediction import Model
 from .relation_extraction import Extractor
 
 Answers = dict[str, NDArray[np.float32]]
 
-# Queries of link prediction, and those of them that are scored against every entity.
-_QUERIES, _SCORED = 64, 4
 _MENTIONS = 2
 
 
@@ -29,19 +27,6 @@ def answers(opened: Model | Linker | Extractor | Tagger) -> Answers:
     """What a bundle answers: names -> numbers, one row per question; they begin with "answers."."""
     found = _ANSWERS[type(opened)](opened)
     return {f"answers.{name}": np.asarray(array, np.float32) for name, array in found.items()}
-
-
-def _link_prediction(model: Model) -> dict[str, NDArray[Any]]:
-    """Queries of evenly spaced entities in both directions, and new entities."""
-    count = min(_QUERIES, 2 * len(model.bundle.entities))
-    entity = np.linspace(0, len(model.bundle.entities) - 1, count).astype(np.int64)
-    turn = np.arange(count)
-    queries = Queries(entity, turn // 2 % len(model.relations), np.where(turn % 2 == 0, TAIL, HEAD))
-    scored = queries[slice(0, _SCORED)]
-    found: dict[str, NDArray[Any]]
-    found = {"queries": model.query_vectors(queries), "scores": model.score_queries(scored)}
-    new = contract.link_runtime(model.bundle.family).new_entities(model.bundle)
-    return found if new is None else {**found, "new_entities": model.encode_batch(new)["vectors"]}
 
 
 def _linking(linker: Linker) -> dict[str, NDArray[Any]]:
@@ -80,4 +65,4 @@ def _sentences(opened: Extractor | Tagger) -> dict[str, NDArray[Any]]:
     return {**texts, "image_state": opened.encode_images(**images)}
 
 
-_ANSWERS: dict[type, Any] = {Model: _link_prediction, Linker: _linking, Extractor: _relations, Tagger: _tags}
+_ANSWERS: dict[type, Any] = {Model: link_answers, Linker: _linking, Extractor: _relations, Tagger: _tags}

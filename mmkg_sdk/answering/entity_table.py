@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from ..backends import Backend
 from ..backends.base import parse_device
 from ..backends.segments import SegmentedRanking, grown_ranking
 from ..backends.tables import GpuRanking, HostRanking, TableRanking, host_ranking, rank_table
+from ..families.entity_batch import of_one_width
 from ..files.labels import Labels
 from ..kernels.gpu.arguments import TableOnGpu
 from ..ranking.exact import TopK
@@ -27,6 +29,11 @@ ENTITY_CHUNK_TOKENS = {"cpu": 2048, "cuda": 1 << 16}
 _MOST_ENTITIES = 4096  # that the graphs' signatures name
 # That memory is taken for when the first entity is added.
 _LEAST_ROWS = 64
+# Of what entities were encoded from, that are put together.
+_SMALL_PARTS = 256
+
+# One row per entity.
+Inputs = dict[str, NDArray[Any]]
 
 
 def entity_chunk(token_count: int, device: str) -> int:
@@ -54,21 +61,65 @@ class AddedRows:
         return found
 
 
+class AddedInputs:
+    """What added entities were encoded from, in their order. Many small additions are put together."""
+
+    def __init__(self) -> None:
+        self._parts: list[Inputs] = []
+        self._count = self._small = 0  # rows of all parts; the last so many parts were not put together yet
+
+    def append(self, count: int, inputs: Inputs) -> None:
+        """Put rows behind the first `count`; one thread at a time."""
+        if count != self._count:
+            self._parts, self._small = self.parts(count), 0
+        self._parts.append(inputs)
+        self._small += 1
+        self._count = count + rows_of(inputs)
+        if self._small == _SMALL_PARTS:
+            last = self._parts[-_SMALL_PARTS:]
+            if all(part.keys() == inputs.keys() for part in last):
+                self._parts[-_SMALL_PARTS:] = [_stacked(last)]
+            self._small = 0
+
+    def parts(self, count: int) -> list[Inputs]:
+        """The first `count` rows, in parts; those of entities whose structure is the mean have none."""
+        found, start = [], 0
+        for part in list(self._parts):
+            rows = min(rows_of(part), count - start)
+            if rows > 0:
+                found.append({name: array[:rows] for name, array in part.items()})
+            start += rows
+        return found
+
+
+def rows_of(inputs: Inputs) -> int:
+    """Of how many entities."""
+    return len(next(iter(inputs.values())))
+
+
+def _stacked(parts: Sequence[Inputs]) -> Inputs:
+    return {name: np.concatenate(of_one_width([part[name] for part in parts])) for name in parts[0]}
+
+
 @dataclass(frozen=True)
 class EntityTable:
     """Labels, what the encoder gave for each, and what ranks them, which grow together and are replaced as one.
 
     Attributes:
         encoded: what the encoder gave, one row per entity; for the bundle's own it is never copied.
+        base: so many are the bundle's own; those that were added here lie behind.
         tail: rows behind those of `encoded`, of entities that were added; empty where there are none.
         added: where they lie.
+        inputs: what the added entities were encoded from.
     """
 
     labels: Labels
     encoded: Mapping[str, NDArray[np.float32]]
     ranking: TableRanking
+    base: int
     tail: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     added: AddedRows = field(default_factory=AddedRows, repr=False)
+    inputs: AddedInputs = field(default_factory=AddedInputs, repr=False)
 
     @classmethod
     def of(
@@ -76,7 +127,7 @@ class EntityTable:
     ) -> EntityTable:
         """Choose what ranks them: on the backend's device where it can."""
         ranking = rank_table(encoded["vectors"], score, device=backend.device, threads=backend.threads)
-        return cls(labels, encoded, ranking)
+        return cls(labels, encoded, ranking, len(labels))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -94,7 +145,11 @@ class EntityTable:
     @property
     def parts(self) -> list[NDArray[np.float32]]:
         """The table in pieces that lie where they are."""
-        return [rows["vectors"] for rows in (self.encoded, self.tail) if rows]
+        return self.parts_of("vectors")
+
+    def parts_of(self, name: str) -> list[NDArray[np.float32]]:
+        """What the encoder gave, in the same pieces."""
+        return [rows[name] for rows in (self.encoded, self.tail) if rows]
 
     def rows(self, ids: NDArray[np.int64], name: str = "vectors") -> NDArray[np.float32]:
         """What the encoder gave for some entities, float32 [n, ...], a copy."""
@@ -121,6 +176,7 @@ class EntityTable:
         self,
         names: Sequence[str],
         encoded: Mapping[str, NDArray[np.float32]],
+        inputs: Sequence[Inputs],
         score: CandidateScore,
         backend: Backend,
     ) -> EntityTable:
@@ -128,6 +184,10 @@ class EntityTable:
 
         On the CPU nothing that was there is copied, but now and then what was added before. What ranks on a GPU is made
         anew of the whole.
+
+        Args:
+            encoded: what the encoder gave for them.
+            inputs: what it was fed, in parts one behind the other.
 
         Raises:
             DataError: a name that is none, or taken.
@@ -137,8 +197,10 @@ class EntityTable:
         labels = self.labels.extended(names)
         if not isinstance(self.ranking, HostRanking | SegmentedRanking):
             longer = {name: np.concatenate([array, encoded[name]]) for name, array in self.encoded.items()}
-            return EntityTable.of(labels, longer, score, backend)
-        base = len(self.encoded["vectors"])
+            table = replace(EntityTable.of(labels, longer, score, backend), base=self.base, inputs=self.inputs)
+            self._append_inputs(inputs)
+            return table
+        base = self.base
         tail = self.added.append(len(self) - base, encoded)
 
         def make(rows: NDArray[np.float32]) -> HostRanking:
@@ -146,7 +208,14 @@ class EntityTable:
             return host_ranking(rows, score, threads=backend.threads, storage="float32")
 
         ranking = grown_ranking(self.ranking, base, tail["vectors"], make)
-        return EntityTable(labels, self.encoded, ranking, tail, self.added)
+        self._append_inputs(inputs)
+        return EntityTable(labels, self.encoded, ranking, base, tail, self.added, self.inputs)
+
+    def _append_inputs(self, inputs: Sequence[Inputs]) -> None:
+        count = len(self) - self.base
+        for part in inputs:
+            self.inputs.append(count, part)
+            count += rows_of(part)
 
 
 def candidates_left(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from ..families.entity_batch import EntityBatch
 from ..families.explained import EntityExplanation
 from ..families.query_batches import QUERY_CHUNK
 from ..families.runtimes import LinkStandIns
-from ..files.labels import Labels
+from ..files.labels import Labels, is_line
 from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores
 from ..ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from ..registry import LINK_PREDICTION
@@ -266,7 +267,7 @@ class Model(Opened):
         return encode_in_chunks(self.run_graph, graph, batch, chunk, widths)
 
     def add_entities(self, labels: Sequence[str], **modalities: Any) -> NDArray[np.int64]:
-        """Encode new entities and make them candidates of this model (in memory, not in the bundle).
+        """Encode new entities and make them candidates of this model, in memory; `save` writes them to a bundle.
 
         Arguments after `labels` are those of `encode_entities`.
 
@@ -277,7 +278,8 @@ class Model(Opened):
             QueryError: a label that is taken already or is none, unequal lengths, and what `encode_entities` raises.
         """
         labels = [labels] if isinstance(labels, str) else list(labels)
-        encoded = self.encode_batch(self._entity_batch(modalities))
+        batch = self._entity_batch(modalities)
+        encoded = self.encode_batch(batch)
         if len(labels) != len(encoded["vectors"]):
             raise QueryError(
                 f"{len(labels)} labels and inputs of {len(encoded['vectors'])} entities; expected equally many."
@@ -289,8 +291,30 @@ class Model(Opened):
                     raise QueryError(f"entity label is {label!r:.60} ({type(label).__name__}); expected a string.")
                 if label in before.labels:
                     raise QueryError(f"entity {label!r:.120} exists already. Choose another label.")
-            self._grow(labels, encoded)
+                if not is_line(label):
+                    raise QueryError(
+                        f"entity label {label!r:.120} begins with a byte order mark or holds half of a surrogate pair, "
+                        "which no file of labels can hold. Choose another label."
+                    )
+            self._grow(labels, encoded, [batch.own()])
         return np.arange(len(before.labels), len(before.labels) + len(labels))
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write a bundle that knows the entities that were added here, too, and prove that it answers as this model.
+
+        It needs no torch. Entities that are added while it writes are left out.
+
+        Args:
+            path: the bundle's folder; it appears whole or not at all.
+            overwrite: replace a bundle that stands there, this model's own included.
+
+        Raises:
+            ExportError: target taken, disk full, a table of 2 GiB or more, or the new bundle answers otherwise; then
+                nothing is written.
+        """
+        from .saving import save_model
+
+        save_model(self, self._entities, Path(path), overwrite=overwrite)
 
     def explain_entity(self, entity: str | int) -> EntityExplanation:
         """How much structure, image, text and further modalities count in the encoded entity, and each of its tokens.
@@ -316,21 +340,24 @@ class Model(Opened):
         self._stand_ins, self._one_call = LinkStandIns(), OneCall(None)
         entities = self._entities
         if entities.ranking.on_device:  # the table there; a call that runs keeps it to its end
-            self._entities = EntityTable(entities.labels, entities.encoded, plain_ranking(entities.table, self._score))
+            self._entities = replace(entities, ranking=plain_ranking(entities.table, self._score))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Beside what every opened bundle sends to another process: the entities that were added here.
-        entities, size = self._entities, len(self.bundle.table)
+        entities = self._entities
         _, arguments = super().__reduce__()
-        added = {name: entities.rows(np.arange(size, len(entities)), name) for name in entities.encoded}
-        return _load_grown, (*arguments[1:], entities.labels[size:], added)
+        rows = np.arange(entities.base, len(entities))
+        added = {name: entities.rows(rows, name) for name in entities.encoded}
+        return _load_grown, (*arguments[1:], entities.labels[entities.base :], added, entities.inputs.parts(len(rows)))
 
     def _sizes(self) -> str:
         return f"{len(self.entities):,} entities, {len(self.relations):,} relations, width {self._entities.width}"
 
-    def _grow(self, labels: Sequence[str], encoded: dict[str, NDArray[np.float32]]) -> None:
+    def _grow(
+        self, labels: Sequence[str], encoded: dict[str, NDArray[np.float32]], inputs: Sequence[dict[str, NDArray[Any]]]
+    ) -> None:
         try:
-            self._entities = self._entities.grown(labels, encoded, self._score, self.backend)
+            self._entities = self._entities.grown(labels, encoded, inputs, self._score, self.backend)
         except DataError as err:
             raise QueryError(str(err)) from err
 
@@ -421,9 +448,10 @@ def _load_grown(
     follow_links: bool,
     labels: tuple[str, ...],
     encoded: dict[str, NDArray[np.float32]],
+    inputs: Sequence[dict[str, NDArray[Any]]],
 ) -> Model:
     """What unpickling a model does: open the bundle again and put back the entities that were added."""
     model: Model = reopened(Model, path, backend, device, threads, follow_links)
     if labels:
-        model._grow(labels, encoded)
+        model._grow(labels, encoded, inputs)
     return model

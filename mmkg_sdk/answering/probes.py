@@ -15,6 +15,9 @@ from ..bundle.graph_specs import GraphSpec
 from ..errors import BackendError, BundleError
 from ..files.tensors import tensors_in
 
+# Largest difference as a share of the root mean square; an export on another processor differs by rounding only.
+LIMITS = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 1.5e-1, "int8": 2e-1, "fp8": 4e-1}
+
 
 def probe_outputs(backend: Backend, graphs: Mapping[str, GraphSpec]) -> dict[str, NDArray[np.float32]]:
     """What every graph gives for its probe: GRAPH.OUTPUT -> float32; outputs of whole numbers are left out.

@@ -11,10 +11,7 @@ from ..families import contract
 from .asked import answers
 from .link_prediction import Model
 from .opening import Answerer, answerer_class, load
-from .probes import kept_outputs, largest_difference, probe_outputs
-
-# Largest difference as a share of the root mean square; an export on another processor differs by rounding only.
-LIMITS = {"fp32": 1e-4, "fp16": 2e-2, "bf16": 1.5e-1, "int8": 2e-1, "fp8": 4e-1}
+from .probes import LIMITS, kept_outputs, largest_difference, probe_outputs
 
 
 def verify_bundle(

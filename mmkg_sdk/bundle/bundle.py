@@ -26,7 +26,7 @@ from .files import open_file, release
 from .graph_specs import GraphSpec
 from .hashes import check_hashes
 from .known_triples import check_index, check_triples
-from .manifest import MANIFEST, manifest_contents, read_manifest
+from .manifest import MANIFEST, TRAINED, manifest_contents, read_manifest
 from .onnx_signature import onnx_signature
 from .parts import Part
 from .tensors import read_tensors
@@ -105,10 +105,15 @@ class Bundle:
         """What the entity encoder was fed: name -> one row per entity."""
         return self.tensors["inputs"]
 
+    @property
+    def num_trained(self) -> int:
+        """The first so many entities were trained; others were added to the bundle later."""
+        return int(self.manifest.get(TRAINED, len(self.entities)))
+
     @cached_property
     def mean_structure(self) -> NDArray[np.float32]:
         """The mean of the trained structural embeddings, float32 [1, width]; to make it reads all of them once."""
-        mean: NDArray[np.float32] = self.inputs["structure"].mean(axis=0, keepdims=True)
+        mean: NDArray[np.float32] = self.inputs["structure"][: self.num_trained].mean(axis=0, keepdims=True)
         release(self.files["inputs.safetensors"])
         return mean
 

@@ -77,6 +77,15 @@ def release(content: memoryview) -> None:
         content.obj.madvise(mmap.MADV_DONTNEED)
 
 
+def mapped_folder(folder: Path) -> dict[str, memoryview]:
+    """All files of a folder that is being written, as an opened bundle has them."""
+    contents = {}
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            contents[path.name] = map_file(file)
+    return contents
+
+
 def open_file(path: Path, entry: dict[str, Any], *, mapped: bool, follow_links: bool = False) -> OpenedFile:
     """The content of a file whose size is that of its entry in bundle.json.
 

@@ -11,19 +11,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import BundleError, DataError
-from ..files.folders import kept_aside
+from ..errors import BundleError, DataError, ExportError
+from ..files.folders import FolderKind, kept_aside
 from ..files.strict_json import plain_json
 from ..registry import FAMILIES, family_part
 from .config import FamilyConfig, read_config
 from .contents import Contents
 from .files import open_plain_file
 from .graph_specs import GraphSpec
+from .hashes import file_entry
 from .parts import FRONT, Part
 
 FORMAT_VERSION = 3
 READ_VERSIONS = (2, FORMAT_VERSION)
 MANIFEST = "bundle.json"
+BUNDLE = FolderKind("bundle", ExportError, "Pass --overwrite to replace it, or another folder.", marker=MANIFEST)
+# Of a bundle that entities were added to: so many of its entities, the first, were trained.
+TRAINED = "trained_entities"
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 # Of those, what products round to on the way: the graphs say it by Q/DQ nodes, and the weights are float32.
 QUANTIZED = ("int8", "fp8")
@@ -84,6 +88,17 @@ def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest | {_SEAL: _digest(manifest)}
 
 
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write bundle.json: the manifest with the hashes of all files of the folder, and its seal."""
+    files = {path.name: file_entry(path) for path in sorted(folder.iterdir())}
+    write_json(folder / MANIFEST, sealed(manifest | {"files": files}))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """A file of a bundle that people read, too; into a folder that appears as a whole."""
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def _check_seal(path: Path, manifest: dict[str, Any]) -> None:
     """Whether the manifest is as it was written."""
     if _SEAL in manifest and manifest[_SEAL] != _digest(manifest):
@@ -118,6 +133,10 @@ def _check(path: Path, manifest: Any) -> None:
     if manifest["precision"] not in PRECISIONS:
         raise BundleError(f"{path}: unknown precision {manifest['precision']!r:.80}; known: {', '.join(PRECISIONS)}.")
     contents = _contents(path, manifest)
+    if TRAINED in manifest:
+        trained, most = manifest[TRAINED], manifest["config"].get("num_entities", 0)
+        if type(trained) is not int or not 1 <= trained <= most:
+            raise BundleError(f"{path}: {TRAINED} is {trained!r:.80}; expected 1 to {most}. Fetch the bundle again.")
     _check_files(path, manifest, contents)
     for graph, spec in manifest["graphs"].items():
         _check_graph(f"{path}: graph {graph}", spec)

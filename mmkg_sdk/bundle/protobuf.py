@@ -1,8 +1,8 @@
-"""The fields of a protobuf message, read without any schema and stricter than readers must."""
+"""The fields of a protobuf message, read without any schema and stricter than readers must, and changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -13,23 +13,35 @@ def fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     Raises:
         ValueError: if the bytes are no protobuf message.
     """
-    position = 0
-    while position < len(message):
-        tag, position = _varint(message, position)
-        kind = tag & 7
-        if kind == _VARINT:
-            value, position = _varint(message, position, limit=1 << 64)
-            yield tag >> 3, value
-        elif kind in (_FIXED64, _FIXED32):
-            position += 8 if kind == _FIXED64 else 4
-        elif kind == _BYTES:
-            length, start = _varint(message, position)
-            position = start + length
-            yield tag >> 3, message[start:position]
-        else:
-            raise ValueError(f"wire type {kind} at byte {position}")
-    if position > len(message):
-        raise ValueError(f"a field ends {position - len(message)} bytes behind its message")
+    for _, _, field, value in _placed(message):
+        if value is not None:
+            yield field, value
+
+
+def changed(message: memoryview, change: Callable[[int, memoryview], bytes | None]) -> bytes:
+    """The message with other values in the place of some texts and messages.
+
+    Args:
+        change: from a field's number and value to its new value; None: it stays.
+
+    Raises:
+        ValueError: if the bytes are no protobuf message.
+    """
+    written, copied = bytearray(), 0
+    for start, stop, field, value in _placed(message):
+        if isinstance(value, memoryview) and (new := change(field, value)) is not None:
+            written += message[copied:start]
+            written += field_of(field, new)
+            copied = stop
+    return bytes(written + message[copied:])
+
+
+def field_of(number: int, value: int | bytes | str) -> bytes:
+    """A field of a message, with its value: a number, a text or a message."""
+    if isinstance(value, int):
+        return _varint_of(number << 3 | _VARINT) + _varint_of(value)
+    content = value.encode() if isinstance(value, str) else value
+    return _varint_of(number << 3 | _BYTES) + _varint_of(len(content)) + content
 
 
 def children(message: memoryview) -> Iterator[tuple[int, memoryview]]:
@@ -49,6 +61,37 @@ def single(message: memoryview, field: int) -> int | memoryview | None:
     if len(found) > 1:
         raise ValueError(f"field {field} stands there {len(found)} times")
     return found[0] if found else None
+
+
+def _placed(message: memoryview) -> Iterator[tuple[int, int, int, int | memoryview | None]]:
+    """Where each field begins and ends, its number and its value; None: a float."""
+    position = 0
+    while position < len(message):
+        begin = position
+        tag, position = _varint(message, position)
+        kind = tag & 7
+        value: int | memoryview | None = None
+        if kind == _VARINT:
+            value, position = _varint(message, position, limit=1 << 64)
+        elif kind in (_FIXED64, _FIXED32):
+            position += 8 if kind == _FIXED64 else 4
+        elif kind == _BYTES:
+            length, start = _varint(message, position)
+            position = start + length
+            value = message[start:position]
+        else:
+            raise ValueError(f"wire type {kind} at byte {position}")
+        yield begin, position, tag >> 3, value
+    if position > len(message):
+        raise ValueError(f"a field ends {position - len(message)} bytes behind its message")
+
+
+def _varint_of(number: int) -> bytes:
+    written = bytearray()
+    while number >= 0x80:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*written, number])
 
 
 def _varint(message: memoryview, position: int, limit: int = 1 << 32) -> tuple[int, int]:

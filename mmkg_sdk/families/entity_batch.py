@@ -19,10 +19,12 @@ class EntityBatch:
 
     Attributes:
         token_count: how many vectors the encoder mixes for one entity.
+        has_structure: the structural embeddings are the entities' own, and not the mean of the trained ones.
     """
 
     arrays: dict[str, NDArray[Any]]
     token_count: int
+    has_structure: bool = True
 
     def __len__(self) -> int:
         return len(self.arrays["structure"])
@@ -30,6 +32,25 @@ class EntityBatch:
     def rows(self, rows: slice | NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """The arrays of some entities."""
         return {name: array[rows] for name, array in self.arrays.items()}
+
+    def own(self) -> dict[str, NDArray[Any]]:
+        """A copy of what is the entities' own: all but a mean of structures."""
+        return {name: array.copy() for name, array in self.arrays.items() if self.has_structure or name != "structure"}
+
+
+def of_one_width(parts: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Arrays with one row per entity, those of tokens and their masks filled up behind to the widest: masked.
+
+    Args:
+        parts: of one input of an encoder, of entities one behind the other.
+    """
+    if parts[0].ndim < 2 or parts[0].dtype.kind == "f":
+        return list(parts)
+    width, masked = max(part.shape[1] for part in parts), parts[0].dtype == bool
+    return [
+        np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=masked) if part.shape[1] < width else part
+        for part in parts
+    ]
 
 
 def as_array(name: str, values: Any) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from .stored_lines import StoredLines
 
 # A longer line is no name; it would stand in every message and answer.
 _MAX_LENGTH = 10_000
+_MARK = "\ufeff"  # byte order mark
 # From so many bytes on, labels stay in the memory of their file: each as an object would take some 150 bytes more.
 _MANY_BYTES = 1 << 20
 # What one label of a file is called in messages.
@@ -167,6 +168,15 @@ class Labels(Sequence[str]):
         return {plain(name): name for name in reversed(list(self))}
 
 
+def is_line(label: str) -> bool:
+    """Whether a label can be read back from a file: it has a UTF-8 form, and begins with no byte order mark."""
+    try:
+        label.encode()
+    except UnicodeEncodeError:
+        return False
+    return not label.startswith(_MARK)
+
+
 def write_labels(path: Path, labels: Labels) -> None:
     """Write one label per line, UTF-8, every line ended by one line feed; into a folder that appears as a whole.
 
@@ -238,6 +248,6 @@ def _label(line: bytes, place: str, kind: str) -> str:
         raise DataError(f"{place}: empty line; expected one {kind} label per line.")
     if "\r" in name:
         raise DataError(f"{place}: {name[:40]!r} holds a carriage return. Convert the line ends to LF.")
-    if name.startswith("\ufeff"):
+    if name.startswith(_MARK):
         raise DataError(f"{place}: the line begins with a byte order mark. Save as UTF-8 without it.")
     return name

@@ -10,7 +10,8 @@ import math
 import mmap
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -63,25 +64,48 @@ def scratch_array(shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         ) from err
 
 
-def write_tensors(file: BinaryIO, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays without a copy of those that are contiguous; dtypes are those of `_DTYPES`."""
-    ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))  # keeps each one aligned
+def write_tensors(file: BinaryIO, arrays: Mapping[str, NDArray[Any] | Sequence[NDArray[Any]]]) -> None:
+    """Write arrays without a copy of those that are contiguous; dtypes are those of `_DTYPES`.
+
+    Args:
+        arrays: by name; several are one, whose rows lie one behind the other.
+    """
+    parts = {name: [given] if isinstance(given, np.ndarray) else given for name, given in arrays.items()}
+    ordered = sorted(parts.items(), key=lambda item: (-item[1][0].dtype.itemsize, item[0]))  # keeps each one aligned
     header: dict[str, Any] = {}
     end = 0
-    for name, array in ordered:
-        begin, end = end, end + array.nbytes
+    for name, pieces in ordered:
+        begin, end = end, end + sum(piece.nbytes for piece in pieces)
+        rows = [sum(len(piece) for piece in pieces)] if pieces[0].ndim else []
         header[name] = {
-            "dtype": _NAMES[array.dtype.newbyteorder("<")],
-            "shape": list(array.shape),
+            "dtype": _NAMES[pieces[0].dtype.newbyteorder("<")],
+            "shape": [*rows, *pieces[0].shape[1:]],
             "data_offsets": [begin, end],
         }
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     file.write(len(text).to_bytes(8, "little") + text)
-    for _, array in ordered:
-        # As bytes by way of one axis: a memory view of none, or of several with a 0 among them, has no byte form.
-        flat = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
-        file.write(flat.view(np.uint8).data)
+    for _, pieces in ordered:
+        for array in pieces:
+            # As bytes by way of one axis: a memory view of none, or of several with a 0 among them, has no byte form.
+            flat = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
+            file.write(flat.view(np.uint8).data)
+
+
+@dataclass(frozen=True)
+class TensorPlace:
+    """Where a tensor lies in a file: its shape, its first byte and how many there are."""
+
+    shape: tuple[int, ...]
+    start: int
+    size: int
+
+
+def place_of(data: memoryview, name: str) -> TensorPlace:
+    """Where a tensor lies in a file's content."""
+    start, header = _header(data)
+    begin, end = header[name]["data_offsets"]
+    return TensorPlace(tuple(header[name]["shape"]), start + begin, end - begin)
 
 
 def map_file(file: BinaryIO) -> memoryview:

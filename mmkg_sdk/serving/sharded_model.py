@@ -16,7 +16,7 @@ from ..answering.link_prediction import Model
 from ..backends import Backend, open_backend
 from ..backends.segments import Call, PartedRanking
 from ..bundle import Bundle
-from ..errors import BundleError, QueryError
+from ..errors import BundleError, ExportError, QueryError
 from ..families.entity_batch import EntityBatch
 from ..ranking.known_triples import Queries
 from .shards import FindShards, LocalShards, Shards, open_front, reduced
@@ -114,9 +114,8 @@ class ShardedModel(Model):
 
     def _open_table(self) -> EntityTable:
         width = self._shards.ask([(0, "rows", ("vectors", np.zeros(1, np.int64)))])[0].shape[1]
-        return ShardedTable(
-            self.bundle.entities, {}, ShardedRanking(self._shards), shards=self._shards, row_width=width
-        )
+        labels = self.bundle.entities
+        return ShardedTable(labels, {}, ShardedRanking(self._shards), len(labels), shards=self._shards, row_width=width)
 
     @classmethod
     def load(
@@ -152,6 +151,14 @@ class ShardedModel(Model):
     def encode_batch(self, batch: EntityBatch, graph: str | None = None) -> dict[str, NDArray[np.float32]]:
         """Refused; see `encode_entities`."""
         raise self._no_encoder()
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Refused.
+
+        Raises:
+            ExportError: always.
+        """
+        raise ExportError(f"{self.bundle.path.parent} is sharded. Save the model of the whole bundle, and cut that.")
 
     def close(self) -> None:
         """Free the backend and the shards. Later calls raise BackendError."""

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def on_device(model: Model) -> Model:
         pytest.skip("the library is not built")
     entities = model._entities
     ranking = GpuRanking(ScanOnDevice(entities.table, model._score, 1), "cuda")  # type: ignore[arg-type]
-    model._entities = EntityTable(entities.labels, entities.encoded, ranking)
+    model._entities = replace(entities, ranking=ranking)
     return model
 
 
@@ -129,7 +130,7 @@ def test_infinite_vectors_show_in_what_is_answered(
         vectors = np.where(model.table[:1] == 0, 1, np.sign(model.table[:1])) * np.float32(sign) * np.inf
         same_sign = np.repeat(model.table[:1], 40, axis=0)  # a table of rows whose scores do not cancel
         ranking = GpuRanking(ScanOnDevice(same_sign, model._score, 1), "cuda")  # type: ignore[arg-type]
-        entities = EntityTable(model.entities, {"vectors": same_sign}, ranking)
+        entities = EntityTable(model.entities, {"vectors": same_sign}, ranking, len(same_sign))
         monkeypatch.setattr(model, "_placed_vectors", lambda *_, at=vectors: model.backend.place(at.astype(np.float32)))
         query = Queries(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int64))
         with pytest.raises(BackendError, match="query_encoder in fp32 gave NaN or infinity on cpu"):

@@ -64,6 +64,8 @@ _sets("precision_is_unknown", "unknown precision 'int3'; known: fp32, fp16, bf16
 _sets("family_is_a_list", r"family is \[\]; expected str", family=[])
 _sets("files_are_none", "does not list", files={})
 _sets("graphs_are_none", "do not match the .onnx files", graphs={})
+_sets("no_entity_was_trained", "trained_entities is 0; expected 1 to", trained_entities=0)
+_sets("more_were_trained_than_there_are", "trained_entities is 1000000; expected 1 to", trained_entities=10**6)
 _sets("config_is_empty", "incomplete MyGO configuration", config={})
 
 

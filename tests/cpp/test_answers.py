@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import mmkg_sdk
 from mmkg_sdk import Model
 from mmkg_sdk.answering.answers.predictions import Ranking
+from mmkg_sdk.families import contract
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL, Queries
 from tests.cpp.conftest import Ask
 from tests.cpp.precisions import in_half
@@ -19,15 +20,33 @@ from tests.places import ROOT
 
 RELEASED = ROOT / "tests" / "released" / "0.2.0"
 # Family and precision, and the golden case if it is exported: one of several layers, whose bundle has an index.
-CASES = ["mygo-fp32", "mygo-fp16", "mygo-bf16", "mygo-fp16-deep_more_rel", "adamf_mat-fp32", "adamf_mat-bf16"]
+# "saved": with entities that were added, one of a structure of its own.
+CASES = [
+    *("mygo-fp32", "mygo-fp32-saved", "mygo-fp16", "mygo-bf16", "mygo-fp16-deep_more_rel"),
+    *("adamf_mat-fp32", "adamf_mat-fp32-saved", "adamf_mat-bf16"),
+]
 
 
 @pytest.fixture(params=CASES)
 def bundle(request: pytest.FixtureRequest, golden_bundles: Callable[..., Path], tmp_path: Path) -> Path:
     family, precision, *case = request.param.split("-")
+    if case == ["saved"]:
+        return saved(RELEASED / family, tmp_path / "bundle")
     if case:
         return golden_bundles(case[0], precision, family)
     return RELEASED / family if precision == "fp32" else in_half(RELEASED / family, tmp_path / "bundle", precision)
+
+
+def saved(folder: Path, to: Path) -> Path:
+    with opened(folder) as model:
+        new = contract.link_runtime(model.bundle.family).new_entities(model.bundle)
+        assert new is not None
+        given = {name: array for name, array in new.arrays.items() if name != "structure"}
+        model.add_entities([f"mean {i}" for i in range(len(new))], **given)
+        own = np.full_like(new.arrays["structure"], 2)
+        model.add_entities([f"own {i}" for i in range(len(new))], **given, structure=own)
+        model.save(to)
+    return to
 
 
 def opened(folder: Path) -> Model:

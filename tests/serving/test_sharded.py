@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmkg_sdk.data.mentions import Mention
-from mmkg_sdk.errors import BackendError, QueryError
+from mmkg_sdk.errors import BackendError, ExportError, QueryError
 from mmkg_sdk.evaluation.link_prediction import evaluate_bundle
 from mmkg_sdk.kernels import library
 from mmkg_sdk.ranking.exact import RankingProtocol
@@ -194,7 +195,7 @@ def test_what_is_closed_says_so(name: str, sharded: Any) -> None:
         _ = parts.link_mentions(MENTIONS) if isinstance(parts, ShardedLinker) else parts.predict_tails(0, 0)
 
 
-def test_new_entities_are_refused(opened: Both) -> None:
+def test_new_entities_are_refused(opened: Both, tmp_path: Path) -> None:
     _, parts = opened("mygo", 2, False)
     for ask in (
         lambda: parts.encode_entities(visual_tokens=[[0]], text_tokens=[[0]]),
@@ -202,3 +203,5 @@ def test_new_entities_are_refused(opened: Both) -> None:
     ):
         with pytest.raises(QueryError, match="is sharded and has no encoder of entities"):
             ask()
+    with pytest.raises(ExportError, match="is sharded"):
+        parts.save(tmp_path / "saved")

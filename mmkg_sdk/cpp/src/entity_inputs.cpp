@@ -9,16 +9,16 @@
 namespace mmkg::internal {
 namespace {
 
-// As numpy's mean along the first axis: rows are added in their order in float32, the sum is divided once.
-std::vector<float> mean_row(const Tensor &rows) {
+// Of the first rows, as numpy's mean along the first axis: added in their order in float32, the sum is divided once.
+std::vector<float> mean_row(const Tensor &rows, int64_t count) {
     const auto width = static_cast<size_t>(rows.shape[1]);
     std::vector<float> mean(width, 0.0F), row(width);
-    for (int64_t i = 0; i < rows.shape[0]; ++i) {
+    for (int64_t i = 0; i < count; ++i) {
         std::memcpy(row.data(), rows.data + static_cast<size_t>(i) * width * sizeof(float), width * sizeof(float));
         for (size_t j = 0; j < width; ++j) mean[j] += row[j];
     }
     for (float &number : mean)
-        number = static_cast<float>(static_cast<double>(number) / static_cast<double>(rows.shape[0]));
+        number = static_cast<float>(static_cast<double>(number) / static_cast<double>(count));
     return mean;
 }
 
@@ -33,7 +33,7 @@ void check_floats(const std::string &name, size_t entity, const std::vector<floa
 }  // namespace
 
 EntityInputs::EntityInputs(const Opened &opened)
-    : opened_(opened), mean_structure_(mean_row(opened.inputs.at("structure"))) {}
+    : opened_(opened), mean_structure_(mean_row(opened.inputs.at("structure"), opened.manifest.trained_entities)) {}
 
 std::vector<float> EntityInputs::structure(const std::vector<const std::vector<float> *> &given) const {
     if (const std::vector<std::string> &modalities = opened_.config().modalities; modalities.size() > 2) {

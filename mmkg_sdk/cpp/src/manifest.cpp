@@ -79,6 +79,18 @@ Family family_of(const std::string &path, const std::string &name) {
     refuse(path, ": unknown family " + in_quotes(name) + "; known: mygo, adamf_mat, mimic.");
 }
 
+// How many of the entities were trained; of a bundle that none were added to, all.
+int64_t read_trained(const std::string &path, const Json &manifest, const Config &config) {
+    const auto size = config.sizes.find("num_entities");
+    const int64_t most = size == config.sizes.end() ? 0 : size->second;
+    if (!manifest.contains("trained_entities")) return most;
+    if (!is_whole(manifest["trained_entities"], 1, most)) {
+        refuse(path, ": trained_entities is " + shown(manifest["trained_entities"]) + "; expected 1 to " +
+                         std::to_string(most) + ". Fetch the bundle again.");
+    }
+    return manifest["trained_entities"].get<int64_t>();
+}
+
 // Names come from a closed list, so that none can lead out of the folder.
 std::map<std::string, FileEntry> check_files(const std::string &path, const Json &listed, const Contents &contents) {
     const std::vector<std::string> names = contents.files();
@@ -150,6 +162,7 @@ Manifest read_manifest(const fs::path &folder, bool follow_links) {
     } catch (const NotStrict &wrong) {
         refuse(path.string(), ": " + std::string(wrong.what()) + " Export the bundle again.");
     }
+    found.trained_entities = read_trained(path.string(), manifest, found.config);
     found.contents = contents_of(found.config);
     found.files = check_files(path.string(), manifest["files"], found.contents);
     check_graphs(path.string(), manifest["graphs"], found.contents);

@@ -18,6 +18,7 @@ struct Manifest {
     std::string family, precision;
     std::map<std::string, FileEntry> files;
     std::map<std::string, std::string> signatures;  // graph -> its inputs and outputs, as JSON
+    int64_t trained_entities = 0;  // the first so many were trained, others added later; of those that predict
     std::map<std::string, int64_t> largest;  // sizes of the axes of the entity encoder's inputs
 };
 

@@ -130,7 +130,7 @@ def entity_batch(
         name, width = modality.name, modality.feature_width
         arrays[f"{name}_features"], missing = _modality(name, rows.get(name), hidden.get(name), (count, width))
         arrays[f"{name}_mask"] = missing & (config.missing_modalities == "mask")
-    return EntityBatch(arrays, config.num_vectors)
+    return EntityBatch(arrays, config.num_vectors, structure is not None)
 
 
 def encoder_graph(bundle: Bundle) -> str:

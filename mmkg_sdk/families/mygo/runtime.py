@@ -170,7 +170,7 @@ def entity_batch(
                 f"{names[0]} tokens of {count} entities and {name} tokens of {len(arrays[f'{name}_tokens'])}; expected "
                 "equally many."
             )
-    return _batch({"structure": structure_rows(structure, bundle, count), **arrays})
+    return _batch({"structure": structure_rows(structure, bundle, count), **arrays}, structure is not None)
 
 
 def encoder_graph(bundle: Bundle) -> str:
@@ -183,8 +183,9 @@ def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
     return LinkStandIns(compiled_query(bundle, device, threads), compiled_encoder(bundle, device, threads))
 
 
-def _batch(arrays: dict[str, NDArray[Any]]) -> EntityBatch:
-    return EntityBatch(arrays, 2 + sum(array.shape[1] for name, array in arrays.items() if name.endswith("_tokens")))
+def _batch(arrays: dict[str, NDArray[Any]], has_structure: bool = True) -> EntityBatch:
+    tokens = sum(array.shape[1] for name, array in arrays.items() if name.endswith("_tokens"))
+    return EntityBatch(arrays, 2 + tokens, has_structure)
 
 
 def _modality(

@@ -70,7 +70,8 @@ def _judge(pipe: Connection, subjects: dict[str, Path]) -> None:
 def _outcome(subject: str, folder: Path, way: str, expected: Answer) -> str:
     """As "refused: ERROR", "same", "not verified" (another answer; verification says so), "different" or "failed"."""
     import mmkg_sdk
-    from mmkg_sdk.answering.verification import LIMITS, verify_bundle
+    from mmkg_sdk.answering.probes import LIMITS
+    from mmkg_sdk.answering.verification import verify_bundle
     from mmkg_sdk.bundle import read_manifest
 
     try:
