@@ -20,7 +20,7 @@ _ABI = 3, 1  # MMKG_ABI_MAJOR and MMKG_ABI_MINOR of include/mmkg.h
 _OK, _NAN = 0, 2
 # mmkg_instruction_set by name. Of two that a processor has, the slower one stands first, as in cpu/common/choose_set.h.
 _INSTRUCTION_SETS = {"portable": 0, "avx2": 1, "avx2_vnni": 5, "avx512": 2, "avx512_vnni": 3, "avx512_bf16": 4}
-_INSTRUCTION_SETS |= {"neon": 16, "neon_dot": 17, "neon_bf16": 18}
+_INSTRUCTION_SETS |= {"neon": 16, "neon_dot": 17, "neon_bf16": 18, "neon_i8mm": 19}
 
 _pointer, _int32, _int64 = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 # Name -> what it gives and takes; the headers in include/ say what it means.

@@ -67,14 +67,14 @@ class Scan:
         instruction_set: one of `instruction_sets()`; None takes the best.
         storage: what the first pass reads; answers are the same. "float32": the table itself. "bfloat16": a copy of
             half its size, about twice as fast. "int8": a copy of a quarter of its size, faster still; each row is
-            rounded with a scale of its own. Copies need an inner product, bfloat16 avx512_bf16 and int8 any set but
-            portable; without VNNI queries are rounded to 7 bits, and more rows are settled. `ranks` reads the table
-            itself where a sample of the rows says that a copy would take longer: it gains most where right answers
-            are near the top, as with a trained model, least where they are in the middle of the scores. "auto" takes
-            int8 if it is there and the bound of its error, on a sample of the rows, is at most 0.35 standard
-            deviations of a query's scores, or 0.5 where there is no bfloat16 (not so with a few large and many small
-            numbers in a row, or rows that have much in common: too many have to be settled), else bfloat16, else
-            float32.
+            rounded with a scale of its own. Copies need an inner product, bfloat16 avx512_bf16 or neon_bf16, and int8
+            any set but portable and neon; on x86-64 without VNNI queries are rounded to 7 bits, and more rows are
+            settled. `ranks` reads the table itself where a sample of the rows says that a copy would take longer: it
+            gains most where right answers are near the top, as with a trained model, least where they are in the middle
+            of the scores. "auto" takes int8 if it is there and the bound of its error, on a sample of the rows, is at
+            most 0.35 standard deviations of a query's scores, or 0.5 where there is no bfloat16 (not so with a few
+            large and many small numbers in a row, or rows that have much in common: too many have to be settled), else
+            bfloat16, else float32.
 
     Raises:
         BackendError: no library, an unknown score, a table that is not float32 or of a wrong shape.

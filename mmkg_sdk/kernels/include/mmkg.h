@@ -71,7 +71,8 @@ typedef enum mmkg_instruction_set {
     MMKG_AVX2_VNNI = 5,   /* MMKG_AVX2 with AVX-VNNI */
     MMKG_NEON = 16,       /* of every ARM64 processor */
     MMKG_NEON_DOT = 17,   /* and products of 8 bits: FEAT_DotProd */
-    MMKG_NEON_BF16 = 18   /* and of bfloat16: FEAT_BF16 */
+    MMKG_NEON_BF16 = 18,  /* and of bfloat16: FEAT_BF16 */
+    MMKG_NEON_I8MM = 19   /* and of matrices of 8 bits: FEAT_I8MM */
 } mmkg_instruction_set;
 
 /*
@@ -82,11 +83,11 @@ typedef enum mmkg_instruction_set {
 typedef enum mmkg_storage {
     MMKG_BEST_STORAGE = -1, /* int8 if it is there and the rows suit it, else bfloat16, else float32 */
     MMKG_FLOAT32 = 0,  /* the table itself */
-    MMKG_BFLOAT16 = 1, /* a copy of half its size; with MMKG_AVX512_BF16 */
+    MMKG_BFLOAT16 = 1, /* a copy of half its size; with MMKG_AVX512_BF16 or MMKG_NEON_BF16 */
     MMKG_INT8 = 2      /* a copy of a quarter of its size and 4.6 bytes a row, each row with a scale of its own; with
-                          any set but MMKG_PORTABLE, width at most 2^17. Without VNNI queries are rounded to 7 bits
-                          instead of 8. Rows of a few large and many small numbers suit it ill: the small ones are
-                          lost, and more rows have to be settled. */
+                          any set but MMKG_PORTABLE and MMKG_NEON, width at most 2^17. On x86-64 without VNNI queries
+                          are rounded to 7 bits instead of 8. Rows of a few large and many small numbers suit it ill:
+                          the small ones are lost, and more rows have to be settled. */
 } mmkg_storage;
 
 typedef struct mmkg_pool mmkg_pool; /* threads that sleep between calls */

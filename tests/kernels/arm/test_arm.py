@@ -21,11 +21,12 @@ from mmkg_sdk.kernels import instruction_sets
 KERNELS = Path(mmkg_sdk.kernels.__file__).parent
 CASES = Path(__file__).parents[1] / "sanitizers"
 PROGRAMS = ("all", "encoder", "query", "tucker", "interaction")
-COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
+COMPILER, C_COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "aarch64-linux-gnu-gcc", "qemu-aarch64"
 FLAGS = ["-DLARGE_CASES=0", "-ffp-contract=off", "-fno-math-errno"]
 FLAGS += [f"-I{KERNELS / 'include'}", f"-I{KERNELS / 'cpu'}", f"-I{CASES}"]
-# Processors to emulate, and what they add to what all have: the first of ARM64, and all that there is.
-PROCESSORS = {"cortex-a53": (), "max": ("neon_dot", "neon_bf16")}
+# Processors to emulate, and what they add to what all have, slowest first: the first of ARM64, one of its servers, and
+# all that there is.
+PROCESSORS = {"cortex-a53": (), "neoverse-n1": ("neon_dot",), "max": ("neon_dot", "neon_bf16", "neon_i8mm")}
 
 pytestmark = pytest.mark.skipif(
     shutil.which(COMPILER) is None or shutil.which(EMULATOR) is None,
@@ -49,15 +50,15 @@ def compiled(compiler: str, language: str, source: Path, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The program of some cases for ARM64, the library in it."""
+    """The program of some cases for ARM64, or best_set.c, the library in it."""
     folder = tmp_path_factory.mktemp("arm")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         sources = sorted((KERNELS / "cpu").rglob("*.cpp"))
         library = list(pool.map(lambda source: compiled(COMPILER, "c++17", source, folder), sources))
 
     def program(name: str) -> Path:
-        cases = compiled(COMPILER.replace("g++", "gcc"), "c11", CASES / f"{name}_cases.c", folder)
-        run(COMPILER, "-static", *library, cases, "-o", folder / name)
+        source = Path(__file__).with_name("best_set.c") if name == "best_set" else CASES / f"{name}_cases.c"
+        run(COMPILER, "-static", *library, compiled(C_COMPILER, "c11", source, folder), "-o", folder / name)
         return folder / name
 
     return program
@@ -84,6 +85,11 @@ def test_arm64_gives_the_bits_of_x86_64(name: str, programs: Callable[[str], Pat
         # Plain code for ARM64 has fused multiply-adds, too. What only scans have, the other programs do not name.
         assert set(there) == {"portable", "neon", *(added if name == "all" else ())}
         assert set(there.values()) == {here["avx2"]}, f"{here} here, {there} on {processor}"
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_the_fastest_set_of_a_processor_is_chosen(processor: str, programs: Callable[[str], Path]) -> None:
+    assert run(EMULATOR, "-cpu", processor, programs("best_set")).strip() == ("neon", *PROCESSORS[processor])[-1]
 
 
 def test_the_error_of_roots_is_what_bounds_are_made_of(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ int main(void) {
     static const int64_t rows[] = {1, 2, 5, 11, 12, 13, 31, 67}, widths[] = {2, 6, 16, 30, 34, 64};
     static const int64_t batches[] = {1, 2, 3, 8, 9, 17, 33};
     int cases = 0;
-    for (int32_t set = MMKG_PORTABLE; set <= MMKG_NEON_BF16; ++set) {
+    for (int32_t set = MMKG_PORTABLE; set <= MMKG_NEON_I8MM; ++set) {
         if (!begins(set)) continue;
         for (int kind = 0; kind < 2; ++kind) {
             int32_t storage = MMKG_FLOAT32; /* or the copy that the set adds to those before */

@@ -10,7 +10,8 @@ namespace mmkg {
 
 // Of two that a processor has, the faster one stands first.
 constexpr int32_t kFastestFirst[] = {MMKG_AVX512_BF16, MMKG_AVX512_VNNI, MMKG_AVX512, MMKG_AVX2_VNNI, MMKG_AVX2,
-                                     MMKG_NEON_BF16, MMKG_NEON_DOT, MMKG_NEON, MMKG_PORTABLE};
+                                     MMKG_NEON_I8MM, MMKG_NEON_BF16, MMKG_NEON_DOT, MMKG_NEON,
+                                     MMKG_PORTABLE};
 
 // `find` gives the code of an mmkg_instruction_set that the processor has, or null.
 template <class Set>
@@ -27,7 +28,7 @@ const Set &chosen_set(int32_t id, const Set *(*find)(int32_t)) {
         if (set && (!wanted || !*wanted || std::strcmp(wanted, mmkg_instruction_set_name(best)) == 0)) return *set;
     }
     throw BadArgument("MMKG_INSTRUCTION_SET names none of this processor's: portable, avx2, avx2_vnni, avx512, "
-                      "avx512_vnni, avx512_bf16; neon, neon_dot or neon_bf16");
+                      "avx512_vnni, avx512_bf16; neon, neon_dot, neon_bf16 or neon_i8mm");
 }
 
 }  // namespace mmkg

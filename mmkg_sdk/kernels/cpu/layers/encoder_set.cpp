@@ -19,6 +19,7 @@ const EncoderSet *encoder_set(int32_t id) {
     case MMKG_NEON:
     case MMKG_NEON_DOT:
     case MMKG_NEON_BF16:
+    case MMKG_NEON_I8MM:
         return neon_encoder_set();
     default:
         return &portable_encoder_set();

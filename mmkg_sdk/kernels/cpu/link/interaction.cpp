@@ -39,6 +39,7 @@ const InteractionSet *interaction_set(int32_t id) {
     case MMKG_NEON:
     case MMKG_NEON_DOT:
     case MMKG_NEON_BF16:
+    case MMKG_NEON_I8MM:
         return neon_interaction_set();
     default:
         return &portable_interaction_set();

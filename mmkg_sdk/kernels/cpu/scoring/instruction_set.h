@@ -95,5 +95,6 @@ const InstructionSet *avx512_bf16_set();
 const InstructionSet *neon_set();
 const InstructionSet *neon_dot_set();
 const InstructionSet *neon_bf16_set();
+const InstructionSet *neon_i8mm_set();
 
 }  // namespace mmkg

@@ -33,6 +33,7 @@ const InstructionSet *instruction_set(int32_t id) {
     if (id == MMKG_NEON) return neon_set();
     if (id == MMKG_NEON_DOT) return neon_dot_set();
     if (id == MMKG_NEON_BF16) return neon_bf16_set();
+    if (id == MMKG_NEON_I8MM) return neon_i8mm_set();
     return nullptr;
 }
 
@@ -123,8 +124,8 @@ int32_t mmkg_has_instruction_set(int32_t id) { return mmkg::instruction_set(id) 
 
 const char *mmkg_instruction_set_name(int32_t id) {
     static const char *const x86[] = {"portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "avx2_vnni"};
-    static const char *const arm[] = {"neon", "neon_dot", "neon_bf16"};
-    if (id >= MMKG_NEON) return id <= MMKG_NEON_BF16 ? arm[id - MMKG_NEON] : nullptr;
+    static const char *const arm[] = {"neon", "neon_dot", "neon_bf16", "neon_i8mm"};
+    if (id >= MMKG_NEON) return id <= MMKG_NEON_I8MM ? arm[id - MMKG_NEON] : nullptr;
     return id >= 0 && id <= MMKG_AVX2_VNNI ? x86[id] : nullptr;
 }
 
@@ -156,9 +157,9 @@ mmkg_status mmkg_scan_open(const float *table, int64_t rows, int64_t width, int3
         require(storage >= MMKG_BEST_STORAGE && storage <= MMKG_INT8, "storage is none of mmkg_storage");
         const bool product = score == MMKG_INNER_PRODUCT;
         require(storage != MMKG_BFLOAT16 || (product && set.packed[MMKG_BFLOAT16].score),
-                "bfloat16 storage needs the inner product and the instruction set avx512_bf16");
+                "bfloat16 storage needs the inner product and the instruction set avx512_bf16, neon_bf16 or neon_i8mm");
         require(storage != MMKG_INT8 || (product && set.packed[MMKG_INT8].score),
-                "int8 storage needs the inner product and an instruction set other than portable");
+                "int8 storage needs the inner product and an instruction set other than portable and neon");
         require(storage != MMKG_INT8 || width <= mmkg::kMaxInt8Width, "int8 storage needs a width of at most 2^17");
         const mmkg::FloatMode mode;
         *scan = new mmkg_scan(table, rows, width, score, margin, set, storage, pool->pool);
