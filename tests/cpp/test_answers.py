@@ -16,6 +16,7 @@ from mmkg_sdk.families import contract
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL, Queries
 from tests.cpp.conftest import Ask
 from tests.cpp.precisions import in_half
+from tests.cpp.random_bundles import random_bundle
 from tests.places import ROOT
 
 RELEASED = ROOT / "tests" / "released" / "0.2.0"
@@ -116,6 +117,22 @@ def test_answers_have_the_same_bits_as_pythons(bundle: Path, ask: Ask) -> None:
         for threads in ("1", "2"):
             found = ask(["model", bundle, threads], lines)
             assert [answer.split(";")[:-1] for answer in found] == expected
+
+
+@pytest.mark.parametrize("family", ["mygo", "adamf_mat"])
+def test_thousands_of_answers_are_pythons(family: str, ask: Ask, tmp_path: Path) -> None:
+    bundle = random_bundle(tmp_path, family, 4500)
+    with opened(bundle) as model:
+        queries = queries_of(model, 20)
+        asked = " ".join(map(str, np.stack([queries.entity, queries.relation, queries.direction], 1).ravel().tolist()))
+        some = np.random.default_rng(1).permutation(4500)[:2000].tolist()
+        named = " ".join(map(str, some))
+        lines = [f"ids\t1025\tno\t-\t{asked}", f"ids\t3840\tyes\t-\t{asked}", f"ids\t1500\tyes\t{named}\t{asked}"]
+        found = [answer.split(";")[:-1] for answer in ask(["model", bundle, "2"], lines)]
+        assert found[0] == predictions(model, queries, 1025, False, None)
+        assert found[1] == predictions(model, queries, 3840, True, None)
+        assert found[2] == predictions(model, queries, 1500, True, some)
+        assert [len(answer.split("\t")) - 1 for answer in found[1]] == [3840] * 20
 
 
 def test_labels_go_in_and_labels_come_out(bundle: Path, ask: Ask) -> None:

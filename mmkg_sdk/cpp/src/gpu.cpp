@@ -54,6 +54,36 @@ int64_t least(int64_t k, size_t query, int64_t rows, const RowLists *excluded, c
     return std::min(k, left);
 }
 
+// Rows that are no answer any more: those that are excluded, and those that were found.
+RowLists merged(const RowLists *excluded, const RowLists &found) {
+    RowLists lists;
+    for (size_t query = 0; query + 1 < found.offsets.size(); ++query) {
+        const auto start = static_cast<std::ptrdiff_t>(lists.ids.size());
+        for (const RowLists *of : {excluded, &found}) {
+            if (of == nullptr) continue;
+            const auto ids = of->ids.begin();
+            lists.ids.insert(lists.ids.end(), ids + of->offsets[query], ids + of->offsets[query + 1]);
+        }
+        std::sort(lists.ids.begin() + start, lists.ids.end());
+        lists.offsets.push_back(static_cast<int64_t>(lists.ids.size()));
+    }
+    return lists;
+}
+
+// The answers of each query, those of the second part behind those of the first.
+TopK appended(const TopK &best, const TopK &next) {
+    TopK all;
+    for (size_t query = 0; query + 1 < best.rows.offsets.size(); ++query) {
+        for (const TopK *part : {&best, &next}) {
+            const int64_t first = part->rows.offsets[query], end = part->rows.offsets[query + 1];
+            all.rows.ids.insert(all.rows.ids.end(), part->rows.ids.begin() + first, part->rows.ids.begin() + end);
+            all.scores.insert(all.scores.end(), part->scores.begin() + first, part->scores.begin() + end);
+        }
+        all.rows.offsets.push_back(static_cast<int64_t>(all.rows.ids.size()));
+    }
+    return all;
+}
+
 }  // namespace
 
 Gpu::Gpu(const Options &options) {
@@ -139,23 +169,31 @@ std::vector<float> GpuTable::query_vectors(const Columns &asked) const {
 
 TopK GpuTable::best(const Columns &asked, int64_t k, const RowLists *excluded,
                     const std::vector<int64_t> *candidates) const {
-    if (k > MMKG_MAX_GPU_K) {
-        throw Error(Fault::query, "k is " + std::to_string(k) + "; the CUDA kernels go to " + grouped(MMKG_MAX_GPU_K) +
-                                      ". Ask for fewer, or rank on the CPU.");
-    }
     std::unique_ptr<Lane> lane = taken();
     make_vectors(asked, *lane);
-    const size_t batch = asked.entity.size(), room = batch * static_cast<size_t>(k);
+    TopK best = best_at_once(asked.entity.size(), std::min<int64_t>(k, MMKG_MAX_GPU_K), excluded, candidates, *lane);
+    // More than the kernels give at a time: the best of those that are left, and so on.
+    for (int64_t start = MMKG_MAX_GPU_K; start < k; start += MMKG_MAX_GPU_K) {
+        const RowLists gone = merged(excluded, best.rows);
+        const int64_t some = std::min<int64_t>(k - start, MMKG_MAX_GPU_K);
+        best = appended(best, best_at_once(asked.entity.size(), some, &gone, candidates, *lane));
+    }
+    given_back(std::move(lane));
+    return best;
+}
+
+TopK GpuTable::best_at_once(size_t batch, int64_t k, const RowLists *excluded, const std::vector<int64_t> *candidates,
+                            const Lane &lane) const {
+    const size_t room = batch * static_cast<size_t>(k);
     std::vector<int64_t> ids(room), counts(batch);
     std::vector<float> scores(room);
-    check(mmkg_gpu_top_k(scan_.get(), lane->vectors, MMKG_ON_GPU, asked.size(), k,
+    check(mmkg_gpu_top_k(scan_.get(), lane.vectors, MMKG_ON_GPU, static_cast<int64_t>(batch), k,
                          excluded == nullptr ? nullptr : excluded->offsets.data(),
                          excluded == nullptr ? nullptr : excluded->ids.data(),
                          candidates == nullptr ? nullptr : candidates->data(),
                          candidates == nullptr ? rows_ : static_cast<int64_t>(candidates->size()), ids.data(),
-                         scores.data(), counts.data(), nullptr, lane->stream),
+                         scores.data(), counts.data(), nullptr, lane.stream),
           "query_encoder or a score");
-    given_back(std::move(lane));
     TopK best;
     for (size_t query = 0; query < batch; ++query) {
         const auto first = static_cast<std::ptrdiff_t>(query * static_cast<size_t>(k)), end = first + counts[query];

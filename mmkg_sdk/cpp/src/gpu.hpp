@@ -55,7 +55,7 @@ public:
 
     // As best_rows, of the vectors of some queries, at most QUERY_CHUNK.
     //
-    // Throws Error (query): k is above MMKG_MAX_GPU_K; (backend): a vector or a score is not finite, or the GPU failed.
+    // Throws Error (backend): a vector or a score is not finite, or the GPU failed.
     TopK best(const Columns &asked, int64_t k, const RowLists *excluded, const std::vector<int64_t> *candidates) const;
 
     // float32 [batch, width], on the host.
@@ -63,6 +63,9 @@ public:
 
 private:
     struct Lane;
+    // Of the vectors in a lane; k: at most MMKG_MAX_GPU_K.
+    TopK best_at_once(size_t batch, int64_t k, const RowLists *excluded, const std::vector<int64_t> *candidates,
+                      const Lane &lane) const;
     std::unique_ptr<Lane> taken() const;
     void given_back(std::unique_ptr<Lane> lane) const;
     void make_vectors(const Columns &asked, const Lane &lane) const;

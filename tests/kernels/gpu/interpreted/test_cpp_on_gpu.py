@@ -18,6 +18,7 @@ from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.kernels.gpu import library as gpu_library
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL
 from tests.answering.stand_in_gpu import StandInBackend
+from tests.cpp.random_bundles import random_bundle
 
 from ..fake_driver.mended import rows_multiplied_alike
 from .conftest import FakeGpu
@@ -113,6 +114,21 @@ def test_answers_are_those_of_python_on_the_same_device(model: Model, fake: Fake
     assert fake.driver.launches > launched
     assert opened.score(3, 0, 7) == model.score_triples([3], [0], [7])[0]
     opened.close()
+
+
+def test_more_answers_than_the_kernels_give_at_a_time_are_pythons(
+    fake: FakeGpu, program: ctypes.CDLL, tmp_path: Path
+) -> None:
+    bundle = Bundle.open(random_bundle(tmp_path, "adamf_mat", 1200))
+    some = list(range(1, 1200))
+    with rows_multiplied_alike():
+        model = Model(bundle, StandInBackend(bundle, "cuda", 1), compiled=True)
+        opened = OnGpu(program, bundle.path)
+        for k, known, candidates in ((1200, True, None), (1100, False, some)):
+            found = opened.predict(QUERIES[:1], k, known, candidates)
+            assert found == pythons(model, QUERIES[:1], k, known, candidates)
+            assert len(found[0][0]) > 1024
+        opened.close()
 
 
 def test_a_model_that_has_grown_answers_from_its_new_table(fake: FakeGpu, program: ctypes.CDLL) -> None:
