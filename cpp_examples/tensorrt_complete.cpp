@@ -1,24 +1,25 @@
-// Labels in, labels out on an NVIDIA GPU: complete.onnx of a bundle as an engine of TensorRT 10 or 11.
+// Labels in, labels out on an NVIDIA GPU: the graph complete.onnx of a bundle as an engine of TensorRT 10 or 11.
 //
-// NEVER COMPILED AND NEVER RUN: neither the SDK nor a GPU was at hand. It is written from TensorRT's documented C++
-// interface. CMake builds it only where the SDK is found.
+// NEVER RUN: no GPU was at hand. It was compiled with the headers of TensorRT 10.14. CMake builds it only where the SDK
+// is found.
 //
-//   tensorrt_complete BUNDLE HEAD RELATION
+//   mmkg-sdk build-engine BUNDLE        on the GPU that it is for; prints where the engine of each graph lies
+//   tensorrt_complete BUNDLE ENGINE HEAD RELATION
 //
-// Builds an engine, which takes a while, and prints the best tails of (HEAD, RELATION, ?) as lines "score<TAB>label".
-// complete.onnx gives the 100 best of all entities, with those that the data already know. TensorRT reads the graph and
-// its weights from the folder itself, after mmkg::Bundle has verified it: let nobody write there in between.
+// Prints the best tails of (HEAD, RELATION, ?) as lines "score<TAB>label". complete.onnx gives the 100 best of all
+// entities, with those that the data already know. An engine is code: open none but your own.
 #include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include <NvInfer.h>
-#include <NvOnnxParser.h>
+#include <NvInferRuntime.h>
 #include <cuda_runtime_api.h>
 
 #include "mmkg/bundle.hpp"
@@ -41,30 +42,10 @@ void check(cudaError_t status) {
     if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
 }
 
-std::unique_ptr<nvinfer1::IHostMemory> build(Logger &logger, const std::string &graph) {
-    const std::unique_ptr<nvinfer1::IBuilder> builder(nvinfer1::createInferBuilder(logger));
-    check(builder != nullptr, "open a builder");
-    // TensorRT 10 is told that types are those of the graph; 11 knows nothing else.
-    const auto strongly_typed =
-        1U << static_cast<uint32_t>(nvinfer1::NetworkDefinitionCreationFlag::kSTRONGLY_TYPED);
-    const std::unique_ptr<nvinfer1::INetworkDefinition> network(builder->createNetworkV2(strongly_typed));
-    const std::unique_ptr<nvonnxparser::IParser> parser(nvonnxparser::createParser(*network, logger));
-    check(parser->parseFromFile(graph.c_str(), static_cast<int>(nvinfer1::ILogger::Severity::kWARNING)),
-          "parse complete.onnx");
-
-    const std::unique_ptr<nvinfer1::IBuilderConfig> config(builder->createBuilderConfig());
-    config->clearFlag(nvinfer1::BuilderFlag::kTF32);  // which is on, and is less than float32
-    nvinfer1::IOptimizationProfile *profile = builder->createOptimizationProfile();
-    for (int i = 0; i < network->getNbInputs(); ++i) {
-        for (const auto which : {nvinfer1::OptProfileSelector::kMIN, nvinfer1::OptProfileSelector::kOPT,
-                                 nvinfer1::OptProfileSelector::kMAX}) {
-            check(profile->setDimensions(network->getInput(i)->getName(), which, nvinfer1::Dims{1, {1}}), "set a shape");
-        }
-    }
-    check(config->addOptimizationProfile(profile) >= 0, "add a profile");
-    std::unique_ptr<nvinfer1::IHostMemory> plan(builder->buildSerializedNetwork(*network, *config));
-    check(plan != nullptr, "build the engine");
-    return plan;
+std::vector<char> content_of(const std::string &path) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) throw std::runtime_error(path + " cannot be read; mmkg-sdk build-engine says where engines lie.");
+    return {std::istreambuf_iterator<char>(file), {}};
 }
 
 // Memory of the GPU.
@@ -79,16 +60,18 @@ OnGpu on_gpu(size_t bytes) {
     return OnGpu(memory);
 }
 
-void run(const std::string &folder, const std::string &head, const std::string &relation) {
+void run(const std::string &folder, const std::string &engine_file, const std::string &head,
+         const std::string &relation) {
     const mmkg::Bundle bundle(folder);
     const mmkg::Labels entities = bundle.entities();
     const std::array<std::pair<const char *, int64_t>, 3> query{
         {{"entity", entities.id_of(head)}, {"relation", bundle.relations().id_of(relation)}, {"direction", 0}}};
 
     Logger logger;
-    const std::unique_ptr<nvinfer1::IHostMemory> plan = build(logger, folder + "/complete.onnx");
+    const std::vector<char> plan = content_of(engine_file);
     const std::unique_ptr<nvinfer1::IRuntime> runtime(nvinfer1::createInferRuntime(logger));
-    const std::unique_ptr<nvinfer1::ICudaEngine> engine(runtime->deserializeCudaEngine(plan->data(), plan->size()));
+    check(runtime != nullptr, "start");
+    const std::unique_ptr<nvinfer1::ICudaEngine> engine(runtime->deserializeCudaEngine(plan.data(), plan.size()));
     check(engine != nullptr, "open the engine");
     const std::unique_ptr<nvinfer1::IExecutionContext> context(engine->createExecutionContext());
     check(context != nullptr, "make a context");
@@ -121,12 +104,12 @@ void run(const std::string &folder, const std::string &head, const std::string &
 }  // namespace
 
 int main(int argc, char **argv) {
-    if (argc != 4) {
-        std::cerr << "usage: tensorrt_complete BUNDLE HEAD RELATION\n";
+    if (argc != 5) {
+        std::cerr << "usage: tensorrt_complete BUNDLE ENGINE HEAD RELATION\n";
         return EXIT_FAILURE;
     }
     try {
-        run(argv[1], argv[2], argv[3]);
+        run(argv[1], argv[2], argv[3], argv[4]);
     } catch (const std::exception &error) {
         std::cerr << "tensorrt_complete: " << error.what() << '\n';
         return EXIT_FAILURE;
