@@ -42,7 +42,8 @@ def bundle_data(run: Run, model: Any) -> RunData:
     table = {name: rows.astype(np.float32) for name, rows in _encoded(run, model).items()}
     triples = run.tensors("triples")
     index = KnownTriples(np.concatenate(list(triples.values()))).arrays()
-    return RunData(run.data_name, run.labels, {"table": table, "triples": triples, "known_triples": index, **own})
+    tensors = {"table": table, "triples": triples, "known_triples": index, **own}
+    return RunData(run.data_name, run.labels, tensors, run.files)
 
 
 def _encoded(run: Run, model: Any) -> dict[str, NDArray[np.float64]]:

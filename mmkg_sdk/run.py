@@ -193,9 +193,13 @@ class Run:
     @property
     def data(self) -> RunData:
         """Everything that `create` was given."""
-        files = {name: (self.folder / name).read_bytes() for name in self._manifest["files"]}
         tensors = {name: self.tensors(name) for name in self._manifest["tensors"]}
-        return RunData(self._manifest["data"], self.labels, tensors, files)
+        return RunData(self._manifest["data"], self.labels, tensors, self.files)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Whole files by name, read when asked."""
+        return {name: (self.folder / name).read_bytes() for name in self._manifest["files"]}
 
     @cached_property
     def labels(self) -> dict[str, Labels]:

@@ -45,6 +45,7 @@ class Bundle:
         path: the folder. Nothing is read from it any more: what was verified is what is used.
         files: file name -> content: what was verified, or for large files a memory map of it.
         follow_links: as it was opened.
+        made: what was made of files, by name, for who needs it again.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class Bundle:
     tensors: dict[str, dict[str, NDArray[Any]]]
     files: Mapping[str, memoryview] = field(repr=False)
     follow_links: bool = False
+    made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         return f"Bundle({self.family} {self.precision}: {self.config.task}, {str(self.path)!r})"

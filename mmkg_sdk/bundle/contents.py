@@ -35,6 +35,7 @@ class Contents:
         graphs: NAME.onnx; the first one is what every query needs, and is opened with the bundle.
         others: further file names.
         younger: those of the tensors that bundles of earlier versions lack.
+        optional: further file names, of which some bundles have none.
         encoding: those of tensors and graphs that encode entities, or need all of the table; no shard has them.
         scoring: those of the graphs that score rows of the table.
         common: what stands there whatever the family.
@@ -45,6 +46,7 @@ class Contents:
     graphs: tuple[str, ...]
     others: tuple[str, ...] = field(default=())
     younger: tuple[str, ...] = field(default=())
+    optional: tuple[str, ...] = field(default=())
     encoding: tuple[str, ...] = field(default=())
     scoring: tuple[str, ...] = field(default=())
     common: tuple[str, ...] = field(default=COMMON_FILES)
@@ -57,13 +59,14 @@ class Contents:
             *(f"{name}.safetensors" for name in self.tensors),
             *(f"{name}.onnx" for name in self.graphs),
             *self.others,
+            *self.optional,
             *self.common,
         )
 
     @property
-    def younger_files(self) -> set[str]:
-        """Those of `files` that may lack."""
-        return {f"{name}.safetensors" for name in self.younger}
+    def files_that_may_lack(self) -> set[str]:
+        """Those of `files` that a bundle need not have."""
+        return {*self.optional, *(f"{name}.safetensors" for name in self.younger)}
 
     @property
     def mapped_files(self) -> set[str]:
@@ -80,12 +83,13 @@ def link_prediction_contents(
     inputs: Mapping[str, Stored],
     graphs: tuple[str, ...],
     encoding: tuple[str, ...] = (),
+    optional: tuple[str, ...] = (),
 ) -> Contents:
     """What every bundle that answers (head, relation, ?) holds: labels, known triples, table, encoder inputs.
 
     Args:
         table, inputs: the tensors of table.safetensors and inputs.safetensors, one row per entity.
-        encoding: see Contents.
+        encoding, optional: see Contents.
     """
     return Contents(
         labels={"entities": num_entities, "relations": num_relations},
@@ -98,4 +102,5 @@ def link_prediction_contents(
         graphs=graphs,
         younger=(KNOWN_TRIPLES,),
         encoding=encoding,
+        optional=optional,
     )

@@ -165,7 +165,7 @@ def _check_files(path: Path, manifest: dict[str, Any], contents: Contents) -> No
     listed = set(manifest["files"])
     if odd := listed - set(contents.files):
         raise BundleError(f"{path} lists a file {min(odd)!r:.80}, which is not part of the format.")
-    if absent := set(contents.files) - contents.younger_files - listed:
+    if absent := set(contents.files) - contents.files_that_may_lack - listed:
         raise BundleError(f"{path} does not list {min(absent)}; the export did not finish. Export again.")
     for name, entry in manifest["files"].items():
         if not isinstance(entry, dict) or type(entry.get("bytes")) is not int or type(entry.get("sha256")) is not str:

@@ -83,6 +83,7 @@ class Part:
                 labels={**whole.labels, "entities": self.starts[-1]},
                 tensors={name: specs for name, specs in whole.tensors.items() if name not in dropped},
                 graphs=tuple(name for name in whole.graphs if name not in dropped),
+                optional=(),
                 common=(WEIGHTS, _CARD),
             )
         count = self.rows.stop - self.rows.start

@@ -157,14 +157,18 @@ def link_scorer(model: Any) -> LinkScorer:
     return LinkScorer(scores, query_vectors, host_table(entities[: model.config.num_entities]), entities.device)
 
 
-def link_prediction_data(graph: KnowledgeGraph, inputs: Mapping[str, NDArray[Any]]) -> RunData:
+def link_prediction_data(
+    graph: KnowledgeGraph, inputs: Mapping[str, NDArray[Any]], files: Mapping[str, bytes] | None = None
+) -> RunData:
     """A graph, and what the family's encoder is fed.
 
     Args:
         inputs: name -> array, one row per entity.
+        files: further ones that the bundle will have, too.
     """
     return RunData(
         graph.name,
         {"entities": graph.entities, "relations": graph.relations},
         {"triples": {split: graph.split(split) for split in SPLITS}, "inputs": inputs},
+        files or {},
     )

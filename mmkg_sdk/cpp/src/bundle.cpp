@@ -16,7 +16,9 @@ using namespace internal;
 
 Keep kept(const std::string &name) {
     const fs::path file(name);
-    if (file.extension() == ".safetensors") return name == "probes.safetensors" ? Keep::nothing : Keep::map;
+    if (file.extension() == ".safetensors") {
+        return name == "probes.safetensors" || name == TOKENIZERS ? Keep::nothing : Keep::map;
+    }
     return file.extension() == ".txt" || file.extension() == ".onnx" ? Keep::copy : Keep::nothing;
 }
 

@@ -31,6 +31,7 @@ void add_mygo(const Config &config, Contents &contents) {
         contents.graphs.emplace_back(TOKEN_TABLE_GRAPH);
         contents.weights[std::string(TOKEN_TABLE_GRAPH) + ".pooled_logits"] = {1, config.size("num_heads")};
     }
+    contents.optional = {TOKENIZERS};
 }
 
 void add_adamf_mat(const Config &config, Contents &contents) {
@@ -89,10 +90,12 @@ std::vector<std::string> Contents::files() const {
     for (const auto &[name, specs] : tensors) names.push_back(name + ".safetensors");
     for (const std::string &name : graphs) names.push_back(name + ".onnx");
     names.insert(names.end(), others.begin(), others.end());
+    names.insert(names.end(), optional.begin(), optional.end());
     return names;
 }
 
 bool Contents::may_lack(const std::string &file) const {
+    if (std::find(optional.begin(), optional.end(), file) != optional.end()) return true;
     return std::any_of(younger.begin(), younger.end(), [&](const auto &name) { return name + ".safetensors" == file; });
 }
 

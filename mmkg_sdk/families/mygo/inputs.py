@@ -15,6 +15,7 @@ from ...data.inspection.coverage import Coverage, token_coverage
 from ...data.open import AnyData
 from ...data.tokens.inputs import select_tokens
 from ...errors import ExportError
+from ...modalities.learned_tokenizers import TOKENIZERS, packed_tokenizers
 from ...registry import MODALITIES, PUBLISHED_MODALITIES
 from ...run import RunData
 from ..further import further_settings
@@ -43,7 +44,9 @@ def coverage(dataset: AnyData) -> list[Coverage]:
 def run_data(dataset: AnyData, config: MyGOConfig) -> RunData:
     """What a run holds of a data set."""
     dataset = knowledge_graph(dataset, "mygo")
-    return link_prediction_data(dataset.graph, encoder_inputs(dataset, config))
+    made_by = {name: raw.made_by for name, raw in dataset.tokens.items() if raw.made_by is not None}
+    files = {TOKENIZERS: packed_tokenizers(made_by)} if made_by else {}
+    return link_prediction_data(dataset.graph, encoder_inputs(dataset, config), files)
 
 
 def encoder_inputs(dataset: DataSet, config: MyGOConfig) -> dict[str, NDArray[Any]]:

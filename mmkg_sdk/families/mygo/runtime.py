@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import BundleError, QueryError
+from ...modalities.learned_tokenizers import TOKENIZERS, AnyTokenizer
+from ...modalities.selection import most_frequent
 from ..entity_batch import EntityBatch, as_array, by_modality, host_array, structure_rows
 from ..explained import EntityExplanation
 from ..query_batches import query_batches
+from ..raw_input import Images, Texts, raw_tokens, read_tokenizers
 from ..runtimes import LinkStandIns
 from .attention import explained_entity
 from .compiled_encoder import TOKEN_TABLE_GRAPH, compiled_encoder
@@ -57,6 +60,7 @@ def contents(config: MyGOConfig) -> Contents:
         },
         graphs=("query_encoder", "entity_encoder", *rewritten, "complete"),
         encoding=("inputs", "entity_encoder", *rewritten, "complete"),
+        optional=(TOKENIZERS,),
     )
 
 
@@ -83,6 +87,7 @@ def check_bundle(bundle: Bundle) -> None:
     """
     if "inputs" not in bundle.tensors:  # a part of a sharded bundle
         return
+    _tokenizers(bundle)
     path = bundle.path / "inputs.safetensors"
     for modality in MyGOConfig.of(bundle.config).modalities:
         name = modality.name
@@ -136,10 +141,15 @@ def entity_batch(
     visual_mask: NDArray[np.bool_] | None = None,
     text_mask: NDArray[np.bool_] | None = None,
     structure: NDArray[np.float32] | None = None,
+    texts: Texts | Mapping[str, Texts] | None = None,
+    images: Images | None = None,
 ) -> EntityBatch:
     """Check and pad what a caller gives.
 
     Args:
+        texts, images: what tokens are made of as those of the training data were, see raw_input.py: one for each
+            entity, None where it has none. Of texts that are none of "text" a list by modality. Beside them, a modality
+            that is left out is missing for all.
         tokens: of every modality of the model by name ("visual", "text", further ones): codebook rows, int64
             [n, tokens]; or one list per entity, of any length. An empty list means that the entity lacks the modality;
             a modality that is left out is an error, for a forgotten one would pass for a missing one.
@@ -154,6 +164,8 @@ def entity_batch(
     """
     names = [modality.name for modality in MyGOConfig.of(bundle.config).modalities]
     given = by_modality("tokens", tokens, {"visual": visual_tokens, "text": text_tokens}, names)
+    if texts is not None or images is not None:
+        given = _raw(bundle, given, texts, images)
     hidden = by_modality("masks", masks, {"visual": visual_mask, "text": text_mask}, names)
     if missing := [name for name in names if name not in given]:
         raise QueryError(
@@ -181,6 +193,25 @@ def encoder_graph(bundle: Bundle) -> str:
 def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
     """Compiled kernels for queries, and for entities of models of one layer."""
     return LinkStandIns(compiled_query(bundle, device, threads), compiled_encoder(bundle, device, threads))
+
+
+def _tokenizers(bundle: Bundle) -> dict[str, AnyTokenizer]:
+    modalities = MyGOConfig.of(bundle.config).modalities
+    return read_tokenizers(bundle, {modality.name: modality.codebook_rows for modality in modalities})
+
+
+def _raw(
+    bundle: Bundle, given: Mapping[str, Any], texts: Texts | Mapping[str, Texts] | None, images: Images | None
+) -> dict[str, Any]:
+    """What is given, and tokens of texts and images: of each entity as many as training saw, the most frequent ones."""
+    kept = {modality.name: modality.num_tokens for modality in MyGOConfig.of(bundle.config).modalities}
+    found = raw_tokens(_tokenizers(bundle), [*kept], texts, images)
+    if twice := [name for name in found if name in given]:
+        raise QueryError(f"{twice[0]} tokens are given, and what they would be made of, too. Leave one out.")
+    count = max(map(len, found.values()), default=0)
+    missing: list[list[int]] = [[]] * count
+    made = {name: [sorted(most_frequent(own, kept[name])) for own in lists] for name, lists in found.items()}
+    return {name: given.get(name, made.get(name, missing)) for name in kept}
 
 
 def _batch(arrays: dict[str, NDArray[Any]], has_structure: bool = True) -> EntityBatch:

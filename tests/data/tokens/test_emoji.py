@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 from collections.abc import Sequence
 
@@ -10,7 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mmkg_sdk.data import read_dataset
+from mmkg_sdk.data.tokens.learned_text import learn_text_tokens
 from mmkg_sdk.data.tokens.learned_views import learn_view_tokens
+from mmkg_sdk.modalities.learned_tokenizers import packed_tokenizers, parsed_tokenizers
+from mmkg_sdk.modalities.pictures import rgb_picture
 from tests.places import REAL_DATA
 
 images = pytest.importorskip("PIL.Image", reason="images need pillow")
@@ -20,21 +23,21 @@ DESIGNERS = ("openmoji", "twemoji")
 COUNT = 400
 
 
+def drawings(designer: str) -> dict[str, bytes]:
+    """The files of a designer by code points."""
+    if not EMOJI.is_dir():
+        pytest.skip("the real data set emoji is not on this machine")
+    with tarfile.open(EMOJI / f"{designer}.tar") as archive:
+        return {one.name.split("/")[1]: archive.extractfile(one).read() for one in archive if one.isfile()}
+
+
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, list]:
     """The same things by each designer, in RGB on white."""
-    if not EMOJI.is_dir():
-        pytest.skip("the real data set emoji is not on this machine")
-    pictures = {name: {} for name in DESIGNERS}
-    for name in DESIGNERS:
-        with tarfile.open(EMOJI / f"{name}.tar") as archive:
-            for member in archive:
-                if member.isfile():
-                    content = archive.extractfile(member).read()
-                    pictures[name][member.name.split("/")[1]] = images.open(io.BytesIO(content)).convert("RGB")
+    pictures = {name: drawings(name) for name in DESIGNERS}
     both = sorted(set.intersection(*map(set, pictures.values())))
     chosen = [both[place] for place in np.linspace(0, len(both) - 1, COUNT).astype(int)]
-    return {name: [pictures[name][one] for one in chosen] for name in DESIGNERS}
+    return {name: [rgb_picture(pictures[name][one]) for one in chosen] for name in DESIGNERS}
 
 
 def patch_tokens(pictures: Sequence) -> list[list[int]]:
@@ -66,3 +69,21 @@ def test_another_designers_drawing_is_nearer_than_other_things_and_more_so_than_
     by_chance = np.mean(1 / np.arange(1, COUNT + 1))
     assert 4 * np.median(ours) < np.median(theirs) < COUNT / 2
     assert np.mean(1 / ours) > 3 * np.mean(1 / theirs) > 3 * by_chance
+
+
+def test_every_picture_has_the_tokens_that_it_was_learned_with():
+    files = drawings("openmoji")
+    lists, codebook, tokenizer = learn_view_tokens((name, rgb_picture(content)) for name, content in files.items())
+    stored = parsed_tokenizers(memoryview(packed_tokenizers({"visual": tokenizer})), EMOJI)["visual"]
+    assert lists == {name: stored.tokens(rgb_picture(content)) for name, content in files.items()}
+    assert {token for tokens in lists.values() for token in tokens} <= set(range(len(codebook)))
+    assert len({tuple(tokens) for tokens in lists.values()}) > 0.9 * len(lists)
+
+
+def test_every_text_has_the_tokens_that_it_was_learned_with():
+    if not EMOJI.is_dir():
+        pytest.skip("the real data set emoji is not on this machine")
+    raw = learn_text_tokens(read_dataset(EMOJI).descriptions)
+    stored = parsed_tokenizers(memoryview(packed_tokenizers({"text": raw.made_by})), EMOJI)["text"]
+    for label, text in read_dataset(EMOJI).descriptions.items():
+        assert stored.tokens([text]) == [raw.lists.get(label, [])], label

@@ -1,0 +1,136 @@
+"""Texts and pictures of entities to the tokens that the training data had, by the tokenizers that a bundle carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+
+from ..bundle import Bundle
+from ..errors import BundleError, DataError, QueryError
+from ..modalities.image_tokens import ImageTokenizer
+from ..modalities.learned_tokenizers import TOKENIZERS, AnyTokenizer, parsed_tokenizers
+from ..modalities.pictures import Picture, rgb_picture
+from ..modalities.text_tokens import TextTokenizer
+
+Texts: TypeAlias = Sequence[str | None]
+Images: TypeAlias = "Sequence[Picture | Sequence[Picture] | None]"
+Lists = dict[str, list[list[int]]]
+
+# Of one entity: what more of them would cost nobody wants to wait for.
+MOST_CHARACTERS, MOST_IMAGES = 1_000_000, 1_000
+_HOW = (
+    "Make tokens that can be made anew, `mmkg-sdk data tokenize DATA --out DIR --text-model learned --image-model "
+    "learned-views`, train and export; or pass tokens."
+)
+
+
+def read_tokenizers(bundle: Bundle, sizes: Mapping[str, int]) -> dict[str, AnyTokenizer]:
+    """What made the tokens of a bundle's modalities; none where its tokens were ready-made.
+
+    Args:
+        sizes: of the codebook of each modality.
+
+    Raises:
+        BundleError: the file is not what an export writes, or does not fit the codebooks.
+    """
+    content = bundle.files.get(TOKENIZERS)
+    if content is None:
+        return {}
+    if TOKENIZERS in bundle.made:
+        return cast("dict[str, AnyTokenizer]", bundle.made[TOKENIZERS])
+    path = bundle.path / TOKENIZERS
+    try:
+        found = parsed_tokenizers(content, path)
+    except DataError as err:
+        raise BundleError(str(err)) from err
+    for name, tokenizer in found.items():
+        if tokenizer.size != sizes.get(name):
+            raise BundleError(
+                f"{path}: the tokenizer of {name!r:.80} has {tokenizer.size:,} tokens, the codebook "
+                f"{sizes.get(name, 0):,}. Export again."
+            )
+    bundle.made[TOKENIZERS] = found
+    return found
+
+
+def raw_tokens(
+    tokenizers: Mapping[str, AnyTokenizer],
+    modalities: Sequence[str],
+    texts: Texts | Mapping[str, Texts] | None,
+    images: Images | None,
+) -> Lists:
+    """All tokens of every entity, in the modalities of which something is given; none where that is None.
+
+    Args:
+        modalities: of the model.
+        texts: one per entity, of the modality "text"; or such a list for each modality by name.
+        images: one picture, a list of them, or None for each entity.
+
+    Raises:
+        QueryError: what is no text or picture, a picture that cannot be read, unequal lengths, more than the limits, or
+            a modality whose tokens these tokenizers cannot make.
+        BackendError: the package that reads texts or pictures is missing.
+    """
+    given: Mapping[str, Any] = texts if isinstance(texts, Mapping) else {} if texts is None else {"text": texts}
+    found: Lists = {}
+    for name, own in given.items():
+        tokenizer = _tokenizer(tokenizers, modalities, name, TextTokenizer, "texts")
+        found[name] = _text_tokens(tokenizer, _listed(own, str, f"texts of {name}"), name)
+    if images is not None:
+        reader = _tokenizer(tokenizers, modalities, "visual", ImageTokenizer, "images")
+        if isinstance(images, np.ndarray) and images.ndim != 4:
+            raise QueryError(f"images is an array {list(images.shape)}; expected a list with one for each entity.")
+        found["visual"] = [
+            _image_tokens(reader, row, own) for row, own in enumerate(_listed(images, (str, bytes), "images"))
+        ]
+    if len(counts := {len(lists) for lists in found.values()}) > 1:
+        raise QueryError(
+            f"texts and images of {' and '.join(map(str, sorted(counts)))} entities; expected equally many."
+        )
+    return found
+
+
+def _tokenizer(
+    tokenizers: Mapping[str, AnyTokenizer], modalities: Sequence[str], name: str, kind: type, what: str
+) -> Any:
+    if name not in modalities:
+        raise QueryError(f"{what} has {name!r:.80}; the modalities of this model are {', '.join(modalities)}.")
+    tokenizer = tokenizers.get(name)
+    if not isinstance(tokenizer, kind):
+        raise QueryError(f"this bundle does not hold what made its {name} tokens of {what}, so it takes none. {_HOW}")
+    return tokenizer
+
+
+def _listed(given: Any, single: type | tuple[type, ...], what: str) -> list[Any]:
+    """One item per entity; a single one, which might be meant, would be taken apart."""
+    if isinstance(given, single) or not isinstance(given, Iterable):
+        raise QueryError(f"{what} is {given!r:.60}; expected a list with one for each entity, None where it has none.")
+    return list(given)
+
+
+def _text_tokens(tokenizer: TextTokenizer, texts: Sequence[str | None], name: str) -> list[list[int]]:
+    for row, text in enumerate(texts):
+        if not isinstance(text, str | None):
+            raise QueryError(f"{name} of entity {row} is {text!r:.60} ({type(text).__name__}); expected a string.")
+        if text is not None and len(text) > MOST_CHARACTERS:
+            raise QueryError(
+                f"{name} of entity {row} has {len(text):,} characters; expected at most {MOST_CHARACTERS:,}."
+            )
+    return tokenizer.tokens([text or "" for text in texts])
+
+
+def _image_tokens(tokenizer: ImageTokenizer, row: int, given: Any) -> list[int]:
+    """The tokens of all pictures of one entity, one behind the other."""
+    pictures = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
+    if len(pictures) > MOST_IMAGES:
+        raise QueryError(f"entity {row} has {len(pictures):,} images; expected at most {MOST_IMAGES:,}.")
+    tokens: list[int] = []
+    for place, picture in enumerate(pictures):
+        try:
+            tokens += tokenizer.tokens(rgb_picture(picture))
+        except ValueError as err:
+            shown = f" ({picture})" if isinstance(picture, str) or hasattr(picture, "parent") else ""
+            raise QueryError(f"image {place} of entity {row}{shown:.300} cannot be read: {str(err)[:300]}") from err
+    return tokens
