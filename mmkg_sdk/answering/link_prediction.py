@@ -240,9 +240,9 @@ class Model(Opened):
             modalities: what the family's encoder takes (`entity_batch` in its runtime.py says it in full).
                 MyGO: tokens: by modality ("visual", "text", further ones) codebook rows, int64 [n, tokens], or one list
                 per entity; masks: by modality with arrays.
-                Or texts, one for each entity, and images (paths, bytes, uint8 arrays, images of Pillow; of one entity
-                None, one, or a list): their tokens are those that `data tokenize` would give.
                 AdaMF-MAT: features: by modality float32 [n, width], left out where all lack them; masks: bool [n].
+                Both: texts, one for each entity, and images (paths, bytes, uint8 arrays, images of Pillow; of one
+                entity None, one, or a list): their tokens are those that `data tokenize` would give.
                 Both: visual_tokens, text_tokens, visual_features, text_features, visual_mask and text_mask are other
                 spellings; structure float32 [n, width]; None takes the mean of the trained ones, for an entity that was
                 not trained has none and the papers do not treat new entities.

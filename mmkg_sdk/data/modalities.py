@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..files.labels import Labels
+from ..modalities.selection import mean_row
 from ..registry import said_modality
 from .graph import DataSet, Features, RawTokens
 from .open import AnyData, kind_of
@@ -86,6 +87,6 @@ def _mean_rows(raw: RawTokens, entities: Labels) -> Features:
     for label, tokens in raw.lists.items():
         row = entities.find(label)
         if row is not None and len(tokens):
-            vectors[row] = raw.codebook[np.asarray(tokens)].mean(axis=0)
+            vectors[row] = mean_row(tokens, raw.codebook)
             present[row] = True
     return Features(vectors, present)

@@ -1,4 +1,4 @@
-"""Texts and pictures of entities to the tokens that the training data had, by the tokenizers that a bundle carries."""
+"""Texts and pictures of entities to the tokens of the training data, by the tokenizers that a bundle carries."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..bundle import Bundle
 from ..errors import BundleError, DataError, QueryError
 from ..modalities.image_tokens import ImageTokenizer
-from ..modalities.learned_tokenizers import TOKENIZERS, AnyTokenizer, parsed_tokenizers
+from ..modalities.learned_tokenizers import TOKENIZERS, AnyTokenizer, parsed_codebooks, parsed_tokenizers
 from ..modalities.pictures import Picture, rgb_picture
 from ..modalities.text_tokens import TextTokenizer
 
@@ -20,9 +21,10 @@ Lists = dict[str, list[list[int]]]
 
 # Of one entity: what more of them would cost nobody wants to wait for.
 MOST_CHARACTERS, MOST_IMAGES = 1_000_000, 1_000
+_CODEBOOKS = "codebooks"
 _HOW = (
     "Make tokens that can be made anew, `mmkg-sdk data tokenize DATA --out DIR --text-model learned --image-model "
-    "learned-views`, train and export; or pass tokens."
+    "learned-views`, train and export; or pass tokens or features."
 )
 
 
@@ -52,6 +54,35 @@ def read_tokenizers(bundle: Bundle, sizes: Mapping[str, int]) -> dict[str, AnyTo
                 f"{sizes.get(name, 0):,}. Export again."
             )
     bundle.made[TOKENIZERS] = found
+    return found
+
+
+def read_codebooks(bundle: Bundle, widths: Mapping[str, int]) -> dict[str, NDArray[np.float32]]:
+    """The vectors of the tokens that `read_tokenizers` makes, float32 [tokens, width], by modality.
+
+    Args:
+        widths: of the features of each modality.
+
+    Raises:
+        BundleError: one is damaged or does not fit.
+    """
+    content = bundle.files.get(TOKENIZERS)
+    if content is None:
+        return {}
+    if _CODEBOOKS in bundle.made:
+        return cast("dict[str, NDArray[np.float32]]", bundle.made[_CODEBOOKS])
+    path = bundle.path / TOKENIZERS
+    try:
+        found = parsed_codebooks(content, path)
+    except DataError as err:
+        raise BundleError(str(err)) from err
+    for name, codebook in found.items():
+        if codebook.shape[1] != widths.get(name):
+            raise BundleError(
+                f"{path}: the codebook of {name!r:.80} is {codebook.shape[1]} wide, its features are "
+                f"{widths.get(name, 0)}. Export again."
+            )
+    bundle.made[_CODEBOOKS] = found
     return found
 
 

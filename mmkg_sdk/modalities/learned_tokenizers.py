@@ -1,7 +1,8 @@
 """The file tokenizers.safetensors: what makes the tokens of texts and pictures, by modality.
 
 Of a text tokenizer NAME.pieces (uint8: UTF-8, a line feed between two), NAME.num_texts_of (int64 [pieces]) and
-NAME.num_texts (int64 [1]); of an image tokenizer NAME.view_0 to NAME.view_12 (int16 [codes, width]).
+NAME.num_texts (int64 [1]); of an image tokenizer NAME.view_0 to NAME.view_12 (int16 [codes, width]). For AdaMF-MAT also
+NAME.codebook (float32 [tokens, width]), of whose rows features are made.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ AnyTokenizer: TypeAlias = TextTokenizer | ImageTokenizer
 
 TOKENIZERS = "tokenizers.safetensors"
 _MOST_BYTES = 64 << 20
+_CODEBOOK = ".codebook"
 
 
-def packed_tokenizers(tokenizers: Mapping[str, AnyTokenizer]) -> bytes:
+def packed_tokenizers(
+    tokenizers: Mapping[str, AnyTokenizer], codebooks: Mapping[str, NDArray[np.float32]] | None = None
+) -> bytes:
     """The content of the file."""
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {f"{name}{_CODEBOOK}": own for name, own in (codebooks or {}).items()}
     for name, one in tokenizers.items():
         if isinstance(one, ImageTokenizer):
             arrays |= {f"{name}.view_{place}": centres for place, centres in enumerate(one.centres)}
@@ -55,11 +59,31 @@ def parsed_tokenizers(content: memoryview, path: Path) -> dict[str, AnyTokenizer
     parts: dict[str, dict[str, NDArray[Any]]] = {}
     try:
         for name, array in tensors_in(content).items():
+            if name.endswith(_CODEBOOK):
+                continue
             modality, _, part = name.rpartition(".")
             parts.setdefault(modality, {})[part] = array
         return {modality: (_text if "pieces" in own else _image)(own) for modality, own in parts.items()}
     except (SafetensorError, ValueError) as err:
         raise DataError(f"{path} holds no tokenizers ({str(err)[:200]}). Make it again with what wrote it.") from err
+
+
+def parsed_codebooks(content: memoryview, path: Path) -> dict[str, NDArray[np.float32]]:
+    """The codebooks of a file that `parsed_tokenizers` read, by modality.
+
+    Raises:
+        DataError: one is no matrix of finite numbers.
+    """
+    found = {
+        name.removesuffix(_CODEBOOK): array for name, array in tensors_in(content).items() if name.endswith(_CODEBOOK)
+    }
+    for name, array in found.items():
+        if array.dtype != np.float32 or array.ndim != 2 or 0 in array.shape or not np.isfinite(array).all():
+            raise DataError(
+                f"{path}: the codebook of {name!r:.80} is {array.dtype} {list(array.shape)}; expected finite float32 "
+                "[tokens, width]. Make it again with what wrote it."
+            )
+    return found
 
 
 def _text(parts: Mapping[str, NDArray[Any]]) -> TextTokenizer:

@@ -31,7 +31,6 @@ void add_mygo(const Config &config, Contents &contents) {
         contents.graphs.emplace_back(TOKEN_TABLE_GRAPH);
         contents.weights[std::string(TOKEN_TABLE_GRAPH) + ".pooled_logits"] = {1, config.size("num_heads")};
     }
-    contents.optional = {TOKENIZERS};
 }
 
 void add_adamf_mat(const Config &config, Contents &contents) {
@@ -111,6 +110,7 @@ Contents contents_of(const Config &config) {
         contents.tensors[KNOWN_TRIPLES][part] = {Dtype::int64, {ANY}};
     }
     contents.younger = {KNOWN_TRIPLES};
+    contents.optional = {TOKENIZERS};
     contents.graphs = {"query_encoder", "entity_encoder", "complete"};
     (config.family == Family::mygo ? add_mygo : add_adamf_mat)(config, contents);
     return contents;

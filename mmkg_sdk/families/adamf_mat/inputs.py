@@ -13,6 +13,7 @@ from ...data.graph import DataSet
 from ...data.inspection.coverage import Coverage, feature_coverage
 from ...data.modalities import modality_features
 from ...data.open import AnyData
+from ...modalities.learned_tokenizers import TOKENIZERS, packed_tokenizers
 from ...registry import MODALITIES, PUBLISHED_MODALITIES
 from ...run import RunData
 from ..further import further_settings
@@ -41,7 +42,17 @@ def coverage(dataset: AnyData) -> list[Coverage]:
 def run_data(dataset: AnyData, config: AdaMFConfig) -> RunData:
     """What a run holds of a data set."""
     dataset = knowledge_graph(dataset, "adamf_mat")
-    return link_prediction_data(dataset.graph, encoder_inputs(dataset, config))
+    return link_prediction_data(dataset.graph, encoder_inputs(dataset, config), _feature_makers(dataset))
+
+
+def _feature_makers(dataset: DataSet) -> dict[str, bytes]:
+    """What makes features of new texts and pictures, where those of the data are mean vectors of learned tokens."""
+    made = {
+        name: raw for name, raw in dataset.tokens.items() if raw.made_by is not None and name not in dataset.features
+    }
+    tokenizers = {name: raw.made_by for name, raw in made.items() if raw.made_by is not None}
+    codebooks = {name: raw.codebook for name, raw in made.items()}
+    return {TOKENIZERS: packed_tokenizers(tokenizers, codebooks)} if made else {}
 
 
 def encoder_inputs(dataset: DataSet, config: AdaMFConfig) -> dict[str, NDArray[Any]]:

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import QueryError
+from ...modalities.learned_tokenizers import TOKENIZERS, AnyTokenizer
+from ...modalities.selection import mean_row
 from ...registry import said_modality
 from ..entity_batch import EntityBatch, as_array, by_modality, float_rows, structure_rows
 from ..explained import EntityExplanation
 from ..query_batches import query_batches
+from ..raw_input import Images, Texts, raw_tokens, read_codebooks, read_tokenizers
 from ..runtimes import LinkStandIns
 from .compiled_query import compiled_query
 from .config import AdaMFConfig
@@ -54,6 +57,7 @@ def contents(config: AdaMFConfig) -> Contents:
         },
         graphs=("query_encoder", "entity_encoder", "complete"),
         encoding=("inputs", "entity_encoder", "complete"),
+        optional=(TOKENIZERS,),
     )
 
 
@@ -74,7 +78,8 @@ def explained(bundle: Bundle, label: str, row: int, encoded: Callable[[str], NDA
 
 
 def check_bundle(bundle: Bundle) -> None:
-    """Shapes and dtypes tell everything."""
+    """Shapes and dtypes tell everything but whether what makes features fits. Raises BundleError."""
+    _feature_makers(bundle)
 
 
 def new_entities(bundle: Bundle) -> EntityBatch:
@@ -100,10 +105,14 @@ def entity_batch(
     visual_mask: NDArray[np.bool_] | None = None,
     text_mask: NDArray[np.bool_] | None = None,
     structure: NDArray[np.float32] | None = None,
+    texts: Texts | Mapping[str, Texts] | None = None,
+    images: Images | None = None,
 ) -> EntityBatch:
     """Check what a caller gives.
 
     Args:
+        texts, images: what features are made of as those of the training data were before it, see raw_input.py: one for
+            each entity, None where it has none. Of texts that are none of "text" a list by modality.
         features: by modality ("visual", "text", further ones) float32 [n, feature width], from the models that made the
             training features; no entity has a modality that is left out.
         masks: by modality bool [n], True = this entity lacks it; its row is not looked at.
@@ -120,6 +129,8 @@ def entity_batch(
     names = [modality.name for modality in config.modalities]
     rows = by_modality("features", features, {"visual": visual_features, "text": text_features}, names)
     hidden = by_modality("masks", masks, {"visual": visual_mask, "text": text_mask}, names)
+    if texts is not None or images is not None:
+        rows, hidden = _raw(bundle, rows, hidden, texts, images)
     given = [array for array in (structure, *(rows[name] for name in names if name in rows)) if array is not None]
     if not given:
         raise QueryError(f"no features given; expected those of {', '.join(names)}, or structure, one row per entity.")
@@ -141,6 +152,36 @@ def encoder_graph(bundle: Bundle) -> str:
 def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
     """A compiled kernel for queries, on the CPU and on GPUs; none for entities, whose graph is two products."""
     return LinkStandIns(compiled_query(bundle, device))
+
+
+def _feature_makers(bundle: Bundle) -> tuple[dict[str, AnyTokenizer], dict[str, NDArray[np.float32]]]:
+    """Tokenizers, and the vectors of their tokens."""
+    widths = {modality.name: modality.feature_width for modality in AdaMFConfig.of(bundle.config).modalities}
+    codebooks = read_codebooks(bundle, widths)
+    return read_tokenizers(bundle, {name: len(codebook) for name, codebook in codebooks.items()}), codebooks
+
+
+def _raw(
+    bundle: Bundle,
+    rows: Mapping[str, Any],
+    hidden: Mapping[str, Any],
+    texts: Texts | Mapping[str, Texts] | None,
+    images: Images | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Features and masks as given, and those of texts and images."""
+    tokenizers, codebooks = _feature_makers(bundle)
+    found = raw_tokens(
+        tokenizers, [modality.name for modality in AdaMFConfig.of(bundle.config).modalities], texts, images
+    )
+    if twice := [name for name in found if name in rows or name in hidden]:
+        raise QueryError(f"{twice[0]} features are given, and what they would be made of, too. Leave one out.")
+    made = {name: np.zeros((len(lists), codebooks[name].shape[1]), np.float32) for name, lists in found.items()}
+    missing = {name: np.array([not own for own in lists], np.bool_) for name, lists in found.items()}
+    for name, lists in found.items():
+        for row, own in enumerate(lists):
+            if own:
+                made[name][row] = mean_row(own, codebooks[name])
+    return {**rows, **made}, {**hidden, **missing}
 
 
 def _modality(

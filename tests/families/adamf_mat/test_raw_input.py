@@ -1,0 +1,101 @@
+"""Words and pictures in place of features: the mean vectors of the tokens that the training data had."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmkg_sdk import Model
+from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.data import read_dataset, write_dataset
+from mmkg_sdk.data.atlas.folder import write_atlas
+from mmkg_sdk.data.entity_images import find_entity_images
+from mmkg_sdk.data.modalities import modality_features
+from mmkg_sdk.data.tokens.tokenize import tokenize_dataset
+from mmkg_sdk.errors import BundleError, QueryError
+from mmkg_sdk.export import export_bundle
+from mmkg_sdk.families.adamf_mat.runtime import check_bundle, entity_batch
+from mmkg_sdk.modalities.learned_tokenizers import TOKENIZERS, packed_tokenizers, parsed_tokenizers
+from mmkg_sdk.training.session import start_training
+from tests.once import once
+
+pytest.importorskip("PIL", reason="images need pillow")
+pytest.importorskip("sklearn", reason="learned image tokens need scikit-learn")
+pytest.importorskip("tokenizers", reason="texts need tokenizers")
+
+SETTINGS = {"epochs": 1, "embedding_dim": 8, "num_negatives": 4, "missing_modalities": "mask"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The atlas as "raw", tokenised in "data"; a short training in "bundle"."""
+
+    def make(out: Path) -> None:
+        write_atlas(out / "raw")
+        dataset = read_dataset(out / "raw")
+        tokenized = tokenize_dataset(dataset, images=out / "raw" / "images", image_model="learned-views")
+        write_dataset(tokenized, out / "data")
+        run, _ = start_training("adamf_mat", str(out / "data"), out / "run", settings=SETTINGS, preset="cpu")
+        export_bundle(run, out / "bundle")
+
+    return once(tmp_path_factory, "adamf-raw-input", make)
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Iterator[Model]:
+    with Model.load(folder / "bundle", device="cpu") as opened:
+        yield opened
+
+
+def test_every_entity_has_the_features_of_the_training_data(folder: Path, model: Model) -> None:
+    raw, tokenized = read_dataset(folder / "raw"), read_dataset(folder / "data")
+    files = find_entity_images(folder / "raw" / "images", raw)
+    texts = [raw.descriptions.get(label) for label in model.entities]
+    found = entity_batch(model.bundle, texts=texts, images=[files.get(label) for label in model.entities]).arrays
+    for name in ("visual", "text"):
+        wanted = modality_features(tokenized, name)
+        np.testing.assert_array_equal(found[f"{name}_features"], wanted.vectors)
+        np.testing.assert_array_equal(found[f"{name}_mask"], ~wanted.present)
+        assert wanted.present.any()
+
+
+def test_a_new_entity_in_words_has_the_vector_of_its_features(folder: Path, model: Model) -> None:
+    flag = folder / "raw" / "images" / "Norway.png"
+    given = {"texts": ["A country in the north of Europe.", None], "images": [None, flag]}
+    vectors = model.encode_entities(**given)
+    arrays = entity_batch(model.bundle, **given).arrays
+    features = {name: arrays[f"{name}_features"] for name in ("visual", "text")}
+    masks = {name: arrays[f"{name}_mask"] for name in ("visual", "text")}
+    assert (masks["visual"].tolist(), masks["text"].tolist()) == ([True, False], [False, True])
+    np.testing.assert_array_equal(vectors, model.encode_entities(features=features, masks=masks))
+    assert not np.allclose(vectors[0], vectors[1], atol=1e-4)
+    with pytest.raises(QueryError, match="visual features are given, and what they would be made of, too"):
+        model.encode_entities(images=[flag], features={"visual": features["visual"][:1]})
+
+
+def test_a_bundle_of_ready_made_features_takes_no_words(golden_bundles) -> None:
+    with (
+        Model.load(golden_bundles("db15k_like", "fp32", "adamf_mat"), device="cpu") as own,
+        pytest.raises(QueryError, match="does not hold what made its text tokens"),
+    ):
+        own.encode_entities(texts=["a word"])
+
+
+def test_codebooks_that_do_not_fit_are_refused(folder: Path) -> None:
+    bundle = Bundle.open(folder / "bundle")
+    tokenizers = parsed_tokenizers(bundle.files[TOKENIZERS], bundle.path)
+    size = tokenizers["text"].size
+    for codebook, reason in (
+        (np.ones((size, 3), np.float32), "3 wide, its features are"),
+        (np.full((size, 32), np.nan, np.float32), "expected finite float32"),
+        (np.ones((size + 1, 32), np.float32), "tokens, the codebook"),
+        (np.ones(size, np.float32), "expected finite float32"),
+    ):
+        content = memoryview(packed_tokenizers({"text": tokenizers["text"]}, {"text": codebook}))
+        other = dataclasses.replace(bundle, files={**bundle.files, TOKENIZERS: content}, made={})
+        with pytest.raises(BundleError, match=reason):
+            check_bundle(other)
