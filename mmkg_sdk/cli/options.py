@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..backends import BACKENDS
-from ..registry import FAMILIES
+from ..registry import FAMILIES, MODALITIES, PUBLISHED_MODALITIES, check_further_modality
 from . import completion
 
 _file = click.Path(path_type=Path)
@@ -48,6 +48,25 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what 
 def say(message: str) -> None:
     """Talk, on stderr."""
     click.echo(message, err=True)
+
+
+def named_files(given: tuple[str, ...], unnamed: str | None = None) -> dict[str, Path]:
+    """Files by the name in front of the first `=`, which "image" says of visual, too; `unnamed` is that of the others.
+
+    A file whose own name holds one goes with a name.
+    """
+    found: dict[str, Path] = {}
+    for one in given:
+        name, equals, path = one.partition("=")
+        if not equals and unnamed is None:
+            raise click.UsageError(f"--features {one!r}: expected NAME=FILE.")
+        name, path = (MODALITIES.get(name, name), path) if equals else (str(unnamed), one)
+        if name not in PUBLISHED_MODALITIES:
+            check_further_modality(name)
+        if name in found:
+            raise click.UsageError(f"{one!r}: modality {name} has {found[name]} already. Name one file for each.")
+        found[name] = Path(path)
+    return found
 
 
 def print_json(value: Any) -> None:

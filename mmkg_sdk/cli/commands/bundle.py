@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from ..options import bundle_argument, json_option, overwrite_option, print_json, say
+from ..options import bundle_argument, json_option, named_files, overwrite_option, print_json, say
+from ..threads import threads_option
 
 
 @click.group()
@@ -29,3 +30,35 @@ def shard(bundle: Path, shards: int, out: Path, overwrite: bool, as_json: bool) 
         print_json({"out": str(out), "starts": list(starts)})
     else:
         click.echo(f"{out}: {starts[-1]:,} rows in {shards:,} shards.")
+
+
+@bundle.command()
+@bundle_argument
+@click.option(
+    "--entities",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Table of the new ones. Its first line names the columns, separated by tabs: label, and of each modality "
+    "NAME_tokens (codebook rows, separated by blanks) or NAME_features (a row of the matrix). Empty: it is missing.",
+)
+@click.option(
+    "--features",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="Matrix of a modality, as data sets have it; without a column, one row for each entity. Repeatable.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder of the new bundle.")
+@overwrite_option
+@threads_option
+@json_option
+def add(bundle: Path, entities: Path, features: tuple[str, ...], out: Path, overwrite: bool, as_json: bool) -> None:
+    """Encode new entities, without training, and write the bundle that has them, too."""
+    from ...answering.new_entities import add_to_bundle
+    from ...bundle import read_manifest
+
+    added = add_to_bundle(bundle, entities, out, features=named_files(features), overwrite=overwrite)
+    total = read_manifest(out)["config"]["num_entities"]
+    if as_json:
+        print_json({"out": str(out), "added": added, "entities": total})
+    else:
+        click.echo(f"{out}: {added:,} entities added, {total:,} in all.")

@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from ...registry import MODALITIES, PUBLISHED_MODALITIES, check_further_modality
 from ..completion import data_sets
-from ..options import print_json
+from ..options import named_files, print_json
 
 # More of them go on a line each.
 _MOST_ON_A_LINE = 9
@@ -146,7 +145,7 @@ def tokenize_command(
     from ...data.write import write_dataset
 
     with raw_dataset(source, **reading) as (dataset, own_images):
-        texts = {name: read_descriptions(path, dataset) for name, path in _named(named_texts, "text").items()}
+        texts = {name: read_descriptions(path, dataset) for name, path in named_files(named_texts, "text").items()}
         if "text" in texts:
             dataset = dataclasses.replace(dataset, descriptions=texts.pop("text"))
         tokenized = tokenize_dataset(
@@ -155,31 +154,12 @@ def tokenize_command(
             text_model=text_model,
             image_model=image_model,
             texts=texts,
-            features={name: read_vectors(path, name, dataset) for name, path in _named(named_features).items()},
+            features={name: read_vectors(path, name, dataset) for name, path in named_files(named_features).items()},
             parts=parts,
         )
         write_dataset(tokenized, out)
     summary = summarize(tokenized) | {"folder": str(out)}
     _answer(summary, _table(summary), as_json)
-
-
-def _named(given: tuple[str, ...], unnamed: str | None = None) -> dict[str, Path]:
-    """Files by the name in front of the first `=`, which "image" says of visual, too; `unnamed` is that of the others.
-
-    A file whose own name holds one goes with a name.
-    """
-    found: dict[str, Path] = {}
-    for one in given:
-        name, equals, path = one.partition("=")
-        if not equals and unnamed is None:
-            raise click.UsageError(f"--features {one!r}: expected NAME=FILE.")
-        name, path = (MODALITIES.get(name, name), path) if equals else (str(unnamed), one)
-        if name not in PUBLISHED_MODALITIES:
-            check_further_modality(name)
-        if name in found:
-            raise click.UsageError(f"{one!r}: modality {name} has {found[name]} already. Name one file for each.")
-        found[name] = Path(path)
-    return found
 
 
 def _answer(values: dict[str, Any], text: str, as_json: bool) -> None:

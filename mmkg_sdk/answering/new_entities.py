@@ -1,0 +1,121 @@
+"""New entities as a table of text with a line each, and the bundle that has them: `mmkg-sdk bundle add`.
+
+The first line names the columns, which tabs separate: `label`, and of a modality
+
+    NAME_tokens      codebook rows, separated by blanks; none where the entity lacks the modality (MyGO)
+    NAME_features    the entity's row in the matrix of that modality, from 0; nothing where it lacks it (AdaMF-MAT)
+
+A matrix without a column has one row per entity, in the order of the lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.features.matrices import read_matrix
+from ..errors import DataError
+from ..files.text import parse_integer, read_columns, read_lines
+from .link_prediction import Model
+
+_LABEL, _TOKENS, _FEATURES = "label", "_tokens", "_features"
+Columns = dict[str, list[str]]
+
+
+def add_to_bundle(
+    bundle: str | Path,
+    entities: Path,
+    out: Path,
+    *,
+    features: Mapping[str, Path] | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Write the bundle with more entities; see `Model.add_entities` and `Model.save`.
+
+    Args:
+        bundle: of link prediction.
+        entities: the table; also compressed as .xz or .gz.
+        features: by modality a file with a matrix float [rows, width], as data sets have them.
+        overwrite: replace a bundle that stands at `out`.
+
+    Returns:
+        How many were added.
+
+    Raises:
+        BundleError: the bundle is not as it should be, or for another task.
+        DataError: a file is missing or not as it should be; the message names the line.
+        QueryError: a label that is taken, a token that the codebook has not, other modalities than the model's.
+        ExportError: the target is taken, the disk is full, or the new bundle answers otherwise; nothing is written.
+    """
+    columns = _read_columns(entities)
+    labels = columns.pop(_LABEL)
+    with Model.load(bundle, device="cpu") as model:
+        model.add_entities(labels, **_modalities(columns, len(labels), entities, features or {}))
+        model.save(out, overwrite=overwrite)
+    return len(labels)
+
+
+def _read_columns(path: Path) -> Columns:
+    """The fields of every column, by its name."""
+    lines = read_lines(path)
+    names = lines[0].split("\t") if lines else []
+    for name in names:
+        known = name == _LABEL or name.endswith((_TOKENS, _FEATURES))
+        if not known or names.count(name) > 1:
+            raise DataError(
+                f"{path}:1: column {name!r:.80}; expected `{_LABEL}` and, for each modality, NAME{_TOKENS} or "
+                f"NAME{_FEATURES}, each once, separated by tabs."
+            )
+    if _LABEL not in names:
+        raise DataError(f"{path}:1: no column `{_LABEL}`; expected a first line that names the columns.")
+    rows = [fields for _, fields in read_columns(path, len(names))][1:]
+    if not rows:
+        raise DataError(f"{path} has no line below the names of its columns; expected one for each new entity.")
+    return {name: [fields[place] for fields in rows] for place, name in enumerate(names)}
+
+
+def _modalities(columns: Columns, count: int, path: Path, files: Mapping[str, Path]) -> dict[str, Any]:
+    """The arguments of `Model.add_entities`."""
+    tokens, places = {}, {}
+    for name, fields in columns.items():
+        numbers = [
+            [parse_integer(text, path, line, name) for text in field.split()] for line, field in enumerate(fields, 2)
+        ]
+        if name.endswith(_TOKENS):
+            tokens[name.removesuffix(_TOKENS)] = numbers
+            continue
+        for line, row in enumerate(numbers, 2):
+            if len(row) > 1:
+                raise DataError(f"{path}:{line}: {name} is {fields[line - 2]!r:.40}; expected one row, or nothing.")
+        places[name.removesuffix(_FEATURES)] = numbers
+    for modality in places:
+        if modality not in files:
+            raise DataError(f"{path}: column {modality}{_FEATURES} goes with a matrix: --features {modality}=FILE.")
+    matrices, masks = {}, {}
+    for modality, file in files.items():
+        matrix = read_matrix(file, f"{modality} matrix")
+        rows = places.get(modality, [[row] for row in range(count)])
+        matrices[modality], masks[modality] = _rows(matrix, rows, file, path, whole=modality not in places)
+    found: dict[str, Any] = {"tokens": tokens} if tokens else {}
+    return found | ({"features": matrices, "masks": masks} if matrices else {})
+
+
+def _rows(
+    matrix: NDArray[np.float32], rows: list[list[int]], file: Path, path: Path, *, whole: bool
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The rows of a matrix that entities have, zeros for those that lack one, and which do."""
+    if whole and len(matrix) != len(rows):
+        raise DataError(
+            f"{file} has {len(matrix):,} rows, and {path} {len(rows):,} entities. Name the row of each in a column."
+        )
+    for line, row in enumerate(rows, 2):
+        if row and row[0] >= len(matrix):
+            raise DataError(f"{path}:{line}: row {row[0]:,} of {file}, which has {len(matrix):,}.")
+    missing = np.array([not row for row in rows])
+    found = np.zeros((len(rows), matrix.shape[1]), np.float32)
+    found[~missing] = matrix[[row[0] for row in rows if row]]
+    return found, missing
