@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..machine.conditions import Watch
 from ..machine.environment import bundle_sha256
-from .own_process import begin_peak, in_own_process, memory_mib
+from .own_process import in_own_process, timed
 from .stretched import stretched_bundle
 from .written import check_out, write_study
 
@@ -96,7 +94,7 @@ def _measured(folder: Path, threads: int, cache: Path) -> dict[str, dict[str, fl
     found: dict[str, dict[str, float]] = {}
 
     def step(name: str, work: Callable[[], _Found], repeats: int = 1) -> _Found:
-        result, found[name] = _timed(work, repeats)
+        result, found[name] = timed(work, repeats)
         return result
 
     with step("load", lambda: Model.load(folder, device="cpu", threads=threads)) as model:
@@ -133,21 +131,3 @@ def _refused(ask: Callable[[], object]) -> None:
     except QueryError:
         return
     raise AssertionError("a label that there is not was answered")
-
-
-def _timed(work: Callable[[], _Found], repeats: int) -> tuple[_Found, dict[str, float]]:
-    """The last result; the median of the times, and the memory."""
-    begin_peak()
-    seconds, processor = [], []
-    for _ in range(repeats):
-        began, spent = time.perf_counter(), time.process_time()
-        result = work()
-        seconds.append(time.perf_counter() - began)
-        processor.append(time.process_time() - spent)
-    return result, {
-        "seconds": round(median(seconds), 6),
-        "cpu_seconds": round(median(processor), 6),
-        "mean_seconds": round(sum(seconds) / repeats, 6),
-        "anonymous_mib": memory_mib("RssAnon"),
-        "peak_mib": memory_mib("VmHWM"),
-    }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 _Found = TypeVar("_Found")
@@ -28,3 +30,21 @@ def memory_mib(field: str) -> float:
         if line.startswith(f"{field}:"):
             return round(int(line.split()[1]) / 1024, 1)
     raise AssertionError(f"the system does not say {field}")
+
+
+def timed(work: Callable[[], _Found], repeats: int) -> tuple[_Found, dict[str, float]]:
+    """The last result; the median of the times, and the memory."""
+    begin_peak()
+    seconds, processor = [], []
+    for _ in range(repeats):
+        began, spent = time.perf_counter(), time.process_time()
+        result = work()
+        seconds.append(time.perf_counter() - began)
+        processor.append(time.process_time() - spent)
+    return result, {
+        "seconds": round(median(seconds), 6),
+        "cpu_seconds": round(median(processor), 6),
+        "mean_seconds": round(sum(seconds) / repeats, 6),
+        "anonymous_mib": memory_mib("RssAnon"),
+        "peak_mib": memory_mib("VmHWM"),
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from ..backends.tables import GpuRanking, HostRanking, TableRanking, host_rankin
 from ..families.entity_batch import of_one_width
 from ..files.labels import Labels
 from ..kernels.gpu.arguments import TableOnGpu
+from ..kernels.scan import Storage
 from ..ranking.exact import TopK
 from ..ranking.known_triples import AnswerLists, Queries
 from ..ranking.scores import CandidateScore
@@ -29,6 +30,8 @@ ENTITY_CHUNK_TOKENS = {"cpu": 2048, "cuda": 1 << 16}
 _MOST_ENTITIES = 4096  # that the graphs' signatures name
 # That memory is taken for when the first entity is added.
 _LEAST_ROWS = 64
+# From so many on a segment has a packed copy, as the table of the bundle has.
+_PACKED_ROWS = 1 << 16
 # Of what entities were encoded from, that are put together.
 _SMALL_PARTS = 256
 
@@ -47,18 +50,31 @@ class AddedRows:
     def __init__(self) -> None:
         self._memory: dict[str, NDArray[np.float32]] = {}
 
-    def append(self, count: int, rows: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        """The first `count` rows of each array with others behind them; one thread at a time."""
-        found = {}
-        for name, more in rows.items():
-            memory, total = self._memory.get(name, more[:0]), count + len(more)
-            if total > len(memory):
-                memory = np.empty((max(_LEAST_ROWS, 2 * total), *more.shape[1:]), np.float32)
-                memory[:count] = self._memory[name][:count] if count else 0
-                self._memory[name] = memory
-            memory[count:total] = more
-            found[name] = memory[:total]
-        return found
+    def append(
+        self, count: int, total: int, blocks: Iterable[Mapping[str, NDArray[np.float32]]]
+    ) -> dict[str, NDArray[np.float32]]:
+        """The first `count` rows of each array with others behind them, `total` together; one thread at a time.
+
+        Args:
+            blocks: the others, some at a time: no more than one block is in memory beside the arrays.
+        """
+        start, names = count, set[str]()
+        for rows in blocks:
+            for name, block in rows.items():
+                self._reserve(name, count, total, block)[start : start + len(block)] = block
+                names.add(name)
+            start += len(block)
+        assert start == total
+        return {name: self._memory[name][:total] for name in names}
+
+    def _reserve(self, name: str, count: int, total: int, like: NDArray[np.float32]) -> NDArray[np.float32]:
+        memory = self._memory.get(name, like[:0])
+        if total > len(memory):
+            # What lies behind `total` is no memory yet: the system gives it when it is written to.
+            larger = np.empty((max(_LEAST_ROWS, 2 * total), *like.shape[1:]), np.float32)
+            larger[:count] = memory[:count]
+            self._memory[name] = memory = larger
+        return memory
 
 
 class AddedInputs:
@@ -175,18 +191,18 @@ class EntityTable:
     def grown(
         self,
         names: Sequence[str],
-        encoded: Mapping[str, NDArray[np.float32]],
+        encoded: Iterable[Mapping[str, NDArray[np.float32]]],
         inputs: Sequence[Inputs],
         score: CandidateScore,
         backend: Backend,
     ) -> EntityTable:
         """This table with more entities; one thread at a time, and only the newest table grows.
 
-        On the CPU nothing that was there is copied, but now and then what was added before. What ranks on a GPU is made
-        anew of the whole.
+        On the CPU nothing that was there is copied or packed again, but now and then what was added before. What ranks
+        on a GPU is made anew of the whole.
 
         Args:
-            encoded: what the encoder gave for them.
+            encoded: what the encoder gave for them, in blocks one behind the other.
             inputs: what it was fed, in parts one behind the other.
 
         Raises:
@@ -196,16 +212,22 @@ class EntityTable:
             return self
         labels = self.labels.extended(names)
         if not isinstance(self.ranking, HostRanking | SegmentedRanking):
-            longer = {name: np.concatenate([array, encoded[name]]) for name, array in self.encoded.items()}
+            blocks = list(encoded)
+            longer = {
+                name: np.concatenate([array, *(block[name] for block in blocks)])
+                for name, array in self.encoded.items()
+            }
             table = replace(EntityTable.of(labels, longer, score, backend), base=self.base, inputs=self.inputs)
             self._append_inputs(inputs)
             return table
         base = self.base
-        tail = self.added.append(len(self) - base, encoded)
+        tail = self.added.append(len(self) - base, len(labels) - base, encoded)
 
         def make(rows: NDArray[np.float32]) -> HostRanking:
-            # In float32, which is read in place: another storage takes twenty times as long to make.
-            return host_ranking(rows, score, threads=backend.threads, storage="float32")
+            # A few in float32, which is read in place: a packed copy takes twenty times as long to make. Many rows are
+            # asked for longer than they are packed, and encoding them took longer still.
+            storage: Storage = "float32" if len(rows) < _PACKED_ROWS else "auto"
+            return host_ranking(rows, score, threads=backend.threads, storage=storage)
 
         ranking = grown_ranking(self.ranking, base, tail["vectors"], make)
         self._append_inputs(inputs)

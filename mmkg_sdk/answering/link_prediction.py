@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,9 @@ from .entity_table import EntityTable, candidates_left, entity_chunk, joined, no
 from .ids import Names, aligned_ids, checked_k, to_ids
 from .one_call import OneCall
 from .opened import Opened, reopened
+
+# Entities that are encoded at a time by kernels, and put in their place: 16 MiB of vectors of 256 numbers.
+ENCODED_ROWS = 1 << 14
 
 
 class Model(Opened):
@@ -261,8 +264,13 @@ class Model(Opened):
 
         That is what the family has in place of a graph, or the fastest of its graphs.
         """
-        if graph is None and self._stand_ins.encoder is not None:
-            return self._stand_ins.encoder.encode(batch)
+        if graph is None and (encoder := self._stand_ins.encoder) is not None:
+            if len(batch) <= ENCODED_ROWS:
+                return encoder.encode(batch)
+            vectors = np.empty((len(batch), self._entities.width), np.float32)
+            for start, block in enumerate(batch.blocks(ENCODED_ROWS)):
+                vectors[start * ENCODED_ROWS :][: len(block)] = encoder.encode(block)["vectors"]
+            return {"vectors": vectors}
         if graph is None:
             graph = self._runtime.encoder_graph(self.bundle)
         chunk = entity_chunk(batch.token_count, self.backend.device)
@@ -282,24 +290,15 @@ class Model(Opened):
         """
         labels = [labels] if isinstance(labels, str) else list(labels)
         batch = self._entity_batch(modalities)
-        encoded = self.encode_batch(batch)
-        if len(labels) != len(encoded["vectors"]):
-            raise QueryError(
-                f"{len(labels)} labels and inputs of {len(encoded['vectors'])} entities; expected equally many."
-            )
+        if len(labels) != len(batch):
+            raise QueryError(f"{len(labels)} labels and inputs of {len(batch)} entities; expected equally many.")
+        # As many as go through the encoder in whole runs, so that no run is cut.
+        run = entity_chunk(batch.token_count, self.backend.device)
+        blocks = batch.blocks(max(run, ENCODED_ROWS // run * run))
         with self._lock:
             before = self._entities
-            for label in labels:
-                if not isinstance(label, str):
-                    raise QueryError(f"entity label is {label!r:.60} ({type(label).__name__}); expected a string.")
-                if label in before.labels:
-                    raise QueryError(f"entity {label!r:.120} exists already. Choose another label.")
-                if not is_line(label):
-                    raise QueryError(
-                        f"entity label {label!r:.120} begins with a byte order mark or holds half of a surrogate pair, "
-                        "which no file of labels can hold. Choose another label."
-                    )
-            self._grow(labels, encoded, [batch.own()])
+            _check_new(labels, before.labels)
+            self._grow(labels, (self.encode_batch(block) for block in blocks), [batch.own()])
         return np.arange(len(before.labels), len(before.labels) + len(labels))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -357,7 +356,10 @@ class Model(Opened):
         return f"{len(self.entities):,} entities, {len(self.relations):,} relations, width {self._entities.width}"
 
     def _grow(
-        self, labels: Sequence[str], encoded: dict[str, NDArray[np.float32]], inputs: Sequence[dict[str, NDArray[Any]]]
+        self,
+        labels: Sequence[str],
+        encoded: Iterable[dict[str, NDArray[np.float32]]],
+        inputs: Sequence[dict[str, NDArray[Any]]],
     ) -> None:
         try:
             self._entities = self._entities.grown(labels, encoded, inputs, self._score, self.backend)
@@ -443,6 +445,20 @@ class Model(Opened):
         return runs if self.backend.device == "cpu" else f"{runs}, ranked by {self._entities.ranking.name}"
 
 
+def _check_new(labels: Sequence[str], known: Labels) -> None:
+    """Raise QueryError: a label is no text, taken, or nothing that a file of labels can hold."""
+    for label in labels:
+        if not isinstance(label, str):
+            raise QueryError(f"entity label is {label!r:.60} ({type(label).__name__}); expected a string.")
+    if (taken := known.taken(labels)) is not None:
+        raise QueryError(f"entity {taken!r:.120} exists already. Choose another label.")
+    if (wrong := next((label for label in labels if not is_line(label)), None)) is not None:
+        raise QueryError(
+            f"entity label {wrong!r:.120} begins with a byte order mark or holds half of a surrogate pair, which no "
+            "file of labels can hold. Choose another label."
+        )
+
+
 def _load_grown(
     path: Path,
     backend: str,
@@ -456,5 +472,5 @@ def _load_grown(
     """What unpickling a model does: open the bundle again and put back the entities that were added."""
     model: Model = reopened(Model, path, backend, device, threads, follow_links)
     if labels:
-        model._grow(labels, encoded, inputs)
+        model._grow(labels, [encoded], inputs)
     return model

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,11 @@ class EntityBatch:
     def rows(self, rows: slice | NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """The arrays of some entities."""
         return {name: array[rows] for name, array in self.arrays.items()}
+
+    def blocks(self, size: int) -> Iterator[EntityBatch]:
+        """So many entities at a time."""
+        for start in range(0, len(self), size):
+            yield replace(self, arrays=self.rows(slice(start, start + size)))
 
     def own(self) -> dict[str, NDArray[Any]]:
         """A copy of what is the entities' own: all but a mean of structures."""
@@ -109,7 +114,7 @@ def float_rows(name: str, values: Any, shape: tuple[int, int]) -> NDArray[np.flo
 def structure_rows(structure: Any, bundle: Bundle, count: int) -> NDArray[np.float32]:
     """The structural embeddings of new entities; None takes the mean of the trained ones of a bundle."""
     if structure is None:
-        return np.repeat(bundle.mean_structure, count, axis=0)
+        return np.broadcast_to(bundle.mean_structure, (count, bundle.mean_structure.shape[1]))  # one row in memory
     return float_rows("structure", structure, (count, bundle.inputs["structure"].shape[1]))
 
 

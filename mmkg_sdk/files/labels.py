@@ -21,6 +21,8 @@ _MAX_LENGTH = 10_000
 _MARK = "\ufeff"  # byte order mark
 # From so many bytes on, labels stay in the memory of their file: each as an object would take some 150 bytes more.
 _MANY_BYTES = 1 << 20
+# So many names are looked up one by one, and more together: that may make an index first.
+_FEW = 4
 # What one label of a file is called in messages.
 SINGULAR = {"entities": "entity", "relations": "relation"}
 
@@ -67,6 +69,8 @@ class Labels(Sequence[str]):
     def _add(self, names: Iterable[str]) -> None:
         """Put names behind these; all of them or, if one is wrong, none."""
         added: dict[str, int] = {}
+        names = list(names)
+        known = self.find_all(names).tolist() if self._count and len(names) > _FEW else None
         for position, name in enumerate(names, start=self._count):
             if not name or "\n" in name or "\r" in name:
                 raise DataError(
@@ -78,7 +82,10 @@ class Labels(Sequence[str]):
                     f"{self.kind} label {position} has {len(name):,} characters; a label has at most {_MAX_LENGTH:,}. "
                     "Rename it in the data."
                 )
-            first = self.find(name) if self._count else None
+            if known is None:
+                first = self.find(name) if self._count else None
+            else:
+                first = known[position - self._count] if known[position - self._count] >= 0 else None
             first = added.setdefault(name, position) if first is None else first
             if first != position:
                 raise DataError(
@@ -150,6 +157,13 @@ class Labels(Sequence[str]):
             return [self[number] for number in ids]
         names = self._names
         return [names[number] for number in ids]
+
+    def taken(self, names: Sequence[str]) -> str | None:
+        """The first of some names that is one of these, or None."""
+        if len(names) <= _FEW:
+            return next((name for name in names if self.find(name) is not None), None)
+        found = np.flatnonzero(self.find_all(names) >= 0)
+        return names[found[0]] if len(found) else None
 
     def near(self, name: str, count: int = 3) -> list[str]:
         """Up to `count` labels that look like `name`, best first, in milliseconds.

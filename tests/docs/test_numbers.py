@@ -276,3 +276,16 @@ def test_memory_of_a_million_entities() -> None:
             cells, [(one, field) for one in (before, after) for field in ("anonymous_mib", "peak_mib")], strict=True
         ):
             check(cell, found[step][field])
+
+
+def test_a_million_entities_added_at_once() -> None:
+    found = result("growing-million.json")
+    for step, seconds, memory in table("docs/scale.md", "a million at once")[1]:
+        check(seconds, found["steps"][step]["seconds"])
+        check(memory, found["steps"][step]["anonymous_mib"])
+    page = " ".join(text_of("docs/scale.md").split())
+    assert f"adding takes {found['times the encoder']['arrays']:.2f} times the encoder's own time" in page
+    assert f"The rows have {found['added_table_mib']:.0f} MiB" in page
+    added, before, after = (found["steps"][step] for step in ("added as arrays", "query before", "query after"))
+    assert f"is {added['peak_mib'] - added['anonymous_mib']:.0f} MiB above what stays" in page
+    assert f"took {1000 * before['seconds']:.1f} ms before and {1000 * after['seconds']:.1f} ms after" in page

@@ -155,6 +155,22 @@ def million(
 
 
 @study.command()
+@click.option("--entities", type=click.IntRange(1000), default=10_000, show_default=True, help="Of the bundle.")
+@click.option("--added", type=click.IntRange(1), default=20_000, show_default=True, help="Entities added in one call.")
+@click.option("--width", type=click.IntRange(2), default=64, show_default=True, help="Numbers of an entity.")
+@threads_option
+@_out_option
+@json_option
+def growing(entities: int, added: int, width: int, threads: int | None, out: Path | None, as_json: bool) -> None:
+    """What it costs to add many entities at once, beside encoding them alone (random weights, CPU, Linux)."""
+    from ...bench.studies.growing import measure_growing
+
+    path = out or Path("growing.json")
+    sizes: dict[str, Any] = {"entities": entities, "added": added, "width": width}
+    _tell(measure_growing(path, threads=threads, say=say, **sizes), path, as_json)
+
+
+@study.command()
 @click.option("--entities", type=click.IntRange(100), default=40_943, show_default=True)
 @click.option("--triples", type=click.IntRange(1), default=10_240, show_default=True, help="Of the training split.")
 @click.option("--width", type=click.IntRange(2), default=32, show_default=True, help="Numbers of an entity.")

@@ -197,4 +197,4 @@ def _modality(
     missing = np.zeros(count, np.bool_) if mask is None else as_array(f"{kind}_mask", mask)
     if missing.shape != (count,) or missing.dtype != bool:
         raise QueryError(f"{kind}_mask is {missing.dtype} {list(missing.shape)}; expected bool [{count}].")
-    return np.where(missing[:, None], np.float32(0), rows), missing
+    return (np.where(missing[:, None], np.float32(0), rows) if missing.any() else rows), missing

@@ -137,7 +137,7 @@ def test_a_model_that_has_grown_answers_from_its_new_table(fake: FakeGpu, progra
         model = Model(bundle, StandInBackend(bundle, "cuda", 1), compiled=True)
         opened = OnGpu(program, bundle.path)
         vector = opened.add("new", model.table.shape[1])
-        model._grow(["new"], {"vectors": vector}, [])
+        model._grow(["new"], [{"vectors": vector}], [])
         queries = np.array([[len(model.entities) - 1, 0, TAIL], [2, 1, HEAD]], np.int64)
         found = [opened.predict(queries[i : i + 1], 10, True)[0] for i in range(2)]
         assert found == pythons(model, queries, 10, True)
