@@ -7,6 +7,7 @@ from .answering.answers.link_explanation import LinkExplanation
 from .answering.answers.links import Link, Links
 from .answering.answers.predictions import Predictions, Ranking
 from .answering.answers.relations import ExtractedRelation, ExtractedRelations
+from .answering.answers.sentence_explanation import ImageWeights, SentenceExplanation
 from .answering.entity_linking import Linker
 from .answering.entity_recognition import Tagger
 from .answering.link_prediction import Model
@@ -28,6 +29,7 @@ __all__ = [
     "ExtractedRelations",
     "Extractor",
     "FoundEntities",
+    "ImageWeights",
     "Link",
     "LinkExplanation",
     "Linker",
@@ -40,6 +42,7 @@ __all__ = [
     "Ranking",
     "RelationMention",
     "SentenceEntities",
+    "SentenceExplanation",
     "SentenceImages",
     "Tagger",
     "TokenWeight",

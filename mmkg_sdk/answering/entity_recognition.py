@@ -19,6 +19,7 @@ from ..files.labels import Labels
 from ..modalities.words import Span, split_text
 from ..registry import ENTITY_RECOGNITION
 from .answers.entities import Entity, FoundEntities, SentenceEntities, tag_chunks
+from .answers.sentence_explanation import SentenceExplanation
 from .ids import skips_unreadable
 from .sentences import TEXT_INPUTS, Arrays, Images, SentenceModel
 
@@ -66,6 +67,18 @@ class Tagger(SentenceModel):
                 for text, words_at, row, mask in zip(texts, pieces.words, tags, pieces.attention_mask, strict=True)
             ]
         )
+
+    def explain_sentence(self, sentence: str | Sequence[str], images: Images = None) -> SentenceExplanation:
+        """By which weights each word piece takes from each place of the images, in every fused layer.
+
+        Args:
+            sentence, images: one of those that `tag` takes.
+
+        Raises:
+            QueryError: as of `tag`.
+        """
+        text, words, _ = _words(sentence, "the sentence")
+        return self._explained(text, self._runtime.tagging_texts(self.tokenizer, [words], self._config), images)
 
     def tag_words(
         self, sentences: Sequence[Sequence[str]], images: Sequence[Images] | None = None, *, unreadable: str = "error"

@@ -20,6 +20,7 @@ from ..files.labels import Labels
 from ..modalities.words import Span, cut_text, find_span, trimmed
 from ..registry import RELATION_EXTRACTION
 from .answers.relations import ExtractedRelation, ExtractedRelations
+from .answers.sentence_explanation import SentenceExplanation
 from .ids import skips_unreadable
 from .sentences import TEXT_INPUTS, Arrays, Images, SentenceModel
 
@@ -79,6 +80,18 @@ class Extractor(SentenceModel):
                 for mention, found, row, cut in zip(asked, spans, shares, cuts, strict=True)
             ]
         )
+
+    def explain_relation(self, mention: RelationMention) -> SentenceExplanation:
+        """By which weights each word piece takes from each place of the images, in every fused layer.
+
+        Raises:
+            QueryError: as of `extract_relations`.
+        """
+        (asked,) = _checked(mention)
+        words, head, tail = _words_and_spans(asked, "the mention")
+        texts = self._runtime.relation_texts(self.tokenizer, [(words, head, tail)], self._config)
+        sentence = asked.sentence if isinstance(asked.sentence, str) else " ".join(words)
+        return self._explained(sentence, texts, asked.images)
 
     def score_relations(
         self, mentions: RelationMention | Sequence[RelationMention], *, unreadable: str = "error"

@@ -17,6 +17,7 @@ from ..bundle import Bundle
 from ..data.sentences import SentenceImages
 from ..errors import DataError, QueryError
 from ..families import contract
+from .answers.sentence_explanation import ImageWeights, SentenceExplanation
 from .image_states import ImageStates
 from .opened import Opened
 
@@ -118,6 +119,32 @@ class SentenceModel(Opened):
                 "of them. Pass SentenceImages(aux=..., rcnn=...), or no image."
             )
         return self.seen_images(images)
+
+    def _explained(self, sentence: str, texts: Any, given: Images) -> SentenceExplanation:
+        """What one sentence finds in its images.
+
+        Args:
+            texts: its token inputs, int64 [1, max_length] each.
+        """
+        seen = self._seen(given, "the sentence")
+        read = self._checked_texts({name: getattr(texts, name) for name in TEXT_INPUTS})
+        one = {name: array[0] for name, array in read.items()}
+        try:
+            (state,) = self.encode_images(**self._runtime.read_crops(seen, self._config))
+        except DataError as err:
+            raise QueryError(f"the sentence: {err} Pass another image, or none.") from err
+        found = self._runtime.found_in_images(self.bundle, one, state)
+        length = int(one["attention_mask"].sum())
+        pieces = tuple(str(self.tokenizer.id_to_token(token)) for token in one["input_ids"][:length].tolist())
+        images = tuple(
+            ImageWeights(path, group, found[group][:, :length, number])
+            for group, paths in (("aux", seen.aux), ("rcnn", seen.rcnn))
+            for number, path in enumerate(paths)
+        )
+        shown = np.zeros((len(found["aux"]), length), np.float32)
+        for image in images:
+            shown += image.weights.sum(axis=(2, 3))
+        return SentenceExplanation(sentence, pieces, images, 1 - shown)
 
     def _image_states(
         self, shown: Sequence[SentenceImages], places: Sequence[str], *, skip_unreadable: bool

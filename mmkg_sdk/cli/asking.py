@@ -37,6 +37,11 @@ class OneQuery(click.Option):
         return super().handle_parse_result(ctx, opts, args)
 
 
+page_option = click.option(
+    "--html", cls=OneQuery, type=_path, help="Also write what its words find in the images, as a page for any browser."
+)
+
+
 def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--image, --aux and --rcnn: the images of a sentence."""
     for option in (

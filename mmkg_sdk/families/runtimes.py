@@ -248,6 +248,19 @@ class SentenceRuntime(Runtime, Protocol):
         """The arguments of `encode_images`. Raises DataError: an image cannot be read."""
         ...
 
+    def found_in_images(
+        self, bundle: Bundle, texts: Mapping[str, NDArray[np.int64]], image_state: NDArray[np.float32]
+    ) -> dict[str, NDArray[np.float32]]:
+        """By which weights the word pieces of a sentence take from each place of its images.
+
+        "aux" and "rcnn", float32 [fused layers, max_length, images, rows, columns].
+
+        Args:
+            texts: the token inputs of one sentence, int64 [max_length] each.
+            image_state: float32 [visual tokens, width].
+        """
+        ...
+
     def spans_read(
         self, tokenizer: Tokenizer, sentences: Sequence[tuple[Sequence[str], Span, Span]], config: Any
     ) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ from ...families.explained import EntityExplanation
 from ...files.atomic import write_atomically
 from ...files.regular import open_regular
 from .link_explanation import LinkExplanation
+from .sentence_explanation import SentenceExplanation
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,15 +46,21 @@ _MEANINGS = {
 }
 
 
-def write_explanation(found: EntityExplanation | LinkExplanation, path: Path) -> None:
+Explanation = EntityExplanation | LinkExplanation | SentenceExplanation
+
+
+def write_explanation(found: Explanation, path: Path) -> None:
     """Write the page of an explanation.
 
     Raises:
-        DataError: the image of the mention cannot be read any more.
+        DataError: an image cannot be read any more.
         BackendError: Pillow is missing.
     """
-    parts = _entity(found) if isinstance(found, EntityExplanation) else _link(found)
-    title = escape(found.entity)
+    if isinstance(found, SentenceExplanation):
+        title, parts = escape(found.sentence), _sentence(found)
+    else:
+        title = escape(found.entity)
+        parts = _entity(found) if isinstance(found, EntityExplanation) else _link(found)
     page = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -82,6 +89,15 @@ def _link(found: LinkExplanation) -> Iterable[str]:
         yield _drawn(found.mention.image, found.places)
 
 
+def _sentence(found: SentenceExplanation) -> Iterable[str]:
+    yield '<p class="note">By which weights its word pieces take from each place, the mean over the fused layers.</p>'
+    for one in found.images:
+        yield f"<h2>{escape(one.group)}: {escape(one.image.name)}</h2>"
+        mean = one.weights.mean(axis=0)
+        yield _drawn(one.image, {"all word pieces together, over the centre square": mean.mean(axis=0)}, square=True)
+        yield _bars(zip(found.pieces, mean.sum(axis=(1, 2)).tolist(), strict=True))
+
+
 def _bars(values: Iterable[tuple[str, float]]) -> str:
     rows = list(values)
     largest = max((abs(value) for _, value in rows), default=0.0) or 1.0
@@ -93,9 +109,13 @@ def _bars(values: Iterable[tuple[str, float]]) -> str:
     return "<table>\n" + "\n".join(lines) + "\n</table>"
 
 
-def _drawn(image: Path | Image, grids: Mapping[str, NDArray[np.float32]]) -> str:
-    """The image once for each grid, with the grid over the whole of it, as the model sees it."""
+def _drawn(image: Path | Image, grids: Mapping[str, NDArray[np.float32]], *, square: bool = False) -> str:
+    """The image, or its centre square, once for each grid, which lies over the whole of it."""
     picture = _picture(image)
+    if square:
+        side, (width, height) = min(picture.size), picture.size
+        left, top = (width - side) // 2, (height - side) // 2
+        picture = picture.crop((left, top, left + side, top + side))
     packed = io.BytesIO()
     picture.save(packed, "png")
     data = base64.b64encode(packed.getvalue()).decode()

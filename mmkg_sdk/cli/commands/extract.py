@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..asking import OneQuery, count_option, image_options
+from ..asking import OneQuery, count_option, image_options, page_option
 from ..files import file_options, files_of, show_answered
 from ..options import backend_option, bundle_argument, device_option, json_option, print_json
 from ..threads import threads_option
@@ -18,6 +18,7 @@ from ..threads import threads_option
 @click.option("--head", cls=OneQuery, needed=True, help="Words that stand in it once: the first thing.")
 @click.option("--tail", cls=OneQuery, needed=True, help="Words that stand in it once: the second thing.")
 @image_options
+@page_option
 @file_options("columns sentence, head and tail, and image (a path), aux and rcnn (lists of paths) if there are any")
 @count_option(3)
 @backend_option
@@ -32,6 +33,7 @@ def extract(
     image: Path | None,
     aux: tuple[Path, ...],
     rcnn: tuple[Path, ...],
+    html: Path | None,
     queries: Path | None,
     output: Path | None,
     bad_rows: Path | None,
@@ -49,6 +51,7 @@ def extract(
 
     With --input the exit code is 3 if some rows have no answer.
     """
+    from ...answering.answers.explanation_page import write_explanation
     from ...answering.relation_extraction import Extractor, RelationMention
     from ...data.sentences import SentenceImages
 
@@ -61,6 +64,8 @@ def extract(
             return
         mention = RelationMention(sentence, head, tail, SentenceImages(image, aux, rcnn))
         (found,) = extractor.extract_relations(mention)
+        if html is not None:
+            write_explanation(extractor.explain_relation(mention), html)
     if as_json:
         print_json(found.to_json(count))
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..asking import OneQuery, image_options
+from ..asking import OneQuery, image_options, page_option
 from ..files import file_options, files_of, show_answered
 from ..options import backend_option, bundle_argument, device_option, json_option, print_json
 from ..threads import threads_option
@@ -16,6 +16,7 @@ from ..threads import threads_option
 @bundle_argument
 @click.option("--sentence", cls=OneQuery, needed=True, help="The text.")
 @image_options
+@page_option
 @file_options("a column sentence, and image (a path), aux and rcnn (lists of paths) if there are any")
 @backend_option
 @device_option
@@ -27,6 +28,7 @@ def tag(
     image: Path | None,
     aux: tuple[Path, ...],
     rcnn: tuple[Path, ...],
+    html: Path | None,
     queries: Path | None,
     output: Path | None,
     bad_rows: Path | None,
@@ -43,6 +45,7 @@ def tag(
 
     With --input the exit code is 3 if some rows have no answer.
     """
+    from ...answering.answers.explanation_page import write_explanation
     from ...answering.entity_recognition import Tagger
     from ...data.sentences import SentenceImages
 
@@ -53,7 +56,10 @@ def tag(
 
             show_answered(tag_file(tagger, **files), as_json=as_json)
             return
-        (found,) = tagger.tag(sentence, [SentenceImages(image, aux, rcnn)])
+        shown = SentenceImages(image, aux, rcnn)
+        (found,) = tagger.tag(sentence, [shown])
+        if html is not None:
+            write_explanation(tagger.explain_sentence(sentence, shown), html)
     if as_json:
         print_json(found.to_json())
     else:

@@ -22,6 +22,7 @@ from .links.runtime import (
 from .sentences import runtime as sentence_runtime
 from .sentences.runtime import (
     cut_relation_texts,
+    found_in_images,
     marker_positions,
     noise_texts,
     open_tokenizer,
@@ -42,6 +43,7 @@ __all__ = [
     "encoder_graph",
     "entity_batch",
     "explained",
+    "found_in_images",
     "marker_positions",
     "new_entities",
     "noise_texts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from ..config import NO_TOKENIZER, MKGformerConfig
 from ..texts import preparation
 from ..texts.preparation import MARKERS, MarkedSentence, SentenceInputs, TagInputs
 from ..texts.tokenizer import TOKENIZER
+from .correlation import places_of, text_image_weights
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -130,6 +131,13 @@ def marker_positions(input_ids: NDArray[np.int64], config: MKGformerConfig) -> N
             raise QueryError(f"row {wrong[0]} has the marker {name} {hits[wrong[0]].sum()} times; expected once.")
         positions.append(hits.argmax(axis=1))
     return np.stack(positions, axis=1)
+
+
+def found_in_images(
+    bundle: Bundle, texts: Mapping[str, NDArray[np.int64]], image_state: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
+    """The weights of the fusion by place; see `text_image_weights` and `places_of`."""
+    return places_of(text_image_weights(bundle, texts, image_state), MKGformerConfig.of(bundle.config))
 
 
 def seen_images(images: SentenceImages, config: MKGformerConfig) -> SentenceImages:
