@@ -26,6 +26,7 @@ MODULES = (
     "mmkg_sdk.data",
     "mmkg_sdk.training",
     "mmkg_sdk.evaluation",
+    "mmkg_sdk.batches",
     "mmkg_sdk.export",
     "mmkg_sdk.bench",
     "mmkg_sdk.hub",

@@ -31,6 +31,8 @@ def offered(*words: str) -> dict[str, str | None]:
         (["train", "mygo", "--set", "learning"], ["learning_rate="]),
         (["import", "mygo", "--set", "learning"], []),
         (["import", "mygo", "--set", "num_h"], ["num_heads="]),
+        (["predict", "a-bundle", "--in"], ["--input"]),
+        (["tag", "a-bundle", "--input", "queries.csv", "--o"], ["--output", "--overwrite"]),
     ],
     ids=" ".join,
 )
