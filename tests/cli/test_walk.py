@@ -222,6 +222,7 @@ LACKING: dict[str, Callable[[dict[str, Path], Path], list[str | Path]]] = {
     "onnxruntime": lambda at, out: ["predict", at["bundle"], "--backend", "onnxruntime", "--relation=r", "--head=h"],
     "torch": lambda at, out: ["predict", at["bundle"], "--backend", "torch", "--relation=r", "--head=h"],
     "tokenizers": lambda at, out: ["link", at["bundle of mentions"], "--mention", "a"],
+    "pyarrow": lambda at, out: ["predict", at["bundle"], "--input", at["text"], "--output", out],
 }
 
 
