@@ -4,7 +4,7 @@
 //   asked open [MINOR]     a folder -> "accepted FAMILY PRECISION", or FAULT and the message; MINOR of the headers
 //   asked canonical        JSON -> what is sealed of it, or "refused"
 //   asked digest           hexadecimal bytes -> SHA-256, with and without the processor's instructions
-//   asked model FOLDER THREADS [LIBRARY [DEVICE]]:   LIBRARY: libonnxruntime
+//   asked model FOLDER THREADS [LIBRARY [DEVICE [TENSORRT ENGINES]]]:   LIBRARY: libonnxruntime, TENSORRT: libnvinfer
 //     labels K tails|heads LABEL LABEL       -> ANSWERS
 //     ids K FILTER CANDIDATES QUERIES        -> ANSWERS, separated by ";"; FILTER yes, no or -; CANDIDATES ids or -;
 //                                               QUERIES entity relation missing, ...
@@ -14,7 +14,7 @@
 //     features VISUAL TEXT STRUCTURE ...     -> numbers; the same with features, as bits or -
 //     add LABEL VISUAL TEXT STRUCTURE ...    -> their ids
 //     add-features LABEL VISUAL TEXT STRUCTURE ...
-//   asked linker FOLDER THREADS [LIBRARY [DEVICE]]:
+//   asked linker FOLDER THREADS [LIBRARY [DEVICE [TENSORRT ENGINES]]]:
 //     tokens IDS MASK PIXELS                 -> the six pieces, separated by ";"; PIXELS as bits
 //     link K CANDIDATES KEYS VALUES TEXT DUAL_KEY DUAL_QUERY FUSED   -> "id:bits:bits of the units:label ...;" a mention;
 //                                               CANDIDATES ids or -; pieces as bits
@@ -210,6 +210,7 @@ int main(int count, char **arguments) {
         const std::string error = or_error([&] {
             mmkg::Options options{std::stoi(arguments[3]), false, count > 4 ? arguments[4] : ""};
             if (count > 5) options.device = arguments[5];
+            if (count > 7) options.tensorrt = arguments[6], options.engines = arguments[7];
             if (mode == "model") model = std::make_unique<mmkg::Model>(arguments[2], options);
             if (mode == "linker") linker = std::make_unique<mmkg::Linker>(arguments[2], options);
             return std::string();

@@ -14,6 +14,7 @@ import pytest
 
 import mmkg_sdk.kernels
 from mmkg_sdk.kernels import library
+from tests.cpp.tensorrt_headers import tensorrt_absence, tensorrt_headers
 from tests.once import once
 
 KERNELS = Path(mmkg_sdk.kernels.__file__).parent
@@ -41,6 +42,8 @@ def _compile(compiler: str, folder: Path) -> None:
     flags += [f"-isystem{path}" for path in json_headers(compiler, folder)]
     if headers := onnxruntime_headers():
         flags += ["-DMMKG_ONNXRUNTIME", f"-isystem{headers}"]
+    if not tensorrt_absence():
+        flags += ["-DMMKG_TENSORRT", *(f"-isystem{path}" for path in tensorrt_headers())]
     sanitizers = _SANITIZERS if _compiles(compiler, _SANITIZERS, "int main() {}", folder) else []
 
     def compiled(source: Path) -> str:

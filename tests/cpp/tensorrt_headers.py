@@ -10,17 +10,24 @@ from pathlib import Path
 import pytest
 
 
+def tensorrt_absence() -> str | None:
+    """Why nothing can be compiled with them; None where it can."""
+    if not os.environ.get("MMKG_TENSORRT_DIR"):
+        return "no headers of TensorRT: MMKG_TENSORRT_DIR does not say where NvInferRuntime.h lies"
+    if find_spec("triton") is None:
+        return "no headers of CUDA: the package triton is not installed"
+    return None if shutil.which("c++") else "there is no c++"
+
+
 def tensorrt_headers() -> list[Path]:
     """MMKG_TENSORRT_DIR says where NvInferRuntime.h lies, as it does to CMake; cuda_runtime_api.h comes with Triton.
 
     Skips where one is missing.
     """
-    folder = os.environ.get("MMKG_TENSORRT_DIR")
-    if not folder:
-        pytest.skip("no headers of TensorRT: MMKG_TENSORRT_DIR does not say where NvInferRuntime.h lies")
-    if shutil.which("c++") is None:
-        pytest.skip("there is no c++")
+    if absence := tensorrt_absence():
+        pytest.skip(absence)
     triton = find_spec("triton")
-    if triton is None or not triton.submodule_search_locations:
-        pytest.skip("no headers of CUDA: the package triton is not installed")
-    return [Path(folder), Path(triton.submodule_search_locations[0]) / "backends" / "nvidia" / "include"]
+    assert triton
+    assert triton.submodule_search_locations
+    cuda = Path(triton.submodule_search_locations[0]) / "backends" / "nvidia" / "include"
+    return [Path(os.environ["MMKG_TENSORRT_DIR"]), cuda]

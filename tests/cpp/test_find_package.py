@@ -57,6 +57,12 @@ def test_onnx_runtime_that_is_not_found_is_said(asked: str, fails: bool, tmp_pat
     assert "onnxruntime_c_api.h was not found" in " ".join(said.split())
 
 
+@pytest.mark.parametrize(("asked", "fails"), [("ON", True), ("AUTO", False)])
+def test_tensorrt_that_is_not_found_is_said(asked: str, fails: bool, tmp_path: Path) -> None:
+    said = cmake("-S", ROOT, "-B", tmp_path, f"-DMMKG_TENSORRT={asked}", "-DMMKG_TENSORRT_DIR=", fails=fails)
+    assert "NvInferRuntime.h or cuda_runtime_api.h was not found" in " ".join(said.split())
+
+
 def test_a_c_program_links_the_kernels(tmp_path: Path) -> None:
     (tmp_path / "program.c").write_text(
         "#include <mmkg.h>\n#include <stdio.h>\nint main(void) { puts(mmkg_instruction_set_name(0)); "

@@ -7,31 +7,34 @@
 #include <string>
 #include <vector>
 
-#include "onnxruntime.hpp"
+#include "mmkg/options.hpp"
 #include "opened.hpp"
+#include "session.hpp"
 
 namespace mmkg::internal {
 
-// Each is opened when it is first run. Safe to call from several threads.
+// Each is opened when it is first run: on ONNX Runtime, or as an engine where Options::tensorrt says so. Safe to call from
+// several threads.
 class Graphs {
 public:
-    // opened: must stay. library: see Options::onnxruntime.
-    Graphs(const Opened &opened, int threads, std::string library);
+    // opened: must stay.
+    Graphs(const Opened &opened, int threads, Options options);
 
     // Outputs of a graph, finite.
     //
     //   outputs   what is wanted, with the shapes that it must have
     //
-    // Throws Error (backend): see open_session; the graph failed, or gave something else.
+    // Throws Error (backend): see open_session and open_engine; the graph failed, or gave something else.
     GraphOutputs run(const std::string &graph, const Tensors &inputs,
                      const std::map<std::string, std::vector<int64_t>> &outputs) const;
 
 private:
     const Session &session(const std::string &graph) const;
+    std::unique_ptr<const Session> on_cpu(const std::string &graph) const;
 
     const Opened &opened_;
     const int threads_;
-    const std::string library_;
+    const Options options_;
     mutable std::mutex mutex_;
     mutable std::map<std::string, std::unique_ptr<const Session>> sessions_;
 };

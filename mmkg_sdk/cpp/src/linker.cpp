@@ -56,7 +56,7 @@ struct Linker::State {
           threads(threads_of(options.threads)),
           pool(open_pool(threads)),
           interaction(bundle.opened(), pool.get()),
-          graphs(bundle.opened(), threads, options.onnxruntime),
+          graphs(bundle.opened(), threads, options),
           encoder(bundle.opened(), graphs) {}
 
     const Bundle bundle;

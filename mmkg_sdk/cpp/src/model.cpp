@@ -23,7 +23,7 @@ Model::State::State(const Bundle &from, const Options &options)
     : bundle(predicting(from)),
       threads(threads_of(options.threads)),
       pool(open_pool(threads)),
-      graphs(opened(), threads, options.onnxruntime),
+      graphs(opened(), threads, options),
       gpu(open_gpu(options)),
       queries(query_vectors(opened(), pool.get())),
       table_(std::make_shared<const EntityTable>(opened(), *queries, pool.get(), gpu.get())) {}

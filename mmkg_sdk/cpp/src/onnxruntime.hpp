@@ -6,31 +6,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "safetensors.hpp"
+#include "session.hpp"
 
 namespace mmkg::internal {
 
-struct GraphOutput {
-    std::vector<int64_t> shape;
-    std::vector<float> numbers;
-};
-
-using GraphOutputs = std::map<std::string, GraphOutput>;
-
-// A graph that is ready to run, on the CPU. Safe to call from several threads.
-class Session {
-public:
-    virtual ~Session() = default;
-
-    // Some outputs, which are float32.
-    //
-    // Throws Error (backend): the graph failed, or has none of this name and kind.
-    virtual GraphOutputs run(const Tensors &inputs, const std::vector<std::string> &outputs) const = 0;
-};
-
-// What a session is made of.
+// What a session on the CPU is made of.
 struct SessionParts {
     std::string graph;  // its name, for messages
     std::string_view model;

@@ -13,6 +13,11 @@ struct Options {
     // The file libonnxruntime of ONNX Runtime 1.18 or newer, for graphs that no kernel stands in for. It is opened with
     // the first such graph and stays. Empty: what the system's loader finds as libonnxruntime.so.1.
     std::string onnxruntime = {};
+    // The file libnvinfer of TensorRT 10. Where it is named, graphs that no kernel stands in for run as its engines and not
+    // on ONNX Runtime, on the GPU of `device`, or on the first one where that is cpu. They have not run on a GPU yet.
+    std::string tensorrt = {};
+    // With it, the folder of engines that `mmkg-sdk build-engine` made: CACHE/engines.
+    std::string engines = {};
     // Where a Model ranks: "cpu", or "cuda" or "cuda:N", an NVIDIA GPU, by the CUDA kernels of libmmkg. They have not
     // run on a GPU yet. New entities are encoded on the CPU; a table that grows is copied to the GPU again.
     std::string device = "cpu";
