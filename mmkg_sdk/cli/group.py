@@ -13,6 +13,7 @@ from .commands.env import env
 from .commands.evaluate import evaluate
 from .commands.explain import explain
 from .commands.export import export
+from .commands.export_triton import export_triton
 from .commands.extract import extract
 from .commands.fetch import fetch
 from .commands.import_ import import_
@@ -50,6 +51,7 @@ for command in (
     build_engine,
     inspect,
     verify,
+    export_triton,
     sign,
     fetch,
     push,

@@ -13,7 +13,20 @@ from mmkg_sdk.cli.threads import threads_option
 from mmkg_sdk.kernels import default_threads
 
 # They neither answer, evaluate, train, export nor measure.
-OTHERS = {"build-engine", "bundle", "compare", "data", "env", "fetch", "import", "inspect", "push", "shard", "sign"}
+OTHERS = {
+    "build-engine",
+    "bundle",
+    "compare",
+    "data",
+    "env",
+    "export-triton",
+    "fetch",
+    "import",
+    "inspect",
+    "push",
+    "shard",
+    "sign",
+}
 
 
 def commands(group: click.Group) -> dict[str, click.Command]:

@@ -1,0 +1,5 @@
+"""A bundle as a model repository of NVIDIA's Triton Inference Server."""
+
+from .repository import export_triton
+
+__all__ = ["export_triton"]

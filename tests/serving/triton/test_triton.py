@@ -1,0 +1,210 @@
+"""Model repositories of Triton: config.pbtxt by the server's own definitions, and served by a real server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mmkg_sdk import Model
+from mmkg_sdk.bundle import Bundle
+from mmkg_sdk.errors import BundleError, ExportError
+from mmkg_sdk.ranking.known_triples import Queries
+from mmkg_sdk.serving.triton import export_triton
+from mmkg_sdk.serving.triton.config import Placing
+from tests.cli.walk import call
+from tests.places import ROOT
+from tests.serving.triton.server import ABSENT, has_server, running_server
+
+RELEASED = ROOT / "tests" / "released" / "0.2.0"
+
+
+@pytest.fixture(scope="module")
+def mygo() -> Path:
+    return RELEASED / "mygo"
+
+
+@pytest.fixture(scope="module")
+def repository(mygo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("triton") / "models"
+    assert export_triton(mygo, folder, Placing("KIND_CPU", 2, 500)) == ["answers", "complete"]
+    return folder
+
+
+def config_of(folder: Path) -> Any:
+    """config.pbtxt by the protobuf definitions that the server is built of."""
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2
+
+    definitions: Any = model_config_pb2
+    return text_format.Parse((folder / "config.pbtxt").read_text(), definitions.ModelConfig())
+
+
+def test_the_definitions_of_the_server_take_both_configurations(repository: Path, mygo: Path) -> None:
+    batch = Bundle.open(mygo).graphs["complete"].axes()["batch"]
+    for name, backend in (("complete", "onnxruntime"), ("answers", "python")):
+        config = config_of(repository / name)
+        assert (config.name, config.backend, config.max_batch_size) == (name, backend, batch.max)
+        (group,) = config.instance_group
+        assert (group.kind, group.count) == (group.KIND_CPU, 2)
+        assert config.dynamic_batching.max_queue_delay_microseconds == 500
+        assert config.version_policy.latest.num_versions == 1
+
+
+def test_the_configuration_says_what_the_graph_takes(repository: Path) -> None:
+    """Read from the ONNX file by onnx, not from our spec."""
+    import onnx
+
+    config = config_of(repository / "complete")
+    graph = onnx.load(str(repository / "complete" / "1" / "model.onnx"), load_external_data=False).graph
+    types = {"TYPE_INT64": onnx.TensorProto.INT64, "TYPE_FP32": onnx.TensorProto.FLOAT}
+    for said, found in ((config.input, graph.input), (config.output, graph.output)):
+        assert [one.name for one in said] == [one.name for one in found]
+        for one, other in zip(said, found, strict=True):
+            tensor = other.type.tensor_type
+            assert types[type(config.input[0]).DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_number[
+                one.data_type
+            ].name] == tensor.elem_type  # fmt: skip
+            dims = list(one.reshape.shape) if one.HasField("reshape") else list(one.dims)
+            assert dims == [size.dim_value for size in tensor.shape.dim[1:]]
+            assert tensor.shape.dim[0].dim_param
+    names = [one.name for one in config.input]
+    assert [sorted(warm.inputs) for warm in config.model_warmup] == [sorted(names)] * 2
+    assert [warm.batch_size for warm in config.model_warmup] == [1, 256]
+
+
+def test_onnx_runtime_answers_from_what_stands_in_the_repository(repository: Path, mygo: Path) -> None:
+    """With the sizes of the warm-up, in a folder that holds nothing but the model: every weight is there."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(repository / "complete" / "1" / "model.onnx"))
+    zeros = {one.name: np.zeros(256, np.int64) for one in session.get_inputs()}
+    ids, scores = session.run(None, zeros)
+    with Model.load(mygo) as model:
+        zero = np.zeros(1, np.int64)
+        (expected,) = model.predict_queries(Queries(zero, zero, zero), ids.shape[1], filter_known=False)
+    np.testing.assert_allclose(scores[0], expected.scores, rtol=1e-5)
+    assert ids[0].tolist() == expected.ids.tolist()
+
+
+def test_what_has_no_queries_of_triples_is_refused(repository: Path, mygo: Path) -> None:
+    with pytest.raises(BundleError, match=r"is for entity-linking; a model repository is made of"):
+        export_triton(RELEASED / "mimic", repository.parent / "other")
+    with pytest.raises(ExportError, match="not empty"):
+        export_triton(mygo, repository)
+    done = call("export-triton", mygo, "--out", repository)
+    assert (done.code, done.out) == (1, "")
+
+
+def test_the_command_writes_it_for_every_family_of_triples(tmp_path: Path) -> None:
+    bundle = RELEASED / "adamf_mat"
+    done = call("export-triton", bundle, "--out", tmp_path / "models", "--on", "gpu", "--json")
+    assert done.code == 0, done.err
+    config = config_of(tmp_path / "models" / "answers")
+    assert config.parameters["device"].string_value == "cuda"
+    links = RELEASED / "mkgformer-links"
+    assert export_triton(links, tmp_path / "links") == ["answers"]
+
+
+# ---- a real server -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def address(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if not has_server():
+        pytest.skip(ABSENT)
+    folder = tmp_path_factory.mktemp("server")
+    with running_server(repository, folder) as found:
+        yield found
+    log = (folder / "log").read_text(errors="replace")
+    # `complete` is refused for the lack of its backend, and for nothing else: its configuration was taken before.
+    (refused,) = [line for line in log.splitlines() if "failed to load 'complete'" in line and "E1" in line[:3]]
+    assert "unable to find backend library for backend 'onnxruntime'" in refused
+
+
+def asked(address: str, entities: list[str], relations: list[str], directions: list[str], k: int | None) -> Any:
+    """What tritonclient gets for a batch of queries."""
+    import tritonclient.grpc as client
+
+    inputs = []
+    for name, values in (("entity", entities), ("relation", relations), ("direction", directions)):
+        tensor = client.InferInput(name, [len(values), 1], "BYTES")
+        tensor.set_data_from_numpy(np.array(values, object).reshape(-1, 1))
+        inputs.append(tensor)
+    if k is not None:
+        inputs.append(client.InferInput("k", [len(entities), 1], "INT32"))
+        inputs[-1].set_data_from_numpy(np.full((len(entities), 1), k, np.int32))
+    with client.InferenceServerClient(address) as server:
+        result = server.infer("answers", inputs, client_timeout=60)
+    return {name: result.as_numpy(name) for name in ("labels", "ids", "scores", "count")}
+
+
+def test_the_server_answers_in_labels_as_the_bundle_does(address: str, mygo: Path) -> None:
+    with Model.load(mygo) as model:
+        entities = [model.entities[row] for row in range(6)]
+        relations = [model.relations[row % 2] for row in range(6)]
+        directions = ["tail", "head"] * 3
+        for k in (None, 1, 5):
+            found = asked(address, entities, relations, directions, k)
+            for row, direction in enumerate(directions):
+                if direction == "tail":
+                    (expected,) = model.predict_tails(entities[row], relations[row], k or 10)
+                else:
+                    (expected,) = model.predict_heads(relations[row], entities[row], k or 10)
+                count = int(found["count"][row, 0])
+                assert [label.decode() for label in found["labels"][row, :count]] == list(expected.labels)
+                assert found["ids"][row].tolist() == [*expected.ids.tolist(), *[-1] * (found["ids"].shape[1] - count)]
+                assert found["scores"][row, :count].tobytes() == expected.scores.tobytes()
+
+
+def test_what_cannot_be_answered_is_the_error_of_its_own_request(address: str, mygo: Path) -> None:
+    from tritonclient.utils import InferenceServerException
+
+    entity, relation = Bundle.open(mygo).entities[0], Bundle.open(mygo).relations[0]
+
+    def ask(row: int) -> str:
+        wrong = row % 2
+        try:
+            found = asked(address, ["no such entity" if wrong else entity], [relation], ["tail"], 3)
+        except InferenceServerException as err:
+            return str(err.message())
+        return str(found["labels"][0, 0].decode())
+
+    with ThreadPoolExecutor(8) as threads:
+        said = list(threads.map(ask, range(64)))
+    assert len(set(said[::2])) == 1
+    assert all("no such entity" in text for text in said[1::2])
+    for given in (["sideways"], ["tail"]):
+        with pytest.raises(InferenceServerException, match=r"sideways|k "):
+            asked(address, [entity], [relation], given, 0)
+
+
+def test_the_server_reports_the_configuration_that_was_written(address: str, repository: Path) -> None:
+    import tritonclient.grpc as client
+
+    with client.InferenceServerClient(address) as server:
+        config = server.get_model_config("answers").config
+        assert server.is_model_ready("answers")
+        assert not server.is_model_ready("complete")
+    written = config_of(repository / "answers")
+    assert [one.name for one in config.input] == [one.name for one in written.input]
+    assert config.dynamic_batching.max_queue_delay_microseconds == 500
+    assert config.instance_group[0].count == 2
+
+
+def test_a_changed_bundle_is_not_served(repository: Path, tmp_path: Path) -> None:
+    if not has_server():
+        pytest.skip(ABSENT)
+    shutil.copytree(repository / "answers", tmp_path / "models" / "answers")
+    weights = tmp_path / "models" / "answers" / "1" / "bundle" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+    import tritonclient.grpc as client
+
+    with running_server(tmp_path / "models", tmp_path) as address, client.InferenceServerClient(address) as server:
+        assert not server.is_model_ready("answers")
+    assert "weights.safetensors was changed" in (tmp_path / "log").read_text(errors="replace")
