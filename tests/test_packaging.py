@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from mmkg_sdk import Model
 from tests.cpp.building import build_examples, cmake, find
 from tests.places import ROOT
 
@@ -61,6 +63,33 @@ def test_one_wheel_with_the_library_serves_every_python(wheel: Path, tmp_path: P
     assert "-py3-none-" in wheel.name
     assert not wheel.name.endswith("-any.whl")
     assert "kernels: portable" in answer_away_from_the_checkout(wheel, tmp_path, ENVIRONMENT)
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+def test_the_wheel_answers_in_an_environment_of_its_own_where_no_compiler_is(wheel: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    places = tmp_path / "venv" / ("Scripts" if os.name == "nt" else "bin")
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | {"PATH": str(places)}
+    assert not [name for name in ("c++", "cc", "cmake", "ninja") if shutil.which(name, path=alone["PATH"])]
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [places / words[0], *words[1:]]
+        return subprocess.run(
+            [*map(str, command)], env=alone, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600
+        )
+
+    done = run("python", "-m", "pip", "install", "-q", f"{wheel}[cpu]")
+    if done.returncode and "No matching distribution" in done.stderr:
+        pytest.skip("no package index can be reached")
+    assert done.returncode == 0, done.stderr
+    bundle = ROOT / "tests" / "released" / "0.2.0" / "mygo"
+    entity, relation = ((bundle / name).read_text().splitlines()[0] for name in ("entities.txt", "relations.txt"))
+    asked = run("mmkg-sdk", "predict", bundle, "--head", entity, "--relation", relation, "--all-answers", "--json")
+    assert asked.returncode == 0, asked.stderr
+    with Model.load(bundle) as model:
+        (expected,) = model.predict_tails(entity, relation, filter_known=False)
+    assert [one["label"] for one in json.loads(asked.stdout)["answers"]] == list(expected.labels)
+    assert "kernels: portable" in run("mmkg-sdk", "env").stdout
 
 
 def test_without_a_compiler_the_package_is_built_all_the_same_and_says_what_it_lacks(
