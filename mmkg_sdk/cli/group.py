@@ -22,6 +22,7 @@ from .commands.link import link
 from .commands.predict import predict
 from .commands.push import push
 from .commands.quickstart import quickstart
+from .commands.serve import serve
 from .commands.sign import sign
 from .commands.tag import tag
 from .commands.train import train
@@ -46,6 +47,7 @@ for command in (
     link,
     extract,
     tag,
+    serve,
     bench,
     bundle,
     build_engine,

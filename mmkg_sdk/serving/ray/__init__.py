@@ -1,13 +1,14 @@
 """Ray: many processes on one machine or many. docs/ray.md has a worked example.
 
 `Answer` and `Encode` are for `ray.data.Dataset.map_batches`, with one model per actor; `RayShards` has the shards of a
-table in actors.
+table in actors; `application` is a deployment of Ray Serve.
 """
 
 from __future__ import annotations
 
 from .answer import Answer
 from .encode import Encode
+from .service import Limits, application
 from .shards import RayShards
 
-__all__ = ["Answer", "Encode", "RayShards"]
+__all__ = ["Answer", "Encode", "Limits", "RayShards", "application"]
