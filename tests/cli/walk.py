@@ -28,7 +28,7 @@ PLACES = {"source", "data"}
 # Enough for a command to begin. The others take what click says of them: a choice, the least of a range, a text.
 SMALL = {"seconds": "0.01", "rows": "10", "batches": "1", "token_counts": "4", "limit_s": "0.01", "text_tokens": "4"}
 # Commands that need nothing and then work for a minute: only what is said of a wrong option is walked.
-ALONE = {"quickstart", "bench race", "serve"}
+ALONE = {"quickstart", "bench race", "bench study actors", "bench study serving", "serve"}
 TEXT = "Łódź, a “name”"
 
 

@@ -216,6 +216,39 @@ def quickstart(family: str, out: Path | None, as_json: bool) -> None:
     _tell(measure_quickstart(family, path, say=say), path, as_json)
 
 
+@study.command()
+@bundle_argument
+@click.option("--rates", default="25,50,100,200,400", show_default=True, help="Queries per second, commas between.")
+@click.option("--seconds", type=click.IntRange(1), default=10, show_default=True, help="How long each is held.")
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of the replica.")
+@_out_option
+@json_option
+def serving(bundle: Path, rates: str, seconds: int, threads: int, out: Path | None, as_json: bool) -> None:
+    """How `mmkg-sdk serve BUNDLE` answers under load that does not wait for it (needs httperf)."""
+    from ...bench.studies.serving import measure_serving
+
+    path = out or Path("serving.json")
+    asked = [int(rate) for rate in rates.split(",") if rate.isascii() and rate.isdecimal() and 0 < int(rate) <= 100_000]
+    if len(asked) != len(rates.split(",")):
+        raise click.UsageError(f"--rates is {rates!r:.80}; expected whole numbers with commas between.")
+    _tell(measure_serving(bundle, path, rates=asked, seconds=seconds, threads=threads, say=say), path, as_json)
+
+
+@study.command()
+@bundle_argument
+@click.option("--queries", type=click.IntRange(1), default=1_000_000, show_default=True)
+@click.option("--actors", type=click.IntRange(1, 1024), default=2, show_default=True, help="Processes, at most.")
+@click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of each process.")
+@_out_option
+@json_option
+def actors(bundle: Path, queries: int, actors: int, threads: int, out: Path | None, as_json: bool) -> None:
+    """What actors of Ray Data gain over one process."""
+    from ...bench.studies.actors import measure_actors
+
+    path = out or Path("actors.json")
+    _tell(measure_actors(bundle, path, queries=queries, actors=actors, threads=threads, say=say), path, as_json)
+
+
 def _tell(result: dict[str, Any], path: Path, as_json: bool) -> None:
     """What was found; the times were said while they came."""
     if as_json:

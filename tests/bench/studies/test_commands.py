@@ -46,6 +46,16 @@ def test_every_study_is_a_command() -> None:
         ("exporting.measure_exporting", ["exporting", "--width", "8"], {"entities": 40_943, "width": 8}),
         ("quickstart.measure_quickstart", ["quickstart", "adamf-mat"], {}),
         (
+            "serving.measure_serving",
+            ["serving", "a bundle", "--rates", "5,70"],
+            {"rates": [5, 70], "seconds": 10, "threads": 1},
+        ),
+        (
+            "actors.measure_actors",
+            ["actors", "a bundle", "--queries", "50", "--threads", "3"],
+            {"queries": 50, "actors": 2, "threads": 3},
+        ),
+        (
             "mkgformer.measure_rewrites",
             ["mkgformer", "--batch", "2", "--text-tokens", "8"],
             {"batch": 2, "text_tokens": 8, "device": "cpu", "threads": 1, "seconds": 8.0},
@@ -70,8 +80,25 @@ def test_a_command_passes_its_options_on(
     assert given == expected | {"path": Path("there.json")}
 
 
+@pytest.mark.parametrize("rates", ["", "5,", "0", "1.5", "-3", "5 6"])
+def test_rates_that_are_none_are_wrong_usage(rates: str) -> None:
+    done = CliRunner().invoke(cli, ["bench", "study", "serving", "a bundle", "--rates", rates])
+    assert done.exit_code == 2
+
+
 @pytest.mark.parametrize(
-    "name", ["batches b", "exporting", "layers", "million", "mkgformer", "quickstart mygo", "training"]
+    "name",
+    [
+        "actors x",
+        "batches b",
+        "exporting",
+        "layers",
+        "million",
+        "mkgformer",
+        "quickstart mygo",
+        "serving x",
+        "training",
+    ],
 )
 def test_a_study_does_not_begin_where_its_file_cannot_be_written(name: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["bench", "study", *name.split(), "--out", str(tmp_path / "gone" / "there.json")])
