@@ -65,7 +65,7 @@ def measure_actors(
     table = pyarrow.table(
         {name: chance.integers(0, size, queries) for name, size in zip(("head", "relation"), sizes, strict=True)}
     )
-    watch, rows = Watch.start(actors * threads), []
+    watch, rows = Watch.start(actors * threads, packages=("ray",)), []
     answer = Answer(bundle, threads=threads)
     answer(table.slice(0, 8))
     began = time.perf_counter()

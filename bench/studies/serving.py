@@ -69,7 +69,7 @@ def measure_serving(
     check_out(out)
     if shutil.which("httperf") is None:
         raise BackendError("this study needs httperf, which is not installed. Run: apt-get install httperf")
-    watch = Watch.start(threads)
+    watch = Watch.start(threads, packages=("ray",))
     rows = []
     with tempfile.TemporaryDirectory() as folder, Model.load(bundle, threads=1) as model:
         asked = _queries(model)

@@ -289,3 +289,21 @@ def test_a_million_entities_added_at_once() -> None:
     added, before, after = (found["steps"][step] for step in ("added as arrays", "query before", "query after"))
     assert f"is {added['peak_mib'] - added['anonymous_mib']:.0f} MiB above what stays" in page
     assert f"took {1000 * before['seconds']:.1f} ms before and {1000 * after['seconds']:.1f} ms after" in page
+
+
+def test_a_service_on_ray() -> None:
+    measured = {row["rate"]: row for row in result("serving.json")["rows"]}
+    rows = table(PAGE, "rate, queries per second")[1]
+    assert [int(row[0]) for row in rows] == list(measured)
+    for rate, *cells in rows:
+        for name, cell in zip(("answered", "rejected", "failed", "ms_p50", "ms_p99"), cells, strict=True):
+            check(cell, measured[int(rate)][name])
+    assert not any(row["wrong"] for row in measured.values())
+
+
+def test_actors_of_ray_data() -> None:
+    rows = table(PAGE, "way of batches")[1]
+    for (_, processes, rate, efficiency), row in zip(rows, result("actors.json")["rows"], strict=True):
+        assert int(processes) == row["processes"]
+        check(rate, row["queries_per_second"])
+        check(efficiency, row["efficiency"])

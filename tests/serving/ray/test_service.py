@@ -21,7 +21,7 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk.errors import BundleError, QueryError
-from mmkg_sdk.serving.ray.service import Limits, application
+from mmkg_sdk.serving.ray.service import Limits, Service, application
 from tests.cli.walk import call
 from tests.places import ROOT
 
@@ -163,3 +163,26 @@ def test_another_task_or_no_bundle_is_refused(bundles: Bundles, tmp_path: Path) 
         assert outcome.code == 1
         assert not outcome.wrong()
     assert call("serve", bundles("mygo"), "--batch", "9", "--ongoing", "8").code == 1
+
+
+# ---- the service itself, without HTTP --------------------------------------------------------------------------------
+
+
+def test_mentions_are_served(bundles: Bundles) -> None:
+    service = Service(str(bundles("mimic")), Limits(), 1)
+    service.check_health()
+    with mmkg_sdk.Linker.load(bundles("mimic"), threads=1) as linker:
+        (expected,) = linker.link_mentions(mmkg_sdk.Mention("Jordan", "Jordan is a river."), 3)
+    asked = service._checked(b'{"mention": "Jordan", "sentence": "Jordan is a river.", "k": 3}')
+    other = service._checked(b'{"mention": "Georgia"}')
+    assert service._answers([asked, other, asked])[::2] == [expected.to_json()] * 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{}, {"mention": ""}, {"mention": 5}, {"mention": "a", "sentence": None}, {"mention": "a", "image": "/etc/passwd"}],
+    ids=repr,
+)
+def test_a_wrong_mention_is_said(query: dict[str, Any], bundles: Bundles) -> None:
+    with pytest.raises(QueryError, match="mention"):
+        Service(str(bundles("mimic")), Limits(), 1)._checked(json.dumps(query).encode())
