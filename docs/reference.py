@@ -30,6 +30,8 @@ MODULES = (
     "mmkg_sdk.export",
     "mmkg_sdk.bench",
     "mmkg_sdk.hub",
+    "mmkg_sdk.serving",
+    "mmkg_sdk.serving.ray",
 )
 
 

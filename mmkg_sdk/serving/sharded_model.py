@@ -149,7 +149,7 @@ class ShardedModel(Model):
         return np.concatenate(self._shards.ask([(n, "scores", (vectors,)) for n in range(count)]), axis=1)
 
     def encode_batch(self, batch: EntityBatch, graph: str | None = None) -> dict[str, NDArray[np.float32]]:
-        """Refused; see `encode_entities`."""
+        """Refused: a sharded bundle has no encoder of entities. Raises QueryError."""
         raise self._no_encoder()
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
