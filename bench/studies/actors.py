@@ -21,7 +21,7 @@ from mmkg_sdk.serving.ray import Answer
 
 from ..machine.conditions import Watch
 from ..machine.environment import bundle_sha256
-from .written import check_out, write_study
+from ..report.written import check_out, write_study
 
 _BATCH = 4096
 

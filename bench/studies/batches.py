@@ -22,8 +22,8 @@ import numpy as np
 from mmkg_sdk.errors import missing_package
 
 from ..machine.conditions import Watch
+from ..report.written import check_out, write_study
 from .own_process import begin_peak, in_own_process, memory_mib
-from .written import check_out, write_study
 
 # Queries of a call with lists; `predict_file` answers as many together.
 _CALL = 8192

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..machine.conditions import Watch
-from .written import check_out, write_study
+from ..report.written import check_out, write_study
 
 _RELATIONS, _FEATURES = 11, 64
 

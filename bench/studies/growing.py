@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from ..machine.conditions import Watch
+from ..report.written import check_out, write_study
 from .own_process import in_own_process, timed
 from .stretched import stretched_bundle
-from .written import check_out, write_study
 
 _TRIPLES = 10_000
 _QUERIES = 20

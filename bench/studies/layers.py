@@ -23,7 +23,7 @@ from ..machine.ceilings import measure_ceilings
 from ..machine.conditions import Watch
 from ..machine.sessions import open_module
 from ..machine.timing import samples_s
-from .written import check_out, write_study
+from ..report.written import check_out, write_study
 
 if TYPE_CHECKING:
     from mmkg_sdk.bundle.graph_specs import GraphSpec

@@ -34,8 +34,8 @@ from mmkg_sdk.run import Run
 
 from ..machine.conditions import Watch
 from ..machine.environment import bundle_sha256
+from ..report.written import check_out, write_study
 from .pairs import all_candidates, unshortened
-from .written import check_out, write_study
 
 _MENTIONS_A_TURN = 64
 

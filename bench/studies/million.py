@@ -20,9 +20,9 @@ import numpy as np
 
 from ..machine.conditions import Watch
 from ..machine.environment import bundle_sha256
+from ..report.written import check_out, write_study
 from .own_process import in_own_process, timed
 from .stretched import stretched_bundle
-from .written import check_out, write_study
 
 _Found = TypeVar("_Found")
 _REPEATS = 20

@@ -17,7 +17,7 @@ from mmkg_sdk.registry import LINK_PREDICTION
 
 from ..machine.conditions import Watch
 from ..machine.timing import MIN_SAMPLES
-from .written import check_out, write_study
+from ..report.written import check_out, write_study
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,7 +19,7 @@ from mmkg_sdk.run import Run
 from ..machine.conditions import Watch
 from ..machine.sessions import open_module
 from ..machine.timing import seconds_of
-from .written import check_out, write_study
+from ..report.written import check_out, write_study
 
 if TYPE_CHECKING:
     import torch

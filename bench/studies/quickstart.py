@@ -21,7 +21,7 @@ from typing import Any
 from mmkg_sdk.errors import BackendError
 
 from ..machine.conditions import Watch
-from .written import check_out, write_study
+from ..report.written import check_out, write_study
 
 # By which kernels, torch, its libraries and OpenBLAS are held to an instruction set (docs/benchmarks.md).
 _HOLDING = (

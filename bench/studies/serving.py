@@ -31,7 +31,7 @@ from mmkg_sdk.errors import BackendError
 
 from ..machine.conditions import Watch
 from ..machine.environment import bundle_sha256
-from .written import check_out, write_study
+from ..report.written import check_out, write_study
 
 _K = 10
 _QUERIES = 512
