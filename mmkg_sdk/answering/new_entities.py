@@ -4,12 +4,15 @@ The first line names the columns, which tabs separate: `label`, and of a modalit
 
     NAME_tokens      codebook rows, separated by blanks; none where the entity lacks the modality (MyGO)
     NAME_features    the entity's row in the matrix of that modality, from 0; nothing where it lacks it (AdaMF-MAT)
+    text, NAME_text  words, where the bundle holds what made its tokens of texts; nothing where it lacks them
 
-A matrix without a column has one row per entity, in the order of the lines.
+Pictures come from a folder, called by the labels. A matrix without a column has one row per entity, in the order of the
+lines.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.entity_images import picture_groups
 from ..data.features.matrices import read_matrix
 from ..errors import DataError
 from ..files.text import parse_integer, read_columns, read_lines
 from .link_prediction import Model
 
-_LABEL, _TOKENS, _FEATURES = "label", "_tokens", "_features"
+_LABEL, _TOKENS, _FEATURES, _TEXT = "label", "_tokens", "_features", "text"
 Columns = dict[str, list[str]]
 
 
@@ -32,6 +36,7 @@ def add_to_bundle(
     out: Path,
     *,
     features: Mapping[str, Path] | None = None,
+    images: Path | None = None,
     overwrite: bool = False,
 ) -> int:
     """Write the bundle with more entities; see `Model.add_entities` and `Model.save`.
@@ -40,6 +45,7 @@ def add_to_bundle(
         bundle: of link prediction.
         entities: the table; also compressed as .xz or .gz.
         features: by modality a file with a matrix float [rows, width], as data sets have them.
+        images: a folder with LABEL.png or LABEL/*.png; an entity without one lacks the modality.
         overwrite: replace a bundle that stands at `out`.
 
     Returns:
@@ -54,7 +60,10 @@ def add_to_bundle(
     columns = _read_columns(entities)
     labels = columns.pop(_LABEL)
     with Model.load(bundle, device="cpu") as model:
-        model.add_entities(labels, **_modalities(columns, len(labels), entities, features or {}))
+        given = _modalities(columns, len(labels), entities, features or {})
+        if images is not None:
+            given["images"] = _images(images, labels)
+        model.add_entities(labels, **given)
         model.save(out, overwrite=overwrite)
     return len(labels)
 
@@ -64,11 +73,11 @@ def _read_columns(path: Path) -> Columns:
     lines = read_lines(path)
     names = lines[0].split("\t") if lines else []
     for name in names:
-        known = name == _LABEL or name.endswith((_TOKENS, _FEATURES))
+        known = name in (_LABEL, _TEXT) or name.endswith((_TOKENS, _FEATURES, f"_{_TEXT}"))
         if not known or names.count(name) > 1:
             raise DataError(
-                f"{path}:1: column {name!r:.80}; expected `{_LABEL}` and, for each modality, NAME{_TOKENS} or "
-                f"NAME{_FEATURES}, each once, separated by tabs."
+                f"{path}:1: column {name!r:.80}; expected `{_LABEL}` and, for each modality, NAME{_TOKENS}, "
+                f"NAME{_FEATURES}, or {_TEXT} and NAME_{_TEXT}, each once, separated by tabs."
             )
     if _LABEL not in names:
         raise DataError(f"{path}:1: no column `{_LABEL}`; expected a first line that names the columns.")
@@ -80,8 +89,11 @@ def _read_columns(path: Path) -> Columns:
 
 def _modalities(columns: Columns, count: int, path: Path, files: Mapping[str, Path]) -> dict[str, Any]:
     """The arguments of `Model.add_entities`."""
-    tokens, places = {}, {}
+    tokens, places, texts = {}, {}, {}
     for name, fields in columns.items():
+        if name == _TEXT or name.endswith(f"_{_TEXT}"):
+            texts[name.removesuffix(f"_{_TEXT}")] = [field or None for field in fields]
+            continue
         numbers = [
             [parse_integer(text, path, line, name) for text in field.split()] for line, field in enumerate(fields, 2)
         ]
@@ -101,7 +113,19 @@ def _modalities(columns: Columns, count: int, path: Path, files: Mapping[str, Pa
         rows = places.get(modality, [[row] for row in range(count)])
         matrices[modality], masks[modality] = _rows(matrix, rows, file, path, whole=modality not in places)
     found: dict[str, Any] = {"tokens": tokens} if tokens else {}
+    found |= {"texts": texts} if texts else {}
     return found | ({"features": matrices, "masks": masks} if matrices else {})
+
+
+def _images(folder: Path, labels: list[str]) -> list[list[Path] | None]:
+    """The pictures of each entity, None where it has none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; expected one with pictures, as <label>.png or <label>/*.png.")
+    groups = picture_groups(folder)
+    found = [groups.get(unicodedata.normalize("NFC", label)) for label in labels]
+    if not any(found):
+        raise DataError(f"{folder} has no picture of any of the {len(labels):,} new entities. Name files <label>.png.")
+    return found
 
 
 def _rows(

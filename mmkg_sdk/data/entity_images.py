@@ -25,7 +25,7 @@ def find_entity_images(folder: Path, dataset: DataSet) -> dict[str, list[Path]]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; expected one with pictures, as <label>.png or <label>/*.png.")
-    groups = _picture_groups(folder)
+    groups = picture_groups(folder)
     entities, known = dataset.graph.entities, _labels_by_name(dataset)
     ids = [name for name in groups if is_id(name, len(entities))]
     go_by_id = any(name not in known for name in ids)
@@ -48,7 +48,7 @@ def find_entity_images(folder: Path, dataset: DataSet) -> dict[str, list[Path]]:
     return {label: found[label] for label in (*entities, *dataset.entity_texts) if label in found}
 
 
-def _picture_groups(folder: Path) -> dict[str, list[Path]]:
+def picture_groups(folder: Path) -> dict[str, list[Path]]:
     """Pictures by the name of their folder, or their own; some file systems decompose accents in names."""
     groups: dict[str, list[Path]] = {}
     named = [(path.name, list_files(path)) for path in list_folders(folder)]

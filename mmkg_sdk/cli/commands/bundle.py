@@ -39,7 +39,8 @@ def shard(bundle: Path, shards: int, out: Path, overwrite: bool, as_json: bool) 
     type=click.Path(path_type=Path),
     required=True,
     help="Table of the new ones. Its first line names the columns, separated by tabs: label, and of each modality "
-    "NAME_tokens (codebook rows, separated by blanks) or NAME_features (a row of the matrix). Empty: it is missing.",
+    "NAME_tokens (codebook rows, separated by blanks) NAME_features (a row of the matrix), "
+    "or words: text, NAME_text. Empty: it is missing.",
 )
 @click.option(
     "--features",
@@ -47,16 +48,29 @@ def shard(bundle: Path, shards: int, out: Path, overwrite: bool, as_json: bool) 
     metavar="NAME=FILE",
     help="Matrix of a modality, as data sets have it; without a column, one row for each entity. Repeatable.",
 )
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder of pictures of the new entities: LABEL.png or LABEL/*.png.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The folder of the new bundle.")
 @overwrite_option
 @threads_option
 @json_option
-def add(bundle: Path, entities: Path, features: tuple[str, ...], out: Path, overwrite: bool, as_json: bool) -> None:
+def add(
+    bundle: Path,
+    entities: Path,
+    features: tuple[str, ...],
+    images: Path | None,
+    out: Path,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
     """Encode new entities, without training, and write the bundle that has them, too."""
     from ...answering.new_entities import add_to_bundle
     from ...bundle import read_manifest
 
-    added = add_to_bundle(bundle, entities, out, features=named_files(features), overwrite=overwrite)
+    added = add_to_bundle(bundle, entities, out, features=named_files(features), images=images, overwrite=overwrite)
     total = read_manifest(out)["config"]["num_entities"]
     if as_json:
         print_json({"out": str(out), "added": added, "entities": total})

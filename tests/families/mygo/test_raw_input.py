@@ -15,17 +15,19 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk import Model
+from mmkg_sdk.answering.new_entities import add_to_bundle
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.data import read_dataset, write_dataset
 from mmkg_sdk.data.atlas.folder import write_atlas
 from mmkg_sdk.data.entity_images import find_entity_images
 from mmkg_sdk.data.tokens.tokenize import tokenize_dataset
-from mmkg_sdk.errors import BundleError, QueryError
+from mmkg_sdk.errors import BundleError, DataError, QueryError
 from mmkg_sdk.export import export_bundle
 from mmkg_sdk.families.mygo.runtime import entity_batch
 from mmkg_sdk.families.raw_input import MOST_CHARACTERS, MOST_IMAGES
 from mmkg_sdk.modalities.learned_tokenizers import TOKENIZERS
 from mmkg_sdk.training.session import start_training
+from tests.cli.running import ask
 from tests.docs.pages import blocks
 from tests.once import once
 
@@ -250,6 +252,24 @@ def test_the_snippet_of_the_documents_runs(
     exec("import mmkg_sdk\n" + snippet.replace('"views/bundle"', repr(str(folder / "bundle"))), known)
     with known["model"] as grown:
         assert grown.entities[-2:] == ("grinning cat", "violin")
+
+
+def test_the_command_adds_words_and_pictures(folder: Path, model: Model, flag: Path, tmp_path: Path) -> None:
+    (tmp_path / "images" / "B").mkdir(parents=True)
+    for place in ("A.png", "B/1.png"):
+        (tmp_path / "images" / place).write_bytes(flag.read_bytes())
+    table = tmp_path / "new.tsv"
+    table.write_text("label\ttext\thalf_text\nA\ta red flag\t\nB\t\tred\nC\tblue\t\n")
+    options = ["--entities", table, "--images", tmp_path / "images", "--out", tmp_path / "new"]
+    ask("bundle", "add", folder / "bundle", *options)
+    texts = {"text": ["a red flag", None, "blue"], "half": [None, "red", None]}
+    wanted = model.encode_entities(texts=texts, images=[flag, [flag], None])
+    with Model.load(tmp_path / "new", device="cpu") as found:
+        np.testing.assert_array_equal(found.entity_vectors(["A", "B", "C"]), wanted)
+    (tmp_path / "empty").mkdir()
+    for images_folder, reason in (("empty", "no picture of any of the 3 new entities"), ("absent", "is not a folder")):
+        with pytest.raises(DataError, match=reason):
+            add_to_bundle(folder / "bundle", table, tmp_path / "other", images=tmp_path / images_folder)
 
 
 def test_neither_torch_nor_scikit_learn_is_loaded(folder: Path, flag: Path) -> None:
