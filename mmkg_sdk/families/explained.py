@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..modalities.image_views import Box
 
 # Tokens that are shown of many.
 _SHOWN = 12
@@ -20,11 +23,26 @@ class TokenWeight:
         modality: "image", "text" or a further one.
         token: the row of the codebook.
         weight: its part of the whole, 0 to 1.
+        text: the word piece that it stands for, where the bundle has the vocabulary.
+        place: what it shows of the entity's image: left, top, right and bottom, as shares of width and height without
+            a border of one colour; where the bundle has the tokenizer of its images.
     """
 
     modality: str
     token: int
     weight: float
+    text: str | None = None
+    place: Box | None = None
+
+    @property
+    def name(self) -> str:
+        """The word, else the place in percent of width and height, else the token."""
+        if self.text is not None:
+            return f"{self.modality} {self.text}"
+        if self.place is None:
+            return f"{self.modality} token {self.token}"
+        left, top, right, bottom = (f"{100 * share:.0f}" for share in self.place)
+        return f"{self.modality} token {self.token} at {left}-{right} % x {top}-{bottom} %"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +69,14 @@ class EntityExplanation:
         width = max(map(len, self.modalities))
         lines = [f"{self.entity!r}", *(f"  {name:<{width}}  {share:6.4f}" for name, share in self.modalities.items())]
         ranked = sorted(self.tokens, key=lambda token: -token.weight)
-        lines += [f"    {one.weight:6.4f}  {one.modality} token {one.token}" for one in ranked[:_SHOWN]]
+        lines += [f"    {one.weight:6.4f}  {one.name}" for one in ranked[:_SHOWN]]
         if len(ranked) > _SHOWN:
             lines.append(f"    ... {len(ranked) - _SHOWN} more tokens")
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain values."""
-        tokens = [{"modality": one.modality, "token": one.token, "weight": one.weight} for one in self.tokens]
+        tokens = [dataclasses.asdict(one) for one in self.tokens]
         attention = {} if self.attention is None else {"tokens": tokens, "attention": self.attention.tolist()}
         return {"entity": self.entity, "modalities": self.modalities, **attention}
 

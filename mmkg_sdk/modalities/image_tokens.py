@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .image_views import image_views
+from .image_views import PLACES, Box, image_views
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,6 +37,10 @@ class ImageTokenizer:
     def starts(self) -> list[int]:
         """The first token of each view."""
         return [0, *itertools.accumulate(map(len, self.centres[:-1]))]
+
+    def place(self, token: int) -> Box:
+        """Where in a picture without its border a token stands for what is seen; see PLACES in image_views.py."""
+        return PLACES[bisect_right(self.starts, token) - 1]
 
     def tokens(self, image: Image) -> list[int]:
         """The thirteen tokens of a picture in RGB, in the order of its views."""

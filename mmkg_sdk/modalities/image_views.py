@@ -38,6 +38,12 @@ _HALVES = (0, 1)
 WHOLE, QUARTERS, OUTLINES, COLOURS = range(1), range(1, 5), range(5, 9), range(9, 13)
 WIDTHS = (176, *[140] * 4, *[32] * 4, *[12] * 4)
 
+Box = tuple[float, float, float, float]
+_QUARTERS: tuple[Box, ...] = tuple((x / 2, y / 2, (x + 1) / 2, (y + 1) / 2) for y in _HALVES for x in _HALVES)
+_ROWS: tuple[Box, ...] = tuple((0.0, row / LARGE, 1.0, (row + 1) / LARGE) for row in range(LARGE))
+# Where in the picture without its border: left, top, right and bottom as shares of width and height.
+PLACES: tuple[Box, ...] = ((0.0, 0.0, 1.0, 1.0), *_QUARTERS, *_ROWS, *_QUARTERS)
+
 
 def image_views(image: Image) -> list[Whole]:
     """The thirteen vectors, int64, as wide as WIDTHS says.
@@ -64,8 +70,8 @@ def image_views(image: Image) -> list[Whole]:
     ]
 
 
-def _pixels(image: Image) -> Whole:
-    """int64 [32, 32, 3], without a border of one colour."""
+def without_border(image: Image) -> Image:
+    """An image in RGB without the border of one colour that it may have all around."""
     from PIL import Image as images
     from PIL import ImageChops
 
@@ -74,8 +80,16 @@ def _pixels(image: Image) -> Whole:
     largest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
     box = largest.point([0] * (_BORDER_TOLERANCE + 1) + [255] * (255 - _BORDER_TOLERANCE)).getbbox()
     if box and box[0] > 0 and box[1] > 0 and box[2] < image.width and box[3] < image.height:
-        image = image.crop(box)
-    return np.asarray(image.resize((SIDE, SIDE), images.Resampling.BOX)).astype(np.int64)
+        return image.crop(box)
+    return image
+
+
+def _pixels(image: Image) -> Whole:
+    """int64 [32, 32, 3], without a border of one colour."""
+    from PIL import Image as images
+
+    resized = without_border(image).resize((SIDE, SIDE), images.Resampling.BOX)
+    return np.asarray(resized).astype(np.int64)
 
 
 def _outline_cells(pixels: Whole) -> Whole:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import DataError, missing_package
+from ...errors import DataError, QueryError, missing_package
 from ...families.explained import EntityExplanation
 from ...files.atomic import write_atomically
 from ...files.regular import open_regular
+from ...modalities.image_views import without_border
 from .link_explanation import LinkExplanation
 from .sentence_explanation import SentenceExplanation
 
@@ -38,6 +39,7 @@ figure { display: inline-block; margin: 0 1.5rem 1rem 0; vertical-align: top } f
 # What adds to a score, and what takes from it.
 _MORE, _LESS = "#0072B2", "#D55E00"
 _STRONGEST = 0.8  # opacity of the place that weighs most
+_CELLS = 4  # along each side, as fine as places are
 _SIDE = 360  # width of a drawn image, in pixels
 _LONGEST = 512  # of the image in the page
 _MEANINGS = {
@@ -49,8 +51,11 @@ _MEANINGS = {
 Explanation = EntityExplanation | LinkExplanation | SentenceExplanation
 
 
-def write_explanation(found: Explanation, path: Path) -> None:
+def write_explanation(found: Explanation, path: Path, image: Path | None = None) -> None:
     """Write the page of an explanation.
+
+    Args:
+        image: of an entity, to draw the weights of its image tokens over it.
 
     Raises:
         DataError: an image cannot be read any more.
@@ -60,7 +65,7 @@ def write_explanation(found: Explanation, path: Path) -> None:
         title, parts = escape(found.sentence), _sentence(found)
     else:
         title = escape(found.entity)
-        parts = _entity(found) if isinstance(found, EntityExplanation) else _link(found)
+        parts = _entity(found, image) if isinstance(found, EntityExplanation) else _link(found)
     page = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -70,13 +75,35 @@ def write_explanation(found: Explanation, path: Path) -> None:
     write_atomically(path, page.encode())
 
 
-def _entity(found: EntityExplanation) -> Iterable[str]:
+def _entity(found: EntityExplanation, image: Path | None) -> Iterable[str]:
     yield '<p class="note">What its vector is mixed of: shares of 1.</p>'
     yield _bars(found.modalities.items())
+    if image is not None:
+        yield "<h2>Places in its image</h2>"
+        grid = _spread(found)
+        yield _drawn(without_border(_picture(image)), {"weights of the tokens, spread over their places": grid})
     if found.tokens:
         yield "<h2>Tokens</h2>"
-        ranked = sorted(found.tokens, key=lambda token: -token.weight)
-        yield _bars((f"{one.modality} token {one.token}", one.weight) for one in ranked)
+        yield _bars((one.name, one.weight) for one in sorted(found.tokens, key=lambda token: -token.weight))
+
+
+def _spread(found: EntityExplanation) -> NDArray[np.float32]:
+    """The weights of tokens that have a place, each spread evenly over it, in cells of a quarter of each side.
+
+    Raises:
+        QueryError: no token has one.
+    """
+    placed = [(one.place, one.weight) for one in found.tokens if one.place is not None]
+    if not placed:
+        raise QueryError(
+            f"no token of {found.entity!r:.120} has a place in an image: it has no image, or its tokens are those of "
+            "another tokenizer than `mmkg-sdk data tokenize --image-model learned-views`. Leave the image out."
+        )
+    grid = np.zeros((_CELLS, _CELLS), np.float32)
+    for box, weight in placed:
+        left, top, right, bottom = (round(_CELLS * share) for share in box)
+        grid[top:bottom, left:right] += weight / ((bottom - top) * (right - left))
+    return grid
 
 
 def _link(found: LinkExplanation) -> Iterable[str]:
@@ -112,6 +139,7 @@ def _bars(values: Iterable[tuple[str, float]]) -> str:
 def _drawn(image: Path | Image, grids: Mapping[str, NDArray[np.float32]], *, square: bool = False) -> str:
     """The image, or its centre square, once for each grid, which lies over the whole of it."""
     picture = _picture(image)
+    picture.thumbnail((_LONGEST, _LONGEST))
     if square:
         side, (width, height) = min(picture.size), picture.size
         left, top = (width - side) // 2, (height - side) // 2
@@ -141,7 +169,7 @@ def _figure(data: str, size: tuple[int, int], grid: NDArray[np.float32], meaning
 
 
 def _picture(image: Path | Image) -> Image:
-    """In colours, and not much larger than it is drawn."""
+    """In colours."""
     try:
         from PIL import Image as images
     except ImportError as err:
@@ -154,5 +182,4 @@ def _picture(image: Path | Image) -> Image:
                 found = opened.convert("RGB")
     except Exception as err:  # Pillow's decoders raise many types for damaged files
         raise DataError(f"{image} cannot be read: {str(err)[:300] or type(err).__name__}") from err
-    found.thumbnail((_LONGEST, _LONGEST))
     return found

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 @click.argument("entity")
 @click.option("--mention", help="For entity linking: the name whose link to ENTITY is explained.")
 @click.option("--sentence", default="", help="Where it stands.")
-@click.option("--image", type=click.Path(path_type=Path), help="The image that goes with the sentence.")
+@click.option(
+    "--image",
+    type=click.Path(path_type=Path),
+    help="The image that goes with the sentence; or that of ENTITY, for --html to draw on.",
+)
 @click.option("--html", type=click.Path(path_type=Path), help="Also write it as a page for any browser.")
 @backend_option
 @device_option
@@ -45,8 +49,8 @@ def explain(
 
     found: EntityExplanation | LinkExplanation
     if mention is None:
-        if sentence or image:
-            raise click.UsageError("--sentence and --image go with --mention.")
+        if sentence or (image and not html):
+            raise click.UsageError("--sentence goes with --mention, and --image with --mention or --html.")
         with Model.load(bundle, backend, device) as model:
             found = model.explain_entity(name_of(entity, model.entities, "entity"))
     else:
@@ -54,7 +58,7 @@ def explain(
             asked = Mention(mention, sentence, image)
             found = linker.explain_link(asked, name_of(entity, linker.entities, "entity"))
     if html is not None:
-        write_explanation(found, html)
+        write_explanation(found, html, image)
         say(f"{html} written")
     if as_json:
         print_json(found.to_json())

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from ...backends.compiled import as_float32
 from ...bundle import Bundle
 from ...files.tensors import tensors_in
+from ...modalities.learned_tokenizers import AnyTokenizer
+from ...modalities.text_tokens import TextTokenizer
 from ...registry import said_modality
 from ..explained import EntityExplanation, TokenWeight
 from .compiled_encoder import TOKEN_TABLE_GRAPH
@@ -26,20 +28,32 @@ _NORM_EPSILON = 1e-5
 POOLED, STRUCTURE = "pooled", "structure"
 
 
-def explained_entity(bundle: Bundle, label: str, row: int) -> EntityExplanation:
-    """What counts in an entity of a bundle."""
+def explained_entity(bundle: Bundle, label: str, row: int, tokenizers: Mapping[str, AnyTokenizer]) -> EntityExplanation:
+    """What counts in an entity of a bundle.
+
+    Args:
+        tokenizers: what made the tokens of its modalities, as far as the bundle has it.
+    """
     modalities = MyGOConfig.of(bundle.config).modalities
     graph = TOKEN_TABLE_GRAPH if TOKEN_TABLE_GRAPH in bundle.graphs else "entity_encoder"
     attention = pooled_attention(bundle, row, graph)
     weights = attention[-1].mean(axis=0, dtype=np.float64).tolist()
     shares = {POOLED: weights[0], STRUCTURE: weights[1]} | {said_modality(one.name): 0.0 for one in modalities}
-    names = [(said_modality(one.name), token) for one in modalities for token in _tokens(bundle, one.name, row)]
+    own = [(one.name, int(token)) for one in modalities for token in _tokens(bundle, one.name, row)]
     tokens = tuple(
-        TokenWeight(name, int(token), weight) for (name, token), weight in zip(names, weights[2:], strict=True)
+        _token_weight(name, token, weight, tokenizers.get(name))
+        for (name, token), weight in zip(own, weights[2:], strict=True)
     )
     for token in tokens:
         shares[token.modality] += token.weight
     return EntityExplanation(label, shares, tokens, attention)
+
+
+def _token_weight(modality: str, token: int, weight: float, tokenizer: AnyTokenizer | None) -> TokenWeight:
+    said = said_modality(modality)
+    if isinstance(tokenizer, TextTokenizer):
+        return TokenWeight(said, token, weight, text=tokenizer.pieces[token])
+    return TokenWeight(said, token, weight, place=tokenizer.place(token) if tokenizer else None)
 
 
 def pooled_attention(bundle: Bundle, row: int, graph: str) -> NDArray[np.float32]:

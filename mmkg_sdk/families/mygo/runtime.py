@@ -124,7 +124,7 @@ def explained(bundle: Bundle, label: str, row: int, encoded: Callable[[str], NDA
             f"entity {label!r:.120} was added after the export, and its tokens are not kept; only entities of the "
             "bundle are explained."
         )
-    return explained_entity(bundle, label, row)
+    return explained_entity(bundle, label, row, _tokenizers(bundle))
 
 
 def bundle_entities(bundle: Bundle) -> EntityBatch:
