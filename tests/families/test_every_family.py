@@ -136,7 +136,8 @@ def test_a_bundle_holds_the_closed_list_and_nothing_of_this_machine(
 ) -> None:
     folder = golden_bundles(name, "fp32", family)
     manifest = json.loads((folder / "bundle.json").read_text())
-    assert {path.name for path in folder.iterdir()} == {*manifest_contents(manifest).files, "bundle.json"}
+    contents = manifest_contents(manifest)  # golden cases come as tokens, so there is nothing that made them
+    assert {path.name for path in folder.iterdir()} == {*contents.files, "bundle.json"} - {*contents.optional}
     for path in folder.iterdir():
         assert str(folder.parent).encode() not in path.read_bytes(), path.name
         assert str(Path(mmkg_sdk.__file__).parent).encode() not in path.read_bytes(), path.name
