@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.answering.link_prediction import Model
+from mmkg_sdk.bundle.manifest import manifest_contents
 from mmkg_sdk.evaluation.link_prediction import evaluate_link_prediction
 from mmkg_sdk.families import contract
 from mmkg_sdk.families.entity_batch import EntityBatch
@@ -43,7 +44,9 @@ def bundle_data(run: Run, model: Any) -> RunData:
     triples = run.tensors("triples")
     index = KnownTriples(np.concatenate(list(triples.values()))).arrays()
     tensors = {"table": table, "triples": triples, "known_triples": index, **own}
-    return RunData(run.data_name, run.labels, tensors, run.files)
+    listed = manifest_contents({"family": run.family, "config": run.config}).files
+    files = {name: content for name, content in run.files.items() if name in listed}  # others serve training alone
+    return RunData(run.data_name, run.labels, tensors, files)
 
 
 def _encoded(run: Run, model: Any) -> dict[str, NDArray[np.float64]]:
