@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -9,6 +10,10 @@ from pathlib import Path
 
 from ...errors import BackendError, missing_package
 from .service import Limits, application
+
+# Seconds in which Serve's proxy must be up, or Serve kills it and at last gives up. Its own 5 are too few where the
+# processors are busy.
+_PROXY_READY = ("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", "120")
 
 
 def serve_bundle(
@@ -42,6 +47,8 @@ def serve_bundle(
         raise missing_package("ray", "ray", "serving") from err
     stops = signal.getsignal(signal.SIGTERM)
     cpus = None if address else replicas * (threads or 1) + 1  # the proxy's, and Serve's own
+    if address is None:
+        os.environ.setdefault(*_PROXY_READY)  # its processes inherit it
     ray.init(address, num_cpus=cpus, include_dashboard=None if address else False, log_to_driver=False)
     try:
         serve.start(http_options={"host": host, "port": port})
