@@ -13,7 +13,7 @@ from ..answering.entity_linking import Linker
 from ..answering.ids import Names, checked_k, to_ids
 from ..data.mentions import Mention
 from .queries import Column
-from .run import Answered, answer_file
+from .run import Answered, Job, answer_file
 from .texts import text_job
 
 _COLUMNS = (Column("mention"), Column("sentence", needed=False), Column("image", needed=False))
@@ -38,6 +38,14 @@ def link_file(
         k, candidates, explain: as of `Linker.link_mentions`.
         bad_rows, overwrite, show_progress: as of `predict_file`, as are formats and errors.
     """
+    job = link_job(linker, k, candidates=candidates, explain=explain)
+    return answer_file(
+        linker, job, queries, output, bad_rows=bad_rows, overwrite=overwrite, show_progress=show_progress
+    )
+
+
+def link_job(linker: Linker, k: int = 5, *, candidates: Names | None = None, explain: bool = False) -> Job:
+    """What `link_file` does with rows; its arguments and errors."""
     k = checked_k(k)
     chosen = None if candidates is None else np.unique(to_ids(candidates, linker.entities))
 
@@ -53,7 +61,4 @@ def link_file(
         return Links(links, k, units)
 
     ids = None if chosen is None else hashlib.sha256(chosen.tobytes()).hexdigest()
-    job = text_job(_COLUMNS, query, ask, answers, {"k": k, "explain": explain, "candidates": ids})
-    return answer_file(
-        linker, job, queries, output, bad_rows=bad_rows, overwrite=overwrite, show_progress=show_progress
-    )
+    return text_job(_COLUMNS, query, ask, answers, {"k": k, "explain": explain, "candidates": ids})

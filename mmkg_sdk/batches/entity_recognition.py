@@ -9,7 +9,7 @@ from ..answering.answers.entities import FoundEntities
 from ..answering.entity_recognition import Tagger
 from ..data.sentences import SentenceImages
 from .queries import Column
-from .run import Answered, answer_file
+from .run import Answered, Job, answer_file
 from .texts import IMAGES, images_of, text_job
 
 _COLUMNS = (Column("sentence"), *IMAGES)
@@ -33,6 +33,14 @@ def tag_file(
             there are any.
         bad_rows, overwrite, show_progress: as of `predict_file`, as are formats and errors.
     """
+    job = tag_job(tagger)
+    return answer_file(
+        tagger, job, queries, output, bad_rows=bad_rows, overwrite=overwrite, show_progress=show_progress
+    )
+
+
+def tag_job(tagger: Tagger) -> Job:
+    """What `tag_file` does with rows; its errors."""
 
     def query(cells: dict[str, Any]) -> tuple[str, SentenceImages]:
         return cells["sentence"], images_of(cells)
@@ -40,7 +48,4 @@ def tag_file(
     def ask(queries: list[tuple[str, SentenceImages]]) -> FoundEntities:
         return tagger.tag([sentence for sentence, _ in queries], [images for _, images in queries])
 
-    job = text_job(_COLUMNS, query, ask, FoundEntities, {})
-    return answer_file(
-        tagger, job, queries, output, bad_rows=bad_rows, overwrite=overwrite, show_progress=show_progress
-    )
+    return text_job(_COLUMNS, query, ask, FoundEntities, {})

@@ -57,6 +57,14 @@ def predict_file(
         QueryError: k out of range, an unknown candidate.
         BackendError: the graph failed or gave NaN, or pyarrow is not installed.
     """
+    job = predict_job(model, k, filter_known=filter_known, candidates=candidates)
+    return answer_file(model, job, queries, output, bad_rows=bad_rows, overwrite=overwrite, show_progress=show_progress)
+
+
+def predict_job(
+    model: Model, k: int = 10, *, filter_known: bool | None = None, candidates: Names | Candidates | None = None
+) -> Job:
+    """What `predict_file` does with rows; its arguments and errors."""
     k = checked_k(k)
     chosen = None if candidates is None else model.candidates(candidates)
 
@@ -73,8 +81,7 @@ def predict_file(
         "entities": len(model.entities),
     }
     most = min(_ROWS if model.has_stand_ins else _ROWS_BY_GRAPHS, max(1, _ANSWERS // k))
-    job = Job(_COLUMNS, most, options, answer)
-    return answer_file(model, job, queries, output, bad_rows=bad_rows, overwrite=overwrite, show_progress=show_progress)
+    return Job(_COLUMNS, most, options, answer)
 
 
 def _queries(rows: Rows, model: Model) -> tuple[Queries, NDArray[np.int64], dict[int, str]]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..errors import DataError
 from ..files.regular import LIMIT, most_bytes
-from .cells import Cells
-from .queries import Column, Rows, check_columns
+from .arrow import check_schema, rows_of
+from .queries import Column, Rows
 
 # Read at a time of each column of a row group.
 _BUFFER_BYTES = 1 << 20
@@ -21,6 +21,7 @@ class ParquetQueries:
     """See `QueryFile`. Small row groups are read together, large ones in pieces."""
 
     path: Path
+    columns: tuple[Column, ...]
     names: list[str]
     file: Any
 
@@ -45,16 +46,10 @@ class ParquetQueries:
         except (pyarrow.ArrowException, OSError) as err:
             raise _unreadable(path, err) from err
         found = file.schema_arrow
-        check_columns(path, found.names, columns)
-        for column in columns:
-            if column.name in found.names and not _fits(found.field(column.name).type, column.kind):
-                expected = {"name": "texts or whole numbers", "text": "texts", "texts": "lists of texts"}[column.kind]
-                raise DataError(
-                    f"{path}: column {column.name!r} is {found.field(column.name).type}; expected {expected}."
-                )
+        check_schema(path, found, columns)
         names = [column.name for column in columns if column.name in found.names]
         _check_sizes(path, file.metadata, names)
-        return cls(path, names, file)
+        return cls(path, columns, names, file)
 
     @property
     def total(self) -> int | None:
@@ -72,8 +67,7 @@ class ParquetQueries:
                     first += count
                     continue
                 for batch in self._batches(groups, most):
-                    cells = {name: Cells.of_arrow(batch.column(name)) for name in self.names}
-                    rows = Rows(first, batch.num_rows, cells, typed=True, unreadable={})
+                    rows = rows_of(batch, self.columns, first)
                     first += rows.count
                     if first > skip:
                         yield rows.part(max(0, skip - rows.first))
@@ -103,20 +97,6 @@ def _together(counts: list[int], most: int) -> Iterator[list[int]]:
         rows += count
     if waiting:
         yield waiting
-
-
-def _fits(kind: Any, wanted: str) -> bool:
-    from pyarrow import types
-
-    if types.is_dictionary(kind):
-        kind = kind.value_type
-    is_text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
-    if types.is_null(kind) or is_text:
-        return True
-    if wanted == "name":
-        return bool(types.is_integer(kind))
-    is_list = types.is_list(kind) or types.is_large_list(kind)
-    return wanted == "texts" and is_list and _fits(kind.value_type, "text")
 
 
 def _check_sizes(path: Path, metadata: Any, names: list[str]) -> None:

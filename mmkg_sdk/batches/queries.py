@@ -99,7 +99,7 @@ def sha256_of(path: Path) -> str:
         raise DataError(f"cannot read {path}: {err.strerror}.") from err
 
 
-def check_columns(path: Path, found: list[str], columns: tuple[Column, ...]) -> None:
+def check_columns(where: str | Path, found: list[str], columns: tuple[Column, ...]) -> None:
     """Raise DataError where a column that is needed lacks, or one that is read stands there twice."""
     for column in columns:
         times = found.count(column.name)
@@ -108,6 +108,6 @@ def check_columns(path: Path, found: list[str], columns: tuple[Column, ...]) -> 
             needed = ", ".join(one.name for one in columns if one.needed)
             others = ", ".join(one.name for one in columns if not one.needed)
             raise DataError(
-                f"{path}: column {column.name!r} is there {times} times; found {named}. Expected {needed}"
+                f"{where}: column {column.name!r} is there {times} times; found {named}. Expected {needed}"
                 + (f", and of {others} what you have." if others else ".")
             )

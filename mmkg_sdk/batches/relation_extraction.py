@@ -9,7 +9,7 @@ from ..answering.answers.relations import ExtractedRelation, ExtractedRelations
 from ..answering.ids import checked_k
 from ..answering.relation_extraction import Extractor, RelationMention
 from .queries import Column
-from .run import Answered, answer_file
+from .run import Answered, Job, answer_file
 from .texts import IMAGES, images_of, text_job
 
 _COLUMNS = (Column("sentence"), Column("head"), Column("tail"), *IMAGES)
@@ -33,6 +33,14 @@ def extract_file(
         k: relations of each row, the likeliest first.
         bad_rows, overwrite, show_progress: as of `predict_file`, as are formats and errors.
     """
+    job = extract_job(extractor, k)
+    return answer_file(
+        extractor, job, queries, output, bad_rows=bad_rows, overwrite=overwrite, show_progress=show_progress
+    )
+
+
+def extract_job(extractor: Extractor, k: int = 1) -> Job:
+    """What `extract_file` does with rows; its arguments and errors."""
     k = checked_k(k)
 
     def query(cells: dict[str, Any]) -> RelationMention:
@@ -41,7 +49,4 @@ def extract_file(
     def answers(found: list[ExtractedRelation]) -> ExtractedRelations:
         return ExtractedRelations(found, k)
 
-    job = text_job(_COLUMNS, query, extractor.extract_relations, answers, {"k": k})
-    return answer_file(
-        extractor, job, queries, output, bad_rows=bad_rows, overwrite=overwrite, show_progress=show_progress
-    )
+    return text_job(_COLUMNS, query, extractor.extract_relations, answers, {"k": k})

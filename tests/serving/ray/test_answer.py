@@ -12,7 +12,7 @@ import pytest
 
 import mmkg_sdk
 from mmkg_sdk.data.mentions import Mention
-from mmkg_sdk.errors import BundleError, QueryError
+from mmkg_sdk.errors import DataError, QueryError
 from mmkg_sdk.serving.ray import Answer, Encode
 
 Bundles = Callable[..., Path]
@@ -52,6 +52,75 @@ def test_two_actors_answer_as_one_process(ray: Any, bundles: Bundles) -> None:
             assert row["ids"] == expected.ids.tolist()
             assert row["labels"] == list(expected.labels)
             assert row["scores"] == expected.scores.tolist()  # to the bit
+
+
+SENTENCES = ["The actor wrote a song, the film from germany.", "A song of the actor in germany is no film."]
+
+
+@pytest.mark.parametrize("name", ["mygo", "mimic", "mkgformer-relations", "mkgformer-tags"])
+def test_every_task_is_answered_by_actors_as_by_its_model(name: str, ray: Any, bundles: Bundles) -> None:
+    count = 24
+    sentences = [f"{SENTENCES[number % 2]} {number}" for number in range(count)]
+    number = range(count)
+    opened = mmkg_sdk.load(bundles(name), threads=1)
+    given: dict[str, list[Any]]
+    if isinstance(opened, mmkg_sdk.Model):
+        given = {"relation": [row % 2 for row in number], "head": [row % 9 for row in number]}
+        expected = [lists(one) for one in opened.predict_tails(given["head"], given["relation"], 3)]
+    elif isinstance(opened, mmkg_sdk.Linker):
+        given = {"mention": ["Jordan", "Georgia"] * (count // 2), "sentence": sentences}
+        mentions = map(Mention, given["mention"], sentences)
+        expected = [lists(one) for one in opened.link_mentions(list(mentions), 3)]
+    elif isinstance(opened, mmkg_sdk.Extractor):
+        given = {"sentence": sentences, "head": ["actor"] * count, "tail": ["germany", "song"] * (count // 2)}
+        asked = map(mmkg_sdk.RelationMention, sentences, given["head"], given["tail"])
+        expected = [lists_of_relations(one) for one in opened.extract_relations(list(asked))]
+    else:
+        given = {"sentence": [*sentences[1:], "film"]}
+        expected = [lists_of_entities(one) for one in opened.tag(given["sentence"])]
+        assert [len(row["texts"]) > 0 for row in expected] == [True] * (count - 1) + [False]
+    opened.close()
+    answered = (
+        ray.data.from_arrow(pyarrow.table({"number": number, **given}))
+        .repartition(4)
+        .map_batches(
+            Answer,
+            fn_constructor_args=(str(bundles(name)), None if name == "mkgformer-tags" else 3),
+            fn_constructor_kwargs={"threads": 1},
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=2),
+        )
+    )
+    found = sorted(answered.take_all(), key=lambda row: row["number"])
+    assert [{name: row[name] for name in ("number", *given)} for row in found] == [
+        {"number": row, **{name: given[name][row] for name in given}} for row in number
+    ]
+    assert [{name: row[name] for name in expected[0]} for row in found] == expected
+
+
+def lists(answer: Any) -> dict[str, Any]:
+    return {"ids": answer.ids.tolist(), "labels": list(answer.labels), "scores": answer.scores.tolist()}
+
+
+def lists_of_relations(answer: mmkg_sdk.ExtractedRelation) -> dict[str, Any]:
+    ranked = answer.ranked(3)
+    labels = [label for label, _ in ranked]
+    return {
+        "ids": [list(answer.labels).index(label) for label in labels],
+        "labels": labels,
+        "scores": [score for _, score in ranked],
+    }
+
+
+def lists_of_entities(answer: mmkg_sdk.SentenceEntities) -> dict[str, Any]:
+    return {
+        "texts": [one.text for one in answer],
+        "kinds": [one.kind for one in answer],
+        "word_starts": [one.words[0] for one in answer],
+        "word_ends": [one.words[1] for one in answer],
+        "character_starts": [one.characters[0] for one in answer],
+        "character_ends": [one.characters[1] for one in answer],
+    }
 
 
 def test_an_error_of_an_actor_reaches_the_caller(ray: Any, bundles: Bundles) -> None:
@@ -124,31 +193,53 @@ def test_mentions_are_linked(bundles: Bundles) -> None:
     assert found["scores"].to_pylist() == [link.scores.tolist() for link in expected]
 
 
+def test_more_rows_than_are_asked_together(bundles: Bundles) -> None:
+    """Also where each chunk of the batch has a dictionary of its own, and where no row is right."""
+    chunks = [pyarrow.array(texts).dictionary_encode() for texts in (["Jordan"] * 100, ["Georgia"] * 200)]
+    batch = pyarrow.table({"mention": pyarrow.chunked_array(chunks), "sentence": ["", None, "x"] * 100})
+    with mmkg_sdk.Linker.load(bundles("mimic")) as linker:
+        mentions = zip(["Jordan"] * 100 + ["Georgia"] * 200, ["", "", "x"] * 100, strict=True)
+        expected = [link.ids.tolist() for link in linker.link_mentions([Mention(*one) for one in mentions], 2)]
+    assert Answer(bundles("mimic"), 2)(batch)["ids"].to_pylist() == expected
+    found = Answer(bundles("mimic"), bad_rows="report")(pyarrow.table({"mention": pyarrow.nulls(130)}))
+    assert found["ids"].to_pylist() == [[]] * 130
+    assert found["error"].to_pylist() == ["mention is null"] * 130
+
+
 def test_bad_rows_are_reported_and_the_others_answered(bundles: Bundles) -> None:
     batch = pyarrow.table(
         {"relation": [0, 0, None, 99, 1, 0], "head": [0, None, 1, 1, 2, 0], "tail": [None, None, None, None, None, 1]}
     )
     found = rows_of(Answer(bundles("mygo"), 2, bad_rows="report")(batch))
     assert [row["error"] is None for row in found] == [True, False, False, False, True, False]
-    assert "expected a relation, and either head or tail" in found[1]["error"]
+    assert found[1]["error"] == "head and tail are null; expected one of them"
+    assert found[2]["error"] == "relation is null"
     assert "relation id 99" in found[3]["error"]
     assert [len(row["ids"]) for row in found] == [2, 0, 0, 0, 2, 0]
-    with pytest.raises(QueryError, match="row 1 of 6 is"):
+    with pytest.raises(QueryError, match="row 1 of 6: head and tail are null"):
         Answer(bundles("mygo"), 2)(batch)
 
 
 def test_what_is_asked_wrongly_is_refused(bundles: Bundles) -> None:
     with pytest.raises(QueryError, match="expected 'raise' or 'report'"):
         Answer(bundles("mygo"), bad_rows="skip")  # type: ignore[arg-type]
-    with pytest.raises(BundleError, match="expected a bundle for link prediction or entity linking"):
-        Answer(bundles("mkgformer-tags"))
-    with pytest.raises(QueryError, match="leave it out"):
-        Answer(bundles("mimic"), filter_known=True)
+    for name, option in (
+        ("mimic", {"filter_known": True}),
+        ("mkgformer-relations", {"candidates": [0]}),
+        ("mkgformer-tags", {"k": 3}),
+    ):
+        with pytest.raises(QueryError, match=f"{next(iter(option))} is not for .*; leave it out"):
+            Answer(bundles(name), **option)  # type: ignore[arg-type]
     with pytest.raises(QueryError, match="batch_format='pyarrow'"):
         Answer(bundles("mygo"))({"head": [0]})
-    with pytest.raises(QueryError, match="expected relation, and head or tail"):
-        Answer(bundles("mygo"))(pyarrow.table({"head": [0]}))
-    with pytest.raises(QueryError, match="expected mention"):
+    for columns, message in (
+        ({"head": [0]}, "a batch: column 'relation' is there 0 times; found 'head'"),
+        ({"head": [0.5], "relation": [0]}, "column 'head' is double; expected texts or whole numbers"),
+        ({"head": [0], "relation": [0], "scores": [1]}, "a batch has a column 'scores'"),
+    ):
+        with pytest.raises(DataError, match=message):
+            Answer(bundles("mygo"))(pyarrow.table(columns))
+    with pytest.raises(DataError, match="column 'mention' is there 0 times"):
         Answer(bundles("mimic"))(pyarrow.table({"text": ["a"]}))
     encode = Encode(bundles("mygo"), ["visual_tokens", "text_tokens"])
     with pytest.raises(QueryError, match="expected text_tokens"):
