@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..answering.answers.link_explanation import LinkExplanation
 from ..answering.entity_linking import Linker, Mention
-from ..backends import Backend, open_backend
 from ..backends.segments import Call
-from ..bundle import Bundle
-from ..errors import BundleError, QueryError
+from ..errors import QueryError
 from ..families.runtimes import InteractionStandIn
 from ..ranking.exact import RankingProtocol, ranks_of_counts
-from .shards import FindShards, LocalShards, Pieces, Shards, open_front, reduced
+from .on_shards import OnShards
+from .shards import Pieces, Shards
 
 
 class ShardedInteraction:
@@ -67,42 +63,12 @@ class ShardedInteraction:
         return [(n, candidates[first:end] - self._shards.starts[n]) for n, (first, end) in parts if first < end]
 
 
-class ShardedLinker(Linker):
+class ShardedLinker(OnShards, Linker):
     """A sharded entity linking bundle. It answers as the Linker of the whole bundle does, to the bit where compiled
     kernels score (docs/sharding.md). Safe to call from several threads.
 
     Use `ShardedLinker.load`, or `mmkg_sdk.serving.load_sharded`.
     """
-
-    def __init__(self, bundle: Bundle, backend: Backend, *, shards: Shards, compiled: bool = False) -> None:
-        self._shards = shards
-        super().__init__(bundle, backend, compiled=compiled)
-
-    @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        backend: str = "auto",
-        device: str = "auto",
-        *,
-        threads: int | None = None,
-        follow_links: bool = False,
-        hash_always: bool = False,
-        shards: FindShards | None = None,
-    ) -> Self:
-        """See `load_sharded`.
-
-        Raises:
-            BundleError: also if the bundle is for another task.
-        """
-        front = open_front(path, follow_links=follow_links, hash_always=hash_always)
-        if front.config.task != cls.task:
-            raise BundleError(f"{front.path} is for {front.config.task}; {cls.__name__} needs one for {cls.task}.")
-        opened = open_backend(front, backend, device, threads)
-        local = partial(
-            LocalShards.of, backend=backend, threads=threads, follow_links=follow_links, hash_always=hash_always
-        )
-        return cls(front, opened, shards=(shards or local)(front), compiled=backend == "auto")
 
     def _open_stand_in(self) -> InteractionStandIn:
         return ShardedInteraction(self._shards, len(self._runtime.UNITS))
@@ -118,14 +84,3 @@ class ShardedLinker(Linker):
             QueryError: always.
         """
         raise QueryError(f"{self.bundle.path.parent} is sharded and explains no links. Ask the whole bundle.")
-
-    def close(self) -> None:
-        """Free the backend and the shards. Later calls raise BackendError."""
-        super().close()
-        self._shards.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return reduced(self, self._shards)
-
-    def _sizes(self) -> str:
-        return f"{super()._sizes()}, {len(self._shards.starts) - 1} shards"

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..answering.entity_table import EntityTable
 from ..answering.link_prediction import Model
-from ..backends import Backend, open_backend
 from ..backends.segments import Call, PartedRanking
-from ..bundle import Bundle
-from ..errors import BundleError, ExportError, QueryError
+from ..errors import ExportError, QueryError
 from ..families.entity_batch import EntityBatch
 from ..ranking.known_triples import Queries
-from .shards import FindShards, LocalShards, Shards, open_front, reduced
+from .on_shards import OnShards
+from .shards import Shards
 
 
 class ShardedRanking(PartedRanking):
@@ -101,47 +99,17 @@ class _FetchedRows:
         return self._table.rows(ids)
 
 
-class ShardedModel(Model):
+class ShardedModel(OnShards, Model):
     """A sharded link prediction bundle. It answers as the Model of the whole bundle does, to the bit where compiled
     kernels rank (docs/sharding.md). Safe to call from several threads.
 
     Use `ShardedModel.load`, or `mmkg_sdk.serving.load_sharded`. It takes no new entities: they are added to a bundle.
     """
 
-    def __init__(self, bundle: Bundle, backend: Backend, *, shards: Shards, compiled: bool = False) -> None:
-        self._shards = shards
-        super().__init__(bundle, backend, compiled=compiled)
-
     def _open_table(self) -> EntityTable:
         width = self._shards.ask([(0, "rows", ("vectors", np.zeros(1, np.int64)))])[0].shape[1]
         labels = self.bundle.entities
         return ShardedTable(labels, {}, ShardedRanking(self._shards), len(labels), shards=self._shards, row_width=width)
-
-    @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        backend: str = "auto",
-        device: str = "auto",
-        *,
-        threads: int | None = None,
-        follow_links: bool = False,
-        hash_always: bool = False,
-        shards: FindShards | None = None,
-    ) -> Self:
-        """See `load_sharded`.
-
-        Raises:
-            BundleError: also if the bundle is for another task.
-        """
-        front = open_front(path, follow_links=follow_links, hash_always=hash_always)
-        if front.config.task != cls.task:
-            raise BundleError(f"{front.path} is for {front.config.task}; {cls.__name__} needs one for {cls.task}.")
-        opened = open_backend(front, backend, device, threads)
-        local = partial(
-            LocalShards.of, backend=backend, threads=threads, follow_links=follow_links, hash_always=hash_always
-        )
-        return cls(front, opened, shards=(shards or local)(front), compiled=backend == "auto")
 
     def score_queries(self, queries: Queries) -> NDArray[np.float32]:
         """Scores of all entities for each query, float32 [batch, num_entities]."""
@@ -160,14 +128,6 @@ class ShardedModel(Model):
         """
         raise ExportError(f"{self.bundle.path.parent} is sharded. Save the model of the whole bundle, and cut that.")
 
-    def close(self) -> None:
-        """Free the backend and the shards. Later calls raise BackendError."""
-        super().close()
-        self._shards.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return reduced(self, self._shards)
-
     def _entity_batch(self, modalities: dict[str, Any]) -> EntityBatch:
         raise self._no_encoder()
 
@@ -175,6 +135,3 @@ class ShardedModel(Model):
         return QueryError(
             f"{self.bundle.path.parent} is sharded and has no encoder of entities. Encode them with the whole bundle."
         )
-
-    def _sizes(self) -> str:
-        return f"{super()._sizes()}, {self._entities.ranking.name}"

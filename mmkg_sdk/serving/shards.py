@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..answering.entity_linking import Linker, mean_of_units
-from ..answering.opened import Opened
 from ..backends import open_backend
 from ..backends.segments import Call
 from ..backends.tables import HostRanking, host_ranking
@@ -256,15 +255,3 @@ class LocalShards:
         self._threads.shutdown()
         for shard in self._shards:
             shard.close()
-
-
-def reduced(opened: Opened, shards: Shards) -> tuple[Any, ...]:
-    """How what is opened on shards is pickled: it opens them again.
-
-    Raises:
-        BackendError: they are elsewhere.
-    """
-    if not isinstance(shards, LocalShards):
-        raise BackendError(f"{opened!r} cannot be sent to another process. Open it there.")
-    reopen, (kind, front, *rest) = Opened.__reduce__(opened)
-    return reopen, (kind, front.parent, *rest)
