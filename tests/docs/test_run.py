@@ -124,6 +124,30 @@ def test_commands_and_snippets_run_in_order(page: str, read: tuple[Path, list[st
     run_blocks(page, read[0])
 
 
+def test_the_notebook_runs_from_its_first_cell_to_its_last(read: tuple[Path, list[str]]) -> None:
+    """In a kernel of its own, where a reader opens it: in docs/, beside the quickstart's folder."""
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    nbformat = pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    notebook = nbformat.read(ROOT / "docs" / "exploring.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert not any(cell.get("outputs") for cell in notebook.cells)  # they would be of another training
+    (read[0] / "docs").mkdir()
+    place = {"metadata": {"path": str(read[0] / "docs")}}
+    client = nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place)
+    client.execute(env=os.environ | {"PYTHONPATH": str(ROOT)})
+    opened, answers, members, _, explained = (cell.outputs for cell in notebook.cells if cell.cell_type == "code")
+    assert opened[0]["data"]["text/plain"].startswith("Model(mygo fp32")
+    for country, language in (("Dominica", "English"), ("Egypt", "Arabic"), ("Honduras", "Spanish")):
+        assert (
+            f"<td>{country}</td><td>language</td><td>{language}</td><td>tail</td><td>1</td>"
+            in (answers[0]["data"]["text/html"])
+        )
+    assert "Europe" in members[0]["data"]["text/html"]
+    assert any("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
+    assert explained[0]["data"]["text/plain"].startswith("'Norway'")
+
+
 def test_the_snippets_of_the_other_tasks_run(
     golden_bundles: Callable[..., Path],
     toys: Callable[[str], Path],
