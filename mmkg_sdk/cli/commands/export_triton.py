@@ -24,7 +24,11 @@ _KINDS = {"auto": "KIND_AUTO", "cpu": "KIND_CPU", "gpu": "KIND_GPU"}
 )
 @json_option
 def export_triton(bundle: Path, out: Path, kind: str, instances: int, queue_delay_us: int, as_json: bool) -> None:
-    """Write a model repository for Triton: `answers` takes labels, `complete` ids where the bundle has that graph."""
+    """Write a model repository for Triton.
+
+    `answers` opens the bundle and takes labels. Where it has complete.onnx, `complete` takes ids, and `complete_labels`
+    is an ensemble around that which takes labels.
+    """
     from ...serving.triton import export_triton as export
     from ...serving.triton.config import Placing
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...bundle.graph_specs import Axis, GraphSpec, TensorSpec
@@ -47,16 +47,19 @@ class Tensor:
 
 def config_text(
     name: str,
-    backend: str,
+    runs: str,
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
-    placing: Placing,
-    *,
+    *sections: str,
     max_batch: int,
-    warm_up: str = "",
-    parameters: dict[str, str] | None = None,
+    parameters: Mapping[str, str] | None = None,
 ) -> str:
-    """The whole file."""
+    """The whole file.
+
+    Args:
+        runs: the field that says what runs it.
+        sections: further fields; of what is no ensemble those of `placed` are among them.
+    """
     lists = [
         f"{kind} [\n" + ",\n".join(tensor.text() for tensor in tensors) + "\n]"
         for kind, tensors in (("input", inputs), ("output", outputs))
@@ -64,37 +67,64 @@ def config_text(
     given = [
         f"parameters {{ key: {_text(k)} value {{ string_value: {_text(v)} }} }}" for k, v in (parameters or {}).items()
     ]
-    return "\n".join(
-        [
-            f"name: {_text(name)}",
-            f"backend: {_text(backend)}",
-            f"max_batch_size: {max_batch}",
-            *lists,
-            f"dynamic_batching {{ max_queue_delay_microseconds: {placing.queue_delay_us} }}",
-            f"instance_group [ {{ kind: {placing.kind} count: {placing.instances} }} ]",
-            "version_policy { latest { num_versions: 1 } }",
-            *given,
-            *([warm_up] if warm_up else []),
-            "",
-        ]
+    head = [f"name: {_text(name)}", runs, f"max_batch_size: {max_batch}"]
+    return "\n".join([*head, *lists, "version_policy { latest { num_versions: 1 } }", *sections, *given, ""])
+
+
+def placed(placing: Placing) -> str:
+    """Where a model runs, and how its requests are put together."""
+    return (
+        f"dynamic_batching {{ max_queue_delay_microseconds: {placing.queue_delay_us} }}\n"
+        f"instance_group [ {{ kind: {placing.kind} count: {placing.instances} }} ]"
     )
 
 
 def graph_config(spec: GraphSpec, placing: Placing) -> str:
     """Of a graph whose tensors all begin with one free axis, on Triton's ONNX Runtime backend."""
+    batch = batch_of(spec)
+    inputs, outputs = graph_tensors(spec)
+    warm_up = [_warm_up(spec, inputs, size) for size in sorted({batch.min, batch.typical})]
+    return config_text(
+        spec.name, 'backend: "onnxruntime"', inputs, outputs, placed(placing), *warm_up, max_batch=batch.max
+    )
+
+
+def batch_of(spec: GraphSpec) -> Axis:
+    """The free axis that all tensors of a graph begin with."""
     (batch,) = {tensor.shape[0] for tensor in (*spec.exported_inputs, *spec.outputs)}
     assert isinstance(batch, Axis)
-    inputs, outputs = [[_tensor(one) for one in tensors] for tensors in (spec.exported_inputs, spec.outputs)]
-    sizes = sorted({batch.min, batch.typical})
-    return config_text(
-        spec.name,
-        "onnxruntime",
-        inputs,
-        outputs,
-        placing,
-        max_batch=batch.max,
-        warm_up="\n".join(_warm_up(spec, inputs, size) for size in sizes),
-    )
+    return batch
+
+
+def graph_tensors(spec: GraphSpec) -> tuple[list[Tensor], list[Tensor]]:
+    """Inputs and outputs of such a graph."""
+    inputs, outputs = ([_tensor(one) for one in tensors] for tensors in (spec.exported_inputs, spec.outputs))
+    return inputs, outputs
+
+
+@dataclass(frozen=True)
+class Step:
+    """A model of an ensemble: what its inputs and outputs are called there."""
+
+    model: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+    def text(self) -> str:
+        maps = [
+            f"{field} {{ key: {_text(own)} value: {_text(there)} }}"
+            for field, names in (("input_map", self.inputs), ("output_map", self.outputs))
+            for own, there in names.items()
+        ]
+        return "\n    ".join([f"  {{ model_name: {_text(self.model)} model_version: -1", *maps]) + "\n  }"
+
+
+def ensemble_config(
+    name: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor], steps: Sequence[Step], max_batch: int
+) -> str:
+    """Of models that answer one after the other; each has batching and places of its own."""
+    plan = "ensemble_scheduling { step [\n" + ",\n".join(step.text() for step in steps) + "\n] }"
+    return config_text(name, 'platform: "ensemble"', inputs, outputs, plan, max_batch=max_batch)
 
 
 def _tensor(spec: TensorSpec) -> Tensor:

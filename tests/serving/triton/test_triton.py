@@ -21,6 +21,13 @@ from tests.cli.walk import call
 from tests.places import ROOT
 from tests.serving.triton.server import ABSENT, has_server, running_server
 
+MODELS = {
+    "answers": "python",
+    "complete": "onnxruntime",
+    "complete_labels": "",
+    "to_ids": "python",
+    "to_labels": "python",
+}
 RELEASED = ROOT / "tests" / "released" / "0.2.0"
 
 
@@ -32,7 +39,7 @@ def mygo() -> Path:
 @pytest.fixture(scope="module")
 def repository(mygo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("triton") / "models"
-    assert export_triton(mygo, folder, Placing("KIND_CPU", 2, 500)) == ["answers", "complete"]
+    assert export_triton(mygo, folder, Placing("KIND_CPU", 2, 500)) == sorted(MODELS)
     return folder
 
 
@@ -45,15 +52,34 @@ def config_of(folder: Path) -> Any:
     return text_format.Parse((folder / "config.pbtxt").read_text(), definitions.ModelConfig())
 
 
-def test_the_definitions_of_the_server_take_both_configurations(repository: Path, mygo: Path) -> None:
+def test_the_definitions_of_the_server_take_all_configurations(repository: Path, mygo: Path) -> None:
     batch = Bundle.open(mygo).graphs["complete"].axes()["batch"]
-    for name, backend in (("complete", "onnxruntime"), ("answers", "python")):
+    for name, backend in MODELS.items():
         config = config_of(repository / name)
         assert (config.name, config.backend, config.max_batch_size) == (name, backend, batch.max)
-        (group,) = config.instance_group
-        assert (group.kind, group.count) == (group.KIND_CPU, 2)
-        assert config.dynamic_batching.max_queue_delay_microseconds == 500
         assert config.version_policy.latest.num_versions == 1
+        if name != "complete_labels":  # an ensemble runs nowhere itself
+            (group,) = config.instance_group
+            assert (group.kind, group.count) == (group.KIND_CPU, 2)
+            assert config.dynamic_batching.max_queue_delay_microseconds == 500
+
+
+def test_the_tensors_of_an_ensemble_fit_from_step_to_step(repository: Path) -> None:
+    """By the configurations of its models: dtype and dims of each tensor, which is given before it is taken."""
+    ensemble = config_of(repository / "complete_labels")
+    assert ensemble.platform == "ensemble"
+    known = {one.name: (one.data_type, list(one.dims)) for one in ensemble.input}
+    for step in ensemble.ensemble_scheduling.step:
+        model = config_of(repository / step.model_name)
+        assert sorted(step.input_map) == sorted(one.name for one in model.input)
+        for one in model.input:
+            assert known[step.input_map[one.name]] == (one.data_type, list(one.dims))
+        for one in model.output:
+            name = step.output_map[one.name]
+            assert name not in known
+            known[name] = (one.data_type, list(one.dims))
+    assert {one.name: (one.data_type, list(one.dims)) for one in ensemble.output}.items() <= known.items()
+    assert [one.name for one in ensemble.output] == ["labels", "ids", "scores"]
 
 
 def test_the_configuration_says_what_the_graph_takes(repository: Path) -> None:
@@ -127,7 +153,14 @@ def address(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     assert "unable to find backend library for backend 'onnxruntime'" in refused
 
 
-def asked(address: str, entities: list[str], relations: list[str], directions: list[str], k: int | None) -> Any:
+def asked(
+    address: str,
+    entities: list[str],
+    relations: list[str],
+    directions: list[str],
+    k: int | None = None,
+    model: str = "answers",
+) -> dict[str, Any]:
     """What tritonclient gets for a batch of queries."""
     import tritonclient.grpc as client
 
@@ -140,8 +173,8 @@ def asked(address: str, entities: list[str], relations: list[str], directions: l
         inputs.append(client.InferInput("k", [len(entities), 1], "INT32"))
         inputs[-1].set_data_from_numpy(np.full((len(entities), 1), k, np.int32))
     with client.InferenceServerClient(address) as server:
-        result = server.infer("answers", inputs, client_timeout=60)
-    return {name: result.as_numpy(name) for name in ("labels", "ids", "scores", "count")}
+        result = server.infer(model, inputs, client_timeout=60)
+    return {one.name: result.as_numpy(one.name) for one in result.get_response().outputs}
 
 
 def test_the_server_answers_in_labels_as_the_bundle_does(address: str, mygo: Path) -> None:
@@ -208,3 +241,86 @@ def test_a_changed_bundle_is_not_served(repository: Path, tmp_path: Path) -> Non
     with running_server(tmp_path / "models", tmp_path) as address, client.InferenceServerClient(address) as server:
         assert not server.is_model_ready("answers")
     assert "weights.safetensors was changed" in (tmp_path / "log").read_text(errors="replace")
+
+
+# ---- the ensemble, with the same file of ONNX Runtime in another backend ---------------------------------------------
+
+# In place of Triton's ONNX Runtime backend, which is not at hand: ONNX Runtime itself, on the file in the repository.
+# It takes nothing but tensors of the batch alone, so the server has reshaped them as the configuration says.
+_ON_PYTHON = """
+from pathlib import Path
+
+import onnxruntime
+import triton_python_backend_utils as triton
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        folder = Path(args["model_repository"]) / args["model_version"]
+        self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request):
+        inputs = {one.name: triton.get_input_tensor_by_name(request, one.name) for one in self.session.get_inputs()}
+        found = self.session.run(None, {name: one.as_numpy() for name, one in inputs.items()})
+        names = [one.name for one in self.session.get_outputs()]
+        return triton.InferenceResponse([triton.Tensor(*one) for one in zip(names, found)])
+"""
+
+
+@pytest.fixture(scope="module")
+def with_onnx(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server of the whole repository, in which one word of one configuration is another."""
+    if not has_server():
+        pytest.skip(ABSENT)
+    folder = tmp_path_factory.mktemp("ensemble")
+    shutil.copytree(repository, folder / "models")
+    config = folder / "models" / "complete" / "config.pbtxt"
+    assert config.read_text().count('backend: "onnxruntime"') == 1
+    config.write_text(config.read_text().replace('backend: "onnxruntime"', 'backend: "python"'))
+    (folder / "models" / "complete" / "1" / "model.py").write_text(_ON_PYTHON)
+    with running_server(folder / "models", folder) as found:
+        yield found
+
+
+def test_the_ensemble_answers_in_labels_what_the_graph_answers_in_ids(with_onnx: str, mygo: Path) -> None:
+    from tritonclient.utils import InferenceServerException
+
+    with Model.load(mygo) as model:
+        for count in (1, 7, 300):
+            entities = [model.entities[row % len(model.entities)] for row in range(count)]
+            relations = [model.relations[row % 2] for row in range(count)]
+            directions = ["tail" if row % 3 else "head" for row in range(count)]
+            found = asked(with_onnx, entities, relations, directions, model="complete_labels")
+            assert sorted(found) == ["ids", "labels", "scores"]
+            for row, direction in enumerate(directions):
+                k = found["ids"].shape[1]
+                if direction == "tail":
+                    (expected,) = model.predict_tails(entities[row], relations[row], k, filter_known=False)
+                else:
+                    (expected,) = model.predict_heads(relations[row], entities[row], k, filter_known=False)
+                assert [label.decode() for label in found["labels"][row]] == list(expected.labels)
+                assert found["ids"][row].tolist() == expected.ids.tolist()
+                np.testing.assert_allclose(found["scores"][row], expected.scores, rtol=1e-5)
+        for wrong, message in (
+            ((["nobody"], [model.relations[0]], ["tail"]), "unknown entity 'nobody'"),
+            (([model.entities[0]], ["bornIn"], ["tail"]), "unknown relation 'bornIn'"),
+            (([model.entities[0]], [model.relations[0]], ["sideways"]), "direction 'sideways' is unknown"),
+        ):
+            with pytest.raises(InferenceServerException, match=message):
+                asked(with_onnx, *wrong, model="complete_labels")
+
+
+def test_requests_that_meet_in_the_ensemble_get_their_own_answers(with_onnx: str, mygo: Path) -> None:
+    with Model.load(mygo) as model:
+        names, relation = list(model.entities), model.relations[0]
+        expected = [list(one.labels) for one in model.predict_tails(names, relation, len(names), filter_known=False)]
+    with ThreadPoolExecutor(16) as threads:
+        found = threads.map(
+            lambda row: asked(with_onnx, [names[row]], [relation], ["tail"], model="complete_labels"),
+            [row % len(names) for row in range(96)],
+        )
+        for row, answer in enumerate(found):
+            assert [label.decode() for label in answer["labels"][0]] == expected[row % len(names)]
