@@ -22,8 +22,16 @@ _KINDS = {"auto": "KIND_AUTO", "cpu": "KIND_CPU", "gpu": "KIND_GPU"}
     default=100,
     help="How long a query may wait for others to be one batch with; microseconds.",
 )
+@click.option(
+    "--plan",
+    type=click.Path(path_type=Path),
+    help="An engine of complete.onnx that TensorRT built for the GPU that serves, to take its place: with one "
+    "optimization profile, as of `build-engine --profile batch=1:256:4096`.",
+)
 @json_option
-def export_triton(bundle: Path, out: Path, kind: str, instances: int, queue_delay_us: int, as_json: bool) -> None:
+def export_triton(
+    bundle: Path, out: Path, kind: str, instances: int, queue_delay_us: int, plan: Path | None, as_json: bool
+) -> None:
     """Write a model repository for Triton.
 
     `answers` opens the bundle and takes labels. Where it has complete.onnx, `complete` takes ids, and `complete_labels`
@@ -32,7 +40,7 @@ def export_triton(bundle: Path, out: Path, kind: str, instances: int, queue_dela
     from ...serving.triton import export_triton as export
     from ...serving.triton.config import Placing
 
-    names = export(bundle, out, Placing(_KINDS[kind], instances, queue_delay_us))
+    names = export(bundle, out, Placing(_KINDS[kind], instances, queue_delay_us), plan=plan)
     if as_json:
         print_json({"repository": str(out), "models": names})
     else:

@@ -79,14 +79,13 @@ def placed(placing: Placing) -> str:
     )
 
 
-def graph_config(spec: GraphSpec, placing: Placing) -> str:
-    """Of a graph whose tensors all begin with one free axis, on Triton's ONNX Runtime backend."""
+def graph_config(spec: GraphSpec, backend: str, placing: Placing) -> str:
+    """Of a graph whose tensors all begin with one free axis, on Triton's backend "onnxruntime" or "tensorrt"."""
     batch = batch_of(spec)
     inputs, outputs = graph_tensors(spec)
     warm_up = [_warm_up(spec, inputs, size) for size in sorted({batch.min, batch.typical})]
-    return config_text(
-        spec.name, 'backend: "onnxruntime"', inputs, outputs, placed(placing), *warm_up, max_batch=batch.max
-    )
+    runs = f"backend: {_text(backend)}"
+    return config_text(spec.name, runs, inputs, outputs, placed(placing), *warm_up, max_batch=batch.max)
 
 
 def batch_of(spec: GraphSpec) -> Axis:

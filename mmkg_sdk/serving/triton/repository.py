@@ -15,6 +15,7 @@ from pathlib import Path
 from ...bundle import MANIFEST, Bundle
 from ...errors import BundleError, ExportError
 from ...files.folders import FolderKind, new_folder
+from ...files.regular import open_regular
 from ...registry import LINK_PREDICTION
 from .config import (
     Placing,
@@ -36,6 +37,8 @@ from mmkg_sdk.serving.triton.{module} import {name} as TritonPythonModel
 
 __all__ = ["TritonPythonModel"]
 '''
+# What engines of TensorRT for RTX begin with.
+_RTX = b"vtrt"
 _ENSEMBLE = "complete_labels"
 _MOST_QUERIES = 4096
 _QUERIES = tuple(Tensor(name, "TYPE_STRING", (1,)) for name in ("entity", "relation", "direction"))
@@ -49,12 +52,20 @@ _OUTPUTS = (
 _DEVICES = {"KIND_CPU": "cpu", "KIND_GPU": "cuda", "KIND_AUTO": "auto"}
 
 
-def export_triton(bundle: str | Path, out: str | Path, placing: Placing = Placing()) -> list[str]:  # noqa: B008
+def export_triton(
+    bundle: str | Path,
+    out: str | Path,
+    placing: Placing = Placing(),  # noqa: B008
+    *,
+    plan: str | Path | None = None,
+) -> list[str]:
     """Write a model repository for Triton.
 
     Args:
         out: the repository's folder; it appears whole or not at all.
         placing: instances, devices and batching of the models.
+        plan: an engine of complete.onnx, built by TensorRT for the GPU that serves, which takes its place: with one
+            optimization profile, from the least to the largest batch of the graph spec.
 
     Returns:
         The names of its models: "answers", and where the bundle has complete.onnx "complete", "complete_labels", and
@@ -62,17 +73,20 @@ def export_triton(bundle: str | Path, out: str | Path, placing: Placing = Placin
 
     Raises:
         BundleError: the bundle is not whole, or for another task than link prediction.
-        ExportError: the folder is taken, or the disk is full.
+        ExportError: the folder is taken, the disk is full, or the plan cannot be served.
     """
     opened = Bundle.open(bundle)
     if opened.config.task != LINK_PREDICTION:
         raise BundleError(
             f"{opened.path} is for {opened.config.task}; a model repository is made of a bundle for {LINK_PREDICTION}."
         )
+    engine = None if plan is None else Path(plan)
+    if engine is not None:
+        _check_plan(engine, opened, placing)
     with new_folder(Path(out), _KIND) as folder:
         _write_answers(opened, folder / "answers", placing)
         if "complete" in opened.graphs:
-            _write_complete(opened, folder / "complete", placing)
+            _write_complete(opened, folder / "complete", placing, engine)
             _write_ensemble(opened, folder, placing)
         return sorted(one.name for one in folder.iterdir())
 
@@ -87,13 +101,32 @@ def _write_answers(bundle: Bundle, folder: Path, placing: Placing) -> None:
     _write_python(folder, "python_model.Answers", (*_QUERIES, _K), _OUTPUTS, placing, _MOST_QUERIES, parameters)
 
 
-def _write_complete(bundle: Bundle, folder: Path, placing: Placing) -> None:
+def _check_plan(path: Path, bundle: Bundle, placing: Placing) -> None:
+    if "complete" not in bundle.graphs:
+        raise ExportError(f"{bundle.path} has no complete.onnx, which a plan is made of. Leave the plan out.")
+    if placing.kind == "KIND_CPU":
+        raise ExportError(f"{path} is for a GPU, and instances were to run on CPUs. Leave out one of the two.")
+    try:
+        with open_regular(path) as file:
+            start = file.read(len(_RTX))
+    except OSError as err:
+        raise ExportError(f"cannot read {path}: {err.strerror}. Pass an engine of TensorRT.") from err
+    if start in (b"", _RTX):
+        what = "an engine of TensorRT for RTX" if start else "empty"
+        raise ExportError(f"{path} is {what}; Triton opens engines that TensorRT built.")
+
+
+def _write_complete(bundle: Bundle, folder: Path, placing: Placing, engine: Path | None) -> None:
     version = folder / "1"
     version.mkdir(parents=True)
-    for name in sorted(bundle.weight_files("complete")):  # which the graph names, beside itself
-        (version / name).write_bytes(bundle.files[name])
-    (version / "model.onnx").write_bytes(bundle.files["complete.onnx"])
-    (folder / "config.pbtxt").write_text(graph_config(bundle.graphs["complete"], placing))
+    if engine is None:
+        for name in sorted(bundle.weight_files("complete")):  # which the graph names, beside itself
+            (version / name).write_bytes(bundle.files[name])
+        (version / "model.onnx").write_bytes(bundle.files["complete.onnx"])
+    else:
+        shutil.copyfile(engine, version / "model.plan")
+    backend = "onnxruntime" if engine is None else "tensorrt"
+    (folder / "config.pbtxt").write_text(graph_config(bundle.graphs["complete"], backend, placing))
 
 
 def _write_ensemble(bundle: Bundle, repository: Path, placing: Placing) -> None:

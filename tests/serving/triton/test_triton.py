@@ -137,6 +137,36 @@ def test_the_command_writes_it_for_every_family_of_triples(tmp_path: Path) -> No
     assert export_triton(links, tmp_path / "links") == ["answers"]
 
 
+def test_a_plan_takes_the_place_of_the_graph(mygo: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "complete.engine"
+    plan.write_bytes(b"ftrt" + bytes(60))
+    done = call("export-triton", mygo, "--out", tmp_path / "models", "--plan", plan, "--on", "gpu")
+    assert done.code == 0, done.err
+    folder = tmp_path / "models" / "complete"
+    assert [(one.name, one.read_bytes()) for one in (folder / "1").iterdir()] == [("model.plan", plan.read_bytes())]
+    export_triton(mygo, tmp_path / "onnx", Placing("KIND_GPU"))
+    config, of_onnx = config_of(folder), config_of(tmp_path / "onnx" / "complete")
+    assert (config.backend, of_onnx.backend) == ("tensorrt", "onnxruntime")
+    config.backend = of_onnx.backend
+    assert config == of_onnx
+
+
+def test_a_plan_that_cannot_be_served_is_refused(mygo: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "complete.engine"
+    on_gpu = Placing("KIND_GPU")
+    for content, message in ((None, "cannot read"), (b"", "is empty"), (b"vtrt" + bytes(60), "of TensorRT for RTX")):
+        if content is not None:
+            plan.write_bytes(content)
+        with pytest.raises(ExportError, match=message):
+            export_triton(mygo, tmp_path / "models", on_gpu, plan=plan)
+    plan.write_bytes(b"ftrt" + bytes(60))
+    with pytest.raises(ExportError, match="instances were to run on CPUs"):
+        export_triton(mygo, tmp_path / "models", Placing("KIND_CPU"), plan=plan)
+    with pytest.raises(ExportError, match=r"has no complete\.onnx"):
+        export_triton(RELEASED / "mkgformer-links", tmp_path / "models", on_gpu, plan=plan)
+    assert not (tmp_path / "models").exists()
+
+
 # ---- a real server -------------------------------------------------------------------------------------------------
 
 
