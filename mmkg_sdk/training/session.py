@@ -12,9 +12,9 @@ from typing import Any
 
 from ..backends.torch import torch_device
 from ..bundle import sha256_of
+from ..data.dropped import drop_modalities
 from ..data.inspection.coverage import absence_remarks, need_modalities
 from ..data.inspection.remarks import remarks
-from ..data.modalities import drop_modalities
 from ..data.open import open_data
 from ..errors import DataError, ExportError
 from ..evaluation.subjects import EVALUATIONS

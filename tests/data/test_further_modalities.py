@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from mmkg_sdk.data import DataSet, read_dataset, tokenize_dataset, write_dataset
+from mmkg_sdk.data.dropped import drop_modalities
 from mmkg_sdk.data.graph import Features, RawTokens
 from mmkg_sdk.data.inspection.coverage import feature_coverage, token_coverage
 from mmkg_sdk.data.inspection.summary import summarize
-from mmkg_sdk.data.modalities import drop_modalities
 from mmkg_sdk.data.tokens.learned_features import learn_feature_tokens
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.files.labels import Labels

@@ -43,7 +43,8 @@ from ..threads import threads_option
     "dropped",
     multiple=True,
     metavar="image=SHARE",
-    help="Experiment: a share of the entities, 0 to 1, loses its image, text or further modality. Repeatable.",
+    help="Experiment: a share of the entities (and mentions, sentences), 0 to 1, loses its image, text or further "
+    "modality. Repeatable.",
 )
 @click.option("--require", metavar="image,text", help="Refuse to train where the data have none of these at all.")
 @device_option

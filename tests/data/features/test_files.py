@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from mmkg_sdk.data import read_dataset, write_dataset
+from mmkg_sdk.data.dropped import drop_modalities
 from mmkg_sdk.data.graph import DataSet, Features, RawTokens
-from mmkg_sdk.data.modalities import drop_modalities, modality_features
+from mmkg_sdk.data.modalities import modality_features
 from mmkg_sdk.errors import BackendError, DataError
 
 from ..folders import small_dataset

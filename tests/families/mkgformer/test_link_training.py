@@ -15,8 +15,8 @@ import torch
 from click.testing import CliRunner
 
 from mmkg_sdk.cli.group import cli
+from mmkg_sdk.data.dropped import drop_modalities
 from mmkg_sdk.data.graph import DataSet
-from mmkg_sdk.data.modalities import drop_modalities
 from mmkg_sdk.data.open import open_dataset
 from mmkg_sdk.errors import DataError
 from mmkg_sdk.families.mkgformer import inputs
