@@ -13,12 +13,13 @@ import pytest
 from mmkg_sdk.answering.entity_recognition import Tagger
 from mmkg_sdk.answering.relation_extraction import Extractor
 from mmkg_sdk.data.mentions import LinkingData
-from mmkg_sdk.export import export_bundle, import_checkpoint
+from mmkg_sdk.export import export_bundle, import_checkpoint, onnx_graph
 from mmkg_sdk.run import Run
 from tests.families.mimic.small import random_run, world
 from tests.families.mkgformer.sentence_bundles import toy_bundle
 from tests.once import once
 from tests.places import GOLDEN
+from tests.traces import trace_anew, traced_once
 
 # Tests are many small runs: more threads than cores, over all workers, would only wait for each other.
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -27,6 +28,18 @@ os.environ.setdefault("OMP_NUM_THREADS", str(min(2, max(1, (os.cpu_count() or 1)
 # What a shell runs in the background ignores Ctrl-C, and so would the commands that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _graphs_are_traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with traced_once(once(tmp_path_factory, "traces", lambda folder: None)):
+        yield
+
+
+@pytest.fixture
+def traced_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests whose subject is how a graph is traced."""
+    monkeypatch.setattr(onnx_graph, "trace_graph", trace_anew)
 
 
 def import_golden(name: str, out: Path, family: str = "mygo") -> Run:

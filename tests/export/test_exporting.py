@@ -76,6 +76,7 @@ def test_a_weight_beyond_half_precision_is_an_export_error(run: Run, tmp_path: P
     assert os.listdir(tmp_path) == ["run"]
 
 
+@pytest.mark.usefixtures("traced_anew")
 def test_overwriting_is_asked_for_and_keeps_the_old_bundle_until_then(
     golden_run: Run, golden_bundle: Path, tmp_path: Path
 ) -> None:

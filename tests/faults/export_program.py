@@ -22,6 +22,7 @@ import torch
 from mmkg_sdk import ExportError
 from mmkg_sdk.export import export_bundle
 from mmkg_sdk.run import Run
+from tests.traces import traced_once
 
 
 def strike(fault: str, folder: Path) -> None:
@@ -47,7 +48,8 @@ def export_under(fault: str, run: Run, target: Path) -> dict[str, object]:
     if not child:
         strike(fault, target.parent)
         try:
-            export_bundle(run, target, overwrite=True)
+            with traced_once():
+                export_bundle(run, target, overwrite=True)
             message = "exported"
         except ExportError as err:
             message = f"ExportError: {err}"

@@ -49,7 +49,7 @@ class Graphs:
     def __call__(self, case: str, graph: str, precision: str = "fp32", stored: str = "float32") -> Graph:
         key = (case, graph, precision, stored)
         if key not in self.made:
-            model = golden(case).model()
+            model = golden(case).model().double()  # as for a bundle
             module = graph_modules(model, DTYPES[precision])[graph]
             self.made[key] = export(
                 module, graph_specs(replace(model.config, entity_dtype=stored))[graph], self.folder / "-".join(key)
@@ -61,9 +61,9 @@ def export(module: nn.Module, spec: GraphSpec, file: Path) -> Graph:
     import onnx
     import onnxruntime
 
-    from mmkg_sdk.export.onnx_graph import trace_graph
+    from mmkg_sdk.export import onnx_graph
 
-    onnx.save(trace_graph(module, spec), file)
+    onnx.save(onnx_graph.trace_graph(module, spec), file)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3

@@ -14,19 +14,16 @@ from PIL import Image
 import mmkg_sdk
 from mmkg_sdk import Extractor, QueryError, RelationMention, Tagger
 from mmkg_sdk.cli.group import cli
-from mmkg_sdk.export import export_bundle
 from mmkg_sdk.families.mkgformer.encoder import Images
 from mmkg_sdk.families.mkgformer.sentences.correlation import text_image_weights
 from tests.browser import pictured
 from tests.families.mkgformer.cases import MNER_CASES, MRE_CASES, golden
-from tests.families.mkgformer.sentence_bundles import import_case
 
 TEXT = ("input_ids", "attention_mask", "token_type_ids")
 
 
 @pytest.mark.parametrize("name", MRE_CASES + MNER_CASES)
-def test_the_weights_are_those_of_the_torch_module(name: str, tmp_path: Path) -> None:
-    export_bundle(import_case(name, tmp_path / "run"), tmp_path / "bundle")
+def test_the_weights_are_those_of_the_torch_module(name: str, golden_bundles: Callable[..., Path]) -> None:
     case = golden(name)
     model = case.model().double()
     aux, rcnn = (torch.as_tensor(case.inputs[f"{group}_values"]).double() for group in ("aux", "rcnn"))
@@ -40,7 +37,7 @@ def test_the_weights_are_those_of_the_torch_module(name: str, tmp_path: Path) ->
         ]
     assert expected, "some layers are fused"
     opened: Extractor | Tagger
-    with mmkg_sdk.load(tmp_path / "bundle", "onnxruntime", "cpu") as opened:  # type: ignore[assignment]
+    with mmkg_sdk.load(golden_bundles(name, "fp32", "mkgformer"), "onnxruntime", "cpu") as opened:  # type: ignore[assignment]
         states = opened.encode_images(case.inputs["aux_values"], case.inputs["rcnn_values"])
         for row in range(len(states)):
             texts = {part: case.inputs[part][row] for part in TEXT}

@@ -35,7 +35,7 @@ from mmkg_sdk.families.mkgformer.sentences.scoring import relation_scores, tag_s
 from mmkg_sdk.run import Run
 from tests.attacks.reseal import change_manifest, reseal
 from tests.families.mkgformer.cases import FOLDER, MNER_CASES, MRE_CASES, Case, golden
-from tests.families.mkgformer.sentence_bundles import import_case, random_run, toy_data
+from tests.families.mkgformer.sentence_bundles import random_run, toy_data
 
 TEXT = ("input_ids", "attention_mask", "token_type_ids")
 # Of fp16, as a share of the root mean square.
@@ -43,18 +43,9 @@ FP16_LIMIT = 2e-2
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+def made(golden_bundles: Callable[..., Path]) -> Callable[[str, str], Path]:
     """The folder of a golden case, with "run" and "bundle" in it; made when first asked for. Read-only."""
-    folders: dict[tuple[str, str], Path] = {}
-
-    def folder(name: str, precision: str = "fp32") -> Path:
-        if (name, precision) not in folders:
-            place = tmp_path_factory.mktemp(name)
-            export_bundle(import_case(name, place / "run"), place / "bundle", precision=precision)
-            folders[name, precision] = place
-        return folders[name, precision]
-
-    return folder
+    return lambda name, precision="fp32": golden_bundles(name, precision, "mkgformer").parent
 
 
 def outputs(opened: Extractor | Tagger, case: Case) -> tuple[np.ndarray, np.ndarray]:

@@ -31,8 +31,10 @@ def torch_attention(model: MyGO, row: int) -> np.ndarray:
     return torch.stack(found).numpy()
 
 
-@pytest.mark.parametrize("name", MYGO_CASES)
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-6), ("fp16", 2e-3)])
+@pytest.mark.parametrize(
+    ("name", "precision", "tolerance"),
+    [*((name, "fp32", 1e-6) for name in MYGO_CASES), ("db15k_like", "fp16", 2e-3), ("deep_more_rel", "fp16", 2e-3)],
+)
 def test_the_attention_is_that_of_the_torch_module(
     name: str, precision: str, tolerance: float, golden_bundles: Callable[..., Path]
 ) -> None:
