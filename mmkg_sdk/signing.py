@@ -1,7 +1,8 @@
 """Signatures of bundles: who made one, besides that it is whole. model-signing makes and checks them.
 
 A signature is a file of its own, in the format of Sigstore bundles: an ECDSA signature over the hashes of all files of
-the folder. It lies outside of the folder, which may hold the bundle's files and no others.
+the folder. It lies outside of the folder, which may hold the bundle's files and no others; or as `bundle.sig` within,
+where a repository has it, and then is not signed itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from typing import Any
 
 from .bundle import MANIFEST, Bundle, read_manifest
 from .errors import BundleError, ExportError, MmkgError, unimportable
+
+# The name of a signature in a repository, beside the files of the bundle.
+SIGNATURE = "bundle.sig"
+_LARGEST = 1 << 20  # bytes of a signature; one has some thousand
 
 
 def sign_bundle(path: str | Path, signature: str | Path, *, private_key: str | Path) -> None:
@@ -36,7 +41,7 @@ def sign_bundle(path: str | Path, signature: str | Path, *, private_key: str | P
         from model_signing import signing
 
         config = signing.Config().use_elliptic_key_signer(private_key=Path(private_key))
-        config.set_hashing_config(_hashing()).sign(folder, target)
+        config.set_hashing_config(_hashing(folder)).sign(folder, target)
 
 
 def check_signature(path: str | Path, signature: str | Path, *, public_key: str | Path) -> None:
@@ -54,19 +59,23 @@ def check_signature(path: str | Path, signature: str | Path, *, public_key: str 
         from model_signing import verifying
 
         config = verifying.Config().use_elliptic_key_verifier(public_key=Path(public_key))
-        config.set_hashing_config(_hashing()).verify(folder, Path(signature))
+        if (size := Path(signature).stat().st_size) > _LARGEST:
+            raise ValueError(f"{signature} has {size:,} bytes, and is no signature")
+        config.set_hashing_config(_hashing(folder)).verify(folder, Path(signature))
 
 
-def _hashing() -> Any:
-    """Every file by SHA-256, hidden ones and those of git, too. Links are what they lead to: a Hub's cache has them."""
+def _hashing(folder: Path) -> Any:
+    """Every file but the signature by SHA-256, hidden ones and those of git, too. Links are what they lead to: a Hub's
+    cache has them."""
     from model_signing import hashing
 
-    return hashing.Config().set_ignored_paths(paths=[], ignore_git_paths=False).set_allow_symlinks(True)
+    ignored = [folder / SIGNATURE]
+    return hashing.Config().set_ignored_paths(paths=ignored, ignore_git_paths=False).set_allow_symlinks(True)
 
 
 def _check_files(folder: Path) -> None:
     """Refuse a folder with a file that is none of the bundle's."""
-    listed = {MANIFEST, *read_manifest(folder)["files"]}
+    listed = {MANIFEST, SIGNATURE, *read_manifest(folder)["files"]}
     if odd := {path.name for path in folder.iterdir()} - listed:
         raise BundleError(
             f"{folder} holds {min(odd)!r:.120}, which is no file of the bundle, and would be signed with it. Remove it."

@@ -70,6 +70,8 @@ class Opened(ABC):
         datasets: Sequence[str] = (),
         evaluations: Sequence[Mapping[str, Any]] = (),
         private: bool = True,
+        signature: str | Path | None = None,
+        public_key: str | Path | None = None,
     ) -> str:
         """Push the bundle to the Hugging Face Hub; `mmkg_sdk.hub.push_bundle` says what is pushed, and what it raises.
 
@@ -79,7 +81,14 @@ class Opened(ABC):
             The commit, for `mmkg_sdk.load(repository, revision=...)`.
         """
         return push_bundle(
-            self.bundle, repository, license=license, datasets=datasets, evaluations=evaluations, private=private
+            self.bundle,
+            repository,
+            license=license,
+            datasets=datasets,
+            evaluations=evaluations,
+            private=private,
+            signature=signature,
+            public_key=public_key,
         )
 
     @property

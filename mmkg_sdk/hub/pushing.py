@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..bundle import MANIFEST, Bundle
 from ..errors import BundleError, ExportError
+from ..signing import SIGNATURE, check_signature
 from .card import repository_card
 from .client import TOKEN, hub_errors, token
 
@@ -19,6 +21,8 @@ def push_bundle(
     datasets: Sequence[str] = (),
     evaluations: Sequence[Mapping[str, Any]] = (),
     private: bool = True,
+    signature: str | Path | None = None,
+    public_key: str | Path | None = None,
     message: str = "A bundle of mmkg_sdk",
 ) -> str:
     """Push a bundle's files, and nothing else of its folder, to the Hugging Face Hub. The token is that in $HF_TOKEN.
@@ -29,6 +33,8 @@ def push_bundle(
         datasets: the data sets on the Hub that it was trained with.
         evaluations: what `mmkg-sdk evaluate BUNDLE --json` printed, for the card.
         private: who may see a repository that is made now; one that is there stays as it is.
+        signature: what `mmkg_sdk.signing.sign_bundle` wrote of this bundle. It is checked by `public_key`, and goes
+            with the bundle as bundle.sig.
         message: of the commit.
 
     Returns:
@@ -36,15 +42,19 @@ def push_bundle(
 
     Raises:
         BackendError: huggingface_hub is not installed.
-        BundleError: the folder was changed since it was opened.
-        ExportError: no token, an evaluation that is none, or the Hub refused.
+        BundleError: the folder was changed since it was opened, or is not what was signed.
+        ExportError: no token, an evaluation that is none, a signature without a public key, or the Hub refused.
     """
     secret = token()
     if secret is None:
         raise ExportError(f"a push needs a token that may write; found none. Set ${TOKEN} in the environment.")
+    if (signature is None) != (public_key is None):
+        raise ExportError("a signature and the public key that checks it go together; found one of them.")
     card = repository_card(bundle, repository, license, datasets, evaluations)
     if Bundle.open(bundle.path, follow_links=bundle.follow_links).manifest != bundle.manifest:
         raise BundleError(f"{bundle.path} was changed since it was opened. Open it again, then push.")
+    if signature is not None and public_key is not None:
+        check_signature(bundle.path, signature, public_key=public_key)
     with hub_errors(ExportError, f"pushing to {repository}"):
         from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -54,5 +64,7 @@ def push_bundle(
         files = {name: str(bundle.path / name) for name in (*bundle.manifest["files"], MANIFEST)}
         operations = [CommitOperationAdd(name, path) for name, path in files.items()]
         operations.append(CommitOperationAdd("README.md", card.encode()))
+        if signature is not None:
+            operations.append(CommitOperationAdd(SIGNATURE, str(signature)))
         api.create_repo(repository, private=private, exist_ok=True)
         return str(api.create_commit(repository, operations, commit_message=message).oid)

@@ -20,10 +20,13 @@ import mmkg_sdk
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.errors import BundleError, ExportError
 from mmkg_sdk.hub import fetch_bundle, push_bundle
+from mmkg_sdk.signing import SIGNATURE, check_signature, sign_bundle
 from tests.attacks.reseal import change_manifest
+from tests.cli.walk import call
 from tests.docs.pages import text_of
 from tests.hub.server import TOKEN, Hub, running_hub
 from tests.places import ROOT
+from tests.test_signing import make_key
 
 NAME = "some-lab/countries"
 ABSENT = "0" * 40
@@ -159,6 +162,74 @@ def test_another_commit_than_the_pinned_one_is_refused(hub: Hub, pushed: str) ->
     hub.commit_shown = "f" * 40
     with pytest.raises(BundleError, match="the server answered with ffff"):
         fetch_bundle(NAME, pushed)
+
+
+# ---- signatures ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> tuple[Path, Path]:
+    pytest.importorskip("model_signing", reason="model-signing is not installed")
+    return make_key(tmp_path / "mine")
+
+
+@pytest.fixture
+def signed(hub: Hub, golden_bundle: Path, keys: tuple[Path, Path], tmp_path: Path) -> str:
+    sign_bundle(golden_bundle, tmp_path / "own.sig", private_key=keys[0])
+    with mmkg_sdk.load(golden_bundle) as model:
+        return model.push_to_hub(NAME, license="mit", signature=tmp_path / "own.sig", public_key=keys[1])
+
+
+def test_a_signed_bundle_is_signed_when_it_was_fetched(
+    hub: Hub, signed: str, keys: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    for _ in range(2):
+        folder = fetch_bundle(NAME, signed, public_key=keys[1])
+        Bundle.open(folder)
+        check_signature(folder, tmp_path / "own.sig", public_key=keys[1])
+        assert (folder / SIGNATURE).read_bytes() == (tmp_path / "own.sig").read_bytes()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # it is in the cache, signature and all
+
+
+def test_what_was_not_signed_by_the_owner_of_the_key_is_refused(
+    hub: Hub, signed: str, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="Do not use this bundle"):
+        fetch_bundle(NAME, signed, public_key=make_key(tmp_path / "other")[1])
+    changed = bytearray(hub.repositories[NAME].commits[signed]["entities.txt"])
+    changed[len(changed) // 2] ^= 1
+    for name, content in (("entities.txt", bytes(changed)), (SIGNATURE, b"{}"), (SIGNATURE, b" " * (1 << 21))):
+        shutil.rmtree(tmp_path / "cache")
+        hub.served = {name: content}
+        with pytest.raises(BundleError, match="Do not use this bundle"):
+            fetch_bundle(NAME, signed, public_key=keys[1])
+
+
+def test_a_repository_without_a_signature_is_refused_where_one_is_asked_for(
+    hub: Hub, pushed: str, keys: tuple[Path, Path]
+) -> None:
+    with pytest.raises(BundleError, match=r"fetching bundle\.sig of some-lab/countries"):
+        fetch_bundle(NAME, pushed, public_key=keys[1])
+
+
+def test_a_signature_of_another_bundle_is_not_pushed(
+    hub: Hub, golden_bundles: Any, golden_bundle: Path, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    sign_bundle(golden_bundles("db15k_like", "fp16"), tmp_path / "other.sig", private_key=keys[0])
+    with pytest.raises(BundleError, match="Do not use this bundle"):
+        push_bundle(
+            Bundle.open(golden_bundle),
+            NAME,
+            license="mit",
+            signature=tmp_path / "other.sig",
+            public_key=keys[1],
+        )
+    with pytest.raises(ExportError, match="go together; found one"):
+        push_bundle(Bundle.open(golden_bundle), NAME, license="mit", signature=tmp_path / "other.sig")
+    assert call("push", golden_bundle, NAME, "--license", "mit", "--public-key", keys[1]).code == 2
+    assert not hub.calls
 
 
 # ---- the token -----------------------------------------------------------------------------------------------------

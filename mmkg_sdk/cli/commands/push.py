@@ -9,6 +9,8 @@ import click
 from ...files.strict_json import read_json_object
 from ..options import bundle_argument, json_option, print_json
 
+_file = click.Path(path_type=Path)
+
 
 @click.command()
 @bundle_argument
@@ -19,10 +21,12 @@ from ..options import bundle_argument, json_option, print_json
     "--evaluation",
     "evaluations",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=_file,
     help="A file with what `mmkg-sdk evaluate BUNDLE --json` printed, for the card. Repeatable.",
 )
 @click.option("--public", is_flag=True, help="A repository that is made now may be seen by all.")
+@click.option("--signature", type=_file, help="What `mmkg-sdk sign` wrote, to go with it; needs --public-key.")
+@click.option("--public-key", type=_file, help="PEM, of who signed it; the signature is checked before the push.")
 @json_option
 def push(
     bundle: Path,
@@ -31,12 +35,16 @@ def push(
     datasets: tuple[str, ...],
     evaluations: tuple[Path, ...],
     public: bool,
+    signature: Path | None,
+    public_key: Path | None,
     as_json: bool,
 ) -> None:
     """Push a bundle to the Hugging Face Hub, in one commit, which is printed. The token is that in $HF_TOKEN."""
     from ...bundle import Bundle
     from ...hub import push_bundle
 
+    if (signature is None) != (public_key is None):
+        raise click.UsageError("--signature and --public-key go together.")
     commit = push_bundle(
         Bundle.open(bundle),
         repository,
@@ -44,6 +52,8 @@ def push(
         datasets=datasets,
         evaluations=[read_json_object(path) for path in evaluations],
         private=not public,
+        signature=signature,
+        public_key=public_key,
     )
     if as_json:
         print_json({"repository": repository, "revision": commit})
