@@ -277,6 +277,22 @@ class Model(Opened):
         widths = {name: array.shape[1] for name, array in self._entities.encoded.items()}
         return encode_in_chunks(self.run_graph, graph, batch, chunk, widths)
 
+    def encode_again(self, entities: EntityBatch) -> None:
+        """Encode the bundle's own entities from other inputs and answer from these, in memory; to measure what the
+        modalities are worth. Entities that were added are let go.
+
+        Args:
+            entities: inputs of every entity of the bundle, in its order, as the family's `entity_batch` gives them.
+
+        Raises:
+            QueryError: of another number of entities.
+        """
+        labels = self.bundle.entities
+        if len(entities) != len(labels):
+            raise QueryError(f"inputs of {len(entities):,} entities; expected those of all {len(labels):,}.")
+        with self._lock:
+            self._entities = EntityTable.of(labels, self.encode_batch(entities), self._score, self.backend)
+
     def add_entities(self, labels: Sequence[str], **modalities: Any) -> NDArray[np.int64]:
         """Encode new entities and make them candidates of this model, in memory; `save` writes them to a bundle.
 

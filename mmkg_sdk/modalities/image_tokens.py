@@ -49,18 +49,35 @@ class ImageTokenizer:
     def of_views(self, views: Sequence[NDArray[np.int64]]) -> list[int]:
         """The same, of the views of a picture; of equally near centres the first."""
         return [
-            start + nearest(view[None], centres)[0]
-            for start, view, centres in zip(self.starts, views, self.centres, strict=True)
+            start + centres.nearest(view[None])[0]
+            for start, view, centres in zip(self.starts, views, self._centres, strict=True)
         ]
 
+    @cached_property
+    def _centres(self) -> list[Centres]:
+        return [Centres.of(own) for own in self.centres]
 
-def nearest(vectors: NDArray[np.int64], centres: NDArray[np.int16]) -> list[int]:
-    """The nearest centre of each vector, the first of equal ones; exact, so the same on every machine.
 
-    Args:
-        vectors, centres: [n, width] and [codes, width], of numbers so small that float64 holds every sum.
+@dataclass(frozen=True)
+class Centres:
+    """What vectors are compared with.
+
+    Attributes:
+        vectors: float64 [codes, width], whole numbers.
+        squares: float64 [codes], of their lengths.
     """
-    own = centres.astype(np.float64)
-    distances = np.square(own).sum(axis=1) - 2 * (vectors.astype(np.float64) @ own.T)
-    found: list[int] = distances.argmin(axis=1).tolist()
-    return found
+
+    vectors: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, centres: NDArray[np.int16]) -> Centres:
+        """Of whole numbers [codes, width] so small that float64 holds every sum."""
+        own = centres.astype(np.float64)
+        return cls(own, np.square(own).sum(axis=1))
+
+    def nearest(self, vectors: NDArray[np.int64]) -> list[int]:
+        """The nearest centre of each vector [n, width], the first of equal ones; exact, so the same everywhere."""
+        distances = self.squares - 2 * (vectors.astype(np.float64) @ self.vectors.T)
+        found: list[int] = distances.argmin(axis=1).tolist()
+        return found

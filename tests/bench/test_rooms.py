@@ -17,6 +17,7 @@ BELOW = {
     "report": {"report", "machine"},
     "sweep": {"sweep", "report", "machine"},
     "race": {"race", "report", "machine"},
+    "quality": {"quality", "report", "machine"},
     "studies": {"studies", "report", "machine"},
     "gpu": {"gpu", "sweep", "report", "machine"},
     "gpu_proof": {"gpu_proof", "gpu", "race", "report", "machine"},

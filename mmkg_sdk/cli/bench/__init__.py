@@ -1,1 +1,1 @@
-"""mmkg-sdk bench: run and compare, gpu, race, study."""
+"""mmkg-sdk bench: run and compare, gpu, quality, race, study."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ..options import json_option, print_json, say
-from .options import counts, modes_named, rounds_option, seconds_option, threads_option
+from .options import counts, names, rounds_option, seconds_option, threads_option
 
 
 @click.command()
@@ -16,13 +16,13 @@ from .options import counts, modes_named, rounds_option, seconds_option, threads
 @click.option("--device", default="cuda:0", show_default=True, help="cuda or cuda:N. `bench run` measures a CPU.")
 @click.option(
     "--backends",
-    callback=modes_named,
+    callback=names,
     help="Who is measured, with commas between; default: all. kernels, tensorrt, onnxruntime, torch, and the peers "
     "flashlib and jax. One that is not installed is a row that says so.",
 )
 @click.option(
     "--stages",
-    callback=modes_named,
+    callback=names,
     help="What is measured, with commas between; default: all. gpu-scan: the k best rows of the table. gpu-query: "
     "vectors of queries. gpu-answer: from labels to labels. gpu-encode: entities by their number of tokens.",
 )

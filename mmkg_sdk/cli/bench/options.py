@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from ...registry import MODALITIES
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 device_option = click.option("--device", default="cpu", help="Where it runs: cpu, cuda or cuda:N.")
@@ -54,5 +56,22 @@ def batches(context: click.Context, option: click.Parameter, text: str | None) -
     return None if text is None else [None if part.strip() == "own" else whole_number(part) for part in text.split(",")]
 
 
-def modes_named(context: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
+def names(context: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",")]
+
+
+def token_counts(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, list[int]]:
+    """NAME=COUNTS by the modality's name in files; 0 leaves a modality out."""
+    found: dict[str, list[int]] = {}
+    for text in texts:
+        said, equals, numbers = text.partition("=")
+        name = MODALITIES.get(said, said)
+        if not equals or name in found:
+            raise click.BadParameter(f"{text!r}; expected NAME=COUNTS, such as image=0,2,4, each modality once.")
+        try:
+            found[name] = [int(part) for part in numbers.split(",")]
+        except ValueError as err:
+            raise click.BadParameter(f"{numbers!r} are no whole numbers with commas between.") from err
+        if min(found[name]) < 0:
+            raise click.BadParameter(f"{min(found[name])} is too small; expected at least 0.")
+    return found

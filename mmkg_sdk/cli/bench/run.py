@@ -13,26 +13,27 @@ from .options import (
     batches,
     counts,
     device_option,
-    modes_named,
+    names,
     plot_option,
     rounds_option,
     seconds_option,
     threads_option,
 )
+from .quality import quality
 from .race import race
 from .study import study
 
 
 @click.group()
 def bench() -> None:
-    """Measure a bundle, compare two measurements, race the kernels, or answer a single query."""
+    """Measure a bundle, compare two measurements, race the kernels, or answer a single question."""
 
 
 @bench.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option(
     "--modes",
-    callback=modes_named,
+    callback=names,
     help="What to measure, with commas between; default: all. cold-start: a fresh process up to its first answer. "
     "single-stream: queries one after the other. offline: large lists. server: queries that arrive at random "
     "moments, at shares of the offline rate. throughput: the encoders against token count.",
@@ -126,5 +127,6 @@ def compare(before: Path, after: Path, as_json: bool) -> None:
 
 
 bench.add_command(gpu)
+bench.add_command(quality)
 bench.add_command(race)
 bench.add_command(study)

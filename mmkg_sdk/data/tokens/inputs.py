@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,12 +54,24 @@ def select_tokens(raw: RawTokens | None, entities: Labels, count: int) -> Modali
     if not 0 <= raw.pad_id < rows:
         raise DataError(f"pad id {raw.pad_id} is no row of the codebook ({raw.tokenizer}, {rows} rows).")
     index[:] = raw.pad_id
-    moved: dict[int, int] = {}
-    for label, tokens in raw.lists.items():
+    for label, columns in kept_rows(raw, count):
         row = entities.find(label)
         if row is None:
             near = "".join(f" near: {name!r}." for name in entities.near(label, 1))
             raise DataError(f"the token lists name {label!r}, which is none of the {len(entities)} entities.{near}")
+        index[row, : len(columns)] = sorted(columns)
+        mask[row, : len(columns)] = False
+    return ModalityTokens(index, mask)
+
+
+def kept_rows(raw: RawTokens, count: int) -> Iterator[tuple[str, list[int]]]:
+    """Of every entity the codebook rows of its `count` most frequent tokens, the most frequent first.
+
+    Raises:
+        DataError: a row that the codebook does not have.
+    """
+    rows, moved = len(raw.codebook), dict[int, int]()
+    for label, tokens in raw.lists.items():
         columns = []
         for token in most_frequent(tokens, count):
             if token <= raw.vocabulary_size:
@@ -71,6 +84,4 @@ def select_tokens(raw: RawTokens | None, entities: Labels, count: int) -> Modali
                     f"({raw.tokenizer}) has {rows} rows. Take the codebook that belongs to this tokenizer."
                 )
             columns.append(column)
-        index[row, : len(columns)] = sorted(columns)
-        mask[row, : len(columns)] = False
-    return ModalityTokens(index, mask)
+        yield label, columns

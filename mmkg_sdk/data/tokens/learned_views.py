@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import missing_package
-from ...modalities.image_tokens import ImageTokenizer, nearest
+from ...modalities.image_tokens import Centres, ImageTokenizer
 from ...modalities.image_views import WIDTHS, image_views
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def learn_view_tokens(
     tokenizer = ImageTokenizer(tuple(_centres(view, most) for view in views))
     tokens = np.stack(
         [
-            start + np.array(nearest(view, centres))
+            start + np.array(Centres.of(centres).nearest(view))
             for start, view, centres in zip(tokenizer.starts, views, tokenizer.centres, strict=True)
         ],
         axis=1,

@@ -11,38 +11,22 @@ import pytest
 
 from mmkg_sdk import Model
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.data import read_dataset, write_dataset
-from mmkg_sdk.data.atlas.folder import write_atlas
+from mmkg_sdk.data import read_dataset
 from mmkg_sdk.data.entity_images import find_entity_images
 from mmkg_sdk.data.modalities import modality_features
-from mmkg_sdk.data.tokens.tokenize import tokenize_dataset
 from mmkg_sdk.errors import BundleError, QueryError
-from mmkg_sdk.export import export_bundle
 from mmkg_sdk.families.adamf_mat.runtime import check_bundle, entity_batch
 from mmkg_sdk.modalities.learned_tokenizers import TOKENIZERS, packed_tokenizers, parsed_tokenizers
-from mmkg_sdk.training.session import start_training
-from tests.once import once
+from tests.families import raw_bundles
 
 pytest.importorskip("PIL", reason="images need pillow")
 pytest.importorskip("sklearn", reason="learned image tokens need scikit-learn")
 pytest.importorskip("tokenizers", reason="texts need tokenizers")
 
-SETTINGS = {"epochs": 1, "embedding_dim": 8, "num_negatives": 4, "missing_modalities": "mask"}
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The atlas as "raw", tokenised in "data"; a short training in "bundle"."""
-
-    def make(out: Path) -> None:
-        write_atlas(out / "raw")
-        dataset = read_dataset(out / "raw")
-        tokenized = tokenize_dataset(dataset, images=out / "raw" / "images", image_model="learned-views")
-        write_dataset(tokenized, out / "data")
-        run, _ = start_training("adamf_mat", str(out / "data"), out / "run", settings=SETTINGS, preset="cpu")
-        export_bundle(run, out / "bundle")
-
-    return once(tmp_path_factory, "adamf-raw-input", make)
+    return raw_bundles.raw_adamf(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

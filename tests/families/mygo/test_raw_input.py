@@ -17,43 +17,24 @@ import mmkg_sdk
 from mmkg_sdk import Model
 from mmkg_sdk.answering.new_entities import add_to_bundle
 from mmkg_sdk.bundle import Bundle
-from mmkg_sdk.data import read_dataset, write_dataset
-from mmkg_sdk.data.atlas.folder import write_atlas
+from mmkg_sdk.data import read_dataset
 from mmkg_sdk.data.entity_images import find_entity_images
-from mmkg_sdk.data.tokens.tokenize import tokenize_dataset
 from mmkg_sdk.errors import BundleError, DataError, QueryError
-from mmkg_sdk.export import export_bundle
 from mmkg_sdk.families.mygo.runtime import entity_batch
 from mmkg_sdk.families.raw_input import MOST_CHARACTERS, MOST_IMAGES
 from mmkg_sdk.modalities.learned_tokenizers import TOKENIZERS
-from mmkg_sdk.training.session import start_training
 from tests.cli.running import ask
 from tests.docs.pages import blocks
-from tests.once import once
+from tests.families import raw_bundles
 
 images = pytest.importorskip("PIL.Image", reason="images need pillow")
 pytest.importorskip("sklearn", reason="learned image tokens need scikit-learn")
 pytest.importorskip("tokenizers", reason="texts need tokenizers")
 
-SETTINGS = {"epochs": 1, "embedding_dim": 16, "feedforward_dim": 16, "num_visual_tokens": 6}
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The atlas as "raw", tokenised in "data" with a further text, its first letters; a short training in "bundle"."""
-
-    def make(out: Path) -> None:
-        write_atlas(out / "raw")
-        dataset = read_dataset(out / "raw")
-        further = {label: text[: len(text) // 2] for label, text in dataset.descriptions.items() if label[0] < "N"}
-        tokenized = tokenize_dataset(
-            dataset, images=out / "raw" / "images", image_model="learned-views", texts={"half": further}
-        )
-        write_dataset(tokenized, out / "data")
-        run, _ = start_training("mygo", str(out / "data"), out / "run", settings=SETTINGS, preset="atlas")
-        export_bundle(run, out / "bundle")
-
-    return once(tmp_path_factory, "mygo-raw-input", make)
+    return raw_bundles.raw_mygo(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
