@@ -19,11 +19,12 @@ BELOW = {
     "race": {"race", "report", "machine"},
     "quality": {"quality", "report", "machine"},
     "studies": {"studies", "report", "machine"},
+    "modalities": {"modalities", "studies", "quality", "report", "machine"},
     "gpu": {"gpu", "sweep", "report", "machine"},
     "gpu_proof": {"gpu_proof", "gpu", "race", "report", "machine"},
 }
 # Rooms that are about a family: studies, and the training of the first minutes on a GPU.
-ABOUT_FAMILIES = {"studies", "gpu_proof"}
+ABOUT_FAMILIES = {"studies", "modalities", "gpu_proof"}
 
 
 def imported(path: Path) -> Iterator[str]:

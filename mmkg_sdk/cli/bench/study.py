@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from ..options import bundle_argument, family_type, json_option, print_json, say
+from ..options import bundle_argument, family_type, json_option, print_json, say, set_option
+from ..settings import parse_assignments
 from ..threads import threads_option as default_threads_option
 from .options import device_option, threads_option
 
@@ -247,6 +248,47 @@ def actors(bundle: Path, queries: int, actors: int, threads: int, out: Path | No
 
     path = out or Path("actors.json")
     _tell(measure_actors(bundle, path, queries=queries, actors=actors, threads=threads, say=say), path, as_json)
+
+
+@study.command()
+@click.argument("family", type=family_type)
+@click.argument("source")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder of pictures. Default: those of SOURCE.")
+@click.option(
+    "--work", type=click.Path(path_type=Path), required=True, help="Folder for the runs; a study goes on from it."
+)
+@click.option("--preset", help="Of all trainings, as `train` takes it.")
+@set_option
+@click.option("--variant", "variants", multiple=True, help="One of the family's variants; repeatable. Default: all.")
+@click.option("--seeds", type=click.IntRange(2, 100), default=3, show_default=True, help="Trainings of each.")
+@threads_option
+@_out_option
+@json_option
+def modalities(
+    family: str,
+    source: str,
+    images: Path | None,
+    work: Path,
+    preset: str | None,
+    assignments: tuple[str, ...],
+    variants: tuple[str, ...],
+    seeds: int,
+    threads: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """What image and text are worth to FAMILY: trainings on SOURCE with and without them, beside nearest neighbours."""
+    from ...bench.modalities.study import measure_modalities
+
+    path = out or Path("modalities.json")
+    how: dict[str, Any] = {"preset": preset, "settings": parse_assignments(assignments), "variants": variants}
+    _tell(
+        measure_modalities(
+            family, source, path, work=work, images=images, seeds=seeds, threads=threads, say=say, **how
+        ),
+        path,
+        as_json,
+    )
 
 
 def _tell(result: dict[str, Any], path: Path, as_json: bool) -> None:

@@ -158,4 +158,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "validate_every": 20,
         "threads": 1,
     },
+    "emoji": {
+        "embedding_dim": 64,
+        "margin": 2.0,
+        "num_negatives": 64,
+        "adversarial_temperature": 1.0,
+        "batch_size": 256,
+        "learning_rate": 3e-3,
+        "epochs": 40,
+        "schedule": "one-cycle",
+        "clip_norm": None,
+        "validate_every": 20,
+        "threads": 1,
+    },
 }

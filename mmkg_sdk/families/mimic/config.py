@@ -196,3 +196,5 @@ PRESETS: dict[str, dict[str, Any]] = {
         "threads": 1,
     },
 }
+# Small pictures of one thing each, and few words.
+PRESETS["emoji-linking"] = {**PRESETS["atlas"], "epochs": 20, "validate_every": 5}

@@ -352,3 +352,4 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 5,
     },
 }
+PRESETS["emoji"] = {**PRESETS["atlas"], "epochs": 15, "validate_every": 5}

@@ -248,4 +248,26 @@ PRESETS: dict[str, dict[str, Any]] = {
         # On a busy machine a second thread made a model this small several times slower.
         "threads": 1,
     },
+    # Some thousand entities with pictures and short texts, on the CPU: many steps, for a modality is learned slowly.
+    "emoji": {
+        "num_visual_tokens": 8,
+        "num_text_tokens": 8,
+        "num_heads": 2,
+        "embedding_dim": 64,
+        "feedforward_dim": 128,
+        "structure_dropout": 0.4,
+        "visual_dropout": 0.0,
+        "text_dropout": 0.0,
+        "dropout": 0.0,
+        "tucker_input_dropout": 0.3,
+        "tucker_matrix_dropout": 0.0,
+        "tucker_output_dropout": 0.4,
+        "batch_size": 512,
+        "learning_rate": 2e-3,
+        "epochs": 60,
+        "schedule": "one-cycle",
+        "validate_every": 20,
+        "threads": 1,
+        "precision": "auto",
+    },
 }
