@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -257,7 +257,16 @@ class Model(Opened):
             QueryError: wrong shape or dtype, a token that the codebook does not have, NaN; an image that cannot be
                 read; a bundle that does not hold what made its tokens.
         """
-        return self.encode_batch(self._entity_batch(modalities))["vectors"]
+        return self.encode_batch(self.entity_batch(**modalities))["vectors"]
+
+    def entity_batch(self, **modalities: Any) -> EntityBatch:
+        """The arguments of `encode_entities`, checked, as what `encode_batch` takes. Raises QueryError."""
+        check = self._runtime.entity_batch
+        try:
+            inspect.signature(check).bind(self.bundle, **modalities)
+        except TypeError as err:
+            raise QueryError(f"{self.bundle.family} encodes entities from other arguments: {err}.") from err
+        return check(self.bundle, **modalities)
 
     def encode_batch(self, batch: EntityBatch, graph: str | None = None) -> dict[str, NDArray[np.float32]]:
         """All outputs of one of the encoder graphs; None takes the fastest way to them that this model has.
@@ -304,18 +313,33 @@ class Model(Opened):
         Raises:
             QueryError: a label that is taken already or is none, unequal lengths, and what `encode_entities` raises.
         """
-        labels = [labels] if isinstance(labels, str) else list(labels)
-        batch = self._entity_batch(modalities)
-        if len(labels) != len(batch):
-            raise QueryError(f"{len(labels)} labels and inputs of {len(batch)} entities; expected equally many.")
+        batch = self.entity_batch(**modalities)
         # As many as go through the encoder in whole runs, so that no run is cut.
         run = entity_chunk(batch.token_count, self.backend.device)
         blocks = batch.blocks(max(run, ENCODED_ROWS // run * run))
-        with self._lock:
-            before = self._entities
-            _check_new(labels, before.labels)
-            self._grow(labels, (self.encode_batch(block) for block in blocks), [batch.own()])
-        return np.arange(len(before.labels), len(before.labels) + len(labels))
+        return self._add(labels, batch, (self.encode_batch(block) for block in blocks))
+
+    def add_encoded(
+        self, labels: Sequence[str], encoded: Mapping[str, NDArray[np.float32]], **modalities: Any
+    ) -> NDArray[np.int64]:
+        """Like `add_entities`, of entities that other processes encoded, from the same arguments by the same bundle.
+
+        Args:
+            encoded: all outputs of the encoder, float32 [n, ...] each. That they are those of the encoder is not looked
+                at here; `save` encodes some again.
+
+        Raises:
+            QueryError: also for other outputs than the encoder's, or NaN.
+        """
+        batch = self.entity_batch(**modalities)
+        expected = {name: (len(batch), *array.shape[1:]) for name, array in self._entities.encoded.items()}
+        found = {name: array.shape for name, array in encoded.items()}
+        if found != expected:
+            raise QueryError(f"encoded are {found}; expected {expected}, the outputs of the encoder.")
+        for name, array in encoded.items():
+            if array.dtype != np.float32 or not np.isfinite(array).all():
+                raise QueryError(f"{name} is {array.dtype}, or has NaN or infinity; expected finite float32.")
+        return self._add(labels, batch, [encoded])
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a bundle that knows the entities that were added here, too, and prove that it answers as this model.
@@ -371,24 +395,29 @@ class Model(Opened):
     def _sizes(self) -> str:
         return f"{len(self.entities):,} entities, {len(self.relations):,} relations, width {self._entities.width}"
 
+    def _add(
+        self, labels: Sequence[str], batch: EntityBatch, encoded: Iterable[Mapping[str, NDArray[np.float32]]]
+    ) -> NDArray[np.int64]:
+        """The ids of entities that are added with what the encoder gave for them."""
+        labels = [labels] if isinstance(labels, str) else list(labels)
+        if len(labels) != len(batch):
+            raise QueryError(f"{len(labels)} labels and inputs of {len(batch)} entities; expected equally many.")
+        with self._lock:
+            before = self._entities
+            _check_new(labels, before.labels)
+            self._grow(labels, encoded, [batch.own()])
+        return np.arange(len(before.labels), len(before.labels) + len(labels))
+
     def _grow(
         self,
         labels: Sequence[str],
-        encoded: Iterable[dict[str, NDArray[np.float32]]],
+        encoded: Iterable[Mapping[str, NDArray[np.float32]]],
         inputs: Sequence[dict[str, NDArray[Any]]],
     ) -> None:
         try:
             self._entities = self._entities.grown(labels, encoded, inputs, self._score, self.backend)
         except DataError as err:
             raise QueryError(str(err)) from err
-
-    def _entity_batch(self, modalities: dict[str, Any]) -> EntityBatch:
-        check = self._runtime.entity_batch
-        try:
-            inspect.signature(check).bind(self.bundle, **modalities)
-        except TypeError as err:
-            raise QueryError(f"{self.bundle.family} encodes entities from other arguments: {err}.") from err
-        return check(self.bundle, **modalities)
 
     def _needs_first_graph(self) -> bool:
         return self._stand_ins.query is None

@@ -116,6 +116,10 @@ class ShardedModel(OnShards, Model):
         vectors, count = self.query_vectors(queries), len(self._shards.starts) - 1
         return np.concatenate(self._shards.ask([(n, "scores", (vectors,)) for n in range(count)]), axis=1)
 
+    def entity_batch(self, **modalities: Any) -> EntityBatch:
+        """Refused, as `encode_batch` is. Raises QueryError."""
+        raise self._no_encoder()
+
     def encode_batch(self, batch: EntityBatch, graph: str | None = None) -> dict[str, NDArray[np.float32]]:
         """Refused: a sharded bundle has no encoder of entities. Raises QueryError."""
         raise self._no_encoder()
@@ -127,9 +131,6 @@ class ShardedModel(OnShards, Model):
             ExportError: always.
         """
         raise ExportError(f"{self.bundle.path.parent} is sharded. Save the model of the whole bundle, and cut that.")
-
-    def _entity_batch(self, modalities: dict[str, Any]) -> EntityBatch:
-        raise self._no_encoder()
 
     def _no_encoder(self) -> QueryError:
         return QueryError(

@@ -13,7 +13,7 @@ import pytest
 import mmkg_sdk
 from mmkg_sdk.data.mentions import Mention
 from mmkg_sdk.errors import DataError, QueryError
-from mmkg_sdk.serving.ray import Answer, Encode
+from mmkg_sdk.serving.ray import Answer, Encode, encode_into
 
 Bundles = Callable[..., Path]
 
@@ -157,6 +157,67 @@ def test_entities_are_encoded_by_actors(ray: Any, bundles: Bundles) -> None:
     with mmkg_sdk.Model.load(bundles("mygo"), threads=1) as model:
         expected = model.encode_entities(visual_tokens=tokens, text_tokens=tokens[::-1])
     np.testing.assert_array_equal(np.array([found[f"new {number}"] for number in range(40)], np.float32), expected)
+
+
+@pytest.mark.parametrize("name", ["mygo", "adamf_mat"])
+def test_a_data_set_becomes_a_bundle(name: str, ray: Any, bundles: Bundles, tmp_path: Path) -> None:
+    """The one that a single process makes: labels, ids and table to the bit."""
+    labels = [f"new {number}" for number in range(40)]
+    with mmkg_sdk.Model.load(bundles(name), threads=1) as model:
+        inputs = model.bundle.inputs
+        if name == "mygo":
+            tokens = [[number % 3] * (number % 4) for number in range(40)]
+            given: dict[str, Any] = {"visual_tokens": tokens, "text_tokens": tokens[::-1]}
+        else:
+            given = {
+                name: inputs[name][np.arange(40) % len(inputs[name])] for name in ("visual_features", "text_features")
+            }
+        model.add_entities(labels, **given)
+        model.save(tmp_path / "one")
+    table = pyarrow.table({"name": labels, **{name: list(values) for name, values in given.items()}})
+    data = ray.data.from_arrow(table).repartition(5)
+    count = encode_into(bundles(name), data, tmp_path / "many", list(given), label="name", batch_size=7)
+    assert count == 40
+    one, many = (mmkg_sdk.bundle.Bundle.open(tmp_path / made) for made in ("one", "many"))
+    assert list(many.entities) == list(one.entities)
+    for array, values in one.encoded.items():
+        np.testing.assert_array_equal(many.encoded[array], values)
+    for array, values in one.inputs.items():
+        np.testing.assert_array_equal(many.inputs[array], values)
+
+
+def test_nothing_is_written_of_what_cannot_be_added(ray: Any, bundles: Bundles, tmp_path: Path) -> None:
+    taken = mmkg_sdk.bundle.Bundle.open(bundles("mygo")).entities[0]
+    rows = {"label": ["new", taken], "visual_tokens": [[0], [1]], "text_tokens": [[0], [1]]}
+    columns = ["visual_tokens", "text_tokens"]
+    for changed, message in (
+        ({}, "exists already"),
+        ({"label": ["new", None]}, "label is null in 1 rows"),
+        ({"label": pyarrow.array([], pyarrow.string()), "visual_tokens": [], "text_tokens": []}, "has no rows"),
+    ):
+        data = ray.data.from_arrow(pyarrow.table(rows | changed))
+        with pytest.raises(QueryError, match=message):
+            encode_into(bundles("mygo"), data, tmp_path / "out", columns)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_other_processes_encoded_is_checked(bundles: Bundles) -> None:
+    given = {"visual_tokens": [[0]], "text_tokens": [[1]]}
+    with mmkg_sdk.Model.load(bundles("mygo")) as model:
+        vectors = model.encode_entities(**given)
+        for wrong, message in (
+            ({}, "the outputs of the encoder"),
+            ({"vectors": vectors[:, 1:]}, "the outputs of the encoder"),
+            ({"vectors": vectors.astype(np.float64)}, "vectors is float64"),
+            ({"vectors": vectors * np.float32(np.nan)}, "NaN"),
+        ):
+            with pytest.raises(QueryError, match=message):
+                model.add_encoded(["new"], wrong, **given)
+        with pytest.raises(QueryError, match="2 labels and inputs of 1"):
+            model.add_encoded(["new", "newer"], {"vectors": vectors}, **given)
+        count = len(model.entities)
+        assert model.add_encoded(["new"], {"vectors": vectors}, **given).tolist() == [count]
+        np.testing.assert_array_equal(model.entity_vectors("new"), vectors)
 
 
 # ---- in this process -----------------------------------------------------------------------------------------------
