@@ -1,7 +1,9 @@
-"""QualityReport: what each condition made of the metric, as JSON; table.py shows it to people."""
+"""QualityReport: what each condition made of the metric, as JSON and CSV; table.py and shown.py show it to people."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +17,12 @@ from .conditions import Part
 from .frontier import RULE
 
 FORMAT_VERSION = 1
-RESULTS_JSON = "results.json"
+RESULTS_JSON, RESULTS_CSV, QUALITY_PNG, REPORT_HTML = "results.json", "results.csv", "quality.png", "report.html"
+# Of a row, those with one value each, in the order of the columns.
+_COLUMNS = (
+    *("part", "change", "level", "value", "difference", "low", "high", "beside_anew"),
+    *("per_second", "per_second_min", "per_second_max", "frontier", "recommended"),
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,19 @@ class QualityReport:
         rule = {"rule": RULE} if self.of_part("frontier") else {}
         return {"format_version": FORMAT_VERSION, "benchmark": "quality", **asdict(self), **rule}
 
+    def to_csv(self) -> str:
+        """One line per row, with all metrics; empty where there is none."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        metrics = list(self.baseline["metrics"])
+        writer.writerow([*_COLUMNS, *metrics])
+        for row in self.rows:
+            found = asdict(row)
+            writer.writerow([*(found[name] for name in _COLUMNS), *(row.metrics[name] for name in metrics)])
+        return file.getvalue()
+
     def save(self, folder: Path) -> None:
-        """Write results.json."""
+        """Write results.json and results.csv."""
         content = json.dumps(self.to_json(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
         write_atomically(folder / RESULTS_JSON, content.encode())
+        write_atomically(folder / RESULTS_CSV, self.to_csv().encode())

@@ -20,13 +20,17 @@ from mmkg_sdk.errors import QueryError
 from mmkg_sdk.kernels import default_threads
 
 from ..machine.conditions import Watch
+from ..report.page import write_page
+from ..report.png import check_plotting, draw_plots
 from .conditions import Condition, Outcome, Part, Plan, Subject, chosen_parts
 from .frontier import on_frontier, recommended
 from .intervals import RESAMPLES, interval, paired_interval
 from .link_plan import Counts, link_plan
 from .links import LinkSubject
-from .results import QualityReport, Row
+from .results import QUALITY_PNG, REPORT_HTML, QualityReport, Row
+from .shown import quality_page, quality_plots
 from .speed import speeds
+from .table import quality_head
 
 MOST_SEEDS = 100
 
@@ -46,9 +50,12 @@ def run_quality(
     seconds: float = 0.3,
     device: str = "cpu",
     threads: int | None = None,
+    plot: bool = True,
     progress: Callable[[str], None] = lambda message: None,
 ) -> QualityReport:
-    """Measure what tokens, pictures and texts are worth to a bundle, and write results.json.
+    """Measure what tokens, pictures and texts are worth to a bundle.
+
+    It writes results.json and results.csv after every row, and quality.png and report.html at the end.
 
     Args:
         bundle: the bundle's folder.
@@ -60,6 +67,7 @@ def run_quality(
         most: triples of the split at most; of more, so many are drawn at random with a fixed seed.
         seconds: measuring time of the encoder at each setting of the frontier.
         device, threads: of the model that is measured; None takes `default_threads()`.
+        plot: draw quality.png and report.html, which need matplotlib and plotly.
         progress: is told what happens, one line at a time.
 
     Raises:
@@ -67,12 +75,14 @@ def run_quality(
         QueryError: a bundle whose entities are not encoded from tokens or features; parts, token counts, split, seeds,
             `most` or seconds out of range.
         DataError: data or pictures are missing, damaged, or not the model's; `out` cannot be written.
-        BackendError: no name of a device; a package is missing.
+        BackendError: no name of a device; a package is missing, those of the plots if `plot` is true included.
     """
     parse_device(device)
     chosen = chosen_parts(parts)
     _check(split, seeds, most, seconds)
     threads = default_threads() if threads is None else threads
+    if plot:
+        check_plotting()
     folder = Path(out)
     plan = link_plan(
         Bundle.open(bundle),
@@ -95,9 +105,15 @@ def run_quality(
         "device": device,
     }
     folder.mkdir(parents=True, exist_ok=True)
+    for name in (QUALITY_PNG, REPORT_HTML):
+        (folder / name).unlink(missing_ok=True)
     with load(bundle, device=device, threads=threads) as model:
         assert isinstance(model, Model)
-        return _Quality(LinkSubject(model, split, most), plan, model.bundle, settings, folder, progress).run()
+        report = _Quality(LinkSubject(model, split, most), plan, model.bundle, settings, folder, progress).run()
+    if plot:
+        draw_plots(quality_plots(report), quality_head(report), folder / QUALITY_PNG)
+        write_page(quality_page(report), folder / REPORT_HTML)
+    return report
 
 
 def _check(split: str, seeds: int, most: int, seconds: float) -> None:

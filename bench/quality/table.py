@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..report.table import Table
-from .conditions import Part
+from .conditions import PARTS, Part
 from .frontier import RULE
 from .results import QualityReport, Row
 
@@ -23,19 +23,24 @@ _SEEDS = "Seeds: the lowest and the highest of {seeds} draws; the metric is thei
 
 def quality_table(report: QualityReport) -> str:
     """Everything for a terminal."""
+    tables = [str(table) for part in PARTS if not (table := part_table(report, part)).is_empty]
+    return "\n\n".join(filter(None, [quality_head(report), "\n".join(report.remarks()), *tables]))
+
+
+def quality_head(report: QualityReport) -> str:
+    """The metric of the bundle as it is."""
     value, low, high = (report.baseline[name] for name in ("value", "low", "high"))
-    head = (
+    return (
         f"{report.bundle['name']}: {metric_name(report)} x 100 of {report.count:,} {report.items} "
         f"({report.settings['split']}) is {_number(value)} ({_number(low)} to {_number(high)})"
     )
-    tables = [str(table) for table in quality_tables(report)]
-    return "\n\n".join(filter(None, [head, "\n".join(report.remarks()), *tables]))
 
 
-def quality_tables(report: QualityReport) -> list[Table]:
-    """One for each part that has rows."""
-    tables = [_frontier(report), _changes(report, "pictures", "Pictures"), _changes(report, "robustness", "Robustness")]
-    return [table for table in tables if not table.is_empty]
+def part_table(report: QualityReport, part: Part) -> Table:
+    """Of the rows of a part; empty where there are none."""
+    if part == "frontier":
+        return _frontier(report)
+    return _changes(report, part, "Pictures" if part == "pictures" else "Robustness")
 
 
 def metric_name(report: QualityReport) -> str:

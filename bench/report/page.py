@@ -74,11 +74,12 @@ def write_page(page: Page, path: Path) -> None:
 
 
 def conditions(
-    measured: str, how_long: str, ceilings: Ceilings, found: Mapping[str, Any], bundle: str | None = None
+    measured: str, how_long: str, ceilings: Ceilings | None, found: Mapping[str, Any], bundle: str | None = None
 ) -> Cells:
     """What was measured, and on what.
 
     Args:
+        ceilings: None where nothing is compared with them.
         found: the environment.
         bundle: about its size and export.
     """
@@ -89,7 +90,7 @@ def conditions(
         "measured": measured,
         "when": found["date"],
         "how long": how_long,
-        "ceilings": ceilings.words().removeprefix("ceilings: "),
+        "ceilings": ceilings and ceilings.words().removeprefix("ceilings: "),
         "other work": None if load is None else f"{load:g} of {found['usable_cores']} cores",
         "memory": found["memory_mib"] and f"{found['memory_mib']:,} MiB",
         "instruction sets": ", ".join(found["cpu_flags"]),
@@ -158,7 +159,8 @@ def _plot(plot: Plot, name: str) -> str:
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         font={"size": 14},
     )
-    axis = {"type": "log", "showgrid": True, "dtick": "D2", "tickformat": ",~r"}
+    scale = {"type": "log", "dtick": "D2"} if plot.logarithmic else {"type": "linear"}
+    axis = {**scale, "showgrid": True, "tickformat": ",~r"}
     ticks = {"tickmode": "array", "tickvals": list(plot.ticks)} if plot.ticks else {}
     figure.update_xaxes(title_text=plot.x, **axis | ticks)
     figure.update_yaxes(title_text=plot.y, **axis)
@@ -176,13 +178,15 @@ def _trace(line: Line) -> dict[str, Any]:
         "x": [x for x, _ in line.points],
         "y": ys,
         "name": line.name,
-        "mode": "lines" if line.mark is None else "lines+markers",
+        "mode": "lines" if line.mark is None else "lines+markers" if line.joined else "markers",
         "line": {"color": line.colour, "dash": line.dash, **({"width": 1.5} if line.mark is None else {})},
     }
     if line.mark is not None:
         mark = _MARKS[line.mark % len(_MARKS)]
         symbols = [f"{mark}-open" if is_open else mark for is_open in line.open_marks]
         trace["marker"] = {"symbol": symbols or mark, "size": 8}
+    if line.labels:
+        trace["text"] = list(line.labels)
     if line.spread:
         lowest, highest = zip(*line.spread, strict=True)
         above = [high - y for high, y in zip(highest, ys, strict=True)]

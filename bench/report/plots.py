@@ -1,4 +1,4 @@
-"""Plot: lines on logarithmic axes, drawn as a PNG by png.py and for a browser by page.py."""
+"""Plot: lines on logarithmic or linear axes, drawn as a PNG by png.py and for a browser by page.py."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Line:
     bold: whether it is one that the plot is about.
     spread: lowest and highest at every point; none is drawn where it is empty.
     open_marks: of every point, whether its mark is not filled; none is where it is empty.
+    joined: whether a line goes from point to point.
+    labels: of every point, what a browser says of it beside its place; nothing where it is empty.
     """
 
     name: str
@@ -31,6 +33,8 @@ class Line:
     bold: bool = True
     spread: Sequence[tuple[float, float]] = ()
     open_marks: Sequence[bool] = ()
+    joined: bool = True
+    labels: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Plot:
     x, y: what the axes show, with units.
     ticks: on the x axis; () leaves them to the library.
     hover: what a browser says of a point, as a template of plotly.
+    logarithmic: whether both axes are.
     """
 
     title: str
@@ -48,3 +53,4 @@ class Plot:
     lines: Sequence[Line]
     ticks: Sequence[float] = ()
     hover: str = "%{y:,.4g} at %{x}"
+    logarithmic: bool = True

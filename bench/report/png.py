@@ -60,7 +60,7 @@ def draw_plots(plots: Sequence[Plot], caption: str, path: Path, columns: int = 4
 
 def _draw(axes: Any, line: Line) -> Any:
     marker = "None" if line.mark is None else _MARKS[line.mark % len(_MARKS)]
-    style = {"linestyle": _STYLES[line.dash], "linewidth": 1.8 if line.bold else 1.1}
+    style = {"linestyle": _STYLES[line.dash] if line.joined else "None", "linewidth": 1.8 if line.bold else 1.1}
     (found,) = axes.plot(*zip(*line.points, strict=True), color=line.colour, marker=marker, markersize=4.5, **style)
     if line.spread:
         counts = [x for x, _ in line.points]
@@ -69,6 +69,23 @@ def _draw(axes: Any, line: Line) -> Any:
 
 
 def _prepare(axes: Any, plot: Plot) -> None:
+    from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
+
+    if plot.logarithmic:
+        _logarithmic(axes, plot)
+    else:
+        axes.xaxis.set_major_locator(FixedLocator(plot.ticks) if plot.ticks else MaxNLocator(4))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
+    axes.set_title(plot.title, fontsize=10)
+    axes.set_xlabel(plot.x)
+    axes.set_ylabel(plot.y)
+    axes.grid(which="major", color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _logarithmic(axes: Any, plot: Plot) -> None:
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     axes.set_xscale("log", base=2)
@@ -81,10 +98,3 @@ def _prepare(axes: Any, plot: Plot) -> None:
     between = (1.0,) if values and max(values) > 100 * min(values) else (1.0, 2.0, 5.0)
     axes.yaxis.set_major_locator(LogLocator(subs=between))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.10g}"))
-    axes.set_title(plot.title, fontsize=10)
-    axes.set_xlabel(plot.x)
-    axes.set_ylabel(plot.y)
-    axes.grid(which="major", color="0.9", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)

@@ -9,7 +9,7 @@ import click
 
 from ..completion import data_sets
 from ..options import bundle_argument, json_option, print_json, say
-from .options import device_option, names, threads_option, token_counts
+from .options import device_option, names, plot_option, threads_option, token_counts
 
 
 @click.command()
@@ -68,6 +68,7 @@ from .options import device_option, names, threads_option, token_counts
 )
 @device_option
 @threads_option
+@plot_option
 @json_option
 def quality(
     bundle: Path,
@@ -83,6 +84,7 @@ def quality(
     out: Path | None,
     device: str,
     threads: int | None,
+    no_plot: bool,
     as_json: bool,
 ) -> None:
     """What tokens, pictures and texts are worth to BUNDLE: its metric with fewer of them, worse ones and others."""
@@ -104,6 +106,7 @@ def quality(
         seconds=seconds,
         device=device,
         threads=threads,
+        plot=not no_plot,
         progress=say,
     )
     if as_json:

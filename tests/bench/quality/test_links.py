@@ -30,7 +30,7 @@ images = pytest.importorskip("PIL.Image", reason="images need pillow")
 pytest.importorskip("sklearn", reason="learned image tokens need scikit-learn")
 pytest.importorskip("tokenizers", reason="texts need tokenizers")
 
-QUICK: dict[str, Any] = {"seeds": 2, "seconds": 0.001, "threads": 1}
+QUICK: dict[str, Any] = {"seeds": 2, "seconds": 0.001, "threads": 1, "plot": False}
 
 
 @pytest.fixture(scope="module")
