@@ -16,28 +16,16 @@ from .entity_linking import Linker
 from .entity_recognition import Tagger
 from .link_model import link_answers
 from .link_prediction import Model
+from .linking_answers import linking_answers
 from .relation_extraction import Extractor
 
 Answers = dict[str, NDArray[np.float32]]
-
-_MENTIONS = 2
 
 
 def answers(opened: Model | Linker | Extractor | Tagger) -> Answers:
     """What a bundle answers: names -> numbers, one row per question; they begin with "answers."."""
     found = _ANSWERS[type(opened)](opened)
     return {f"answers.{name}": np.asarray(array, np.float32) for name, array in found.items()}
-
-
-def _linking(linker: Linker) -> dict[str, NDArray[Any]]:
-    """Mentions of noise, the first with all tokens and an image, the second with half of them and none."""
-    config, random = contract.linking_config(linker.bundle.config), np.random.default_rng(0)
-    ids = random.integers(0, config.vocabulary_size, (_MENTIONS, config.text_length))
-    mask = np.ones_like(ids)
-    mask[1, (config.text_length + 1) // 2 :] = 0
-    pixels = random.standard_normal((_MENTIONS, 3, config.image_size, config.image_size), np.float32)
-    pixels[1] = 0
-    return {**linker.score_pieces(linker.encode_tokens(ids, mask, pixels))}
 
 
 def _relations(extractor: Extractor) -> dict[str, NDArray[Any]]:
@@ -65,4 +53,4 @@ def _sentences(opened: Extractor | Tagger) -> dict[str, NDArray[Any]]:
     return {**texts, "image_state": opened.encode_images(**images)}
 
 
-_ANSWERS: dict[type, Any] = {Model: link_answers, Linker: _linking, Extractor: _relations, Tagger: _tags}
+_ANSWERS: dict[type, Any] = {Model: link_answers, Linker: linking_answers, Extractor: _relations, Tagger: _tags}

@@ -7,9 +7,12 @@ scores with the pieces of every entity (the family's stand-in, or the interactio
 
 from __future__ import annotations
 
+import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -19,6 +22,7 @@ from ..backends import AnyArray, Backend, DeviceArray
 from ..backends.base import parse_device
 from ..bundle import Bundle
 from ..data.mentions import Mention
+from ..errors import DataError, QueryError
 from ..families import contract
 from ..families.runtimes import InteractionStandIn
 from ..files.labels import Labels
@@ -27,9 +31,10 @@ from ..ranking.known_triples import AnswerLists
 from ..registry import ENTITY_LINKING
 from .answers.link_explanation import LinkExplanation
 from .answers.links import Link, Links
-from .ids import Names, checked_k, skips_unreadable, to_ids
-from .mention_checks import checked_mentions, checked_targets, checked_tokens
-from .opened import Opened
+from .candidate_table import CandidateTable, Segment
+from .ids import Names, check_new_labels, checked_k, skips_unreadable, to_ids
+from .mention_checks import checked_entities, checked_mentions, checked_targets, checked_tokens
+from .opened import Opened, reopened
 from .placed_pieces import PlacedPieces
 
 if TYPE_CHECKING:
@@ -48,7 +53,7 @@ _SCORED = {"cpu": 16, "cuda": _ENCODED}
 PAIRS = {"cpu": 512, "cuda": 1 << 16}
 _CANDIDATES = 2048  # the most that the graph's signature names
 
-Pieces = dict[str, NDArray[np.float32]]
+Pieces = dict[str, NDArray[Any]]
 Array = TypeVar("Array", NDArray[Any], DeviceArray)
 
 
@@ -68,9 +73,11 @@ class Linker(Opened):
         super().__init__(bundle, backend, compiled=compiled)
         self._runtime = contract.linking_runtime(bundle.family)
         self._config = contract.linking_config(bundle.config)
-        self._stand_in = self._open_stand_in()
         self._kind = parse_device(backend.device)[0]
-        self._entities = PlacedPieces(backend, bundle.encoded, PAIRS[self._kind] // _SCORED[self._kind])
+        placed = PlacedPieces(backend, bundle.encoded, PAIRS[self._kind] // _SCORED[self._kind])
+        own = Segment(bundle.encoded, self._open_stand_in(), placed)
+        self._entities = CandidateTable(bundle.entities, len(bundle.entities), (own,))
+        self._lock = threading.Lock()
 
     def _open_stand_in(self) -> InteractionStandIn | None:
         bundle, backend = self.bundle, self.backend
@@ -79,17 +86,17 @@ class Linker(Opened):
     @property
     def has_stand_ins(self) -> bool:
         """See Opened."""
-        return self._stand_in is not None
+        return self._entities.stand_in is not None
 
     @property
     def _ranks_there(self) -> bool:
         """Whether ranks are counted where scores are made, which stay there."""
-        return self._stand_in is not None and self._kind != "cpu"
+        return self.has_stand_ins and self._kind != "cpu"
 
     @property
     def entities(self) -> Labels:
-        """Labels of all candidates."""
-        return self.bundle.entities
+        """Labels of all candidates, those that were added last at the end."""
+        return self._entities.labels
 
     def link_mentions(
         self,
@@ -112,14 +119,14 @@ class Linker(Opened):
             BackendError: a graph failed or gave NaN.
         """
         k = checked_k(k)
-        asked = checked_mentions(mentions)
-        chosen = self._chosen(candidates)
-        count = len(self.entities) if chosen is None else len(chosen)
+        asked, entities = checked_mentions(mentions), self._entities
+        chosen = _chosen(candidates, entities)
+        count = len(entities) if chosen is None else len(chosen)
         links: list[Link] = []
         cut = self.read_texts(asked).cut.tolist()
-        for block, units, ids in self._blocks(asked, chosen, best=min(k, count)):
+        for block, units, ids in self._blocks(entities, asked, chosen, best=min(k, count)):
             for mention, scores in zip(block, units.transpose(1, 0, 2), strict=True):
-                links.append(self._link(mention, scores, ids, k, explain, cut[len(links)]))
+                links.append(self._link(entities.labels, mention, scores, ids, k, explain, cut[len(links)]))
         return Links(links, min(k, count), self._runtime.UNITS if explain else ())
 
     def explain_link(self, mention: Mention, entity: str | int) -> LinkExplanation:
@@ -129,19 +136,20 @@ class Linker(Opened):
             QueryError: no text, an image that cannot be read, an unknown entity.
         """
         (asked,) = checked_mentions(mention)
-        (row,) = to_ids(entity, self.entities).tolist()
+        entities = self._entities
+        chosen = to_ids(entity, entities.labels)
+        (row,) = chosen.tolist()
         input_ids, attention_mask, pixels = self._read([asked], skip_unreadable=False)
         pieces = self.encode_tokens(input_ids, attention_mask, pixels)
-        units = {name: float(scores[0, 0]) for name, scores in self.score_pieces(pieces, row).items()}
+        scored = self.unit_scores(entities, pieces, chosen)
+        units = {name: float(scores[0, 0]) for name, scores in zip(self._runtime.UNITS, scored, strict=True)}
         tokens = None
         if pixels.any():
             tokens = self.run_graph("image_encoder", {"pixel_values": pixels}, ["image_tokens"])["image_tokens"][0]
         one = {name: piece[0] for name, piece in pieces.items()}
-        found = self._runtime.explained_pair(
-            self.bundle, one, {name: piece[row] for name, piece in self.bundle.encoded.items()}, tokens
-        )
+        found = self._runtime.explained_pair(self.bundle, one, entities.pieces_of(row), tokens)
         score = float(mean_of_units(np.array(list(units.values()), np.float32)))
-        return LinkExplanation(asked, self.entities[row], score, units, found.parts, found.places)
+        return LinkExplanation(asked, entities.labels[row], score, units, found.parts, found.places)
 
     def score_mentions(
         self, mentions: Mention | Sequence[Mention], *, candidates: Names | None = None, unreadable: str = "error"
@@ -152,11 +160,8 @@ class Linker(Opened):
             candidates: as for `link_mentions`; columns are their ids in ascending order.
             unreadable: "error", or "none" to take an image that cannot be read for none, with a warning.
         """
-        skip = skips_unreadable(unreadable)
-        asked, chosen = checked_mentions(mentions), self._chosen(candidates)
-        count = len(self.entities) if chosen is None else len(chosen)
-        found = [mean_of_units(units) for _, units, _ in self._blocks(asked, chosen, skip_unreadable=skip)]
-        return np.concatenate([np.empty((0, count), np.float32), *found])
+        skip, asked, entities = skips_unreadable(unreadable), checked_mentions(mentions), self._entities
+        return self._scores(entities, asked, _chosen(candidates, entities), skip_unreadable=skip)
 
     def rank_mentions(
         self, mentions: Mention | Sequence[Mention], targets: NDArray[np.int64], *, unreadable: str = "error"
@@ -172,17 +177,17 @@ class Linker(Opened):
         Raises:
             QueryError: as of `link_mentions`; or a target that there is not.
         """
-        skip, asked = skips_unreadable(unreadable), checked_mentions(mentions)
-        targets = checked_targets(targets, len(asked), len(self.entities))
+        skip, asked, entities = skips_unreadable(unreadable), checked_mentions(mentions), self._entities
+        targets = checked_targets(targets, len(asked), len(entities))
         found = [np.empty(0, np.int64)]
         for start in range(0, len(asked), _ENCODED):
             part, right = asked[start : start + _ENCODED], targets[start : start + _ENCODED]
-            if self._stand_in is not None and self._ranks_there:
-                ranks = self._stand_in.ranks(self.encode_mentions(part, skip_unreadable=skip), right)
+            if self._ranks_there:
+                ranks = entities.ranks(self.encode_mentions(part, skip_unreadable=skip), right)
                 if ranks is not None:
                     found.append(ranks)
                     continue
-            found.append(_ranks(self.score_mentions(part, unreadable=unreadable), right))
+            found.append(_ranks(self._scores(entities, part, None, skip_unreadable=skip), right))
         return np.concatenate(found)
 
     def read_texts(self, mentions: Mention | Sequence[Mention]) -> ClipTexts:
@@ -217,15 +222,102 @@ class Linker(Opened):
 
     def score_pieces(self, pieces: Mapping[str, NDArray[np.float32]], candidates: Names | None = None) -> Pieces:
         """The scores of encoded mentions by unit, float32 [mentions, candidates] each; the model's is their mean."""
-        chosen = self._chosen(candidates)
+        entities = self._entities
+        chosen = _chosen(candidates, entities)
         count, step = len(next(iter(pieces.values()), ())), _SCORED[self._kind]
         parts = [
-            self._unit_scores({name: piece[start : start + step] for name, piece in pieces.items()}, chosen)
+            self.unit_scores(entities, {name: piece[start : start + step] for name, piece in pieces.items()}, chosen)
             for start in range(0, count, step)
         ]
-        width = len(self.entities) if chosen is None else len(chosen)
+        width = len(entities) if chosen is None else len(chosen)
         units = np.concatenate([np.empty((len(self._runtime.UNITS), 0, width), np.float32), *parts], axis=1)
         return dict(zip(self._runtime.UNITS, units, strict=True))
+
+    def add_entities(
+        self,
+        labels: str | Sequence[str],
+        *,
+        texts: Sequence[str | None] | None = None,
+        images: Sequence[Any] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> NDArray[np.int64]:
+        """Encode new entities and make them candidates of this linker, in memory; `save` writes them to a bundle.
+
+        Args:
+            labels: of the new entities.
+            texts: what is written about each, None where nothing is; None: of none.
+            images: one each, or None: a path, the bytes of a file, uint8 [height, width, 3], or an image of Pillow, of
+                three channels as for mentions; None: of none.
+            names: how texts call each; None: by its label.
+
+        Returns:
+            Their ids, int64 [n], which stay until an entity before them is removed.
+
+        Raises:
+            QueryError: a label that is taken already or is none, unequal lengths, what is no text or image, an image
+                that cannot be read; a bundle that has no tokenizer.
+        """
+        labels = [labels] if isinstance(labels, str) else list(labels)
+        with self._lock:
+            before = self._entities
+            check_new_labels(labels, before.labels)
+            asked = checked_entities(labels, names, texts, images)
+            try:
+                self._entities = before.grown(labels, self._entity_pieces(asked))
+            except DataError as err:
+                raise QueryError(str(err)) from err
+        return np.arange(len(before), len(before) + len(labels))
+
+    def remove_entities(self, entities: Names) -> None:
+        """Make entities no candidates any more, in memory; ids of those behind them become smaller.
+
+        It takes time with the number of all entities: remove many at once.
+
+        Raises:
+            QueryError: an unknown entity, or all that there are.
+        """
+        with self._lock:
+            before = self._entities
+            gone = np.unique(to_ids(entities, before.labels))
+            if len(gone) == len(before):
+                raise QueryError(f"all {len(before):,} entities were to be removed; a linker needs one at least.")
+            self._entities = before.without(gone)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write a bundle of the candidates that there are now, and prove that it answers as this linker.
+
+        Args:
+            path: the bundle's folder; it appears whole or not at all.
+            overwrite: replace a bundle that stands there, this linker's own included.
+
+        Raises:
+            ExportError: target taken, disk full, or the new bundle answers otherwise; then nothing is written.
+        """
+        from .linker_saving import save_linker
+
+        save_linker(self, self._entities, Path(path), overwrite=overwrite)
+
+    def _entity_pieces(self, entities: Sequence[Mention]) -> Iterator[Pieces]:
+        """What the bundle would keep of some entities, in blocks, in the dtype that it has."""
+        dtype = next(iter(self.bundle.encoded.values())).dtype
+        cut = 0
+        for start in range(0, len(entities), _ENCODED):
+            part = entities[start : start + _ENCODED]
+            ids, mask, is_cut = self._runtime.read_texts(self._config, self._tokenizer, part)
+            pixels = self._runtime.read_images(self._config, part, kind="entity")
+            cut += int(is_cut.sum())
+            found = self._encode(self.run_graph, ids, mask, pixels, "entity_side")
+            with np.errstate(over="ignore"):  # beyond half precision is infinity, which is refused
+                pieces = {name: found[name].astype(dtype) for name in self.bundle.encoded}
+            if not all(np.isfinite(piece).all() for piece in pieces.values()):
+                raise self._not_finite("entity_side")
+            yield pieces
+        if cut:
+            warnings.warn(
+                f"{cut:,} of {len(entities):,} new entities have more text than the {self._config.text_length} tokens "
+                "that the model reads; what is behind is not read.",
+                stacklevel=5,
+            )
 
     def _sizes(self) -> str:
         return f"{len(self.entities):,} entities"
@@ -254,8 +346,13 @@ class Linker(Opened):
         input_ids: NDArray[np.int64],
         attention_mask: NDArray[np.int64],
         pixels: NDArray[np.float32],
+        side: str = "mention_side",
     ) -> dict[str, Array]:
-        """The pieces of at most _ENCODED mentions, where `run` (`run_graph` or `run_placed`) leaves them."""
+        """The pieces of at most _ENCODED mentions, where `run` (`run_graph` or `run_placed`) leaves them.
+
+        Args:
+            side: or "entity_side".
+        """
         texts = run("text_encoder", {"input_ids": input_ids, "attention_mask": attention_mask}, ())
         shown = pixels.reshape(len(pixels), -1).any(axis=1)
         images: Mapping[str, AnyArray]
@@ -267,14 +364,25 @@ class Linker(Opened):
                 for name, array in self.run_graph("image_encoder", {"pixel_values": pixels[shown]}, ()).items():
                     merged[name][shown] = array
             images = merged
-        return run("mention_side", {**texts, **images}, ())
+        return run(side, {**texts, **images}, ())
 
-    def _chosen(self, candidates: Names | None) -> NDArray[np.int64] | None:
-        """Ids in ascending order, each once; None = all."""
-        return None if candidates is None else np.unique(to_ids(candidates, self.entities))
+    def _scores(
+        self,
+        entities: CandidateTable,
+        mentions: Sequence[Mention],
+        chosen: NDArray[np.int64] | None,
+        *,
+        skip_unreadable: bool,
+    ) -> NDArray[np.float32]:
+        """float32 [mentions, candidates]."""
+        blocks = self._blocks(entities, mentions, chosen, skip_unreadable=skip_unreadable)
+        found = [mean_of_units(units) for _, units, _ in blocks]
+        count = len(entities) if chosen is None else len(chosen)
+        return np.concatenate([np.empty((0, count), np.float32), *found])
 
     def _blocks(
         self,
+        entities: CandidateTable,
         mentions: Sequence[Mention],
         chosen: NDArray[np.int64] | None,
         *,
@@ -289,46 +397,61 @@ class Linker(Opened):
         """
         for start in range(0, len(mentions), _ENCODED):
             part = mentions[start : start + _ENCODED]
-            if self._kind != "cpu" and self._stand_in is None:
+            if self._kind != "cpu" and entities.stand_in is None:
                 tokens = self._read(part, skip_unreadable=skip_unreadable)
-                yield part, self._graph_scores(self._encode(self.run_placed, *tokens), chosen), chosen
+                yield part, self._graph_scores(entities, self._encode(self.run_placed, *tokens), chosen), chosen
                 continue
             pieces = self.encode_mentions(part, skip_unreadable=skip_unreadable)
             for first in range(0, len(part), _SCORED[self._kind]):
                 rows = slice(first, first + _SCORED[self._kind])
                 asked = {name: piece[rows] for name, piece in pieces.items()}
-                yield part[rows], *self._scores_of_best(asked, best, chosen)
+                yield part[rows], *self._scores_of_best(entities, asked, best, chosen)
 
     def _scores_of_best(
-        self, pieces: Mapping[str, NDArray[np.float32]], best: int | None, chosen: NDArray[np.int64] | None
+        self,
+        entities: CandidateTable,
+        pieces: Mapping[str, NDArray[np.float32]],
+        best: int | None,
+        chosen: NDArray[np.int64] | None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
         """Scores by unit and candidates, without those that a device has ruled out for all of some mentions.
 
         A pair's scores are the same bits whoever else is scored, so what is left is ranked as all would be.
         """
-        count = len(self.entities) if chosen is None else len(chosen)
+        count = len(entities) if chosen is None else len(chosen)
         mentions = len(next(iter(pieces.values())))
-        if self._stand_in is not None and best is not None and mentions * best < count:
-            found = self._stand_in.best(pieces, best, chosen)
+        if entities.stand_in is not None and best is not None and mentions * best < count:
+            found = entities.best(pieces, best, chosen)
             if found is not None:
                 return found[1], found[0]
-        return self._unit_scores(pieces, chosen), chosen
+        return self.unit_scores(entities, pieces, chosen), chosen
 
-    def _unit_scores(
-        self, pieces: Mapping[str, NDArray[np.float32]], chosen: NDArray[np.int64] | None
+    def unit_scores(
+        self,
+        entities: CandidateTable,
+        pieces: Mapping[str, NDArray[np.float32]],
+        chosen: NDArray[np.int64] | None = None,
     ) -> NDArray[np.float32]:
-        if stand_in := self._stand_in:
-            return stand_in.scores(pieces, chosen)
+        """The scores of a few encoded mentions with what is chosen of a table, float32 [units, mentions, chosen]."""
+        if entities.stand_in is not None:
+            return entities.scores(pieces, chosen)
         # Once for all blocks of entities.
-        return self._graph_scores({name: self.backend.place(piece) for name, piece in pieces.items()}, chosen)
+        placed = {name: self.backend.place(piece) for name, piece in pieces.items()}
+        return self._graph_scores(entities, placed, chosen)
 
-    def _graph_scores(self, pieces: Mapping[str, DeviceArray], chosen: NDArray[np.int64] | None) -> NDArray[np.float32]:
+    def _graph_scores(
+        self, entities: CandidateTable, pieces: Mapping[str, DeviceArray], chosen: NDArray[np.int64] | None
+    ) -> NDArray[np.float32]:
         """The scores of mentions by unit, float32 [units, mentions, candidates], from pieces on the device."""
         mentions = next(iter(pieces.values())).shape[0]
-        count = len(self.entities) if chosen is None else len(chosen)
+        # What lies on a device is scored as it lies there, with the rows that were removed.
+        placed = self._kind != "cpu" and chosen is None
+        count = entities.count if placed else len(entities) if chosen is None else len(chosen)
         units = np.empty((len(self._runtime.UNITS), mentions, count), np.float32)
         start = 0
-        for block in self._entity_blocks(chosen, mentions):
+        # As many as go into a run with so many mentions.
+        size = min(_CANDIDATES, max(1, PAIRS[self._kind] // mentions))
+        for block in entities.placed_blocks() if placed else entities.blocks(chosen, size):
             outputs = self.run_graph(
                 "interaction", {**pieces, **block}, [f"{unit}_scores" for unit in self._runtime.UNITS]
             )
@@ -336,27 +459,22 @@ class Linker(Opened):
                 scores = outputs[f"{unit}_scores"]
                 units[row, :, start : start + scores.shape[1]] = scores
             start += scores.shape[1]
-        return units
-
-    def _entity_blocks(self, chosen: NDArray[np.int64] | None, mentions: int) -> Iterator[Mapping[str, AnyArray]]:
-        """The pieces of all candidates, some at a time: as many as go into a run with so many mentions."""
-        if self._kind != "cpu" and chosen is None:
-            yield from self._entities.blocks()
-            return
-        count = len(self.entities) if chosen is None else len(chosen)
-        step = min(_CANDIDATES, max(1, PAIRS[self._kind] // mentions))
-        for start in range(0, count, step):
-            rows: Any = slice(start, start + step) if chosen is None else chosen[start : start + step]
-            yield {name: array[rows] for name, array in self.bundle.encoded.items()}
+        return units if not placed or entities.left is None else units[:, :, entities.left]
 
     def close(self) -> None:
         """Free the backend, and what it was given of the entities. Later calls raise BackendError."""
         super().close()
-        self._stand_in = None  # what is left are the graphs, and their backend is closed
-        self._entities.free()
+        self._entities = self._entities.closed()  # what is left are the graphs, and their backend is closed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Beside what every opened bundle sends to another process: what came and went here.
+        _, arguments = super().__reduce__()
+        entities = self._entities
+        return _load_changed, (*arguments, *entities.changes())
 
     def _link(
         self,
+        labels: Labels,
         mention: Mention,
         units: NDArray[np.float32],
         chosen: NDArray[np.int64] | None,
@@ -368,7 +486,7 @@ class Linker(Opened):
         best = np.argsort(-scores, kind="stable")[:k]
         ids = best if chosen is None else chosen[best]
         said = {name: unit[best] for name, unit in zip(self._runtime.UNITS, units, strict=True)} if explain else None
-        return Link(mention, ids, scores[best], tuple(self.entities[i] for i in ids.tolist()), said, cut)
+        return Link(mention, ids, scores[best], tuple(labels.of_ids(ids.tolist())), said, cut)
 
 
 def show_answers(linker: Linker, data: LinkingData, count: int = 8, k: int = 3) -> str:
@@ -401,9 +519,31 @@ def mean_of_units(units: NDArray[np.float32]) -> NDArray[np.float32]:
     return scores
 
 
+def _chosen(candidates: Names | None, entities: CandidateTable) -> NDArray[np.int64] | None:
+    """Ids in ascending order, each once; None = all."""
+    return None if candidates is None else np.unique(to_ids(candidates, entities.labels))
+
+
 def _ranks(scores: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.int64]:
     nothing = AnswerLists(np.zeros(len(targets) + 1, np.int64), np.empty(0, np.int64))
     return filtered_ranks(scores, targets, nothing, RankingProtocol("stable")).published.astype(np.int64)
+
+
+def _load_changed(
+    kind: type[Linker],
+    path: Path,
+    backend: str,
+    device: str,
+    threads: int | None,
+    follow_links: bool,
+    removed: NDArray[np.int64],
+    labels: tuple[str, ...],
+    pieces: Pieces,
+) -> Linker:
+    """What unpickling a linker does: open the bundle again, and let the same come and go."""
+    linker: Linker = reopened(kind, path, backend, device, threads, follow_links)
+    linker._entities = linker._entities.without(removed).grown(labels, [pieces])
+    return linker
 
 
 def _joined(parts: Sequence[Pieces]) -> Pieces:

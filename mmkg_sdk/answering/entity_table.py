@@ -21,6 +21,7 @@ from ..kernels.scan import Storage
 from ..ranking.exact import TopK
 from ..ranking.known_triples import AnswerLists, Queries
 from ..ranking.scores import CandidateScore
+from .added_rows import AddedRows
 
 # Entities per run of an encoder, by the tokens that they have together. On a processor what it holds per token is best
 # kept within the L2 cache (1 MiB): of 512 to 8,192 tokens at d = 256, 2,048 is within 3 % of the best for either MyGO
@@ -28,8 +29,6 @@ from ..ranking.scores import CandidateScore
 # of so few on launching it. Its number is an estimate that no GPU has seen: 0.6 GB between the layers at d = 256.
 ENTITY_CHUNK_TOKENS = {"cpu": 2048, "cuda": 1 << 16}
 _MOST_ENTITIES = 4096  # that the graphs' signatures name
-# That memory is taken for when the first entity is added.
-_LEAST_ROWS = 64
 # From so many on a segment has a packed copy, as the table of the bundle has.
 _PACKED_ROWS = 1 << 16
 # Of what entities were encoded from, that are put together.
@@ -42,39 +41,6 @@ Inputs = dict[str, NDArray[Any]]
 def entity_chunk(token_count: int, device: str) -> int:
     """Entities of so many tokens that go into one run of an encoder graph on a device."""
     return min(_MOST_ENTITIES, max(1, ENTITY_CHUNK_TOKENS[parse_device(device)[0]] // token_count))
-
-
-class AddedRows:
-    """Arrays that grow at their end, in twice the memory at most. What was given of them stays as it was."""
-
-    def __init__(self) -> None:
-        self._memory: dict[str, NDArray[np.float32]] = {}
-
-    def append(
-        self, count: int, total: int, blocks: Iterable[Mapping[str, NDArray[np.float32]]]
-    ) -> dict[str, NDArray[np.float32]]:
-        """The first `count` rows of each array with others behind them, `total` together; one thread at a time.
-
-        Args:
-            blocks: the others, some at a time: no more than one block is in memory beside the arrays.
-        """
-        start, names = count, set[str]()
-        for rows in blocks:
-            for name, block in rows.items():
-                self._reserve(name, count, total, block)[start : start + len(block)] = block
-                names.add(name)
-            start += len(block)
-        assert start == total
-        return {name: self._memory[name][:total] for name in names}
-
-    def _reserve(self, name: str, count: int, total: int, like: NDArray[np.float32]) -> NDArray[np.float32]:
-        memory = self._memory.get(name, like[:0])
-        if total > len(memory):
-            # What lies behind `total` is no memory yet: the system gives it when it is written to.
-            larger = np.empty((max(_LEAST_ROWS, 2 * total), *like.shape[1:]), np.float32)
-            larger[:count] = memory[:count]
-            self._memory[name] = memory = larger
-        return memory
 
 
 class AddedInputs:

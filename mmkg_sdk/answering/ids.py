@@ -1,4 +1,4 @@
-"""From what callers pass to checked values: labels or ids, one or many, to int64 ids; how many answers; and such."""
+"""From what callers pass to checked values: labels or ids to int64 ids; labels of new entities; how many answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import QueryError
 from ..families.entity_batch import host_array
-from ..files.labels import Labels
+from ..files.labels import Labels, is_line
 
 # One label or id, or a sequence or array of them.
 Names = str | int | Sequence[str | int] | NDArray[Any]
@@ -81,6 +81,20 @@ def aligned_ids(*columns: tuple[str, Names, Labels]) -> list[NDArray[np.int64]]:
         raise QueryError(f"{found}; expected equally many, or a single one to pair with all.")
     length = max(lengths, default=1)
     return [np.repeat(array, length) if len(array) != length else array for array in arrays]
+
+
+def check_new_labels(labels: Sequence[str], known: Labels) -> None:
+    """Raise QueryError: a label is no text, taken, or nothing that a file of labels can hold."""
+    for label in labels:
+        if not isinstance(label, str):
+            raise QueryError(f"entity label is {label!r:.60} ({type(label).__name__}); expected a string.")
+    if (taken := known.taken(labels)) is not None:
+        raise QueryError(f"entity {taken!r:.120} exists already. Choose another label.")
+    if (wrong := next((label for label in labels if not is_line(label)), None)) is not None:
+        raise QueryError(
+            f"entity label {wrong!r:.120} begins with a byte order mark or holds half of a surrogate pair, which no "
+            "file of labels can hold. Choose another label."
+        )
 
 
 def _is_single(names: Names) -> bool:

@@ -30,7 +30,7 @@ from ..families.entity_batch import EntityBatch
 from ..families.explained import EntityExplanation
 from ..families.query_batches import QUERY_CHUNK
 from ..families.runtimes import LinkStandIns
-from ..files.labels import Labels, is_line
+from ..files.labels import Labels
 from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores
 from ..ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
 from ..registry import LINK_PREDICTION
@@ -38,7 +38,7 @@ from .answers.predictions import Predictions
 from .candidates import Candidates
 from .encoding import encode_in_chunks
 from .entity_table import EntityTable, candidates_left, entity_chunk, joined, no_answers
-from .ids import Names, aligned_ids, checked_k, to_ids
+from .ids import Names, aligned_ids, check_new_labels, checked_k, to_ids
 from .one_call import OneCall
 from .opened import Opened, reopened
 
@@ -404,7 +404,7 @@ class Model(Opened):
             raise QueryError(f"{len(labels)} labels and inputs of {len(batch)} entities; expected equally many.")
         with self._lock:
             before = self._entities
-            _check_new(labels, before.labels)
+            check_new_labels(labels, before.labels)
             self._grow(labels, encoded, [batch.own()])
         return np.arange(len(before.labels), len(before.labels) + len(labels))
 
@@ -488,20 +488,6 @@ class Model(Opened):
     def _runs_on(self) -> str:
         runs = super()._runs_on()
         return runs if self.backend.device == "cpu" else f"{runs}, ranked by {self._entities.ranking.name}"
-
-
-def _check_new(labels: Sequence[str], known: Labels) -> None:
-    """Raise QueryError: a label is no text, taken, or nothing that a file of labels can hold."""
-    for label in labels:
-        if not isinstance(label, str):
-            raise QueryError(f"entity label is {label!r:.60} ({type(label).__name__}); expected a string.")
-    if (taken := known.taken(labels)) is not None:
-        raise QueryError(f"entity {taken!r:.120} exists already. Choose another label.")
-    if (wrong := next((label for label in labels if not is_line(label)), None)) is not None:
-        raise QueryError(
-            f"entity label {wrong!r:.120} begins with a byte order mark or holds half of a surrogate pair, which no "
-            "file of labels can hold. Choose another label."
-        )
 
 
 def _load_grown(

@@ -28,6 +28,10 @@ class PlacedPieces:
         self._lock = threading.Lock()
         self._blocks: list[dict[str, DeviceArray]] | None = None
 
+    def of(self, arrays: Mapping[str, NDArray[Any]]) -> PlacedPieces:
+        """Other arrays, for the same backend."""
+        return PlacedPieces(self._backend, arrays, self.size)
+
     def blocks(self) -> Sequence[Mapping[str, DeviceArray]]:
         """The arrays of entities 0 to size - 1, of the next ones, and so on.
 
@@ -37,13 +41,8 @@ class PlacedPieces:
         with self._lock:
             if self._blocks is None:
                 count = len(next(iter(self._arrays.values()), ()))
-                self._blocks = [
-                    {
-                        name: self._backend.place(array[start : start + self.size])
-                        for name, array in self._arrays.items()
-                    }
-                    for start in range(0, count, self.size)
-                ]
+                starts = range(0, count, self.size)
+                self._blocks = [self._placed(slice(start, start + self.size)) for start in starts]
             return self._blocks
 
     def free(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import open_backend
+from ..backends import Backend, open_backend
 from ..bundle import Bundle
 from ..errors import BackendError, BundleError, ExportError
 from ..families import contract
@@ -26,9 +26,13 @@ _ROWS = 1 << 14  # compared at a time
 
 def saved_model(model: LinkModel, bundle: Bundle, *, compiled: bool) -> LinkModel:
     """A bundle opened as a model's own is, on the CPU."""
-    name = model.backend.name if model.backend.name != "tensorrt" else "auto"
     kind: Callable[..., LinkModel] = type(model)
-    return kind(bundle, open_backend(bundle, name, "cpu", model.backend.threads), compiled=compiled)
+    return kind(bundle, backend_like(model.backend, bundle), compiled=compiled)
+
+
+def backend_like(backend: Backend, bundle: Bundle) -> Backend:
+    """For another bundle, on the CPU."""
+    return open_backend(bundle, backend.name if backend.name != "tensorrt" else "auto", "cpu", backend.threads)
 
 
 def complete_probe(model: LinkModel) -> NDArray[np.float32]:
@@ -58,20 +62,20 @@ def prove(model: LinkModel, entities: EntityTable, folder: Path) -> None:
 def _compare_contents(model: LinkModel, entities: EntityTable, saved: LinkModel) -> None:
     """Labels, every number of the table, known triples, and what stands for an unknown structure."""
     if saved.entities != entities.labels:
-        raise _differs("labels")
+        raise differs("labels")
     for name in entities.encoded:
         start = 0
         for part in entities.parts_of(name):
             for row in range(0, len(part), _ROWS):
                 block = part[row : row + _ROWS]
                 if not np.array_equal(block, saved.bundle.encoded[name][start + row : start + row + len(block)]):
-                    raise _differs(f"table ({name})")
+                    raise differs(f"table ({name})")
             start += len(part)
     for name, array in model.bundle.known_triples.arrays().items():
         if not np.array_equal(array, saved.bundle.known_triples.arrays()[name]):
-            raise _differs("known triples")
+            raise differs("known triples")
     if not np.array_equal(model.bundle.mean_structure, saved.bundle.mean_structure):
-        raise _differs("mean structure")
+        raise differs("mean structure")
 
 
 def _compare_answers(model: LinkModel, entities: EntityTable, saved: LinkModel) -> None:
@@ -81,19 +85,19 @@ def _compare_answers(model: LinkModel, entities: EntityTable, saved: LinkModel) 
     queries = Queries(np.repeat(asked, 2), turn // 2 % len(model.relations), np.where(turn % 2 == 0, TAIL, HEAD))
     limit = LIMITS[model.bundle.precision]
     vectors = model.query_vectors(queries)
-    _check("query vectors", saved.query_vectors(queries), vectors, limit)
+    check("query vectors", saved.query_vectors(queries), vectors, limit)
     known = model.bundle.known_triples.answers_of(queries)
     best = entities.ranking.top_k(vectors, _BEST, known, None, model.backend.stream())
     found = saved._entities.ranking.top_k(vectors, _BEST, known)
-    _check("scores", found.scores, best.scores, limit)
+    check("scores", found.scores, best.scores, limit)
     exact = model.backend.device == "cpu" and entities.ranking.name.startswith("the CPU's kernels")
     if exact and not (np.array_equal(found.ids, best.ids) and np.array_equal(found.scores, best.scores)):
-        raise _differs("best answers")
+        raise differs("best answers")
     if saved.backend.name == "onnxruntime":
         inputs = {"entity": queries.entity, "relation": queries.relation, "direction": queries.direction}
         by_graph = saved.run_graph("complete", inputs, ("ids", "scores"))
         plain = saved._entities.ranking.top_k(vectors, by_graph["scores"].shape[1])
-        _check("scores of complete.onnx", by_graph["scores"], plain.scores.reshape(by_graph["scores"].shape), limit)
+        check("scores of complete.onnx", by_graph["scores"], plain.scores.reshape(by_graph["scores"].shape), limit)
 
 
 def _compare_encoder(saved: LinkModel, base: int) -> None:
@@ -103,20 +107,22 @@ def _compare_encoder(saved: LinkModel, base: int) -> None:
     rows = _spaced(base, len(saved.entities))
     found = saved.encode_batch(EntityBatch(own.rows(rows), own.token_count))
     for name, array in found.items():
-        _check(f"encoder ({name})", array, saved.bundle.encoded[name][rows], LIMITS[saved.bundle.precision])
+        check(f"encoder ({name})", array, saved.bundle.encoded[name][rows], LIMITS[saved.bundle.precision])
 
 
 def _spaced(start: int, stop: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(start, stop - 1, min(_ASKED, stop - start)).astype(np.int64))
 
 
-def _check(what: str, found: NDArray[np.float32], wanted: NDArray[np.float32], limit: float) -> None:
+def check(what: str, found: NDArray[np.float32], wanted: NDArray[np.float32], limit: float) -> None:
+    """Raise ExportError: they differ by more than the limit (see probes.py)."""
     if found.shape != wanted.shape or not largest_difference(what, found, wanted) <= limit:
-        raise _differs(what)
+        raise differs(what)
 
 
-def _differs(what: str) -> ExportError:
+def differs(what: str) -> ExportError:
+    """The error for a saved bundle that has something else than what it was saved from."""
     return ExportError(
-        f"the saved bundle has other {what} than the model, so it was not kept. Save it again on a sound disk; if it "
-        "stays so, report it."
+        f"the saved bundle has other {what} than what was saved, so it was not kept. Save it again on a sound disk; if "
+        "it stays so, report it."
     )

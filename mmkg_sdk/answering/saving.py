@@ -6,7 +6,6 @@ docs/bundle-format.md says what a grown bundle is.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle import FORMAT_VERSION, MANIFEST, Bundle
+from ..bundle import FORMAT_VERSION, Bundle
 from ..bundle.complete_graph import complete_of, complete_outputs
 from ..bundle.contents import KNOWN_TRIPLES, PROBES
 from ..bundle.files import mapped_folder
-from ..bundle.manifest import BUNDLE, TRAINED, write_json, write_manifest
+from ..bundle.manifest import BUNDLE, TRAINED, write_manifest
 from ..errors import DataError, ExportError
 from ..families.entity_batch import of_one_width
 from ..files.folders import new_folder
@@ -28,6 +27,7 @@ from ..version import __version__
 from .entity_table import EntityTable
 from .link_model import LinkModel, link_answers
 from .probes import kept_outputs
+from .saved_files import write_as_it_was, write_others
 from .saved_proof import complete_probe, prove, saved_model
 
 _CARD_HEAD = "\n## Entities added later\n"
@@ -43,10 +43,7 @@ def save_model(model: LinkModel, entities: EntityTable, path: Path, *, overwrite
     bundle = model.bundle
     with new_folder(path, BUNDLE, overwrite=overwrite) as folder:
         if len(entities) == entities.base:
-            for name, content in bundle.files.items():
-                (folder / name).write_bytes(content)
-            write_json(folder / MANIFEST, bundle.manifest)
-            Bundle.open(folder, hash_always=True)
+            write_as_it_was(bundle, folder)
             return
         _write_entities(bundle, entities, folder)
         manifest = _manifest(bundle, len(entities))
@@ -121,18 +118,16 @@ def _write_complete(bundle: Bundle, manifest: dict[str, Any], folder: Path) -> N
 def _write_others(bundle: Bundle, manifest: dict[str, Any], folder: Path) -> None:
     """All other files: as they are, with a word of what holds for the exported entities alone."""
     added, trained = manifest["provenance"]["added_entities"], manifest[TRAINED]
-    for name, content in bundle.files.items():
-        if not (folder / name).exists() and name not in (PROBES, "parity.json", "MODEL_CARD.md"):
-            (folder / name).write_bytes(content)
-    parity = json.loads(bytes(bundle.files["parity.json"]))
-    write_json(folder / "parity.json", {**parity, "entities": trained, "added_entities": added})
-    card = str(bundle.files["MODEL_CARD.md"], "utf-8").partition(_CARD_HEAD)[0]
-    text = f"""{card}{_CARD_HEAD}
+    write_others(
+        bundle,
+        folder,
+        {"entities": trained, "added_entities": added},
+        f"""{_CARD_HEAD}
 All above, parity and sizes included, is of the {trained:,} entities that were exported, and so are figures of the run's
 evaluation. {added:,} more were encoded from their modalities without training and added later. No metric was measured
 with them: they are candidates of every query, too.
-"""
-    (folder / "MODEL_CARD.md").write_text(text, encoding="utf-8")
+""",
+    )
 
 
 def _write_probes(model: LinkModel, manifest: dict[str, Any], folder: Path) -> None:

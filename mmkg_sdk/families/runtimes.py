@@ -92,7 +92,11 @@ class LinkStandIns:
 
 
 class InteractionStandIn(Protocol):
-    """What scores pairs in place of the interaction graph."""
+    """What scores pairs in place of the interaction graph, with the entities of a bundle or others."""
+
+    def of(self, entities: Mapping[str, NDArray[Any]]) -> InteractionStandIn:
+        """The same for other entities: their pieces by name, which it keeps as they are."""
+        ...
 
     def scores(
         self, mentions: Mapping[str, NDArray[np.float32]], candidates: NDArray[np.int64] | None
@@ -191,9 +195,9 @@ class LinkingRuntime(Runtime, Protocol):
         ...
 
     def read_images(
-        self, config: Any, mentions: Sequence[Mention], *, skip_unreadable: bool = False
+        self, config: Any, mentions: Sequence[Mention], *, skip_unreadable: bool = False, kind: str = "mention"
     ) -> NDArray[np.float32]:
-        """float32 [n, 3, image_size, image_size], all zero without an image."""
+        """float32 [n, 3, image_size, image_size], all zero without an image; `kind` is for messages."""
         ...
 
     def explained_pair(

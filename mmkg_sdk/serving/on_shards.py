@@ -9,7 +9,7 @@ from typing import Any, Self
 from ..answering.opened import Opened
 from ..backends import Backend, open_backend
 from ..bundle import Bundle
-from ..errors import BackendError, BundleError
+from ..errors import BackendError, BundleError, ExportError
 from .shards import FindShards, LocalShards, Shards, open_front
 
 
@@ -45,6 +45,14 @@ class OnShards(Opened):
             LocalShards.of, backend=backend, threads=threads, follow_links=follow_links, hash_always=hash_always
         )
         return cls(front, opened, shards=(shards or local)(front), compiled=backend == "auto")
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Refused.
+
+        Raises:
+            ExportError: always.
+        """
+        raise ExportError(f"{self.bundle.path.parent} is sharded. Save the model of the whole bundle, and cut that.")
 
     def close(self) -> None:
         """Free the backend and the shards. Later calls raise BackendError."""

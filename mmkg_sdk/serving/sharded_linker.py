@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..answering.answers.link_explanation import LinkExplanation
 from ..answering.entity_linking import Linker, Mention
+from ..answering.ids import Names
 from ..backends.segments import Call
 from ..errors import QueryError
 from ..families.runtimes import InteractionStandIn
@@ -22,6 +25,10 @@ class ShardedInteraction:
 
     def __init__(self, shards: Shards, units: int) -> None:
         self._shards, self._units = shards, units
+
+    def of(self, entities: Mapping[str, NDArray[Any]]) -> InteractionStandIn:
+        """Nobody asks for it: a ShardedLinker takes no new entities."""
+        raise NotImplementedError
 
     def scores(self, mentions: Pieces, candidates: NDArray[np.int64] | None) -> NDArray[np.float32]:
         """See InteractionStandIn."""
@@ -84,3 +91,23 @@ class ShardedLinker(OnShards, Linker):
             QueryError: always.
         """
         raise QueryError(f"{self.bundle.path.parent} is sharded and explains no links. Ask the whole bundle.")
+
+    def add_entities(
+        self,
+        labels: str | Sequence[str],
+        *,
+        texts: Sequence[str | None] | None = None,
+        images: Sequence[Any] | None = None,
+        names: Sequence[str] | None = None,
+    ) -> NDArray[np.int64]:
+        """Refused: a sharded bundle has no encoder of entities. Raises QueryError."""
+        raise self._is_fixed()
+
+    def remove_entities(self, entities: Names) -> None:
+        """Refused, too. Raises QueryError."""
+        raise self._is_fixed()
+
+    def _is_fixed(self) -> QueryError:
+        return QueryError(
+            f"{self.bundle.path.parent} is sharded, and its entities stay. Add and remove them in the whole bundle."
+        )

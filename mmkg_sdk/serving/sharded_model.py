@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from ..answering.entity_table import EntityTable
 from ..answering.link_prediction import Model
 from ..backends.segments import Call, PartedRanking
-from ..errors import ExportError, QueryError
+from ..errors import QueryError
 from ..families.entity_batch import EntityBatch
 from ..ranking.known_triples import Queries
 from .on_shards import OnShards
@@ -123,14 +122,6 @@ class ShardedModel(OnShards, Model):
     def encode_batch(self, batch: EntityBatch, graph: str | None = None) -> dict[str, NDArray[np.float32]]:
         """Refused: a sharded bundle has no encoder of entities. Raises QueryError."""
         raise self._no_encoder()
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Refused.
-
-        Raises:
-            ExportError: always.
-        """
-        raise ExportError(f"{self.bundle.path.parent} is sharded. Save the model of the whole bundle, and cut that.")
 
     def _no_encoder(self) -> QueryError:
         return QueryError(

@@ -203,7 +203,7 @@ def test_unknown_candidates_are_named_and_none_or_no_mentions_give_nothing(linke
 
 
 def test_equal_scores_come_in_the_order_of_the_entities(linker: Linker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linker, "_unit_scores", lambda pieces, chosen: np.zeros((3, 1, 7), np.float32))
+    monkeypatch.setattr(linker, "unit_scores", lambda entities, pieces, chosen: np.zeros((3, 1, 7), np.float32))
     assert linker.link_mentions(GEORGIA, k=7)[0].ids.tolist() == [*range(7)]
 
 

@@ -205,3 +205,9 @@ def test_new_entities_are_refused(opened: Both, tmp_path: Path) -> None:
             ask()
     with pytest.raises(ExportError, match="is sharded"):
         parts.save(tmp_path / "saved")
+    _, linker = opened("mimic", 2, False)
+    for change in (lambda: linker.add_entities(["new"]), lambda: linker.remove_entities([0])):
+        with pytest.raises(QueryError, match="is sharded, and its entities stay"):
+            change()
+    with pytest.raises(ExportError, match="is sharded"):
+        linker.save(tmp_path / "saved")

@@ -40,7 +40,8 @@ def shard(bundle: Path, shards: int, out: Path, overwrite: bool, as_json: bool) 
     required=True,
     help="Table of the new ones. Its first line names the columns, separated by tabs: label, and of each modality "
     "NAME_tokens (codebook rows, separated by blanks) NAME_features (a row of the matrix), "
-    "or words: text, NAME_text. Empty: it is missing.",
+    "or words: text, NAME_text. For entity linking: label, text, and name where that is not the label. Empty: it is "
+    "missing.",
 )
 @click.option(
     "--features",
@@ -68,10 +69,10 @@ def add(
 ) -> None:
     """Encode new entities, without training, and write the bundle that has them, too."""
     from ...answering.new_entities import add_to_bundle
-    from ...bundle import read_manifest
 
-    added = add_to_bundle(bundle, entities, out, features=named_files(features), images=images, overwrite=overwrite)
-    total = read_manifest(out)["config"]["num_entities"]
+    added, total = add_to_bundle(
+        bundle, entities, out, features=named_files(features), images=images, overwrite=overwrite
+    )
     if as_json:
         print_json({"out": str(out), "added": added, "entities": total})
     else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from ...kernels.gpu import GpuArray, gpu_kernels_absence
 from ...kernels.gpu.interaction import MAX_LENGTH, GpuInteraction
 
 GRAPH = "interaction"
+Entities = Mapping[str, NDArray[Any]]
 
 
 def absence(bundle: Bundle, device: str = "cpu") -> str | None:
@@ -39,7 +42,8 @@ def compiled_interaction(
 
 
 class CompiledInteraction:
-    """The interaction of a bundle that `absence` allows, on the CPU. Safe to call from several threads.
+    """The interaction of a bundle that `absence` allows, on the CPU, with the bundle's entities. Safe to call from
+    several threads.
 
     Half precision entities are scored with logits in int16, which changes scores by less than storing them in half
     precision did. Weights are read when the first mentions are scored.
@@ -52,6 +56,13 @@ class CompiledInteraction:
             return LateInteraction(*_described(bundle, weights), threads=threads)
 
         self._graph = CompiledGraph(bundle, GRAPH, interaction)
+        self._entities: Entities = bundle.encoded
+
+    def of(self, entities: Entities) -> CompiledInteraction:
+        """See InteractionStandIn."""
+        other = copy.copy(self)  # with the same kernel
+        other._entities = entities
+        return other
 
     def scores(
         self, mentions: Mapping[str, NDArray[np.float32]], candidates: NDArray[np.int64] | None
@@ -65,7 +76,7 @@ class CompiledInteraction:
         Raises:
             BackendError: the weights do not fit, or a score is not finite.
         """
-        return self._graph.kernel().scores(mentions, self.bundle.encoded, candidates)
+        return self._graph.kernel().scores(mentions, self._entities, candidates)
 
     def best(self, mentions: Mapping[str, NDArray[np.float32]], k: int, candidates: NDArray[np.int64] | None) -> None:
         """None: scores are made on the host."""
@@ -88,8 +99,15 @@ class InteractionOnGpu:
             return GpuInteraction(*_described(bundle, weights), device=device)
 
         self._graph = CompiledGraph(bundle, GRAPH, interaction)
+        self._entities: Entities = bundle.encoded
         self._placing = threading.Lock()
-        self._entities: dict[str, GpuArray] | None = None
+        self._placed: dict[str, GpuArray] | None = None
+
+    def of(self, entities: Entities) -> InteractionOnGpu:
+        """See InteractionStandIn: these are copied with the first mentions, too."""
+        other = copy.copy(self)  # with the same kernel
+        other._entities, other._placing, other._placed = entities, threading.Lock(), None
+        return other
 
     def scores(
         self, mentions: Mapping[str, NDArray[np.float32]], candidates: NDArray[np.int64] | None
@@ -119,9 +137,9 @@ class InteractionOnGpu:
     def _on_gpu(self) -> tuple[GpuInteraction, dict[str, GpuArray]]:
         interaction = self._graph.kernel()
         with self._placing:
-            if self._entities is None:
-                self._entities = interaction.place(self.bundle.encoded)
-            return interaction, self._entities
+            if self._placed is None:
+                self._placed = interaction.place(self._entities)
+            return interaction, self._placed
 
 
 def _described(bundle: Bundle, weights: Weights) -> tuple[Weights, dict[str, tuple[int, ...]], str]:

@@ -124,11 +124,12 @@ def read_texts(config: MimicConfig, tokenizer: Tokenizer, mentions: Sequence[Men
 
 
 def read_images(
-    config: MimicConfig, mentions: Sequence[Mention], *, skip_unreadable: bool = False
+    config: MimicConfig, mentions: Sequence[Mention], *, skip_unreadable: bool = False, kind: str = "mention"
 ) -> NDArray[np.float32]:
     """float32 [n, 3, image_size, image_size]; all zero without an image.
 
     Args:
+        kind: what they are called in messages: an entity is a name, a text and an image, too.
         skip_unreadable: take an image that cannot be read for none, with a warning, as the authors' code does.
 
     Raises:
@@ -146,7 +147,7 @@ def read_images(
             try:
                 colours = read_colours(mention.image, size, squash=True)
             except DataError as err:
-                raise QueryError(f"mention {mention.text!r:.60}: {err} Pass another image, or None.") from err
+                raise QueryError(f"{kind} {mention.text!r:.60}: {err} Pass another image, or None.") from err
         if colours is not None:
             pixels[row] = normalised(colours)
     return pixels

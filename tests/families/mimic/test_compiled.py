@@ -38,8 +38,8 @@ def test_it_gives_the_scores_of_the_graph_and_the_official_ranks(
     folder, case = golden_bundles(name, precision, "mimic"), golden(name)
     asked = [case.inputs[f"mention_{part}"] for part in ("input_ids", "attention_mask", "pixel_values")]
     with mmkg_sdk.load(folder, "auto", "cpu") as linker, mmkg_sdk.load(folder, "onnxruntime", "cpu") as by_graph:
-        assert linker._stand_in is not None
-        assert by_graph._stand_in is None
+        assert linker.has_stand_ins
+        assert not by_graph.has_stand_ins
         pieces = by_graph.encode_tokens(*asked)
         found, graph = linker.score_pieces(pieces), by_graph.score_pieces(pieces)
         for unit, scores in graph.items():
@@ -74,14 +74,14 @@ def test_a_backend_that_was_asked_for_by_name_runs_the_graph(small_bundle: Path)
     bundle = Bundle.open(small_bundle)
     for name in ("onnxruntime", "torch"):
         with Linker.load(bundle.path, name, "cpu") as linker:
-            assert linker._stand_in is None
+            assert not linker.has_stand_ins
 
 
 def test_without_a_library_the_graph_runs(small_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "library", lambda: "not built: no compiler")
     assert absence(Bundle.open(small_bundle)) == "not built: no compiler"
     with mmkg_sdk.load(small_bundle, "auto", "cpu") as linker:
-        assert linker._stand_in is None
+        assert not linker.has_stand_ins
         assert len(linker.link_mentions(GEORGIA)[0]) == 5
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ def test_too_little_memory_for_the_entities_is_an_error_that_may_pass(fake: Fake
 def linkers(bundle: Bundle) -> tuple[Linker, Linker]:
     """Graphs of both on the CPU; of the first, pairs are scored on the GPU that is none."""
     made = [Linker(bundle, open_backend(bundle, "onnxruntime", "cpu", 1), compiled=True) for _ in range(2)]
-    made[0]._stand_in, made[0]._kind = InteractionOnGpu(bundle, "cuda"), "cuda"
+    own = replace(made[0]._entities.segments[0], stand_in=InteractionOnGpu(bundle, "cuda"))
+    made[0]._entities, made[0]._kind = replace(made[0]._entities, segments=(own,)), "cuda"
     return made[0], made[1]
 
 
@@ -127,3 +129,28 @@ def test_what_is_ranked_on_the_gpu_is_what_is_ranked_on_the_host(
         ranks = placed.rank_mentions(asked, np.array(targets))
         assert ranks.tolist() == host.rank_mentions(asked, np.array(targets)).tolist()
     assert not scored
+
+
+def test_entities_that_came_and_went_are_ranked_there_too(
+    fake: FakeGpu, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of the bundle again as those added: each ties with itself, and the bundle's own are not copied again."""
+    placed, host = linkers(bundle)
+    asked = [Mention("Georgia", "Old wine."), Mention("Jordan", "A river.")]
+    copies, place = [], compiled.GpuInteraction.place
+    monkeypatch.setattr(
+        compiled.GpuInteraction,
+        "place",
+        lambda self, rows: copies.append(len(rows["entity_text"])) or place(self, rows),
+    )
+    placed.link_mentions(asked, k=1)
+    added = {name: piece[:4] for name, piece in bundle.encoded.items()}
+    for one in (placed, host):
+        one._entities = one._entities.grown(["a", "b", "c", "d"], [added]).without(np.array([1, 3, 8]))
+    for k, candidates in ((2, None), (3, [7, 0, 2, 5]), (8, None)):
+        found, expected = (one.link_mentions(asked, k, candidates=candidates) for one in (placed, host))
+        assert [one.ids.tolist() for one in found] == [one.ids.tolist() for one in expected]
+        assert [one.labels for one in found] == [one.labels for one in expected]
+    assert copies == [7, 4]
+    ranks = placed.rank_mentions(asked, np.array([5, 2]))
+    assert ranks.tolist() == host.rank_mentions(asked, np.array([5, 2])).tolist()
