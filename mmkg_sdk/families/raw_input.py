@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +19,10 @@ from ..modalities.text_tokens import TextTokenizer
 Texts: TypeAlias = Sequence[str | None]
 Images: TypeAlias = "Sequence[Picture | Sequence[Picture] | None]"
 Lists = dict[str, list[list[int]]]
+Part = TypeVar("Part")
 
 # Of one entity: what more of them would cost nobody wants to wait for.
 MOST_CHARACTERS, MOST_IMAGES = 1_000_000, 1_000
-_CODEBOOKS = "codebooks"
 _HOW = (
     "Make tokens that can be made anew, `mmkg-sdk data tokenize DATA --out DIR --text-model learned --image-model "
     "learned-views`, train and export; or pass tokens or features."
@@ -37,24 +38,12 @@ def read_tokenizers(bundle: Bundle, sizes: Mapping[str, int]) -> dict[str, AnyTo
     Raises:
         BundleError: the file is not what an export writes, or does not fit the codebooks.
     """
-    content = bundle.files.get(TOKENIZERS)
-    if content is None:
-        return {}
-    if TOKENIZERS in bundle.made:
-        return cast("dict[str, AnyTokenizer]", bundle.made[TOKENIZERS])
-    path = bundle.path / TOKENIZERS
-    try:
-        found = parsed_tokenizers(content, path)
-    except DataError as err:
-        raise BundleError(str(err)) from err
-    for name, tokenizer in found.items():
-        if tokenizer.size != sizes.get(name):
-            raise BundleError(
-                f"{path}: the tokenizer of {name!r:.80} has {tokenizer.size:,} tokens, the codebook "
-                f"{sizes.get(name, 0):,}. Export again."
-            )
-    bundle.made[TOKENIZERS] = found
-    return found
+
+    def fault(name: str, tokenizer: AnyTokenizer) -> str:
+        size = sizes.get(name)
+        return "" if tokenizer.size == size else f"has {tokenizer.size:,} tokens, the codebook {size or 0:,}"
+
+    return _read(bundle, "tokenizer", parsed_tokenizers, fault)
 
 
 def read_codebooks(bundle: Bundle, widths: Mapping[str, int]) -> dict[str, NDArray[np.float32]]:
@@ -66,24 +55,40 @@ def read_codebooks(bundle: Bundle, widths: Mapping[str, int]) -> dict[str, NDArr
     Raises:
         BundleError: one is damaged or does not fit.
     """
+
+    def fault(name: str, codebook: NDArray[np.float32]) -> str:
+        (_, found), width = codebook.shape, widths.get(name)
+        return "" if found == width else f"is {found} wide, its features are {width or 0}"
+
+    return _read(bundle, "codebook", parsed_codebooks, fault)
+
+
+def _read(
+    bundle: Bundle,
+    part: str,
+    parsed: Callable[[memoryview, Path], dict[str, Part]],
+    fault: Callable[[str, Part], str],
+) -> dict[str, Part]:
+    """What the file of tokenizers holds by modality, when it is first asked for; none where there is no such file.
+
+    Args:
+        part: what it is of a modality.
+        fault: how it does not fit the bundle, or nothing.
+    """
     content = bundle.files.get(TOKENIZERS)
     if content is None:
         return {}
-    if _CODEBOOKS in bundle.made:
-        return cast("dict[str, NDArray[np.float32]]", bundle.made[_CODEBOOKS])
-    path = bundle.path / TOKENIZERS
-    try:
-        found = parsed_codebooks(content, path)
-    except DataError as err:
-        raise BundleError(str(err)) from err
-    for name, codebook in found.items():
-        if codebook.shape[1] != widths.get(name):
-            raise BundleError(
-                f"{path}: the codebook of {name!r:.80} is {codebook.shape[1]} wide, its features are "
-                f"{widths.get(name, 0)}. Export again."
-            )
-    bundle.made[_CODEBOOKS] = found
-    return found
+    if part not in bundle.made:
+        path = bundle.path / TOKENIZERS
+        try:
+            found = parsed(content, path)
+        except DataError as err:
+            raise BundleError(str(err)) from err
+        for name, own in found.items():
+            if wrong := fault(name, own):
+                raise BundleError(f"{path}: the {part} of {name!r:.80} {wrong}. Export again.")
+        bundle.made[part] = found
+    return cast("dict[str, Part]", bundle.made[part])
 
 
 def raw_tokens(
