@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import mmkg_sdk
 from mmkg_sdk import Extractor, QueryError, RelationMention, Tagger
 from mmkg_sdk.cli.group import cli
 from mmkg_sdk.families.mkgformer.encoder import Images
-from mmkg_sdk.families.mkgformer.sentences.correlation import text_image_weights
+from mmkg_sdk.families.mkgformer.sentences.correlation import _gelu, text_image_weights
 from tests.browser import pictured
 from tests.families.mkgformer.cases import MNER_CASES, MRE_CASES, golden
 
@@ -44,6 +45,13 @@ def test_the_weights_are_those_of_the_torch_module(name: str, golden_bundles: Ca
             found = text_image_weights(opened.bundle, texts, states[row])
             np.testing.assert_allclose(found, [layer[row] for layer in expected], atol=1e-4)
             assert np.ptp(found) > 1e-3
+
+
+def test_gelu_is_that_of_the_error_function() -> None:
+    x = np.concatenate([np.linspace(-9, 9, 20_011), [-1e30, -0.0, 0.0, 1e-30, 1e30]]).astype(np.float32)
+    expected = [value * (1 + math.erf(value / math.sqrt(2))) / 2 for value in x.tolist()]
+    # erf is rounded to float32, 6e-8, after it was read to half of that; what it is multiplied with is below 6 there.
+    np.testing.assert_allclose(_gelu(x), expected, rtol=1.2e-7, atol=2e-7)
 
 
 @pytest.fixture
