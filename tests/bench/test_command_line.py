@@ -10,17 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.running import mmkg
+from tests.places import ROOT
 
-def bench(*arguments: str | Path, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "mmkg_sdk.cli.main", "bench", "run", *map(str, arguments)]
-    root = str(Path(__file__).parents[2])
-    # The command may run in another folder, so it is told where the checkout is.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, cwd=cwd or root, env=environment
-    )
-    assert done.returncode == code, done.stderr
-    return done
+
+def bench(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    return mmkg("bench", "run", *arguments, code=code)
 
 
 def test_answers_go_to_stdout_and_talk_to_stderr(golden_bundle: Path, tmp_path: Path) -> None:
@@ -44,9 +39,14 @@ def test_answers_go_to_stdout_and_talk_to_stderr(golden_bundle: Path, tmp_path: 
     assert sorted(path.name for path in out.iterdir()) == ["results.csv", "results.json"]
 
 
-def test_results_have_a_folder_of_their_own_unless_told(golden_bundle: Path, tmp_path: Path) -> None:
+def test_results_have_a_folder_of_their_own_unless_told(
+    golden_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The contenders' processes run in another folder, so they are told where the checkout is.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
     options = ("--token-counts", "4", "--batch-sizes", "own,3", "--seconds", "0.02", "--rounds", "1")
-    done = bench(golden_bundle, *options, "--modes", "single-stream,throughput", cwd=tmp_path)
+    done = bench(golden_bundle, *options, "--modes", "single-stream,throughput")
     (folder,) = tmp_path.glob("bench-*")
     assert sorted(path.name for path in folder.iterdir()) == [
         "report.html",
@@ -101,18 +101,9 @@ def test_what_is_no_bundle_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("package", ["matplotlib", "plotly"])
 def test_a_missing_package_for_plots_is_said_before_anything_is_measured(
-    package: str, golden_bundle: Path, tmp_path: Path
+    package: str, golden_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = """
-import sys
-sys.modules[sys.argv[3]] = None  # what Python itself does to make an import fail
-from mmkg_sdk.cli.main import main
-sys.argv = ["mmkg-sdk", "bench", "run", sys.argv[1], "--out", sys.argv[2]]
-main()
-"""
-    arguments = [sys.executable, "-c", code, str(golden_bundle), str(tmp_path / "out"), package]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False, cwd=root)
-    assert done.returncode == 1
+    monkeypatch.setitem(sys.modules, package, None)  # what Python itself does to make an import fail
+    done = bench(golden_bundle, "--out", tmp_path / "out", code=1)
     assert "pip install 'mmkg_sdk[all]'" in done.stderr
     assert not (tmp_path / "out").exists()

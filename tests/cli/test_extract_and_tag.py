@@ -11,21 +11,13 @@ import pytest
 import mmkg_sdk
 from mmkg_sdk import RelationMention
 from tests.cli.running import mmkg
-from tests.families.mkgformer.sentence_bundles import toy_bundle
 
 SENTENCE = "The actor wrote a song, the film from germany."
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    made: dict[str, Path] = {}
-
-    def of(task: str) -> Path:
-        if task not in made:
-            made[task] = toy_bundle(task, tmp_path_factory.mktemp(task), whole_as_crop=True)
-        return made[task]
-
-    return of
+@pytest.fixture
+def bundle(toys: Callable[[str], Path]) -> Callable[[str], Path]:
+    return lambda task: toys(task) / "bundle"
 
 
 def test_extract_prints_the_relations_of_the_library(bundle: Callable[[str], Path]) -> None:

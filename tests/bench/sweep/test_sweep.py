@@ -163,7 +163,7 @@ def test_a_killed_contender_is_a_marked_row_and_the_sweep_goes_on(
         rounds=1,
         plot=False,
         progress=kill_one,
-        modes=ENCODERS,
+        modes=("throughput",),
         ceilings=ceilings,
     )
     status = {(row.contender, row.token_count): row.status for row in report.rows}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,9 @@ with mmkg_sdk.load(sys.argv[1], "onnxruntime", "cpu") as opened:
 
 
 @pytest.mark.parametrize("task", ["mre", "mner"])
-def test_answers_need_neither_torch_nor_transformers(task: str, tmp_path: Path) -> None:
-    bundle = toy_bundle(task, tmp_path)
-    done = subprocess.run([sys.executable, "-c", CHILD, str(bundle)], capture_output=True, text=True, timeout=120)
+def test_answers_need_neither_torch_nor_transformers(task: str, toys: Callable[[str], Path]) -> None:
+    command = [sys.executable, "-c", CHILD, str(toys(task) / "bundle")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() in ("1", "None", "/per/loc", "/per/per")
 
