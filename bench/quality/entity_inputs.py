@@ -55,7 +55,7 @@ class EntityInputs:
                 return cls(bundle, kind, values, missing)
         raise QueryError(
             f"{bundle.path} keeps no tokens or features of its entities, which is what is varied. Name a bundle of "
-            "MyGO or AdaMF-MAT that is not sharded."
+            "MyGO or AdaMF-MAT that is not sharded, or of entity linking."
         )
 
     def present(self, modality: str) -> NDArray[np.int64]:

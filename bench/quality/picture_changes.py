@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+
+from mmkg_sdk.files.regular import open_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -57,3 +60,15 @@ CHANGES: Mapping[str, Mapping[str, Change]] = {
     },
 }
 BY_CHANCE = ("Gaussian noise",)
+
+
+def changed_file(path: Path, change: Change, random: np.random.Generator) -> Path | Image:
+    """A picture of a file changed; the file itself where it is not in RGB or cannot be read, for others to judge."""
+    from PIL import Image as images
+
+    try:
+        with open_regular(path) as file, images.open(file) as opened:
+            opened.load()
+            return change(opened.copy(), random) if opened.mode == "RGB" else path
+    except Exception:  # Pillow's decoders raise many types for damaged files
+        return path

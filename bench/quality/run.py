@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.answering.opening import load
 from mmkg_sdk.backends.base import parse_device
 from mmkg_sdk.bundle import Bundle
@@ -23,13 +22,12 @@ from ..machine.conditions import Watch
 from ..report.page import write_page
 from ..report.png import check_plotting, draw_plots
 from .conditions import Condition, Outcome, Part, Plan, Subject, chosen_parts
-from .frontier import on_frontier, recommended
+from .frontier import on_frontier, recommended, speeds
 from .intervals import RESAMPLES, interval, paired_interval
-from .link_plan import Counts, link_plan
-from .links import LinkSubject
+from .link_plan import Counts
 from .results import QUALITY_PNG, REPORT_HTML, QualityReport, Row
 from .shown import quality_page, quality_plots
-from .speed import speeds
+from .subjects import planned
 from .table import quality_head
 
 MOST_SEEDS = 100
@@ -60,11 +58,12 @@ def run_quality(
     Args:
         bundle: the bundle's folder.
         out: folder for the results; those of an earlier run in it are replaced.
-        data, images, other_images, tokens: see `link_plan`.
+        data, images, other_images, tokens: of link prediction see `link_plan`; of entity linking the data set with the
+            mentions, where its images lie (None: in it), and pictures of the same file names.
         parts: some of "frontier", "pictures", "robustness"; None = all.
-        split: whose triples are ranked.
+        split: whose triples or mentions are ranked.
         seeds: how many draws of everything that is left to chance.
-        most: triples of the split at most; of more, so many are drawn at random with a fixed seed.
+        most: triples or mentions of the split at most; of more, so many are drawn at random with a fixed seed.
         seconds: measuring time of the encoder at each setting of the frontier.
         device, threads: of the model that is measured; None takes `default_threads()`.
         plot: draw quality.png and report.html, which need matplotlib and plotly.
@@ -72,8 +71,8 @@ def run_quality(
 
     Raises:
         BundleError: the bundle cannot be opened.
-        QueryError: a bundle whose entities are not encoded from tokens or features; parts, token counts, split, seeds,
-            `most` or seconds out of range.
+        QueryError: a bundle of another task, or whose entities are not encoded from tokens or features; parts, token
+            counts, split, seeds, `most` or seconds out of range.
         DataError: data or pictures are missing, damaged, or not the model's; `out` cannot be written.
         BackendError: no name of a device; a package is missing, those of the plots if `plot` is true included.
     """
@@ -84,13 +83,15 @@ def run_quality(
     if plot:
         check_plotting()
     folder = Path(out)
-    plan = link_plan(
+    plan, subject = planned(
         Bundle.open(bundle),
         chosen,
         data=data,
         images=images,
         other_images=other_images,
         tokens=tokens or {},
+        split=split,
+        most=most,
         seeds=range(seeds),
     )
     settings = {
@@ -107,9 +108,8 @@ def run_quality(
     folder.mkdir(parents=True, exist_ok=True)
     for name in (QUALITY_PNG, REPORT_HTML):
         (folder / name).unlink(missing_ok=True)
-    with load(bundle, device=device, threads=threads) as model:
-        assert isinstance(model, Model)
-        report = _Quality(LinkSubject(model, split, most), plan, model.bundle, settings, folder, progress).run()
+    with load(bundle, device=device, threads=threads) as opened:
+        report = _Quality(subject(opened), plan, opened.bundle, settings, folder, progress).run()
     if plot:
         draw_plots(quality_plots(report), quality_head(report), folder / QUALITY_PNG)
         write_page(quality_page(report), folder / REPORT_HTML)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..data.open import open_kind
 from ..errors import DataError
 from ..families import contract
 from ..families.tensor_ranks import tensor_ranks
+from ..files.labels import Labels
 from ..ranking.exact import RankingProtocol, Ranks, filtered_ranks
 from ..ranking.known_triples import AnswerLists
 from ..run import Run
@@ -94,7 +96,7 @@ def evaluate_bundle(linker: Linker, split: str, data: str | None) -> LinkingRepo
     if data is None:
         raise DataError("an entity linking bundle holds no mentions; name the data set with --data.")
     found = open_kind(data, LinkingData)
-    answers = _answer_rows(linker, found, split)
+    answers = answer_rows(linker.entities, linker.bundle.path, found, split)
     mentions = [Mention(one.text, one.sentence, one.image) for one in found.split(split)]
     cut = linker.read_texts(mentions).cut
     _check(answers, cut)
@@ -148,13 +150,17 @@ def _ranks(scores: NDArray[np.float32] | Tensor, answers: NDArray[np.int64], kno
     return tensor_ranks(scores, answers, known, _PROTOCOL)
 
 
-def _answer_rows(linker: Linker, data: LinkingData, split: str) -> NDArray[np.int64]:
-    """The bundle's rows of the right entities, by label."""
-    rows = {one.entity: linker.entities.find(data.entities[one.entity]) for one in data.split(split)}
+def answer_rows(entities: Labels, bundle: Path, data: LinkingData, split: str) -> NDArray[np.int64]:
+    """The rows of the right entities among those of a bundle, by label.
+
+    Raises:
+        DataError: the bundle lacks one.
+    """
+    rows = {one.entity: entities.find(data.entities[one.entity]) for one in data.split(split)}
     for entity, row in rows.items():
         if row is None:
             raise DataError(
-                f"{data.name}: entity {data.entities[entity]!r:.120} is not in {linker.bundle.path}. Pass the data set "
-                "that the model was trained on."
+                f"{data.name}: entity {data.entities[entity]!r:.120} is not in {bundle}. Pass the data set that the "
+                "model was trained on."
             )
     return np.array([rows[one.entity] for one in data.split(split)], np.int64)

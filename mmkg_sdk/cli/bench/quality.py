@@ -15,18 +15,20 @@ from .options import device_option, names, plot_option, threads_option, token_co
 @click.command()
 @bundle_argument
 @click.option(
-    "--data", shell_complete=data_sets, help="The data set that it was trained on, tokenized; for numbers of tokens."
+    "--data",
+    shell_complete=data_sets,
+    help="The data set that it was trained on: tokenized, for numbers of tokens; or with the mentions to be linked.",
 )
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="Folder with the pictures that it was trained with, as <label>.png or <label>/*.png. Default: those of the "
-    "data set.",
+    help="Folder with the pictures that it was trained with, as <label>.png or <label>/*.png; or with those "
+    "of mentions. Default: those of the data set.",
 )
 @click.option(
     "--other-images",
     type=click.Path(path_type=Path),
-    help="Folder with other pictures of the same entities, by somebody else.",
+    help="Folder with other pictures of the same entities, by somebody else; of mentions, with the same file names.",
 )
 @click.option(
     "--parts",
@@ -54,7 +56,7 @@ from .options import device_option, names, plot_option, threads_option, token_co
     type=click.IntRange(1),
     default=5000,
     show_default=True,
-    help="Triples of the split at most; of more, so many are drawn.",
+    help="Triples or mentions of the split at most; of more, so many are drawn.",
 )
 @click.option(
     "--seconds",
