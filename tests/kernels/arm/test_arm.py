@@ -80,7 +80,9 @@ def test_arm64_gives_the_bits_of_x86_64(name: str, programs: Callable[[str], Pat
     run("cc", "-std=c11", "-O1", *FLAGS, CASES / f"{name}_cases.c", "-o", tmp_path / name, *library)
     here = digests(run(tmp_path / name))
     program = programs(name)
-    for processor, added in PROCESSORS.items():
+    oldest, _, newest = PROCESSORS  # what comes with the one between them, only scans have
+    for processor in PROCESSORS if name == "all" else (oldest, newest):
+        added = PROCESSORS[processor]
         there = digests(run(EMULATOR, "-cpu", processor, program))
         # Plain code for ARM64 has fused multiply-adds, too. What only scans have, the other programs do not name.
         assert set(there) == {"portable", "neon", *(added if name == "all" else ())}
