@@ -7,23 +7,34 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from .fake_driver.driver import compile_driver
+
 HERE = Path(__file__).parent
 FILES = sorted(path.name for path in (HERE / "interpreted").glob("test_*.py"))
 
 
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Compiled for all children, where there is a compiler."""
+    if shutil.which("cc") is None:
+        return {}
+    return {"FAKE_CUDA_DRIVER": str(compile_driver(tmp_path_factory.mktemp("driver")))}
+
+
 @pytest.mark.parametrize("file", FILES)
-def test_interpreted(file: str) -> None:
-    run(file)
+def test_interpreted(file: str, driver: dict[str, str]) -> None:
+    run(file, **driver)
 
 
-def test_scans_load_tiles_by_addresses_where_a_gpu_has_no_tensor_maps() -> None:
-    run("test_gpu_scan.py", "-k", "top_k_is_that or ranks_are", FAKE_CUDA_CAPABILITY="80")
+def test_scans_load_tiles_by_addresses_where_a_gpu_has_no_tensor_maps(driver: dict[str, str]) -> None:
+    run("test_gpu_scan.py", "-k", "top_k_is_that or ranks_are", **driver, FAKE_CUDA_CAPABILITY="80")
 
 
 def run(file: str, *arguments: str, **variables: str) -> None:

@@ -19,6 +19,12 @@ from tests.kernels.references.canonical import answer_lists
 
 TILE, BINS, BIN_ROWS, GROUP, WORDS = 128, 8, 16, 32, 4
 LIMIT, ROOM = 4096, 64
+# Rows and width of tables at the edges of tiles, and how they are read (`narrow` and `tensor_map` of a Table): every
+# pair of values of two of them.
+EDGES = [
+    *((rows, width, *how) for rows, width in ((1, 16), (129, 128)) for how in ((True, False), (False, True))),
+    *((rows, width, *how) for rows, width in ((127, 40), (311, 3)) for how in ((True, True), (False, False))),
+]
 NOWHERE = torch.zeros(1, dtype=torch.int64)
 
 

@@ -12,7 +12,7 @@ from mmkg_sdk.ranking.exact import RankingProtocol, ranks_of_counts
 from mmkg_sdk.ranking.scores import InnerProduct
 
 from ...references.canonical import answer_lists
-from .scan_steps import Table, ranks
+from .scan_steps import EDGES, Table, ranks
 
 if isinstance(library(), str):
     pytest.skip(str(library()), allow_module_level=True)
@@ -34,8 +34,7 @@ def assert_as_on_the_cpu(
             assert found.realistic.tolist() == expected.realistic.tolist()
 
 
-@pytest.mark.parametrize(("narrow", "tensor_map"), [(True, False), (True, True), (False, False), (False, True)])
-@pytest.mark.parametrize(("rows", "width"), [(1, 16), (127, 40), (129, 128), (311, 3)])
+@pytest.mark.parametrize(("rows", "width", "narrow", "tensor_map"), EDGES)
 def test_ranks_at_the_edges_of_tiles(rows: int, width: int, narrow: bool, tensor_map: bool) -> None:
     rng = np.random.default_rng(rows)
     table = Table(rng.standard_normal((rows, width)).astype(np.float32), narrow, tensor_map)
