@@ -143,6 +143,15 @@ class EntityTable:
         found[added] = self.tail[name][ids[added] - len(base)]
         return found
 
+    def input_of(self, row: int, name: str) -> NDArray[Any] | None:
+        """What an entity that was added was encoded from; None for a structure that is the mean."""
+        start = self.base
+        for part in self.inputs.parts(len(self) - self.base):
+            if row < start + rows_of(part):
+                return part[name][row - start] if name in part else None
+            start += rows_of(part)
+        raise AssertionError(f"row {row} of {len(self)}")
+
     def asked(self, queries: Queries) -> tuple[NDArray[np.float32], Queries]:
         """A table that has the entities that are asked about, and the queries with their places in it."""
         if not self.tail or queries.entity.max(initial=0) < len(self.encoded["vectors"]):

@@ -29,7 +29,7 @@ from ..families import contract
 from ..families.entity_batch import EntityBatch
 from ..families.explained import EntityExplanation
 from ..families.query_batches import QUERY_CHUNK
-from ..families.runtimes import LinkStandIns
+from ..families.runtimes import EntityRow, LinkStandIns
 from ..files.labels import Labels
 from ..ranking.exact import RankingProtocol, Ranks, TopK, check_scores
 from ..ranking.known_triples import HEAD, TAIL, AnswerLists, KnownTriples, Queries
@@ -364,7 +364,7 @@ class Model(Opened):
         AdaMF-MAT: the weights of its fusion. MyGO: the attention of the pooled position, over tokens.
 
         Raises:
-            QueryError: unknown entity; MyGO: one that was added here, or a sharded bundle; MKGformer: always.
+            QueryError: unknown entity; MyGO: a sharded bundle; MKGformer: always.
         """
         entities = self._entities
         (row,) = to_ids(entity, entities.labels).tolist()
@@ -373,7 +373,14 @@ class Model(Opened):
             found: NDArray[np.float32] = entities.rows(np.array([row]), name)[0]
             return found
 
-        return self._runtime.explained(self.bundle, entities.labels[row], row, encoded)
+        def inputs(name: str) -> NDArray[Any]:
+            if row < entities.base:
+                own: NDArray[Any] = self.bundle.inputs[name][row]
+                return own
+            added = entities.input_of(row, name)
+            return self.bundle.mean_structure[0] if added is None else added
+
+        return self._runtime.explained(self.bundle, EntityRow(entities.labels[row], encoded, inputs))
 
     def close(self) -> None:
         """Free the backend. Later calls raise BackendError."""

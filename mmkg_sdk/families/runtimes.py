@@ -125,6 +125,20 @@ class InteractionStandIn(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class EntityRow:
+    """An entity of a table, of the bundle or added later.
+
+    Attributes:
+        encoded: from the name of a tensor to what the encoder gave of it.
+        inputs: from the name of an input to what it was encoded from.
+    """
+
+    label: str
+    encoded: Callable[[str], NDArray[np.float32]]
+    inputs: Callable[[str], NDArray[Any]]
+
+
 class LinkRuntime(Runtime, Protocol):
     """runtime.py of link prediction."""
 
@@ -141,14 +155,8 @@ class LinkRuntime(Runtime, Protocol):
         """
         ...
 
-    def explained(
-        self, bundle: Bundle, label: str, row: int, encoded: Callable[[str], NDArray[np.float32]]
-    ) -> EntityExplanation:
+    def explained(self, bundle: Bundle, entity: EntityRow) -> EntityExplanation:
         """What counts in an entity.
-
-        Args:
-            row: of the table, in which those added later stand behind the bundle's.
-            encoded: from the name of a tensor to what the encoder gave of the entity.
 
         Raises:
             QueryError: the family has no such weights, or not of this entity.

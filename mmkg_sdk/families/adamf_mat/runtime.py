@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..entity_batch import EntityBatch, as_array, by_modality, float_rows, struc
 from ..explained import EntityExplanation
 from ..query_batches import query_batches
 from ..raw_input import Images, Texts, raw_tokens, read_codebooks, read_tokenizers
-from ..runtimes import LinkStandIns
+from ..runtimes import EntityRow, LinkStandIns
 from .compiled_query import compiled_query
 from .config import AdaMFConfig
 from .modalities import mask_names
@@ -70,11 +70,11 @@ def weight_shapes(config: AdaMFConfig) -> dict[str, tuple[int, ...]]:
     return projections | {"query_encoder.rotations": (config.num_relations, config.table_width)}
 
 
-def explained(bundle: Bundle, label: str, row: int, encoded: Callable[[str], NDArray[np.float32]]) -> EntityExplanation:
+def explained(bundle: Bundle, entity: EntityRow) -> EntityExplanation:
     """The weights of the fusion: of structure and all modalities."""
     modalities = AdaMFConfig.of(bundle.config).modalities
     names = ("structure", *(said_modality(modality.name) for modality in modalities))
-    return EntityExplanation(label, dict(zip(names, encoded("modality_weights").tolist(), strict=True)))
+    return EntityExplanation(entity.label, dict(zip(names, entity.encoded("modality_weights").tolist(), strict=True)))
 
 
 def check_bundle(bundle: Bundle) -> None:

@@ -7,7 +7,7 @@ entity. With more, layer by layer, as the graph `entity_encoder`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,33 +20,35 @@ from ...modalities.learned_tokenizers import AnyTokenizer
 from ...modalities.text_tokens import TextTokenizer
 from ...registry import said_modality
 from ..explained import EntityExplanation, TokenWeight
+from ..runtimes import EntityRow
 from .compiled_encoder import TOKEN_TABLE_GRAPH
 from .config import MyGOConfig
 
 Array = NDArray[np.float64]
+Inputs = Callable[[str], NDArray[Any]]
 _NORM_EPSILON = 1e-5
 POOLED, STRUCTURE = "pooled", "structure"
 
 
-def explained_entity(bundle: Bundle, label: str, row: int, tokenizers: Mapping[str, AnyTokenizer]) -> EntityExplanation:
-    """What counts in an entity of a bundle.
+def explained_entity(bundle: Bundle, entity: EntityRow, tokenizers: Mapping[str, AnyTokenizer]) -> EntityExplanation:
+    """What counts in an entity.
 
     Args:
         tokenizers: what made the tokens of its modalities, as far as the bundle has it.
     """
     modalities = MyGOConfig.of(bundle.config).modalities
     graph = TOKEN_TABLE_GRAPH if TOKEN_TABLE_GRAPH in bundle.graphs else "entity_encoder"
-    attention = pooled_attention(bundle, row, graph)
+    attention = pooled_attention(bundle, entity.inputs, graph)
     weights = attention[-1].mean(axis=0, dtype=np.float64).tolist()
     shares = {POOLED: weights[0], STRUCTURE: weights[1]} | {said_modality(one.name): 0.0 for one in modalities}
-    own = [(one.name, int(token)) for one in modalities for token in _tokens(bundle, one.name, row)]
+    own = [(one.name, int(token)) for one in modalities for token in _tokens(entity.inputs, one.name)]
     tokens = tuple(
         _token_weight(name, token, weight, tokenizers.get(name))
         for (name, token), weight in zip(own, weights[2:], strict=True)
     )
     for token in tokens:
         shares[token.modality] += token.weight
-    return EntityExplanation(label, shares, tokens, attention)
+    return EntityExplanation(entity.label, shares, tokens, attention)
 
 
 def _token_weight(modality: str, token: int, weight: float, tokenizer: AnyTokenizer | None) -> TokenWeight:
@@ -56,10 +58,11 @@ def _token_weight(modality: str, token: int, weight: float, tokenizer: AnyTokeni
     return TokenWeight(said, token, weight, place=tokenizer.place(token) if tokenizer else None)
 
 
-def pooled_attention(bundle: Bundle, row: int, graph: str) -> NDArray[np.float32]:
+def pooled_attention(bundle: Bundle, inputs: Inputs, graph: str) -> NDArray[np.float32]:
     """Attention of the pooled position, float32 [layers, heads, 2 + tokens]: to itself, the structure, and each token.
 
     Args:
+        inputs: what the entity is encoded from, by name.
         graph: whose weights are taken; the one of the token table knows a single layer.
     """
     config = MyGOConfig.of(bundle.config)
@@ -67,9 +70,9 @@ def pooled_attention(bundle: Bundle, row: int, graph: str) -> NDArray[np.float32
     weights = {name.removeprefix(f"{graph}."): array for name, array in stored.items()}
     starts = np.cumsum([0, *(modality.codebook_rows for modality in config.modalities)])
     rows = np.concatenate(
-        [_tokens(bundle, one.name, row) + start for one, start in zip(config.modalities, starts, strict=False)]
+        [_tokens(inputs, one.name) + start for one, start in zip(config.modalities, starts, strict=False)]
     )
-    structure = _norm(weights, "structure.norm", bundle.inputs["structure"][row]) + weights["structure.type_vector"][0]
+    structure = _norm(weights, "structure.norm", inputs("structure")) + weights["structure.type_vector"][0]
     if graph == TOKEN_TABLE_GRAPH:
         own = structure[None] @ weights["logit_weight"]
         logits = np.concatenate([weights["pooled_logits"], own, weights["logits"][rows]])
@@ -82,9 +85,9 @@ def pooled_attention(bundle: Bundle, row: int, graph: str) -> NDArray[np.float32
     return np.stack(found).astype(np.float32)
 
 
-def _tokens(bundle: Bundle, modality: str, row: int) -> NDArray[np.int64]:
+def _tokens(inputs: Inputs, modality: str) -> NDArray[np.int64]:
     """Those of an entity, without padding."""
-    tokens: NDArray[np.int64] = bundle.inputs[f"{modality}_tokens"][row][~bundle.inputs[f"{modality}_mask"][row]]
+    tokens: NDArray[np.int64] = inputs(f"{modality}_tokens")[~inputs(f"{modality}_mask")]
     return tokens
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..entity_batch import EntityBatch, as_array, by_modality, host_array, struc
 from ..explained import EntityExplanation
 from ..query_batches import query_batches
 from ..raw_input import Images, Texts, raw_tokens, read_tokenizers
-from ..runtimes import LinkStandIns
+from ..runtimes import EntityRow, LinkStandIns
 from .attention import explained_entity
 from .compiled_encoder import TOKEN_TABLE_GRAPH, compiled_encoder
 from .compiled_query import compiled_query
@@ -111,20 +111,15 @@ def new_entities(bundle: Bundle) -> EntityBatch:
     )
 
 
-def explained(bundle: Bundle, label: str, row: int, encoded: Callable[[str], NDArray[np.float32]]) -> EntityExplanation:
+def explained(bundle: Bundle, entity: EntityRow) -> EntityExplanation:
     """The attention of the pooled position over the entity's tokens.
 
     Raises:
-        QueryError: an entity that was added to the model, which keeps its vector alone, or of a sharded bundle.
+        QueryError: of a sharded bundle.
     """
     if "inputs" not in bundle.tensors:
         raise QueryError(f"{bundle.path.parent} is sharded and has no tokens of entities. Ask the whole bundle.")
-    if row >= len(bundle.entities):
-        raise QueryError(
-            f"entity {label!r:.120} was added after the export, and its tokens are not kept; only entities of the "
-            "bundle are explained."
-        )
-    return explained_entity(bundle, label, row, _tokenizers(bundle))
+    return explained_entity(bundle, entity, _tokenizers(bundle))
 
 
 def bundle_entities(bundle: Bundle) -> EntityBatch:

@@ -73,7 +73,9 @@ def test_the_token_table_and_the_layers_say_the_same(golden_bundle: Path) -> Non
     """Two graphs of one bundle, with weights of their own."""
     bundle = Bundle.open(golden_bundle)
     for row in range(8):
-        table, layers = (pooled_attention(bundle, row, graph) for graph in (TOKEN_TABLE_GRAPH, "entity_encoder"))
+        own = {name: array[row] for name, array in bundle.inputs.items()}
+        graphs = (TOKEN_TABLE_GRAPH, "entity_encoder")
+        table, layers = (pooled_attention(bundle, own.__getitem__, graph) for graph in graphs)
         assert table.std() > 1e-3
         np.testing.assert_allclose(layers, table, rtol=1e-5, atol=1e-6)
 
@@ -88,8 +90,32 @@ def test_it_is_shown_as_text_and_as_json(golden_bundle: Path) -> None:
         heaviest = max(found.tokens, key=lambda one: one.weight)
         assert lines[4].split() == [f"{heaviest.weight:.4f}", heaviest.modality, "token", str(heaviest.token)]
         assert sum(found.to_json()["modalities"].values()) == pytest.approx(1, abs=1e-6)
-        opened.add_entities(["new"], visual_tokens=[[3]], text_tokens=[[]])
-        with pytest.raises(QueryError, match="'new' was added after the export, and its tokens are not kept"):
-            opened.explain_entity("new")
         with pytest.raises(QueryError, match="unknown entity"):
             opened.explain_entity("nobody")
+
+
+def test_an_added_entity_is_explained_as_one_of_the_bundle(golden_bundle: Path, tmp_path: Path) -> None:
+    """With the tokens and structure of one that was trained it has its weights; saved, it keeps those that it had."""
+    with mmkg_sdk.Model.load(golden_bundle, device="cpu") as opened:
+        row, inputs = 3, opened.bundle.inputs
+        tokens = {
+            kind: [inputs[f"{kind}_tokens"][row][~inputs[f"{kind}_mask"][row]].tolist()] for kind in ("visual", "text")
+        }
+        opened.add_entities(["before"], visual_tokens=[[1, 2]], text_tokens=[[0]])
+        opened.add_entities(["twin"], tokens=tokens, structure=inputs["structure"][row : row + 1])
+        opened.add_entities(["new", "newer"], visual_tokens=[[3], []], text_tokens=[[], [1, 0, 2]])
+        twin, trained = opened.explain_entity("twin"), opened.explain_entity(row)
+        assert twin.attention is not None
+        assert trained.attention is not None
+        np.testing.assert_array_equal(twin.attention, trained.attention)
+        assert twin.tokens == trained.tokens
+        assert twin.modalities == trained.modalities
+        assert twin.entity == "twin"
+        newer = opened.explain_entity("newer")
+        assert [(one.modality, one.token) for one in newer.tokens] == [("text", 1), ("text", 0), ("text", 2)]
+        assert newer.modalities["image"] == 0
+        assert sum(newer.modalities.values()) == pytest.approx(1, abs=1e-6)
+        opened.save(tmp_path / "grown")
+        with mmkg_sdk.Model.load(tmp_path / "grown", device="cpu") as saved:
+            for label in ("before", "twin", "new", "newer"):
+                assert saved.explain_entity(label).to_json() == opened.explain_entity(label).to_json()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from ....errors import BundleError, QueryError
 from ....ranking.known_triples import Queries
 from ...entity_batch import EntityBatch
 from ...explained import EntityExplanation
-from ...runtimes import LinkStandIns
+from ...runtimes import EntityRow, LinkStandIns
 from ..config import MKGformerConfig
 from .texts import queries_by_length, stored_texts
 
@@ -87,7 +87,7 @@ def entity_batch(bundle: Bundle, **modalities: Any) -> EntityBatch:
     raise QueryError(f"the entities of {bundle.family} are part of its vocabulary; a new one needs training.")
 
 
-def explained(bundle: Bundle, label: str, row: int, encoded: Callable[[str], NDArray[np.float32]]) -> EntityExplanation:
+def explained(bundle: Bundle, entity: EntityRow) -> EntityExplanation:
     """Refused.
 
     Raises:
