@@ -16,7 +16,7 @@ from .answering.relation_extraction import Extractor, RelationMention
 from .data.mentions import Mention
 from .data.sentences import SentenceImages
 from .errors import BackendError, BundleError, DataError, ExportError, MmkgError, QueryError
-from .families.explained import EntityExplanation, TokenWeight
+from .families.explained import EntityExplanation, QueryExplanation, TokenWeight
 
 __all__ = [
     "BackendError",
@@ -39,6 +39,7 @@ __all__ = [
     "Model",
     "Predictions",
     "QueryError",
+    "QueryExplanation",
     "Ranking",
     "RelationMention",
     "SentenceEntities",

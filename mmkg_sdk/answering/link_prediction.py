@@ -27,7 +27,7 @@ from ..bundle import Bundle
 from ..errors import DataError, QueryError
 from ..families import contract
 from ..families.entity_batch import EntityBatch
-from ..families.explained import EntityExplanation
+from ..families.explained import EntityExplanation, QueryExplanation
 from ..families.query_batches import QUERY_CHUNK
 from ..families.runtimes import EntityRow, LinkStandIns
 from ..files.labels import Labels
@@ -382,6 +382,18 @@ class Model(Opened):
 
         return self._runtime.explained(self.bundle, EntityRow(entities.labels[row], encoded, inputs))
 
+    def explain_tail(self, head: str | int, relation: str | int) -> QueryExplanation:
+        """By which weights the query (head, relation, ?) takes from each place of the head's images: MKGformer.
+
+        Raises:
+            QueryError: an unknown label; another family, whose queries look at no image.
+        """
+        return self._explained(head, relation, TAIL)
+
+    def explain_head(self, relation: str | int, tail: str | int) -> QueryExplanation:
+        """The same of (?, relation, tail) and the tail's images."""
+        return self._explained(tail, relation, HEAD)
+
     def close(self) -> None:
         """Free the backend. Later calls raise BackendError."""
         super().close()
@@ -398,6 +410,11 @@ class Model(Opened):
         rows = np.arange(entities.base, len(entities))
         added = {name: entities.rows(rows, name) for name in entities.encoded}
         return _load_grown, (*arguments[1:], entities.labels[entities.base :], added, entities.inputs.parts(len(rows)))
+
+    def _explained(self, entity: str | int, relation: str | int, direction: int) -> QueryExplanation:
+        (asked,), (related,) = to_ids(entity, self.entities), to_ids(relation, self.relations)
+        queries = Queries(np.array([asked]), np.array([related]), np.array([direction]))
+        return self._runtime.explained_query(self.bundle, queries)
 
     def _sizes(self) -> str:
         return f"{len(self.entities):,} entities, {len(self.relations):,} relations, width {self._entities.width}"

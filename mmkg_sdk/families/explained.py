@@ -87,3 +87,58 @@ class PairExplanation:
 
     parts: dict[str, float]
     places: dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class QueryExplanation:
+    """The text-image correlation by which MKGformer weighs what a query takes from the images of the entity that it
+    asks about, in each fused layer. Of one piece in one layer, the weights of all places of all groups add up to 1.
+
+    Attributes:
+        head, relation, tail: labels; None where it is asked for.
+        pieces: what the model reads. "[CLS]", "[SEP]"; the tokens of the entity and the relation by their labels; word
+            pieces of their texts by their ids, as the bundle has no vocabulary; and "[MASK]".
+        mask: the place of "[MASK]" among them, whose state becomes the query's vector.
+        images: by group, "main" (one image), "aux" and "rcnn" as far as the model has them, float32 [layers, pieces,
+            images, rows, columns] over the centre square of each image. An image that lacks has places, too.
+    """
+
+    head: str | None
+    relation: str
+    tail: str | None
+    pieces: tuple[str, ...]
+    mask: int
+    images: dict[str, NDArray[np.float32]]
+
+    @property
+    def query(self) -> str:
+        """As it is asked."""
+        return f"({self.head or '?'}, {self.relation}, {self.tail or '?'})"
+
+    def shares(self) -> dict[str, NDArray[np.float32]]:
+        """What each piece takes from each image, the mean over the layers: "main", "aux 1", ... -> float32 [pieces]."""
+        return {
+            name: grids.sum(axis=(2, 3)).mean(axis=0)
+            for group, weights in self.images.items()
+            for name, grids in _numbered(group, weights)
+        }
+
+    def __repr__(self) -> str:
+        lines = [self.query]
+        for name, shares in self.shares().items():
+            lines.append(f"  {name}: {shares[self.mask]:.4f} of what [MASK] takes, {shares.mean():.4f} of all weights")
+            lines += [f"    {shares[row]:.4f}  {self.pieces[row]}" for row in np.argsort(-shares, kind="stable")[:5]]
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        asked = {"head": self.head, "relation": self.relation, "tail": self.tail}
+        images = {group: weights.tolist() for group, weights in self.images.items()}
+        return {**asked, "pieces": list(self.pieces), "mask": self.mask, "images": images}
+
+
+def _numbered(group: str, weights: NDArray[np.float32]) -> list[tuple[str, NDArray[np.float32]]]:
+    """The images of a group, each with its name and its weights, float32 [layers, pieces, rows, columns]."""
+    if group == "main":
+        return [(group, weights[:, :, 0])]
+    return [(f"{group} {number + 1}", weights[:, :, number]) for number in range(weights.shape[2])]

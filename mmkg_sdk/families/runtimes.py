@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # types alone, so that answering loads nothing more
     from ..modalities.words import Span
     from ..ranking.known_triples import Queries
     from .entity_batch import EntityBatch
-    from .explained import EntityExplanation, PairExplanation
+    from .explained import EntityExplanation, PairExplanation, QueryExplanation
 
 Arrays = dict[str, NDArray[Any]]
 Rows = slice | NDArray[np.int64]
@@ -160,6 +160,14 @@ class LinkRuntime(Runtime, Protocol):
 
         Raises:
             QueryError: the family has no such weights, or not of this entity.
+        """
+        ...
+
+    def explained_query(self, bundle: Bundle, queries: Queries) -> QueryExplanation:
+        """What counts in one query.
+
+        Raises:
+            QueryError: the family looks at no image with its queries.
         """
         ...
 

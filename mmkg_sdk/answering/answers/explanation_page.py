@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import DataError, QueryError, missing_package
-from ...families.explained import EntityExplanation
+from ...families.explained import EntityExplanation, QueryExplanation
 from ...files.atomic import write_atomically
 from ...files.regular import open_regular
 from ...modalities.image_views import without_border
@@ -48,14 +48,15 @@ _MEANINGS = {
 }
 
 
-Explanation = EntityExplanation | LinkExplanation | SentenceExplanation
+Explanation = EntityExplanation | LinkExplanation | QueryExplanation | SentenceExplanation
 
 
 def write_explanation(found: Explanation, path: Path, image: Path | None = None) -> None:
     """Write the page of an explanation.
 
     Args:
-        image: of an entity, to draw the weights of its image tokens over it.
+        image: of an entity, to draw the weights of its image tokens over it; or the main one of the entity that a query
+            asks about.
 
     Raises:
         DataError: an image cannot be read any more.
@@ -63,6 +64,8 @@ def write_explanation(found: Explanation, path: Path, image: Path | None = None)
     """
     if isinstance(found, SentenceExplanation):
         title, parts = escape(found.sentence), _sentence(found)
+    elif isinstance(found, QueryExplanation):
+        title, parts = escape(found.query), _query(found, image)
     else:
         title = escape(found.entity)
         parts = _entity(found, image) if isinstance(found, EntityExplanation) else _link(found)
@@ -123,6 +126,26 @@ def _sentence(found: SentenceExplanation) -> Iterable[str]:
         mean = one.weights.mean(axis=0)
         yield _drawn(one.image, {"all word pieces together, over the centre square": mean.mean(axis=0)}, square=True)
         yield _bars(zip(found.pieces, mean.sum(axis=(1, 2)).tolist(), strict=True))
+
+
+def _query(found: QueryExplanation, image: Path | None) -> Iterable[str]:
+    yield '<p class="note">By which weights it takes from each image, the mean over the fused layers.</p>'
+    shares = found.shares()
+    yield "<h2>What [MASK] takes, whose state becomes the vector of the query</h2>"
+    yield _bars((name, float(share[found.mask])) for name, share in shares.items())
+    if image is not None:
+        if "main" not in found.images:
+            raise QueryError("the model reads no main image of an entity. Leave the image out.")
+        mean = found.images["main"][:, :, 0].mean(axis=0)
+        yield "<h2>Places in the main image</h2>"
+        grids = {
+            "what [MASK] takes, over the centre square": mean[found.mask],
+            "all pieces together": mean.mean(axis=0),
+        }
+        yield _drawn(image, grids, square=True)
+    for name, share in shares.items():
+        yield f"<h2>What each piece takes from {escape(name)}</h2>"
+        yield _bars(zip(found.pieces, share.tolist(), strict=True))
 
 
 def _bars(values: Iterable[tuple[str, float]]) -> str:

@@ -13,9 +13,10 @@ from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import QueryError
 from ...modalities.learned_tokenizers import TOKENIZERS, AnyTokenizer
 from ...modalities.selection import mean_row
+from ...ranking.known_triples import Queries
 from ...registry import said_modality
 from ..entity_batch import EntityBatch, as_array, by_modality, float_rows, structure_rows
-from ..explained import EntityExplanation
+from ..explained import EntityExplanation, QueryExplanation
 from ..query_batches import query_batches
 from ..raw_input import Images, Texts, raw_tokens, read_codebooks, read_tokenizers
 from ..runtimes import EntityRow, LinkStandIns
@@ -31,6 +32,7 @@ __all__ = [
     "encoder_graph",
     "entity_batch",
     "explained",
+    "explained_query",
     "new_entities",
     "query_batches",
     "stand_ins",
@@ -75,6 +77,15 @@ def explained(bundle: Bundle, entity: EntityRow) -> EntityExplanation:
     modalities = AdaMFConfig.of(bundle.config).modalities
     names = ("structure", *(said_modality(modality.name) for modality in modalities))
     return EntityExplanation(entity.label, dict(zip(names, entity.encoded("modality_weights").tolist(), strict=True)))
+
+
+def explained_query(bundle: Bundle, queries: Queries) -> QueryExplanation:
+    """Refused.
+
+    Raises:
+        QueryError: always: images count in entities, before there is a query.
+    """
+    raise QueryError(f"a query of {bundle.family} looks at no image; its entities do. Ask `explain_entity`.")
 
 
 def check_bundle(bundle: Bundle) -> None:

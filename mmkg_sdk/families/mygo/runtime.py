@@ -14,8 +14,9 @@ from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import BundleError, QueryError
 from ...modalities.learned_tokenizers import TOKENIZERS, AnyTokenizer
 from ...modalities.selection import most_frequent
+from ...ranking.known_triples import Queries
 from ..entity_batch import EntityBatch, as_array, by_modality, host_array, structure_rows
-from ..explained import EntityExplanation
+from ..explained import EntityExplanation, QueryExplanation
 from ..query_batches import query_batches
 from ..raw_input import Images, Texts, raw_tokens, read_tokenizers
 from ..runtimes import EntityRow, LinkStandIns
@@ -33,6 +34,7 @@ __all__ = [
     "encoder_graph",
     "entity_batch",
     "explained",
+    "explained_query",
     "most_tokens",
     "new_entities",
     "query_batches",
@@ -120,6 +122,15 @@ def explained(bundle: Bundle, entity: EntityRow) -> EntityExplanation:
     if "inputs" not in bundle.tensors:
         raise QueryError(f"{bundle.path.parent} is sharded and has no tokens of entities. Ask the whole bundle.")
     return explained_entity(bundle, entity, _tokenizers(bundle))
+
+
+def explained_query(bundle: Bundle, queries: Queries) -> QueryExplanation:
+    """Refused.
+
+    Raises:
+        QueryError: always: images count in entities, before there is a query.
+    """
+    raise QueryError(f"a query of {bundle.family} looks at no image; its entities do. Ask `explain_entity`.")
 
 
 def bundle_entities(bundle: Bundle) -> EntityBatch:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from ....bundle import Bundle
 from ....bundle.contents import Contents, Stored, link_prediction_contents
 from ....errors import BundleError, QueryError
-from ....ranking.known_triples import Queries
+from ....modalities.tokenizer_rules import BERT_TOKENS
+from ....ranking.known_triples import HEAD, Queries
 from ...entity_batch import EntityBatch
-from ...explained import EntityExplanation
+from ...explained import EntityExplanation, QueryExplanation
 from ...runtimes import EntityRow, LinkStandIns
 from ..config import MKGformerConfig
+from ..correlation import places_of, text_image_weights
 from .texts import queries_by_length, stored_texts
 
 SHOWS_IMAGES = True
@@ -94,9 +96,44 @@ def explained(bundle: Bundle, entity: EntityRow) -> EntityExplanation:
         QueryError: always: nothing is mixed before a query.
     """
     raise QueryError(
-        f"{bundle.family} reads text and image with each query, so an entity has no weights of its own. mygo and "
-        "adamf_mat explain entities."
+        f"{bundle.family} reads text and image with each query, so an entity has no weights of its own. Ask "
+        "`explain_tail` or `explain_head` with a relation; mygo and adamf_mat explain entities."
     )
+
+
+def explained_query(bundle: Bundle, queries: Queries) -> QueryExplanation:
+    """By which weights each piece of one query takes from each place of the entity's images.
+
+    Raises:
+        QueryError: as of `query_batches`.
+    """
+    ((_, inputs),) = query_batches(bundle, np.empty((0, 0), np.float32), queries)
+    one = {name: array[0] for name, array in inputs.items()}
+    weights = text_image_weights(bundle, one, one["image_state"])
+    places = places_of(weights, MKGformerConfig.of(bundle.config))
+    asked, relation = bundle.entities[int(queries.entity[0])], bundle.relations[int(queries.relation[0])]
+    asks_head = queries.direction[0] == HEAD
+    return QueryExplanation(
+        None if asks_head else asked,
+        relation,
+        asked if asks_head else None,
+        tuple(_named(bundle, token) for token in one["input_ids"].tolist()),
+        int(one["mask_position"]),
+        {group: grid for group, grid in places.items() if grid.size},
+    )
+
+
+def _named(bundle: Bundle, token: int) -> str:
+    """A token as people read it."""
+    config = MKGformerConfig.of(bundle.config)
+    special: list[int] = bundle.inputs["special_tokens"].tolist()
+    if token in special:
+        return BERT_TOKENS[special.index(token)]
+    entity = token - config.base_vocabulary_size
+    if entity < 0:
+        return f"piece {token}"
+    relation = entity - len(bundle.entities)
+    return f"relation {bundle.relations[relation]}" if relation >= 0 else f"entity {bundle.entities[entity]}"
 
 
 def new_entities(bundle: Bundle) -> None:

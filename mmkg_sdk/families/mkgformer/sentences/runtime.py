@@ -19,10 +19,10 @@ from ....modalities.text import parse_tokenizer, token_ids
 from ....modalities.tokenizer_rules import BERT_TOKENS
 from ....registry import RELATION_EXTRACTION
 from ..config import NO_TOKENIZER, MKGformerConfig
+from ..correlation import places_of, text_image_weights
 from ..texts import preparation
 from ..texts.preparation import MARKERS, MarkedSentence, SentenceInputs, TagInputs
 from ..texts.tokenizer import TOKENIZER
-from .correlation import places_of, text_image_weights
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

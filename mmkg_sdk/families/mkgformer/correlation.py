@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....backends.compiled import as_float32
-from ....bundle import Bundle
-from ....files.tensors import tensors_in
-from ..config import MKGformerConfig
+from ...backends.compiled import as_float32
+from ...bundle import Bundle
+from ...files.tensors import tensors_in
+from ...registry import LINK_PREDICTION
+from .config import MKGformerConfig
 
 Array = NDArray[np.float32]
 Weights = Mapping[str, NDArray[Any]]
@@ -27,10 +28,11 @@ _STEP, _REACH = 2.0**-11, 4
 
 
 def text_image_weights(bundle: Bundle, texts: Mapping[str, NDArray[np.int64]], image_state: Array) -> Array:
-    """The weights of CAF, float32 [fused layers, max_length, visual tokens]; each row adds up to 1.
+    """The weights of CAF, float32 [fused layers, text length, visual tokens]; each row adds up to 1.
 
     Args:
-        texts: input_ids, attention_mask and token_type_ids of one sentence, int64 [max_length].
+        texts: input_ids, attention_mask and token_type_ids of one sentence, int64 [max_length]; link prediction has no
+            types, and any length.
         image_state: of its images, [visual tokens, width].
     """
     config = MKGformerConfig.of(bundle.config)
@@ -39,7 +41,9 @@ def text_image_weights(bundle: Bundle, texts: Mapping[str, NDArray[np.int64]], i
     weights = {name.removeprefix(prefix): array for name, array in stored.items()}
     words = as_float32(weights["embeddings.multiplied_words"][texts["input_ids"]])
     summed = words + weights["embeddings.positions"][: len(words)]
-    text = _norm(weights, "embeddings.norm", summed + weights["embeddings.types"][texts["token_type_ids"]], _TEXT_EPS)
+    if "embeddings.types" in weights:
+        summed = summed + weights["embeddings.types"][texts["token_type_ids"]]
+    text = _norm(weights, "embeddings.norm", summed, _TEXT_EPS)
     bias = ((1 - texts["attention_mask"]) * _PADDING_BIAS).astype(np.float32)
     vision, before = image_state, None
     found = []
@@ -65,10 +69,13 @@ def text_image_weights(bundle: Bundle, texts: Mapping[str, NDArray[np.int64]], i
 def places_of(weights: Array, config: MKGformerConfig) -> dict[str, Array]:
     """The same by place: "aux" and "rcnn", float32 [fused layers, pieces, images, rows, columns].
 
-    The class token, which comes first, is in neither.
+    In link prediction "main", too, whose one image comes first; else the class token does, which is in none.
     """
     found, start = {}, 1
-    groups = {"aux": (config.num_aux_images, config.aux_image_size)}
+    groups: dict[str, tuple[int | None, int]] = {}
+    if config.task == LINK_PREDICTION:
+        groups["main"], start = (1, config.image_size), 0
+    groups["aux"] = (config.num_aux_images, config.aux_image_size)
     groups["rcnn"] = (config.num_rcnn_images, config.rcnn_image_size)
     for name, (count, size) in groups.items():
         shape = (count or 0, size // config.patch_size, size // config.patch_size)
