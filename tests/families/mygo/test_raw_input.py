@@ -86,6 +86,22 @@ def test_a_twin_that_is_added_ranks_beside_the_first(folder: Path, flag: Path) -
         assert scores[twin] == pytest.approx(scores[row], rel=1e-4)
 
 
+def test_a_saved_bundle_takes_words_and_pictures_as_the_one_that_it_grew_from(
+    folder: Path, flag: Path, tmp_path: Path
+) -> None:
+    given = {"texts": ["A country in the north."], "images": [flag]}
+    with Model.load(folder / "bundle", device="cpu") as own:
+        own.add_entities(["new"], **given)
+        own.save(tmp_path / "grown")
+        with Model.load(tmp_path / "grown", device="cpu") as saved:
+            assert saved.encode_entities(**given).tobytes() == own.encode_entities(**given).tobytes()
+            saved.add_entities(["twin"], **given)
+            np.testing.assert_array_equal(saved.entity_vectors("twin"), own.entity_vectors("new"))
+            said = saved.explain_entity("twin")
+            assert said.tokens == own.explain_entity("new").tokens
+            assert "north" in {token.text for token in said.tokens}
+
+
 def test_a_picture_comes_in_any_form(model: Model, flag: Path) -> None:
     picture = images.open(flag).convert("RGB")
     file = io.BytesIO()
