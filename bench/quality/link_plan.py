@@ -18,10 +18,9 @@ from mmkg_sdk.families.entity_batch import EntityBatch
 from mmkg_sdk.registry import said_modality
 
 from .conditions import SHARES, Condition, Part, Plan
-from .entity_inputs import EntityInputs, some_rows
+from .entity_inputs import EntityInputs, TokenOrder, some_rows, token_orders
 from .entity_pictures import IMAGES, EntityPictures, takes_pictures
 from .picture_changes import BY_CHANCE, CHANGES
-from .token_order import TokenOrder, token_orders
 
 # Of three modalities and more not every number of each goes with every number of the others.
 _MOST_POINTS = 100

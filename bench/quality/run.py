@@ -59,7 +59,8 @@ def run_quality(
         bundle: the bundle's folder.
         out: folder for the results; those of an earlier run in it are replaced.
         data, images, other_images, tokens: of link prediction see `link_plan`; of entity linking the data set with the
-            mentions, where its images lie (None: in it), and pictures of the same file names.
+            mentions, where its images lie (None: in it), and pictures of the same file names. A bundle that holds what
+            was made of its entities' images (MKGformer) takes none of them.
         parts: some of "frontier", "pictures", "robustness"; None = all.
         split: whose triples or mentions are ranked.
         seeds: how many draws of everything that is left to chance.
@@ -83,17 +84,6 @@ def run_quality(
     if plot:
         check_plotting()
     folder = Path(out)
-    plan, subject = planned(
-        Bundle.open(bundle),
-        chosen,
-        data=data,
-        images=images,
-        other_images=other_images,
-        tokens=tokens or {},
-        split=split,
-        most=most,
-        seeds=range(seeds),
-    )
     settings = {
         "parts": list(chosen),
         "split": split,
@@ -105,11 +95,22 @@ def run_quality(
         "threads": threads,
         "device": device,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (QUALITY_PNG, REPORT_HTML):
-        (folder / name).unlink(missing_ok=True)
     with load(bundle, device=device, threads=threads) as opened:
-        report = _Quality(subject(opened), plan, opened.bundle, settings, folder, progress).run()
+        plan, subject = planned(
+            opened,
+            chosen,
+            data=data,
+            images=images,
+            other_images=other_images,
+            tokens=tokens or {},
+            split=split,
+            most=most,
+            seeds=range(seeds),
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (QUALITY_PNG, REPORT_HTML):
+            (folder / name).unlink(missing_ok=True)
+        report = _Quality(subject, plan, opened.bundle, settings, folder, progress).run()
     if plot:
         draw_plots(quality_plots(report), quality_head(report), folder / QUALITY_PNG)
         write_page(quality_page(report), folder / REPORT_HTML)

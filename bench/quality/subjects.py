@@ -1,11 +1,12 @@
-"""From a bundle to what is measured of it, by its task."""
+"""From an opened bundle to what is measured of it, by its task."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.registry import ENTITY_LINKING
 
@@ -13,10 +14,11 @@ from .conditions import Part, Plan, Subject
 from .link_plan import Counts, link_plan
 from .links import LinkSubject
 from .mentions import AskedMentions, MentionSubject, mention_plan
+from .pictured_links import PicturedSubject, pictured_plan, shows_images
 
 
 def planned(
-    bundle: Bundle,
+    opened: Any,
     parts: Sequence[Part],
     *,
     data: str | None,
@@ -26,11 +28,16 @@ def planned(
     split: str,
     most: int,
     seeds: Sequence[int],
-) -> tuple[Plan, Callable[[Any], Subject]]:
-    """The conditions, and from the opened bundle to what measures them; see `run_quality`."""
+) -> tuple[Plan, Subject]:
+    """The conditions, and what measures them; see `run_quality`."""
+    bundle: Bundle = opened.bundle
     if bundle.config.task == ENTITY_LINKING:
         asked = AskedMentions.of(bundle, data, images, split, most)
         plan = mention_plan(asked, parts, other_images=other_images, tokens=tokens, seeds=seeds)
-        return plan, lambda linker: MentionSubject(linker, asked.mentions, asked.answers)
+        return plan, MentionSubject(opened, asked.mentions, asked.answers)
+    if isinstance(opened, Model) and shows_images(opened):
+        options = {"--images": images, "--other-images": other_images, "--tokens": tokens}
+        given = [name for name, value in options.items() if value]
+        return pictured_plan(opened, parts, given=given, seeds=seeds), PicturedSubject(opened, split, most)
     plan = link_plan(bundle, parts, data=data, images=images, other_images=other_images, tokens=tokens, seeds=seeds)
-    return plan, lambda model: LinkSubject(model, split, most)
+    return plan, LinkSubject(opened, split, most)

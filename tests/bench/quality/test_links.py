@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mmkg_sdk import Model
-from mmkg_sdk.bench.quality.entity_inputs import EntityInputs, some_rows
+from mmkg_sdk.bench.quality.entity_inputs import EntityInputs, some_rows, token_orders
 from mmkg_sdk.bench.quality.entity_pictures import EntityPictures
 from mmkg_sdk.bench.quality.link_plan import ANEW
 from mmkg_sdk.bench.quality.run import run_quality
@@ -143,8 +143,6 @@ def test_modalities_that_cost_the_same_are_told_apart_by_the_metric_alone(
 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_fewer_tokens_are_those_that_a_training_with_fewer_would_have(mygo: Path, count: int) -> None:
-    from mmkg_sdk.bench.quality.token_order import token_orders
-
     bundle, dataset = Bundle.open(mygo / "bundle"), read_dataset(mygo / "data")
     orders = token_orders(EntityInputs.of(bundle), dataset)
     config = MyGOConfig.from_json({**bundle.config.to_json(), "num_visual_tokens": count, "num_text_tokens": count})
@@ -258,6 +256,7 @@ def test_a_bundle_without_tokenizers_says_how_to_make_one(golden_bundle: Path, t
         run_quality(golden_bundle, tmp_path, other_images=tmp_path, **QUICK)
 
 
-def test_a_bundle_of_another_task_is_refused(small_bundle: Path, tmp_path: Path) -> None:
+def test_a_bundle_of_another_task_is_refused(toys: Callable[[str], Path], tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="MyGO or AdaMF-MAT"):
-        run_quality(small_bundle, tmp_path, **QUICK)
+        run_quality(toys("mre") / "bundle", tmp_path / "out", **QUICK)
+    assert not (tmp_path / "out").exists()
