@@ -99,12 +99,10 @@ def test_predictions_are_the_best_official_scores(opened: Opened) -> None:
 
 def test_the_encoder_makes_the_official_vectors_and_weights(opened: Opened) -> None:
     inputs = opened.case.inputs
-    batch = opened.model._entity_batch(
-        {
-            "visual_features": inputs["img_emb"],
-            "text_features": inputs["text_emb"],
-            "structure": opened.model.bundle.inputs["structure"],
-        }
+    batch = opened.model.entity_batch(
+        visual_features=inputs["img_emb"],
+        text_features=inputs["text_emb"],
+        structure=opened.model.bundle.inputs["structure"],
     )
     found = opened.model.encode_batch(batch)
     opened.close(found["vectors"], opened.case.outputs["joint"])
