@@ -23,6 +23,7 @@ from mmkg_sdk.export.parity import ERROR_LIMITS
 from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.run import Run, RunData
 from tests.cli.running import ask
+from tests.docs.pages import blocks
 from tests.families.mimic.small import LABELS, picture
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*more text than")
@@ -440,3 +441,15 @@ def test_a_second_picture_is_refused(less: Path, tmp_path: Path) -> None:
     options = ["--entities", tmp_path / "new.tsv", "--images", tmp_path / "images", "--out", tmp_path / "new"]
     with pytest.raises(DataError, match=r"1.png is a second picture of 'a'; entity linking sees one"):
         ask("bundle", "add", less, *options)
+
+
+def test_the_snippet_of_the_documents_runs(small_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (snippet,) = [text for _, text in blocks("docs/answering.md", "py") if "remove_entities" in text]
+    monkeypatch.chdir(tmp_path)
+    picture(Path("vineyard.png"), 3)
+    with opened(small_bundle) as linker:
+        exec(snippet, {"linker": linker})
+        with opened(tmp_path / "newer") as saved:
+            assert saved.entities == linker.entities
+            assert saved.entities[-1] == "Georgia (wine region)"
+            assert "Georgia (font)" not in saved.entities
