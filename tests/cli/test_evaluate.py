@@ -29,3 +29,15 @@ def test_evaluate_gives_the_official_metrics_for_run_and_bundle(golden_bundle: P
 
 def test_evaluate_says_what_is_neither_run_nor_bundle(tmp_path: Path) -> None:
     assert "neither a run nor a bundle" in mmkg("evaluate", tmp_path, code=1).stderr
+
+
+def test_evaluate_says_what_was_left_out(golden_run: Run) -> None:
+    whole = json.loads(mmkg("evaluate", golden_run.folder, "--json").stdout)
+    bare = json.loads(mmkg("evaluate", golden_run.folder, "--json", "--without", "image", "--without", "text").stdout)
+    assert "without" not in whole
+    assert bare["without"] == ["image", "text"]
+    assert bare["mrr"] != whole["mrr"]
+    assert (
+        "without image, without text"
+        in mmkg("evaluate", golden_run.folder, "--without", "image", "--without", "text").stdout
+    )

@@ -73,9 +73,13 @@ def evaluate(
     if by_relation:
         tables |= report.by_relation()
     if as_json:
-        extra = {"by_side": report.by_side()} if by_side else {}
+        extra: dict[str, Any] = {"by_side": report.by_side()} if by_side else {}
         extra |= {"by_relation": report.by_relation()} if by_relation else {}
+        extra |= {"answer_pictured": True} if answer_pictured else {}
+        extra |= {"without": list(without)} if without else {}
         print_json({"path": str(path), "split": split, **report.to_json(), **extra})
         return
-    click.echo(f"{split}: {2 * len(report.triples):,} queries of {path}")
+    changed = [", with the answer's images"] if answer_pictured else []
+    changed += [f", without {name}" for name in without]
+    click.echo(f"{split}: {2 * len(report.triples):,} queries of {path}{''.join(changed)}")
     click.echo(metrics_table(tables))

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 import mmkg_sdk
 from mmkg_sdk.answering.link_prediction import Model
 from mmkg_sdk.answering.verification import verify_bundle
+from mmkg_sdk.cli.group import cli
 from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.open import open_dataset
 from mmkg_sdk.errors import BundleError, DataError, ExportError, QueryError
@@ -289,6 +291,8 @@ def test_the_answers_pictures_are_shown_if_asked_for(toy: DataSet, toy_run: Run,
         report = evaluate_path(path, "test", answer_pictured=True)
         assert isinstance(report, LinkPredictionReport)
         np.testing.assert_array_equal(report.ranks["published"], np.stack(ranks, axis=1))
+    said = CliRunner().invoke(cli, ["evaluate", str(toy_bundle), "--answer-pictured", "--json"])
+    assert json.loads(said.stdout)["answer_pictured"] is True
 
 
 def test_only_questions_with_pictures_can_show_the_answers(golden_bundle: Path) -> None:
