@@ -43,6 +43,7 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
     "mygo": (
         *_ABLATIONS,
         *_PICTURES,
+        Variant("modality dropout", {"modality_dropout": 0.1}),
         Variant("2 of image, 8 of text", {"num_visual_tokens": 2}),
         Variant("16 of image, 8 of text", {"num_visual_tokens": 16}),
         Variant("8 of image, 2 of text", {"num_text_tokens": 2}),

@@ -46,6 +46,7 @@ const Schema &schema_of(Family family) {
                              {{"structure_dropout", 0.6},
                               {"visual_dropout", 0.3},
                               {"text_dropout", 0.1},
+                              {"modality_dropout", 0.0},
                               {"dropout", 0.01},
                               {"tucker_input_dropout", 0.3},
                               {"tucker_matrix_dropout", 0.4},

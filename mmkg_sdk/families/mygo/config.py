@@ -36,6 +36,8 @@ class MyGOConfig(FamilyConfig):
             product alone.
         structure_dropout: on the learned vectors of entities and relations.
         visual_dropout, text_dropout: on the tokens of each kind.
+        modality_dropout: share of the entities that a training step shows without a modality, drawn for each modality
+            by itself; ours, and not the authors'. What is trained so still answers where images or texts lack.
         dropout: in the transformers.
         tucker_input_dropout, tucker_matrix_dropout, tucker_output_dropout: on the query that enters the Tucker product,
             the matrix of its relation, and what comes out.
@@ -68,6 +70,7 @@ class MyGOConfig(FamilyConfig):
     structure_dropout: float = 0.6
     visual_dropout: float = 0.3
     text_dropout: float = 0.1
+    modality_dropout: float = 0.0
     dropout: float = 0.01
     tucker_input_dropout: float = 0.3
     tucker_matrix_dropout: float = 0.4

@@ -222,7 +222,10 @@ class MyGO(nn.Module):
             tokens = F.embedding(_rows(self.get_buffer(f"{modality.name}_slots"), entities), rows)
             tokens = F.dropout(tokens, modality.dropout, self.training)
             parts.append(tokens + self.get_parameter(ModalityWeights(modality.name).type_vector))
-            masks.append(_rows(self.get_buffer(f"{modality.name}_mask"), entities))
+            mask = _rows(self.get_buffer(f"{modality.name}_mask"), entities)
+            if self.training and config.modality_dropout:
+                mask = mask | (torch.rand(len(mask), 1, device=mask.device) < config.modality_dropout)
+            masks.append(mask)
         return torch.cat(parts, dim=1), torch.cat(masks, dim=1)
 
     def leave_out(self, modality: str) -> None:
