@@ -86,7 +86,8 @@ def _measured(folder: Path, added: int, threads: int, cache: Path) -> dict[str, 
     """Each step, in order; entities are added as arrays and, to a model that was opened again, as lists."""
     import onnxruntime  # noqa: F401  # loaded before, so that it is not counted
 
-    from mmkg_sdk.answering.link_prediction import ENCODED_ROWS, Model
+    from mmkg_sdk.answering.growing import ENCODED_ROWS
+    from mmkg_sdk.answering.link_prediction import Model
     from mmkg_sdk.families.mygo.runtime import entity_batch
 
     os.environ["MMKG_CACHE"] = str(cache)

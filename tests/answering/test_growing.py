@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import mmkg_sdk.answering.entity_table
-import mmkg_sdk.answering.link_prediction
+import mmkg_sdk.answering.growing
 from mmkg_sdk import BackendError, Model, QueryError
 from mmkg_sdk.backends.segments import SegmentedRanking
 from mmkg_sdk.families.mygo.runtime import _padded, _padded_integers
@@ -38,7 +38,7 @@ def tokens(count: int) -> dict[str, list[list[int]]]:
 def test_many_at_once_are_those_that_come_one_by_one(
     model: Model, golden_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mmkg_sdk.answering.link_prediction, "ENCODED_ROWS", 7)
+    monkeypatch.setattr(mmkg_sdk.answering.growing, "ENCODED_ROWS", 7)
     count, given = 50, tokens(50)
     ids = model.add_entities([f"new {i}" for i in range(count)], tokens=given)
     assert ids.tolist() == list(range(40, 90))
@@ -92,7 +92,7 @@ def test_no_second_copy_of_the_rows_is_made(model: Model) -> None:
 
 
 def test_where_one_cannot_be_encoded_none_is_added(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mmkg_sdk.answering.link_prediction, "ENCODED_ROWS", 4)
+    monkeypatch.setattr(mmkg_sdk.answering.growing, "ENCODED_ROWS", 4)
     right, calls = model.encode_batch, iter(range(100))
 
     def failing(batch: Any, graph: str | None = None) -> Any:
@@ -100,7 +100,7 @@ def test_where_one_cannot_be_encoded_none_is_added(model: Model, monkeypatch: py
             raise BackendError("the second block")
         return right(batch, graph)
 
-    monkeypatch.setattr(mmkg_sdk.answering.link_prediction, "entity_chunk", lambda count, device: 4)
+    monkeypatch.setattr(mmkg_sdk.answering.growing, "entity_chunk", lambda count, device: 4)
     monkeypatch.setattr(model, "encode_batch", failing)
     with pytest.raises(BackendError, match="the second block"):
         model.add_entities([f"new {i}" for i in range(10)], tokens=tokens(10))
