@@ -248,9 +248,9 @@ def test_candidates_that_are_named_travel_and_blocks_may_be_many(
         rtol=1e-5,
         atol=1e-5,
     )
-    monkeypatch.setattr(placed._entities, "size", 3)
+    monkeypatch.setattr(placed._entities.segments[0].placed, "size", 3)
     np.testing.assert_allclose(placed.score_mentions(GEORGIA), host.score_mentions(GEORGIA), rtol=1e-5, atol=1e-5)
-    assert [block["entity_cls"].shape[0] for block in placed._entities.blocks()] == [3, 3, 1]
+    assert [block["entity_cls"].shape[0] for block in placed._entities.placed_blocks()] == [3, 3, 1]
     placed.close()
     with pytest.raises(BackendError, match="this model is closed"):
         placed.score_mentions(GEORGIA)
