@@ -6,6 +6,7 @@ It fails where a public name has no docstring, where pdoc has something to warn 
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 import warnings
 from collections.abc import Iterator
@@ -44,16 +45,23 @@ def load(name: str) -> pdoc.doc.Module:
 
 
 def show_inherited(modules: dict[str, pdoc.doc.Module]) -> None:
-    """Let classes show what they inherit from classes of ours that are not public, as their own."""
+    """Let classes show what they inherit from classes of ours that are not public, as their own.
+
+    Where public classes stand above one another, the lowest does; those above say that they inherit it.
+    """
     classes = [
         each for module in modules.values() for each in module.members.values() if isinstance(each, pdoc.doc.Class)
     ]
-    public = {each.taken_from for each in classes}
+    public = {each.obj: each.taken_from for each in classes}
     for shown in classes:
         for member in shown.members.values():
             place, name = member.taken_from
-            if place.startswith("mmkg_sdk.") and (place, name.rpartition(".")[0]) not in public:
-                member.taken_from = (shown.modulename, member.qualname)
+            if place.startswith("mmkg_sdk.") and (place, name.rpartition(".")[0]) not in public.values():
+                same = inspect.getattr_static(shown.obj, member.name, None)
+                heirs = (base for base in reversed(shown.obj.__mro__) if base in public)
+                heir = next(base for base in heirs if inspect.getattr_static(base, member.name, None) is same)
+                module, owner = public[heir]
+                member.taken_from = (module, f"{owner}.{member.name}")
 
 
 def write(out: Path) -> None:
