@@ -291,6 +291,21 @@ def modalities(
     )
 
 
+@study.command()
+@bundle_argument
+@click.option("--images", type=click.Path(path_type=Path), required=True, help="Folder of pictures of the entities.")
+@click.option("--most", type=click.IntRange(6, 1_000_000), default=1000, show_default=True, help="Entities at most.")
+@threads_option
+@_out_option
+@json_option
+def newcomers(bundle: Path, images: Path, most: int, threads: int | None, out: Path | None, as_json: bool) -> None:
+    """How long BUNDLE takes to add an entity given by a word and a picture, and to answer for it, without torch."""
+    from ...bench.modalities.newcomers import measure_newcomers
+
+    path = out or Path("newcomers.json")
+    _tell(measure_newcomers(bundle, path, images=images, most=most, threads=threads, say=say), path, as_json)
+
+
 def _tell(result: dict[str, Any], path: Path, as_json: bool) -> None:
     """What was found; the times were said while they came."""
     if as_json:

@@ -17,7 +17,7 @@ from tests.places import ROOT
 def test_every_study_is_a_command() -> None:
     without = {"__init__", "own_process", "stretched", "random_runs"}
     files = {path.stem for path in (ROOT / "bench" / "studies").glob("*.py")}
-    assert set(study.commands) == (files | {"modalities"}) - without
+    assert set(study.commands) == (files | {"modalities", "newcomers"}) - without
     assert all(command.help for command in study.commands.values())
 
 
