@@ -87,7 +87,7 @@ def run_quality(
     settings = {
         "parts": list(chosen),
         "split": split,
-        "data": data,
+        "data": None if data is None else Path(data).name,
         "seeds": list(range(seeds)),
         "most": most,
         "resamples": RESAMPLES,

@@ -183,7 +183,7 @@ def test_a_wrong_setting_is_named(
 def test_without_a_preset_that_fits_the_one_of_the_device_is_taken_and_the_others_named(
     data: Path, tmp_path: Path
 ) -> None:
-    others = "Others: db15k, mkg-w, cpu, atlas, none"
+    others = "Others: db15k, mkg-w, cpu, atlas, emoji, none"
     with pytest.warns(UserWarning, match=rf"mygo has no preset named '.*ring': its .* device, 'cpu', .* {others}"):
         run, _ = start_training("mygo", str(data), tmp_path / "run", settings=TINY, device="cpu")
     assert run.source["preset"] == "cpu"
