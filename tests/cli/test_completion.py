@@ -20,7 +20,7 @@ def offered(*words: str) -> dict[str, str | None]:
     [
         (["train", "m"], ["mygo", "mimic", "mkgformer"]),
         (["quickstart", "--family", "a"], ["adamf_mat"]),
-        (["train", "mygo", "--preset", ""], ["db15k", "mkg-w", "cpu", "atlas"]),
+        (["train", "mygo", "--preset", ""], ["db15k", "mkg-w", "cpu", "atlas", "emoji"]),
         (["train", "adamf-mat", "--preset", "mkg"], ["mkg-w", "mkg-y"]),
         (["train", "--preset", ""], []),
         (["train", "mimic", "--data", "atlas-"], ["atlas-mentions", "atlas-relations", "atlas-tags"]),
