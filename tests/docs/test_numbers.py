@@ -307,3 +307,65 @@ def test_actors_of_ray_data() -> None:
         assert int(processes) == row["processes"]
         check(rate, row["queries_per_second"])
         check(efficiency, row["efficiency"])
+
+
+@pytest.mark.parametrize(
+    ("heading", "file"),
+    [
+        ("MyGO trained with", "modalities-mygo.json"),
+        ("MIMIC trained with", "modalities-mimic.json"),
+    ],
+)
+def test_what_a_picture_is_worth(heading: str, file: str) -> None:
+    found = result(file)
+    measured = {name: {"mrr": metrics["mrr"]} for name, metrics in found["baselines"].items()}
+    for row in found["variants"]:
+        metrics = row["metrics"]
+        measured[row["name"]] = {
+            "mrr": metrics["mrr"]["mean"],
+            "deviation": metrics["mrr"]["deviation"],
+            "change": row.get("change"),
+            "low": row.get("interval", [None])[0],
+            "high": row.get("interval", [None])[-1],
+            "hits": metrics["hits_at_1"]["mean"],
+        }
+    rows = table(PAGE, heading)[1]
+    assert [row[0] for row in rows] == list(measured)
+    for name, mrr, deviation, change, interval, hits in rows:
+        numbers = {"mrr": mrr, "deviation": deviation, "change": change, "hits": hits}
+        low, _, high = interval.partition(" to ")
+        for key, cell in (numbers | {"low": low, "high": high or low}).items():
+            if (value := measured[name].get(key)) is None:
+                assert cell == "-", (name, key)
+            else:
+                check(cell.removeprefix("+"), 100 * value)
+
+
+def test_what_a_model_loses() -> None:
+    files = ["quality-mygo.json", "quality-mygo-modality-dropout.json", "quality-adamf-mat.json"]
+    found = [result(name) for name in files]
+    (nothing, *rows) = table(PAGE, "changed in the bundle")[1]
+    for cell, report in zip(nothing[2:], found, strict=True):
+        check(cell, 100 * report["baseline"]["value"])
+    measured = [{(r["change"], r["level"]): r["difference"] for r in report["rows"]} for report in found]
+    assert len(rows) == len({key for one in measured for key in one if key[0] not in ("tokens", "modalities")})
+    for change, level, *cells in rows:
+        for cell, one in zip(cells, measured, strict=True):
+            if (change, level) in one:
+                check(cell.removeprefix("+"), 100 * one[change, level])
+            else:
+                assert cell == "-"
+
+
+def test_newcomers() -> None:
+    text = text_of(PAGE).replace("\n", " ")
+    printed = re.search(
+        r"([\d.]+) ms at the median and ([\d.]+) ms at p99 with MyGO .*? ([\d.]+) and ([\d.]+) ms with AdaMF-MAT "
+        r".*? first takes ([\d.]+) ms",
+        text,
+    )
+    assert printed is not None
+    mygo, adamf = (result(f"newcomers-{family}.json")["milliseconds"] for family in ("mygo", "adamf-mat"))
+    expected = [mygo["median"], mygo["p99"], adamf["median"], adamf["p99"], mygo["first"]]
+    for cell, value in zip(printed.groups(), expected, strict=True):
+        check(cell, value)
