@@ -27,7 +27,7 @@ ENVIRONMENT = "import sys; sys.argv = ['mmkg-sdk', 'env']; from mmkg_sdk.cli.mai
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Compiled in the folder `build` beside it."""
     folder = tmp_path_factory.mktemp("wheel")
-    return build(folder, "-Cbuild-dir=" + str(folder / "build"))
+    return build(folder, "--config-settings=build-dir=" + str(folder / "build"))
 
 
 @pytest.fixture(scope="module")

@@ -313,6 +313,7 @@ def test_actors_of_ray_data() -> None:
     ("heading", "file"),
     [
         ("MyGO trained with", "modalities-mygo.json"),
+        ("AdaMF-MAT trained with", "modalities-adamf-mat.json"),
         ("MIMIC trained with", "modalities-mimic.json"),
     ],
 )
