@@ -25,7 +25,10 @@ def entity_pictures(dataset: DataSet, images: Path | None) -> Pictures:
     """
     files = dict(dataset.images) if images is None else find_entity_images(images, dataset)
     if not files:
-        raise DataError(f"{dataset.graph.name} has no pictures. Name a folder of them with --images.")
+        raise DataError(
+            f"{dataset.graph.name} has no pictures; expected some in its folder `images`, or, for families that read "
+            "tokens, in --images DIR."
+        )
     return files
 
 

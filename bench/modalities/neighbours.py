@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.mentions import LinkingData
+from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation.entity_linking import evaluate_linking
 from mmkg_sdk.evaluation.link_prediction import evaluate_link_prediction
 from mmkg_sdk.modalities.image_views import image_views
@@ -27,7 +28,7 @@ from mmkg_sdk.ranking.known_triples import KnownTriples, Queries
 Vectors = NDArray[np.float32]
 # Of the entities of which an answer is known, so many most alike are asked.
 NEIGHBOURS = 10
-# An answer that no neighbour gives comes after all that one gives, by how often it is given at all.
+# Shared by all answers of a relation for how often they are given at all; it orders those that no neighbour gives.
 _UNASKED = 1e-3
 
 
@@ -44,9 +45,15 @@ def word_vectors(texts: Sequence[str]) -> Vectors:
 
 
 def look_vectors(pictures: Sequence[Sequence[Path]]) -> Vectors:
-    """float32 [rows, numbers of all views]; zeros where there is no picture."""
-    views = [[np.concatenate(image_views(rgb_picture(picture))) for picture in some] for some in pictures]
-    width = len(next(view for some in views for view in some))
+    """float32 [rows, numbers of all views]; zeros where there is no picture.
+
+    Raises:
+        DataError: one cannot be read, or there is none at all.
+    """
+    views = [[_seen(picture) for picture in some] for some in pictures]
+    width = next((len(view) for some in views for view in some), None)
+    if width is None:
+        raise DataError("the data have no pictures, so nothing can be told by looks. Name data with pictures.")
     vectors = np.array([np.mean(some, axis=0) if some else np.full(width, np.nan) for some in views], np.float32)
     vectors -= np.nanmean(vectors, axis=0)
     return _of_length_one(np.nan_to_num(vectors))
@@ -90,6 +97,13 @@ def linking_neighbours(entities: Vectors, mentions: Vectors, data: LinkingData) 
     """
     answers = np.array([one.entity for one in data.test])
     return evaluate_linking(lambda rows: mentions[rows] @ entities.T, answers).metrics()
+
+
+def _seen(picture: Path) -> NDArray[np.int64]:
+    try:
+        return np.concatenate(image_views(rgb_picture(picture)))
+    except ValueError as err:
+        raise DataError(f"{picture} cannot be read: {err}. Replace it, or take it away.") from err
 
 
 def _kinds(triples: NDArray[np.int64]) -> set[tuple[int, int]]:

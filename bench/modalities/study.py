@@ -27,7 +27,7 @@ from ..report.written import check_out, write_study
 from ..studies.own_process import in_own_process
 from .data import entity_pictures, tokenized
 from .neighbours import graph_neighbours, linking_neighbours, look_vectors, word_vectors
-from .trained import Trained, read_trained, train_variant
+from .trained import Trained, check_study, read_trained, train_variant
 from .variants import VARIANTS, Variant
 
 
@@ -52,7 +52,7 @@ def measure_modalities(
         source: a knowledge graph with descriptions, or linking data, as `open_data` takes it.
         out: the JSON file to write.
         work: a folder for data sets, runs and what was found of each; a study that was stopped goes on there.
-        images: a folder of pictures of a graph's entities; None: those of the source.
+        images: a folder of pictures of the entities, for families that read tokens; None: those of the source.
         preset, settings: of all trainings, as `start_training` takes them.
         variants: names; empty takes all of the family.
         seeds: 1 to this, at least 2.
@@ -65,7 +65,8 @@ def measure_modalities(
         standard deviation says).
 
     Raises:
-        DataError: an unknown variant, too few seeds, data that do not suit, or `out` cannot be written.
+        DataError: an unknown variant, too few seeds, data that do not suit, pictures that lack or cannot be read,
+            another study in `work`, or `out` cannot be written.
     """
     from mmkg_sdk.kernels import default_threads
 
@@ -75,19 +76,25 @@ def measure_modalities(
     chosen, opened, pictures = _chosen(family, variants), open_data(source), None if images is None else Path(images)
     if not isinstance(opened, DataSet | LinkingData):
         raise DataError(f"{source} holds sentences; expected a knowledge graph, or mentions and entities.")
+    reads_tokens = contract.config_part(family).READS_TOKENS
+    if reads_tokens and not isinstance(opened, DataSet):
+        raise DataError(f"{source} holds mentions; {family} is trained on a knowledge graph. Name other data.")
+    if pictures is not None and not reads_tokens:
+        raise DataError(f"{family} sees the pictures that {source} comes with; leave --images out.")
+    threads = default_threads() if threads is None else threads
+    settings = {**(settings or {}), "threads": threads}
     work = Path(work)
     work.mkdir(parents=True, exist_ok=True)
-    threads = default_threads() if threads is None else threads
+    check_study(work, {"family": family, "data": source, "images": images, "preset": preset, "settings": settings})
     watch = Watch.start(threads)
     baselines = _baselines(opened, pictures)
     for name, metrics in baselines.items():
         say(f"{name}: MRR {100 * metrics['mrr']:.2f}")
-    settings = {**(settings or {}), "threads": threads}
     trained: dict[str, list[Trained]] = {variant.name: [] for variant in chosen}
     for seed in range(1, seeds + 1):
         for variant in chosen:
             data = source
-            if contract.config_part(family).READS_TOKENS:
+            if reads_tokens:
                 data = str(tokenized(source, pictures, variant, work))
             folder = work / f"{family}-{variant.name.replace(' ', '-').replace(',', '')}-{seed}"
             found = in_own_process(train_variant, family, data, preset, settings, variant, seed, folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmkg_sdk.errors import DataError
 from mmkg_sdk.evaluation.entity_linking import LinkingReport
 from mmkg_sdk.evaluation.link_prediction import LinkPredictionReport
 from mmkg_sdk.evaluation.subjects import evaluate_path
@@ -38,6 +38,22 @@ class Trained:
     epochs: int
 
 
+def check_study(work: Path, asked: Mapping[str, Any]) -> None:
+    """Note in a folder which study it is of, so that what was found there is taken for no other's.
+
+    Args:
+        asked: what all trainings have in common.
+
+    Raises:
+        DataError: it is of another.
+    """
+    note, said = work / "study.json", json.dumps(asked, sort_keys=True, default=str)
+    if not note.exists():
+        write_atomically(note, said.encode())
+    elif (found := note.read_text()) != said:
+        raise DataError(f"{work} is of a study with {found:.500}; this one has {said:.500}. Choose another --work.")
+
+
 def train_variant(
     family: str, data: str, preset: str | None, settings: Mapping[str, Any], variant: Variant, seed: int, folder: Path
 ) -> Path:
@@ -51,19 +67,17 @@ def train_variant(
     found = folder.with_suffix(".json")
     if found.is_file():
         return found
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what lacks in the data is what the study is about
-        run, result = start_training(
-            family,
-            data,
-            folder,
-            settings={**settings, **variant.settings, "seed": seed},
-            preset=preset,
-            drop_modality=variant.dropped,
-            device="cpu",
-            overwrite=True,
-        )
-        report = evaluate_path(run.folder, "test", device="cpu")
+    run, result = start_training(
+        family,
+        data,
+        folder,
+        settings={**settings, **variant.settings, "seed": seed},
+        preset=preset,
+        drop_modality=variant.dropped,
+        device="cpu",
+        overwrite=True,
+    )
+    report = evaluate_path(run.folder, "test", device="cpu")
     assert isinstance(report, LinkPredictionReport | LinkingReport)
     ranks = report.ranks if isinstance(report, LinkingReport) else report.ranks["published"].ravel()
     content = {

@@ -27,8 +27,8 @@ class ShardedInteraction:
         self._shards, self._units = shards, units
 
     def of(self, entities: Mapping[str, NDArray[Any]]) -> InteractionStandIn:
-        """Nobody asks for it: a ShardedLinker takes no new entities."""
-        raise NotImplementedError
+        """Never asked for: ShardedLinker refuses new entities before."""
+        raise AssertionError("a sharded bundle takes no new entities")
 
     def scores(self, mentions: Pieces, candidates: NDArray[np.int64] | None) -> NDArray[np.float32]:
         """See InteractionStandIn."""

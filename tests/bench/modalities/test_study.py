@@ -165,6 +165,38 @@ def test_what_cannot_be_compared_is_refused(
     assert not (tmp_path / "work").exists()
 
 
+def test_what_another_study_found_is_not_taken_for_this_one(source: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"work": tmp_path / "work", "preset": "none", "seeds": 2, "threads": 1}
+    few: dict[str, Any] = {"variants": ["text"], "settings": TINY, **asked}
+    measure_modalities("mygo", str(source), tmp_path / "found.json", **few)
+    for changed in ({"settings": TINY | {"epochs": 2}}, {"images": source / "images"}, {"preset": "cpu"}):
+        with pytest.raises(DataError, match=r"work is of a study with .*; this one has .* Choose another --work"):
+            measure_modalities("mygo", str(source), tmp_path / "other.json", **few | changed)
+    assert not (tmp_path / "other.json").exists()
+
+
+def test_a_damaged_picture_and_none_at_all_are_said(tmp_path: Path) -> None:
+    (tmp_path / "damaged.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"damaged.png cannot be read: .* Replace it"):
+        look_vectors([[tmp_path / "damaged.png"]])
+    with pytest.raises(DataError, match="have no pictures"):
+        look_vectors([[], []])
+
+
+@pytest.mark.parametrize(
+    ("family", "source", "changes", "message"),
+    [
+        ("mygo", "atlas-mentions", {}, "holds mentions; mygo is trained on a knowledge graph"),
+        ("mimic", "atlas-mentions", {"images": "pictures"}, "mimic sees the pictures .*; leave --images out"),
+    ],
+)
+def test_data_and_pictures_of_another_family_are_refused(
+    family: str, source: str, changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=message):
+        measure_modalities(family, source, tmp_path / "found.json", work=tmp_path / "work", **changes)
+
+
 def test_sentences_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="atlas-tags holds sentences"):
         measure_modalities("mkgformer", "atlas-tags", tmp_path / "found.json", work=tmp_path / "work")
