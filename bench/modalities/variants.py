@@ -55,5 +55,6 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
         Variant("structure alone", {"missing_modalities": "mask"}, {"image": 1.0, "text": 1.0}),
     ),
     "mimic": _ABLATIONS[:3],
-    "mkgformer": _ABLATIONS[:2],
+    # Without prefix and fusion nothing of the pictures reaches the text tower; as many layers as the presets have.
+    "mkgformer": (*_ABLATIONS[:2], Variant("towers apart", {"fusion_start_layer": 2})),
 }

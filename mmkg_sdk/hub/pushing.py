@@ -34,7 +34,7 @@ def push_bundle(
         evaluations: what `mmkg-sdk evaluate BUNDLE --json` printed, for the card.
         private: who may see a repository that is made now; one that is there stays as it is.
         signature: what `mmkg_sdk.signing.sign_bundle` wrote of this bundle. It is checked by `public_key`, and goes
-            with the bundle as bundle.sig.
+            with the bundle as bundle.sig. Without one, that of an earlier push is deleted: it is of another bundle.
         message: of the commit.
 
     Returns:
@@ -56,15 +56,19 @@ def push_bundle(
     if signature is not None and public_key is not None:
         check_signature(bundle.path, signature, public_key=public_key)
     with hub_errors(ExportError, f"pushing to {repository}"):
-        from huggingface_hub import CommitOperationAdd, HfApi
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
         from ..version import __version__
 
         api = HfApi(token=secret, library_name="mmkg_sdk", library_version=__version__)
         files = {name: str(bundle.path / name) for name in (*bundle.manifest["files"], MANIFEST)}
-        operations = [CommitOperationAdd(name, path) for name, path in files.items()]
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            CommitOperationAdd(name, path) for name, path in files.items()
+        ]
         operations.append(CommitOperationAdd("README.md", card.encode()))
+        api.create_repo(repository, private=private, exist_ok=True)
         if signature is not None:
             operations.append(CommitOperationAdd(SIGNATURE, str(signature)))
-        api.create_repo(repository, private=private, exist_ok=True)
+        elif api.file_exists(repository, SIGNATURE):
+            operations.append(CommitOperationDelete(SIGNATURE))
         return str(api.create_commit(repository, operations, commit_message=message).oid)

@@ -91,6 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         if repository is None or (repository.private and not self._is_known()):
             self._send(404 if self._is_known() else 401, X_Error_Code="RepoNotFound")
             return
+        revision = repository.head if revision == "main" else revision
         files = repository.commits.get(revision)
         if files is None:
             self._send(404, X_Error_Code="RevisionNotFound")
@@ -159,6 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = base64.b64decode(value["content"])
             elif entry["key"] == "lfsFile":
                 files[value["path"]] = self.hub.large[value["oid"]]
+            elif entry["key"] == "deletedFile":
+                del files[value["path"]]
         oid = hashlib.sha1(body).hexdigest()
         repository.commits[oid], repository.head = files, oid
         self._send(200, {"commitUrl": f"{self.hub.url}/{name}/commit/{oid}", "commitOid": oid, "success": True})

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +212,15 @@ def test_a_repository_without_a_signature_is_refused_where_one_is_asked_for(
 ) -> None:
     with pytest.raises(BundleError, match=r"fetching bundle\.sig of some-lab/countries"):
         fetch_bundle(NAME, pushed, public_key=keys[1])
+
+
+def test_a_push_without_a_signature_leaves_none_of_an_earlier_bundle(
+    hub: Hub, signed: str, golden_bundles: Callable[..., Path]
+) -> None:
+    commit = push_bundle(Bundle.open(golden_bundles("db15k_like", "fp16")), NAME, license="mit")
+    assert SIGNATURE in hub.repositories[NAME].commits[signed]
+    assert SIGNATURE not in hub.repositories[NAME].commits[commit]
+    Bundle.open(fetch_bundle(NAME, commit))
 
 
 def test_a_signature_of_another_bundle_is_not_pushed(
