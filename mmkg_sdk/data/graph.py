@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import DataError
 from ..files.labels import Labels
-from ..modalities.learned_tokenizers import AnyTokenizer
+from ..modalities.readers import AnyReader
 from ..registry import PUBLISHED_MODALITIES, check_further_modality, ordered_modalities
 
 SPLITS = ("train", "valid", "test")
@@ -84,7 +84,7 @@ class RawTokens:
     vocabulary_size: int
     pad_id: int
     tokenizer: str = "unknown"
-    made_by: AnyTokenizer | None = None
+    made_by: AnyReader | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..files.folders import new_folder
 from ..files.labels import Labels
 from ..files.tensors import write_tensors
 from ..files.text import write_lines
-from ..modalities.learned_tokenizers import TOKENIZERS, packed_tokenizers
+from ..modalities.stored_tokenizers import TOKENIZERS, packed_tokenizers
 from ..registry import PUBLISHED_MODALITIES
 from .features.files import write_features
 from .folders import DATA_SET

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from ..bundle import Bundle
 from ..errors import BundleError, DataError, QueryError
-from ..modalities.image_tokens import ImageTokenizer
-from ..modalities.learned_tokenizers import TOKENIZERS, AnyTokenizer, parsed_codebooks, parsed_tokenizers
 from ..modalities.pictures import Picture, rgb_picture
-from ..modalities.text_tokens import TextTokenizer
+from ..modalities.readers import AnyReader, ImageReader, TextReader
+from ..modalities.stored_tokenizers import TOKENIZERS, parsed_codebooks, parsed_tokenizers
 
 Texts: TypeAlias = Sequence[str | None]
 Images: TypeAlias = "Sequence[Picture | Sequence[Picture] | None]"
@@ -25,11 +24,11 @@ Part = TypeVar("Part")
 MOST_CHARACTERS, MOST_IMAGES = 1_000_000, 1_000
 _HOW = (
     "Make tokens that can be made anew, `mmkg-sdk data tokenize DATA --out DIR --text-model learned --image-model "
-    "learned-views`, train and export; or pass tokens or features."
+    "learned-views`, or with --text-model NAME of a transformers model, train and export; or pass tokens or features."
 )
 
 
-def read_tokenizers(bundle: Bundle, sizes: Mapping[str, int]) -> dict[str, AnyTokenizer]:
+def read_tokenizers(bundle: Bundle, sizes: Mapping[str, int]) -> dict[str, AnyReader]:
     """What made the tokens of a bundle's modalities; none where its tokens were ready-made.
 
     Args:
@@ -39,7 +38,7 @@ def read_tokenizers(bundle: Bundle, sizes: Mapping[str, int]) -> dict[str, AnyTo
         BundleError: the file is not what an export writes, or does not fit the codebooks.
     """
 
-    def fault(name: str, tokenizer: AnyTokenizer) -> str:
+    def fault(name: str, tokenizer: AnyReader) -> str:
         size = sizes.get(name)
         return "" if tokenizer.size == size else f"has {tokenizer.size:,} tokens, the codebook {size or 0:,}"
 
@@ -92,7 +91,7 @@ def _read(
 
 
 def raw_tokens(
-    tokenizers: Mapping[str, AnyTokenizer],
+    tokenizers: Mapping[str, AnyReader],
     modalities: Sequence[str],
     texts: Texts | Mapping[str, Texts] | None,
     images: Images | None,
@@ -112,10 +111,10 @@ def raw_tokens(
     given: Mapping[str, Any] = texts if isinstance(texts, Mapping) else {} if texts is None else {"text": texts}
     found: Lists = {}
     for name, own in given.items():
-        tokenizer = _tokenizer(tokenizers, modalities, name, TextTokenizer, "texts")
+        tokenizer = _tokenizer(tokenizers, modalities, name, "texts")
         found[name] = _text_tokens(tokenizer, _listed(own, str, f"texts of {name}"), name)
     if images is not None:
-        reader = _tokenizer(tokenizers, modalities, "visual", ImageTokenizer, "images")
+        reader = _tokenizer(tokenizers, modalities, "visual", "images")
         if isinstance(images, np.ndarray) and images.ndim != 4:
             raise QueryError(f"images is an array {list(images.shape)}; expected a list with one for each entity.")
         found["visual"] = [
@@ -128,13 +127,11 @@ def raw_tokens(
     return found
 
 
-def _tokenizer(
-    tokenizers: Mapping[str, AnyTokenizer], modalities: Sequence[str], name: str, kind: type, what: str
-) -> Any:
+def _tokenizer(tokenizers: Mapping[str, AnyReader], modalities: Sequence[str], name: str, what: str) -> Any:
     if name not in modalities:
         raise QueryError(f"{what} has {name!r:.80}; the modalities of this model are {', '.join(modalities)}.")
     tokenizer = tokenizers.get(name)
-    if not isinstance(tokenizer, kind):
+    if tokenizer is None or tokenizer.reads != what:
         raise QueryError(f"this bundle does not hold what made its {name} tokens of {what}, so it takes none. {_HOW}")
     return tokenizer
 
@@ -146,7 +143,7 @@ def _listed(given: Any, single: type | tuple[type, ...], what: str) -> list[Any]
     return list(given)
 
 
-def _text_tokens(tokenizer: TextTokenizer, texts: Sequence[str | None], name: str) -> list[list[int]]:
+def _text_tokens(tokenizer: TextReader, texts: Sequence[str | None], name: str) -> list[list[int]]:
     for row, text in enumerate(texts):
         if not isinstance(text, str | None):
             raise QueryError(f"{name} of entity {row} is {text!r:.60} ({type(text).__name__}); expected a string.")
@@ -157,7 +154,7 @@ def _text_tokens(tokenizer: TextTokenizer, texts: Sequence[str | None], name: st
     return tokenizer.tokens([text or "" for text in texts])
 
 
-def _image_tokens(tokenizer: ImageTokenizer, row: int, given: Any) -> list[int]:
+def _image_tokens(tokenizer: ImageReader, row: int, given: Any) -> list[int]:
     """The tokens of all pictures of one entity, one behind the other."""
     pictures = [] if given is None else list(given) if isinstance(given, list | tuple) else [given]
     if len(pictures) > MOST_IMAGES:

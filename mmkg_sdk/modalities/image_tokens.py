@@ -7,12 +7,13 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .image_views import PLACES, Box, image_views
+from .image_views import MOST, PLACES, WIDTHS, Box, image_views
+from .readers import Parts, listed_parts
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,7 +27,27 @@ class ImageTokenizer:
         centres: of each view int16 [codes, width], see image_views.py. Tokens count through them all.
     """
 
+    reads: ClassVar[Literal["images"]] = "images"
+
     centres: tuple[NDArray[np.int16], ...]
+
+    @classmethod
+    def of_parts(cls, parts: Parts) -> Self:
+        """See ImageReader.of_parts."""
+        names = [f"view_{place}" for place in range(len(WIDTHS))]
+        if sorted(names) != sorted(parts):
+            raise ValueError(f"an image tokenizer of {listed_parts(parts)}; expected {', '.join(names)}")
+        for name, width in zip(names, WIDTHS, strict=True):
+            view = parts[name]
+            if view.dtype != np.int16 or view.ndim != 2 or view.shape[1] != width or not len(view):
+                raise ValueError(f"{name} is {view.dtype} {list(view.shape)}; expected int16 [codes, {width}]")
+            if view.min() < 0 or view.max() > MOST:
+                raise ValueError(f"{name} holds numbers outside 0 to {MOST}")
+        return cls(tuple(parts[name] for name in names))
+
+    def parts(self) -> dict[str, NDArray[Any]]:
+        """See ImageReader.parts."""
+        return {f"view_{place}": centres for place, centres in enumerate(self.centres)}
 
     @property
     def size(self) -> int:

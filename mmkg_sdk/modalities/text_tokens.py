@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .readers import Parts, listed_parts
 from .text import piece_ids, word_piece_tokenizer
 from .tokenizer_rules import UNKNOWN
 
@@ -37,9 +38,37 @@ class TextTokenizer:
         num_texts: all of them.
     """
 
+    reads: ClassVar[Literal["texts"]] = "texts"
+
     pieces: tuple[str, ...]
     num_texts_of: NDArray[np.int64]
     num_texts: int
+
+    @classmethod
+    def of_parts(cls, parts: Parts) -> Self:
+        """See TextReader.of_parts."""
+        if {name: (array.dtype.name, array.ndim) for name, array in parts.items()} != {
+            "pieces": ("uint8", 1),
+            "num_texts_of": ("int64", 1),
+            "num_texts": ("int64", 1),
+        }:
+            raise ValueError(f"a text tokenizer of {listed_parts(parts)}, of other types or shapes")
+        pieces, counts = parts["pieces"].tobytes().decode().split("\n"), parts["num_texts_of"]
+        if len(set(pieces)) != len(pieces) or "" in pieces or UNKNOWN not in pieces:
+            raise ValueError(f"pieces that are empty, stand there twice, or lack {UNKNOWN}")
+        if parts["num_texts"].shape != (1,) or counts.shape != (len(pieces),):
+            raise ValueError(f"counts of {len(counts):,} pieces, of which there are {len(pieces):,}")
+        if counts.min() < 0 or counts.max() > parts["num_texts"][0]:
+            raise ValueError("a piece of more texts than there are, or of fewer than none")
+        return cls(tuple(pieces), counts, int(parts["num_texts"][0]))
+
+    def parts(self) -> dict[str, NDArray[Any]]:
+        """See TextReader.parts."""
+        return {
+            "pieces": np.frombuffer("\n".join(self.pieces).encode(), np.uint8),
+            "num_texts_of": self.num_texts_of,
+            "num_texts": np.array([self.num_texts]),
+        }
 
     @classmethod
     def learn(cls, pieces: Sequence[str], texts: Sequence[str]) -> TextTokenizer:
@@ -53,6 +82,10 @@ class TextTokenizer:
     def size(self) -> int:
         """Tokens that there are."""
         return len(self.pieces)
+
+    def piece(self, token: int) -> str:
+        """See TextReader.piece."""
+        return self.pieces[token]
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of every text; none where nothing tells it from others.

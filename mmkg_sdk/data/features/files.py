@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ...errors import DataError
 from ...files.tensors import write_tensors
 from ...files.text import at_place
-from ...modalities.learned_tokenizers import TOKENIZERS
+from ...modalities.stored_tokenizers import TOKENIZERS
 from ...registry import check_further_modality
 from ..graph import DataSet, Features, no_numbers
 from ..layouts.names import NameTable

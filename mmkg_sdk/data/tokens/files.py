@@ -7,7 +7,7 @@ codebook is a tensor saved by torch (`visual.pth`). Our own, written by `write_d
 * `codebooks.safetensors`: float32 tensors `visual`, `text`, NAME.
 * `tokens.json`: `{"format_version": 1, "visual": {"tokenizer", "vocabulary_size", "pad_id"}, "text": {...}}`, and the
   same of further modalities; with any, format_version is 2.
-* `tokenizers.safetensors`, where it is at hand: what made the tokens, see modalities/learned_tokenizers.py.
+* `tokenizers.safetensors`, where it is at hand: what made the tokens, see modalities/stored_tokenizers.py.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 
 from ...errors import DataError
 from ...files.strict_json import read_json_object
-from ...files.text import SUFFIXES, find_file, need_file, read_bytes
-from ...modalities.learned_tokenizers import TOKENIZERS, AnyTokenizer, parsed_tokenizers
+from ...files.tensors import map_file
+from ...files.text import SUFFIXES, find_file, need_file
+from ...modalities.readers import AnyReader
+from ...modalities.stored_tokenizers import TOKENIZERS, parsed_tokenizers
 from ...registry import PUBLISHED_MODALITIES, check_further_modality
 from ..features.matrices import check_matrix, read_matrix, read_safetensors
 from ..graph import RawTokens
@@ -226,9 +228,12 @@ def _own_tokens(folder: Path, modality: str, lists: Mapping[str, list[int]]) -> 
     )
 
 
-def _own_tokenizer(folder: Path, modality: str) -> AnyTokenizer | None:
+def _own_tokenizer(folder: Path, modality: str) -> AnyReader | None:
     path = folder / TOKENIZERS
-    return parsed_tokenizers(memoryview(read_bytes(path)), path).get(modality) if path.is_file() else None
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return parsed_tokenizers(map_file(file), path).get(modality)
 
 
 def _own_codebook(path: Path, modality: str) -> NDArray[np.float32]:

@@ -70,14 +70,11 @@ def kept_rows(raw: RawTokens, count: int) -> Iterator[tuple[str, list[int]]]:
     Raises:
         DataError: a row that the codebook does not have.
     """
-    rows, moved = len(raw.codebook), dict[int, int]()
+    rows, moved = len(raw.codebook), moved_rows(raw, count)
     for label, tokens in raw.lists.items():
         columns = []
         for token in most_frequent(tokens, count):
-            if token <= raw.vocabulary_size:
-                column = int(token)
-            else:
-                column = moved.setdefault(int(token), raw.vocabulary_size + 1 + len(moved))
+            column = moved.get(token, int(token))
             if not 0 <= column < rows:
                 raise DataError(
                     f"entity {label!r}: token {token} stands for codebook row {column}, but the codebook "
@@ -85,3 +82,14 @@ def kept_rows(raw: RawTokens, count: int) -> Iterator[tuple[str, list[int]]]:
                 )
             columns.append(column)
         yield label, columns
+
+
+def moved_rows(raw: RawTokens, count: int) -> dict[int, int]:
+    """The rows of the token ids above `vocabulary_size` that are kept, see `select_tokens`."""
+    moved: dict[int, int] = {}
+    for tokens in raw.lists.values():
+        if max(tokens, default=0) > raw.vocabulary_size:
+            for token in most_frequent(tokens, count):
+                if token > raw.vocabulary_size:
+                    moved.setdefault(int(token), raw.vocabulary_size + 1 + len(moved))
+    return moved

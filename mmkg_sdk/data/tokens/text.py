@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ...errors import DataError, missing_package
+from ...errors import DataError, MmkgError, missing_package
+from ...modalities.model_rules import carried_rules
+from ...modalities.model_text_tokens import LEFT_OUT, ModelTextTokenizer
 from ...modalities.text_tokens import COMMON_SHARE, FEW_TEXTS
 from ..graph import RawTokens
 from .learned_text import learn_text_tokens
@@ -31,7 +36,8 @@ def tokenize_texts(descriptions: Mapping[str, str], model: str = LEARNED) -> Raw
 
     Returns:
         RawTokens with a float32 codebook; vocabulary_size 30522 and pad_id 14999 for codebooks of that many
-        rows or more, else vocabulary_size = rows and pad_id = rows - 1.
+        rows or more, else vocabulary_size = rows and pad_id = rows - 1. `made_by` is None, with a warning, where what
+        made the tokens cannot travel with them.
 
     Raises:
         DataError: if there is no text, or the model cannot be loaded.
@@ -64,10 +70,51 @@ def tokenize_texts(descriptions: Mapping[str, str], model: str = LEARNED) -> Raw
         for label, tokens in zip(texts, encoded, strict=True)
         if (kept := [int(token) for token in tokens if token not in dropped])
     }
+    made_by = _made_by(tokenizer, texts, lists, dropped, len(codebook), model)
     name = Path(model).name  # of a local folder, its name only: where it lay is nobody's business
     if len(codebook) >= _BERT_VOCABULARY:
-        return RawTokens(lists, codebook, _BERT_VOCABULARY, _BERT_PAD, name)
-    return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, name)
+        return RawTokens(lists, codebook, _BERT_VOCABULARY, _BERT_PAD, name, made_by)
+    return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, name, made_by)
+
+
+def _made_by(
+    tokenizer: Any,
+    texts: Mapping[str, str],
+    lists: Mapping[str, Sequence[int]],
+    dropped: Iterable[int],
+    size: int,
+    model: str,
+) -> ModelTextTokenizer | None:
+    """What makes the same tokens without transformers, proved on all the texts; None, with a warning: nothing does."""
+    made_by, why = None, "has no fast form"
+    if getattr(tokenizer, "is_fast", False):
+        try:
+            rules = carried_rules(json.loads(tokenizer.backend_tokenizer.to_str()))
+            made_by = ModelTextTokenizer(json.dumps(rules).encode(), _rows(tokenizer, dropped, size))
+            if made_by.tokens(list(texts.values())) != [lists.get(label, []) for label in texts]:
+                made_by, why = None, "gives other tokens by its tokenizer.json alone"
+        except (ValueError, MmkgError) as err:
+            made_by, why = None, f"cannot travel: {str(err)[:300]}"
+    if made_by is None:
+        warnings.warn(
+            f"the tokenizer of {model!r} {why}. A bundle of these tokens takes tokens of new entities, and no texts.",
+            stacklevel=4,
+        )
+    return made_by
+
+
+def _rows(tokenizer: Any, dropped: Iterable[int], size: int) -> NDArray[np.int64]:
+    """The row of each token of the vocabulary: its own, or LEFT_OUT; also of tokens that none of the texts has."""
+    rows = np.full(size, LEFT_OUT, np.int64)
+    for name, token in tokenizer.get_vocab().items():
+        if token < size and _says_something(name):
+            rows[token] = token
+    rows[[token for token in dropped if token < size]] = LEFT_OUT
+    return rows
+
+
+def _says_something(name: str) -> bool:
+    return any(character.isalnum() for character in name)
 
 
 def _uninformative(tokenizer: Any, encoded: Sequence[Sequence[int]]) -> set[int]:
@@ -77,11 +124,7 @@ def _uninformative(tokenizer: Any, encoded: Sequence[Sequence[int]]) -> set[int]
     """
     num_texts_of = Counter(token for tokens in encoded for token in set(tokens))
     names = tokenizer.convert_ids_to_tokens(list(num_texts_of))
-    dropped = {
-        token
-        for token, name in zip(num_texts_of, names, strict=True)
-        if not any(character.isalnum() for character in name)
-    }
+    dropped = {token for token, name in zip(num_texts_of, names, strict=True) if not _says_something(name)}
     if len(encoded) >= FEW_TEXTS:
         dropped |= {token for token, count in num_texts_of.items() if count > COMMON_SHARE * len(encoded)}
     return dropped

@@ -13,7 +13,7 @@ from ...data.graph import DataSet
 from ...data.inspection.coverage import Coverage, feature_coverage
 from ...data.modalities import modality_features
 from ...data.open import AnyData
-from ...modalities.learned_tokenizers import TOKENIZERS, packed_tokenizers
+from ...modalities.stored_tokenizers import TOKENIZERS, packed_tokenizers
 from ...registry import MODALITIES, PUBLISHED_MODALITIES
 from ...run import RunData
 from ..further import further_settings

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import QueryError
-from ...modalities.learned_tokenizers import TOKENIZERS, AnyTokenizer
+from ...modalities.readers import AnyReader
 from ...modalities.selection import mean_row
+from ...modalities.stored_tokenizers import TOKENIZERS
 from ...ranking.known_triples import Queries
 from ...registry import said_modality
 from ..entity_batch import EntityBatch, as_array, by_modality, float_rows, structure_rows
@@ -165,7 +166,7 @@ def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
     return LinkStandIns(compiled_query(bundle, device))
 
 
-def _feature_makers(bundle: Bundle) -> tuple[dict[str, AnyTokenizer], dict[str, NDArray[np.float32]]]:
+def _feature_makers(bundle: Bundle) -> tuple[dict[str, AnyReader], dict[str, NDArray[np.float32]]]:
     """Tokenizers, and the vectors of their tokens."""
     widths = {modality.name: modality.feature_width for modality in AdaMFConfig.of(bundle.config).modalities}
     codebooks = read_codebooks(bundle, widths)

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from ...backends.compiled import as_float32
 from ...bundle import Bundle
 from ...files.tensors import tensors_in
-from ...modalities.learned_tokenizers import AnyTokenizer
-from ...modalities.text_tokens import TextTokenizer
+from ...modalities.readers import AnyReader
 from ...registry import said_modality
 from ..explained import EntityExplanation, TokenWeight
 from ..runtimes import EntityRow
@@ -30,7 +29,7 @@ _NORM_EPSILON = 1e-5
 POOLED, STRUCTURE = "pooled", "structure"
 
 
-def explained_entity(bundle: Bundle, entity: EntityRow, tokenizers: Mapping[str, AnyTokenizer]) -> EntityExplanation:
+def explained_entity(bundle: Bundle, entity: EntityRow, tokenizers: Mapping[str, AnyReader]) -> EntityExplanation:
     """What counts in an entity.
 
     Args:
@@ -51,11 +50,13 @@ def explained_entity(bundle: Bundle, entity: EntityRow, tokenizers: Mapping[str,
     return EntityExplanation(entity.label, shares, tokens, attention)
 
 
-def _token_weight(modality: str, token: int, weight: float, tokenizer: AnyTokenizer | None) -> TokenWeight:
+def _token_weight(modality: str, token: int, weight: float, tokenizer: AnyReader | None) -> TokenWeight:
     said = said_modality(modality)
-    if isinstance(tokenizer, TextTokenizer):
-        return TokenWeight(said, token, weight, text=tokenizer.pieces[token])
-    return TokenWeight(said, token, weight, place=tokenizer.place(token) if tokenizer else None)
+    if tokenizer is None:
+        return TokenWeight(said, token, weight)
+    if tokenizer.reads == "texts":
+        return TokenWeight(said, token, weight, text=tokenizer.piece(token))
+    return TokenWeight(said, token, weight, place=tokenizer.place(token))
 
 
 def pooled_attention(bundle: Bundle, inputs: Inputs, graph: str) -> NDArray[np.float32]:

@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from ...data.graph import DataSet, RawTokens
 from ...data.inspection.coverage import Coverage, token_coverage
 from ...data.open import AnyData
-from ...data.tokens.inputs import select_tokens
+from ...data.tokens.inputs import moved_rows, select_tokens
 from ...errors import ExportError
-from ...modalities.learned_tokenizers import TOKENIZERS, packed_tokenizers
+from ...modalities.model_text_tokens import ModelTextTokenizer
+from ...modalities.readers import AnyReader
+from ...modalities.stored_tokenizers import TOKENIZERS, packed_tokenizers
 from ...registry import MODALITIES, PUBLISHED_MODALITIES
 from ...run import RunData
 from ..further import further_settings
@@ -44,9 +46,20 @@ def coverage(dataset: AnyData) -> list[Coverage]:
 def run_data(dataset: AnyData, config: MyGOConfig) -> RunData:
     """What a run holds of a data set."""
     dataset = knowledge_graph(dataset, "mygo")
-    made_by = {name: raw.made_by for name, raw in dataset.tokens.items() if raw.made_by is not None}
+    made_by = {
+        one.name: reader
+        for one in config.modalities
+        if (reader := _reader(dataset.tokens.get(one.name), one.num_tokens)) is not None
+    }
     files = {TOKENIZERS: packed_tokenizers(made_by)} if made_by else {}
     return link_prediction_data(dataset.graph, encoder_inputs(dataset, config), files)
+
+
+def _reader(raw: RawTokens | None, num_tokens: int) -> AnyReader | None:
+    """What makes codebook rows of new texts or pictures, as `select_tokens` did of the data's tokens."""
+    if raw is None or not isinstance(raw.made_by, ModelTextTokenizer):  # no other has an id above vocabulary_size
+        return None if raw is None else raw.made_by
+    return raw.made_by.moved(moved_rows(raw, num_tokens), raw.vocabulary_size)
 
 
 def encoder_inputs(dataset: DataSet, config: MyGOConfig) -> dict[str, NDArray[Any]]:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ...bundle import Bundle
 from ...bundle.contents import Contents, Stored, link_prediction_contents
 from ...errors import BundleError, QueryError
-from ...modalities.learned_tokenizers import TOKENIZERS, AnyTokenizer
+from ...modalities.readers import AnyReader
 from ...modalities.selection import most_frequent
+from ...modalities.stored_tokenizers import TOKENIZERS
 from ...ranking.known_triples import Queries
 from ..entity_batch import EntityBatch, as_array, by_modality, host_array, structure_rows
 from ..explained import EntityExplanation, QueryExplanation
@@ -202,7 +203,7 @@ def stand_ins(bundle: Bundle, device: str, threads: int | None) -> LinkStandIns:
     return LinkStandIns(compiled_query(bundle, device, threads), compiled_encoder(bundle, device, threads))
 
 
-def _tokenizers(bundle: Bundle) -> dict[str, AnyTokenizer]:
+def _tokenizers(bundle: Bundle) -> dict[str, AnyReader]:
     modalities = MyGOConfig.of(bundle.config).modalities
     return read_tokenizers(bundle, {modality.name: modality.codebook_rows for modality in modalities})
 

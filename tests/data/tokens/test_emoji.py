@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from mmkg_sdk.data import read_dataset
 from mmkg_sdk.data.tokens.learned_text import learn_text_tokens
 from mmkg_sdk.data.tokens.learned_views import learn_view_tokens
-from mmkg_sdk.modalities.learned_tokenizers import packed_tokenizers, parsed_tokenizers
 from mmkg_sdk.modalities.pictures import rgb_picture
+from mmkg_sdk.modalities.stored_tokenizers import packed_tokenizers, parsed_tokenizers
 from tests.places import REAL_DATA
 
 images = pytest.importorskip("PIL.Image", reason="images need pillow")

@@ -16,7 +16,7 @@ from mmkg_sdk.data.entity_images import find_entity_images
 from mmkg_sdk.data.modalities import modality_features
 from mmkg_sdk.errors import BundleError, QueryError
 from mmkg_sdk.families.adamf_mat.runtime import check_bundle, entity_batch
-from mmkg_sdk.modalities.learned_tokenizers import TOKENIZERS, packed_tokenizers, parsed_tokenizers
+from mmkg_sdk.modalities.stored_tokenizers import TOKENIZERS, packed_tokenizers, parsed_tokenizers
 from tests.families import raw_bundles
 
 pytest.importorskip("PIL", reason="images need pillow")

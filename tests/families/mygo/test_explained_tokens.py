@@ -14,8 +14,8 @@ from mmkg_sdk.cli.group import cli
 from mmkg_sdk.data import read_dataset
 from mmkg_sdk.modalities.image_tokens import ImageTokenizer
 from mmkg_sdk.modalities.image_views import COLOURS, OUTLINES, PLACES, QUARTERS, image_views
-from mmkg_sdk.modalities.learned_tokenizers import TOKENIZERS, parsed_tokenizers
 from mmkg_sdk.modalities.pictures import rgb_picture
+from mmkg_sdk.modalities.stored_tokenizers import TOKENIZERS, parsed_tokenizers
 from tests.browser import pictured
 from tests.families.mygo.test_raw_input import flag, folder  # noqa: F401  # fixtures
 

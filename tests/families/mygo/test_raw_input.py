@@ -22,7 +22,7 @@ from mmkg_sdk.data.entity_images import find_entity_images
 from mmkg_sdk.errors import BundleError, DataError, QueryError
 from mmkg_sdk.families.mygo.runtime import entity_batch
 from mmkg_sdk.families.raw_input import MOST_CHARACTERS, MOST_IMAGES
-from mmkg_sdk.modalities.learned_tokenizers import TOKENIZERS
+from mmkg_sdk.modalities.stored_tokenizers import TOKENIZERS
 from tests.cli.running import ask
 from tests.docs.pages import blocks
 from tests.families import raw_bundles

@@ -12,7 +12,7 @@ from mmkg_sdk.errors import DataError
 from mmkg_sdk.files.tensors import write_tensors
 from mmkg_sdk.modalities.image_tokens import ImageTokenizer
 from mmkg_sdk.modalities.image_views import WIDTHS
-from mmkg_sdk.modalities.learned_tokenizers import packed_tokenizers, parsed_tokenizers
+from mmkg_sdk.modalities.stored_tokenizers import packed_tokenizers, parsed_tokenizers
 from mmkg_sdk.modalities.text_tokens import TextTokenizer
 
 PATH = Path("tokenizers.safetensors")
