@@ -12,8 +12,9 @@ import pytest
 
 from mmkg_sdk.answering.entity_recognition import Tagger
 from mmkg_sdk.answering.relation_extraction import Extractor
+from mmkg_sdk.bundle import tracing
 from mmkg_sdk.data.mentions import LinkingData
-from mmkg_sdk.export import export_bundle, import_checkpoint, onnx_graph
+from mmkg_sdk.export import export_bundle, import_checkpoint
 from mmkg_sdk.run import Run
 from tests.families.mimic.small import random_run, world
 from tests.families.mkgformer.sentence_bundles import toy_bundle
@@ -39,7 +40,7 @@ def _graphs_are_traced_once(tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def traced_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests whose subject is how a graph is traced."""
-    monkeypatch.setattr(onnx_graph, "trace_graph", trace_anew)
+    monkeypatch.setattr(tracing, "trace_graph", trace_anew)
 
 
 def import_golden(name: str, out: Path, family: str = "mygo") -> Run:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mmkg_sdk.export import onnx_graph
+from mmkg_sdk.bundle import tracing
 
 if TYPE_CHECKING:
     import onnx
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from mmkg_sdk.bundle.graph_specs import GraphSpec
 
-trace_anew = onnx_graph.trace_graph
+trace_anew = tracing.trace_graph
 # The folder of the traces, for programs that tests start.
 FOLDER = "MMKG_TESTS_TRACES"
 
@@ -86,5 +86,5 @@ def traced_once(folder: Path | None = None) -> Iterator[None]:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             patched.setenv(FOLDER, str(folder))
-        patched.setattr(onnx_graph, "trace_graph", trace_once)
+        patched.setattr(tracing, "trace_graph", trace_once)
         yield

@@ -95,7 +95,7 @@ def open_module(module: nn.Module, spec: GraphSpec, backend: str, device: str, t
 
 
 def _exported(module: nn.Module, spec: GraphSpec, device: str, threads: int) -> Run:
-    from mmkg_sdk.export.onnx_graph import trace_graph
+    from mmkg_sdk.bundle.tracing import trace_graph
 
     graph = trace_graph(module, spec).SerializeToString()
     try:

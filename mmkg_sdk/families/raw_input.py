@@ -24,7 +24,7 @@ Part = TypeVar("Part")
 MOST_CHARACTERS, MOST_IMAGES = 1_000_000, 1_000
 _HOW = (
     "Make tokens that can be made anew, `mmkg-sdk data tokenize DATA --out DIR --text-model learned --image-model "
-    "learned-views`, or with --text-model NAME of a transformers model, train and export; or pass tokens or features."
+    "learned-views`, or with the names of models of transformers there, train and export; or pass tokens or features."
 )
 
 

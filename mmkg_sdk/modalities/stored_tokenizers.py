@@ -2,8 +2,9 @@
 
 Of learned texts NAME.pieces (uint8: UTF-8, a line feed between two), NAME.num_texts_of (int64 [pieces]) and
 NAME.num_texts (int64 [1]); of a language model's NAME.rules (uint8, JSON) and NAME.rows (int64 [tokens]), see
-model_text_tokens.py; of learned pictures NAME.view_0 to NAME.view_12 (int16 [codes, width]). For AdaMF-MAT also
-NAME.codebook (float32 [tokens, width]), of whose rows features are made.
+model_text_tokens.py; of learned pictures NAME.view_0 to NAME.view_12 (int16 [codes, width]); of a VQ model's NAME.graph
+(uint8, an ONNX file), NAME.mean and NAME.deviation (float32 [3]) and NAME.num_codes (int64 [1]), see
+model_image_tokens.py. For AdaMF-MAT also NAME.codebook (float32 [tokens, width]), of whose rows features are made.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from ..errors import DataError
 from ..files.tensors import tensors_in, write_tensors
 from .image_tokens import ImageTokenizer
+from .model_image_tokens import ModelImageTokenizer
 from .model_text_tokens import ModelTextTokenizer
 from .readers import AnyReader, listed_parts
 from .text_tokens import TextTokenizer
@@ -30,6 +32,7 @@ _KINDS: Mapping[str, type[AnyReader]] = {
     "pieces": TextTokenizer,
     "rules": ModelTextTokenizer,
     "view_0": ImageTokenizer,
+    "graph": ModelImageTokenizer,
 }
 
 

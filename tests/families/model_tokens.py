@@ -14,6 +14,7 @@ from mmkg_sdk.export import export_bundle
 from mmkg_sdk.files.labels import Labels
 from mmkg_sdk.modalities.text import learn_bert_vocabulary
 from mmkg_sdk.training.session import start_training
+from tests.data.tokens.test_images import save_model
 from tests.families.raw_bundles import ADAMF, MYGO
 from tests.once import once
 
@@ -24,7 +25,8 @@ BERT_ROWS = 30_600
 
 
 def write_raw(folder: Path) -> None:
-    """A graph of 24 things, each with a text of its own, and every third without."""
+    """A graph of 24 things: every third without a text, every fourth with a picture or two in "images"."""
+    images = pytest.importorskip("PIL.Image", reason="images need pillow")
     random = np.random.default_rng(3)
     triples = random.integers(0, len(ENTITIES), (60, 3))
     triples[:, 1] %= 2
@@ -37,6 +39,19 @@ def write_raw(folder: Path) -> None:
         "things", Labels(ENTITIES), Labels(["on", "in"], kind="relation"), triples[:50], triples[50:55], triples[55:]
     )
     write_dataset(DataSet(graph, descriptions=texts), folder)
+    for row in range(0, len(ENTITIES), 4):
+        for number in range(1 + row % 8 // 4):
+            path = folder / "images" / ENTITIES[row] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            size = (20 + 3 * row, 40 - row)
+            colours = random.integers(0, 256, (3, 4, 4), dtype=np.uint8).T
+            images.fromarray(colours).resize(size).convert("RGBA" if row == 8 else "RGB").save(path)
+
+
+def pictures_of(folder: Path) -> list[list[str] | None]:
+    """The pictures of each thing."""
+    found = [sorted(map(str, (folder / "images" / label).glob("*.png"))) for label in ENTITIES]
+    return [own or None for own in found]
 
 
 def save_text_model(folder: Path, *, rows: int = BERT_ROWS) -> None:
@@ -56,16 +71,18 @@ def save_text_model(folder: Path, *, rows: int = BERT_ROWS) -> None:
     transformers.BertModel(transformers.BertConfig(vocab_size=rows, **sizes)).save_pretrained(folder)
 
 
-def made_by_text_model(factory: pytest.TempPathFactory, family: str) -> Path:
-    """The things as "raw", their texts tokenised by "bert" in "data"; "run" and "bundle"."""
+def made_by_models(factory: pytest.TempPathFactory, family: str, kind: str) -> Path:
+    """The things as "raw", tokenised in "data" by "bert" and a VQ model of a kind (`save_model`); "run", "bundle"."""
 
     def make(out: Path) -> None:
         write_raw(out / "raw")
         save_text_model(out / "bert")
-        tokenized = tokenize_dataset(read_dataset(out / "raw"), images=None, text_model=str(out / "bert"))
+        save_model(kind, out / "vq")
+        dataset, images = read_dataset(out / "raw"), out / "raw" / "images"
+        tokenized = tokenize_dataset(dataset, images=images, text_model=str(out / "bert"), image_model=str(out / "vq"))
         write_dataset(tokenized, out / "data")
         settings = MYGO if family == "mygo" else ADAMF
         run, _ = start_training(family, str(out / "data"), out / "run", settings=settings, preset="cpu")
         export_bundle(run, out / "bundle")
 
-    return once(factory, f"{family}-text-model", make)
+    return once(factory, f"{family}-{kind}-models", make)

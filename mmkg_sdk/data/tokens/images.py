@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...backends import use_torch_threads
 from ...errors import DataError, missing_package
-from ...modalities.image_tokens import ImageTokenizer
+from ...modalities.model_image_tokens import ModelImageTokenizer
+from ...modalities.readers import ImageReader
 from ..graph import RawTokens
 from ..images.files import UnreadableImage, readable_images
 from .learned_patches import learn_image_tokens
 from .learned_views import learn_view_tokens
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 LEARNED = "learned"
 LEARNED_VIEWS = "learned-views"
 _CLIP_MEAN, _CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 _HALF = (0.5, 0.5, 0.5)
+# Each takes the model in float64, which is several times slower than the graph.
+_PROVED_IMAGES = 16
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,8 @@ def tokenize_images(
         images: entity label -> image files. An entity with no readable image is left out of the lists.
         model: "learned" for colour patches, "learned-views" for what pictures look like as a whole and in parts, or the
             name or local folder of a transformers ChameleonVQVAE, JanusVQVAE or
-            Emu3VQVAE. Images are resized to the square the model was made for, without cropping.
+            Emu3VQVAE. Images are resized to the square the model was made for, without cropping; its codes are those of
+            its encoder as a graph on ONNX Runtime, in float32 (vq_graphs.py).
 
     Returns:
         RawTokens with vocabulary_size = codebook rows and pad_id = rows - 1; the images left out, with
@@ -58,19 +66,20 @@ def tokenize_images(
 
     Raises:
         DataError: if no image can be read, or the model cannot be loaded or is of another kind.
+        ExportError: if its encoder cannot be made a graph, or the graph gives other codes than the model.
         BackendError: if a package is missing.
     """
     if not any(images.values()):
         raise DataError("there is no image to tokenize. Give a folder of images: --images DIR.")
     unreadable: list[UnreadableImage] = []
     readable = readable_images(images, unreadable)
-    made_by: ImageTokenizer | None = None
+    made_by: ImageReader | None = None
     if model == LEARNED:
         lists, codebook = learn_image_tokens(readable)
     elif model == LEARNED_VIEWS:
         lists, codebook, made_by = learn_view_tokens(readable)
     else:
-        lists, codebook = _model_tokens(readable, model)
+        lists, codebook, made_by = _model_tokens(readable, model)
     if not lists:
         first = f" The first: {unreadable[0].path}: {unreadable[0].reason}" if unreadable else ""
         raise DataError(f"none of the {sum(map(len, images.values()))} images can be read.{first}")
@@ -78,37 +87,37 @@ def tokenize_images(
     return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, tokenizer, made_by), unreadable
 
 
-def _model_tokens(images: Any, model: str) -> tuple[dict[str, list[int]], NDArray[np.float32]]:
-    import torch
-
+def _model_tokens(
+    images: Iterable[tuple[str, Image]], model: str
+) -> tuple[dict[str, list[int]], NDArray[np.float32], ModelImageTokenizer]:
     use_torch_threads()
     network, kind, side = _load(model)
-    mean, deviation = np.array(kind.mean, np.float32), np.array(kind.deviation, np.float32)
+    from .vq_graphs import CodeProof, image_tokenizer
+
+    tokenizer, proof = image_tokenizer(network, side, kind.mean, kind.deviation), CodeProof(network)
     lists: dict[str, list[int]] = {}
-    for entity, image in images:
-        values = np.asarray(image.resize((side, side), resample=3), dtype=np.float32) / 255  # 3 = bicubic
-        pixels = torch.from_numpy((values - mean) / deviation).permute(2, 0, 1)[None]
-        with torch.inference_mode():
-            if kind.class_name == "Emu3VQVAE":
-                codes = network.encode(pixels, image_sizes=torch.tensor([[side, side]])).image_tokens[0]
-            else:
-                codes = network.encode(pixels).image_tokens
-        lists.setdefault(entity, []).extend(codes.flatten().tolist())
-    return lists, network.quantize.embedding.weight.detach().float().numpy().astype(np.float32, copy=True)
+    for number, (entity, image) in enumerate(images):
+        codes = tokenizer.tokens(image)
+        if number < _PROVED_IMAGES:
+            proof.check(tokenizer.pixels(image), codes)
+        lists.setdefault(entity, []).extend(codes)
+    codebook = network.quantize.embedding.weight.detach().numpy().astype(np.float32, copy=True)
+    return lists, codebook, tokenizer
 
 
 def _load(model: str) -> tuple[Any, _VQModel, int]:
     """The network in eval mode, its kind, and the side of its square input in pixels."""
-    try:
-        import transformers
-    except ImportError as err:
-        raise missing_package("transformers", "train", "tokenizing with a VQ model") from err
+    for package in ("torch", "transformers", "onnx", "onnxscript"):
+        if find_spec(package) is None:
+            raise missing_package(package, "train", "tokenizing with a VQ model")
+    import transformers
+
     try:
         config = transformers.AutoConfig.from_pretrained(model)
         kind = _VQ_MODELS.get(config.model_type)
         if kind is not None:
             module = __import__(f"transformers.models.{config.model_type.split('_')[0]}", fromlist=[kind.class_name])
-            network = getattr(module, kind.class_name).from_pretrained(model).eval()
+            network = getattr(module, kind.class_name).from_pretrained(model).float().eval()
     except Exception as err:  # transformers raises OSError, ValueError, KeyError and others here
         first = (str(err).strip().splitlines() or [type(err).__name__])[0]
         raise DataError(

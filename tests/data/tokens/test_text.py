@@ -131,3 +131,18 @@ def test_a_real_language_model_gives_its_ids_and_its_input_embeddings():
     saved = load_file(folder / "model.safetensors")
     name = next(key for key in saved if key.endswith("word_embeddings.weight"))
     np.testing.assert_array_equal(raw.codebook, saved[name].astype(np.float32))
+
+
+def test_a_tokenizer_without_a_fast_form_says_that_its_bundle_takes_no_texts(tmp_path):
+    torch = pytest.importorskip("torch", reason="text models need torch")
+    transformers = pytest.importorskip("transformers", reason="text models need transformers")
+    torch.manual_seed(0)
+    tokenizer = transformers.ByT5Tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    transformers.BertModel(transformers.BertConfig(vocab_size=400, **sizes)).save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match=r"has no fast form\. A bundle of these tokens takes tokens .* and no texts"):
+        raw = tokenize_texts({"a": "red", "b": "blue"}, str(tmp_path))
+    assert raw.made_by is None
+    # Bytes, behind three special tokens.
+    assert raw.lists["a"] == [3 + byte for byte in b"red"]

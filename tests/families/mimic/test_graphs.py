@@ -61,9 +61,9 @@ def export(module: nn.Module, spec: GraphSpec, file: Path) -> Graph:
     import onnx
     import onnxruntime
 
-    from mmkg_sdk.export import onnx_graph
+    from mmkg_sdk.bundle import tracing
 
-    onnx.save(onnx_graph.trace_graph(module, spec), file)
+    onnx.save(tracing.trace_graph(module, spec), file)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
+from mmkg_sdk.bundle import tracing
 from mmkg_sdk.bundle.graph_specs import Axis, GraphSpec, TensorSpec
-from mmkg_sdk.export import onnx_graph
 from mmkg_sdk.families.mkgformer.graphs import DTYPES, graph_modules, graph_specs, load_modules, question_graph
 from mmkg_sdk.families.mkgformer.model import build_model
 from mmkg_sdk.families.mkgformer.sentences.crf import viterbi
@@ -41,7 +41,7 @@ def onnx_files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str],
             made[name, precision] = {}
             for graph, module in graph_modules(model, DTYPES[precision]).items():
                 made[name, precision][graph] = folder / specs[graph].file_name
-                content = onnx_graph.trace_graph(module, specs[graph]).SerializeToString()
+                content = tracing.trace_graph(module, specs[graph]).SerializeToString()
                 made[name, precision][graph].write_bytes(content)
         return made[name, precision]
 
@@ -204,7 +204,7 @@ def test_an_absent_image_group_is_an_input_of_no_images(tmp_path: Path) -> None:
     (found,) = run_module(module, inputs)
     _, vision = model.encoder.embed(case.texts, case.images._replace(aux=None))
     close(model.encoder.encoder.vision_layers[0](vision), found)
-    (tmp_path / "graph.onnx").write_bytes(onnx_graph.trace_graph(module, spec).SerializeToString())
+    (tmp_path / "graph.onnx").write_bytes(tracing.trace_graph(module, spec).SerializeToString())
     np.testing.assert_allclose(run_onnx(tmp_path / "graph.onnx", inputs)[0], found, rtol=1e-5, atol=1e-5)
 
 
@@ -291,7 +291,7 @@ def test_exported_viterbi_takes_the_first_of_equal_sequences(tmp_path: Path) -> 
     inputs = (TensorSpec("emissions", "float32", (batch, 9, 4)), TensorSpec("mask", "int64", (batch, 9)))
     spec = GraphSpec("decoder", inputs, (TensorSpec("tags", "int64", (batch, 9)),))
     path = tmp_path / "decoder.onnx"
-    path.write_bytes(onnx_graph.trace_graph(decoder, spec).SerializeToString())
+    path.write_bytes(tracing.trace_graph(decoder, spec).SerializeToString())
     expected = [textbook_tags(decoder, row, length) for row, length in zip(emissions, lengths, strict=True)]
     arrays = {"emissions": emissions, "mask": mask}
     np.testing.assert_array_equal(run_onnx(path, arrays)[0], expected)
