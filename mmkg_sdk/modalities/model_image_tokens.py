@@ -100,7 +100,7 @@ class ModelImageTokenizer:
 
     @property
     def _content(self) -> memoryview:
-        return memoryview(self.graph)
+        return self.graph.data
 
     @cached_property
     def spec(self) -> GraphSpec | None:
