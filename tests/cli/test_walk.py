@@ -159,7 +159,7 @@ runpy.run_module("mmkg_sdk", run_name="__main__")
     ("module", "number"),
     [
         *((module, signal.SIGINT) for module in ("click", "numpy", "numpy._core.multiarray", "mmkg_sdk.cli.group")),
-        *((module, signal.SIGINT) for module in ("mmkg_sdk.quickstart", "mmkg_sdk.training.session", "torch")),
+        *((module, signal.SIGINT) for module in ("mmkg_sdk.bundle.bundle", "mmkg_sdk.training.session", "torch")),
         ("numpy", signal.SIGTERM),
     ],
 )

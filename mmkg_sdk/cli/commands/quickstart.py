@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ...quickstart import Lesson
 from ..options import family_type, json_option, overwrite_option, print_json, say
 from ..threads import threads_option
+
+if TYPE_CHECKING:
+    from ...quickstart import Lesson
 
 # What to try next, by the data that was learned from.
 NEXT = {
