@@ -14,6 +14,7 @@ from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.tokens.inputs import kept_rows
 from mmkg_sdk.errors import DataError, QueryError
 from mmkg_sdk.families import contract
+from mmkg_sdk.families.adamf_mat.config import AdaMFConfig
 from mmkg_sdk.families.entity_batch import EntityBatch
 from mmkg_sdk.registry import ordered_modalities
 
@@ -59,6 +60,11 @@ class EntityInputs:
             f"{bundle.path} keeps no tokens or features of its entities, which is what is varied. Name a bundle of "
             "MyGO or AdaMF-MAT that is not sharded, of entity linking, or of MKGformer's link prediction."
         )
+
+    @property
+    def are_moved(self) -> bool:
+        """Whether training moved them, so that the same pictures and texts, seen anew, are others."""
+        return self.kind == "features" and AdaMFConfig.of(self.bundle.config).train_features
 
     def present(self, modality: str) -> NDArray[np.int64]:
         """The rows of entities that have a modality."""

@@ -56,10 +56,12 @@ class EntityPictures:
         return max(map(len, self.files.values()))
 
     def unlike_trained(self) -> int:
-        """How many entities have other tokens of these pictures than the bundle has."""
+        """How many entities have other tokens or features of these pictures than the bundle has."""
         again, own, rows = self.seen(), self.inputs, np.array(list(self.files))
         hidden, masked = (one.missing[IMAGES][rows] for one in (again, own))
         values, trained = (one.values[IMAGES][rows] for one in (again, own))
+        if own.kind == "features":  # one mask for all numbers of a vector
+            hidden, masked = hidden[:, None], masked[:, None]
         same = (hidden == masked) & (hidden | (values == trained))
         return int((~same.all(axis=1)).sum())
 

@@ -216,17 +216,17 @@ def _anew(pictures: EntityPictures) -> Condition | None:
     """What other pictures are compared with, where the training moved the features that it began with.
 
     Raises:
-        DataError: the tokens of the bundle were made of other pictures.
+        DataError: the tokens or features of the bundle were made of other pictures.
     """
-    if pictures.inputs.kind == "tokens":
-        if unlike := pictures.unlike_trained():
-            raise DataError(
-                f"{unlike:,} of {len(pictures.files):,} entities have other tokens of these pictures than the bundle "
-                "has. Name the pictures that it was trained with, all of them, as --images DIR."
-            )
-        return None
-    settings = {"modality": IMAGES}
-    return Condition("pictures", ANEW, "all", settings, (0,), lambda seed: pictures.seen().batch())
+    if pictures.inputs.are_moved:
+        settings = {"modality": IMAGES}
+        return Condition("pictures", ANEW, "all", settings, (0,), lambda seed: pictures.seen().batch())
+    if unlike := pictures.unlike_trained():
+        raise DataError(
+            f"{unlike:,} of {len(pictures.files):,} entities have other {pictures.inputs.kind} of these pictures than "
+            "the bundle has. Name the pictures that it was trained with, all of them, as --images DIR."
+        )
+    return None
 
 
 def _numbers(pictures: EntityPictures, seeds: Sequence[int], anew: bool) -> Iterator[Condition]:

@@ -24,6 +24,7 @@ struct Schema {
     std::string choice;                            // the one setting that is a name
     std::vector<std::string> choices;              // the first is the default
     std::map<std::string, std::string> texts{};    // with defaults: places and names, of which nothing is checked
+    std::set<std::string> flags{};                 // true or false: of the training, so nothing here reads them
 };
 
 const Schema &schema_of(Family family) {
@@ -70,7 +71,9 @@ const Schema &schema_of(Family family) {
                                    {"adversarial_weight", 0.0},
                                    {"generator_learning_rate", 1e-4}},
                                   "missing_modalities",
-                                  {"zeros", "mask"}};
+                                  {"zeros", "mask"},
+                                  {},
+                                  {"train_features"}};
     static const Schema mimic{"Mimic",
                               {{"vocabulary_size", 49408},
                                {"text_length", 40},
@@ -262,6 +265,8 @@ Config read_config(Family family, const Json &values) {
             if (!value.is_string())
                 throw NotStrict(name + " is " + shown(value) + "; expected a folder, a file or a name.");
             config.names[name] = value.get<std::string>();
+        } else if (schema.flags.count(name) != 0) {
+            if (!value.is_boolean()) throw NotStrict(name + " is " + shown(value) + "; expected true or false.");
         } else if (name == "further_modalities" && !config.links()) {
             read_further(value, config);
         } else {

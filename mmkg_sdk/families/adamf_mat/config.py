@@ -34,6 +34,8 @@ class AdaMFConfig(FamilyConfig):
         generator_learning_rate: of the generators.
         missing_modalities: what an entity without image or text gets: "zeros", a vector of zeros that is projected and
             takes part in the fusion like any other (official), or "mask", no share in the fusion at all.
+        train_features: whether the training moves the features of the entities (official), or keeps them as they were
+            made, so that a new entity's are what those of the trained ones are.
         further_modalities: those beyond image and text, in the order of their names; the data decide all of them.
     """
 
@@ -50,6 +52,7 @@ class AdaMFConfig(FamilyConfig):
     noise_dim: int = 64
     generator_learning_rate: float = 1e-4
     missing_modalities: Literal["zeros", "mask"] = "zeros"
+    train_features: bool = True
     further_modalities: tuple[FeatureModality, ...] = ()
 
     def __post_init__(self) -> None:
@@ -60,6 +63,8 @@ class AdaMFConfig(FamilyConfig):
                 raise DataError(f"{name} is {getattr(self, name)!r}; expected a number above 0.")
         if self.missing_modalities not in ("zeros", "mask"):
             raise DataError(f"missing_modalities is {self.missing_modalities!r}; expected 'zeros' or 'mask'.")
+        if not isinstance(self.train_features, bool):
+            raise DataError(f"train_features is {self.train_features!r:.80}; expected true or false.")
 
     @cached_property
     def modalities(self) -> tuple[FeatureModality, ...]:

@@ -65,7 +65,8 @@ class AdaMF(nn.Module):
         for modality in config.modalities:
             name = modality.short_name
             self.add_module(f"{name}_proj", nn.Linear(modality.feature_width, width))
-            self.add_module(f"{name}_embeddings", _features(config.num_entities, modality.feature_width))
+            features = _features(config.num_entities, modality.feature_width, config.train_features)
+            self.add_module(f"{name}_embeddings", features)
         self.ent_attn = nn.Linear(width, 1, bias=False)
         self._initialise()
 
@@ -183,8 +184,8 @@ def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> AdaMF:
     return AdaMF(read, {name: torch.as_tensor(inputs[name]) for name in mask_names(read.modalities)})
 
 
-def _features(rows: int, width: int) -> nn.Embedding:
-    return nn.Embedding(rows, width, _weight=torch.full((rows, width), math.nan))
+def _features(rows: int, width: int, trained: bool) -> nn.Embedding:
+    return nn.Embedding.from_pretrained(torch.full((rows, width), math.nan), freeze=not trained)
 
 
 def _rows(table: Tensor, entities: Tensor | None) -> Tensor:
