@@ -34,15 +34,16 @@ def raw_mygo(factory: pytest.TempPathFactory) -> Path:
     return once(factory, "mygo-raw-input", make)
 
 
-def raw_adamf(factory: pytest.TempPathFactory) -> Path:
+def raw_adamf(factory: pytest.TempPathFactory, *, train_features: bool = True) -> Path:
     """The atlas as "raw", tokenised in "data"; "run" and "bundle"."""
+    settings = {**ADAMF, "train_features": train_features}
 
     def make(out: Path) -> None:
         write_atlas(out / "raw")
         dataset = read_dataset(out / "raw")
         tokenized = tokenize_dataset(dataset, images=out / "raw" / "images", image_model="learned-views")
         write_dataset(tokenized, out / "data")
-        run, _ = start_training("adamf_mat", str(out / "data"), out / "run", settings=ADAMF, preset="cpu")
+        run, _ = start_training("adamf_mat", str(out / "data"), out / "run", settings=settings, preset="cpu")
         export_bundle(run, out / "bundle")
 
-    return once(factory, "adamf-raw-input", make)
+    return once(factory, "adamf-raw-input" if train_features else "adamf-features-as-made", make)

@@ -114,6 +114,28 @@ def test_all_pictures_of_an_entity_are_no_change(family: str, measured: Callable
     assert (found["difference"], found["low"], found["high"]) == pytest.approx((0, 0, 0), abs=1e-9)
 
 
+def test_features_that_were_kept_are_compared_with_the_bundle_itself(
+    adamf: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    kept = raw_bundles.raw_adamf(tmp_path_factory, train_features=False)
+    report = run_quality(kept / "bundle", tmp_path, data=str(kept / "data"), images=kept / "raw" / "images", **QUICK)
+    assert ANEW not in {one.change for one in report.rows}
+    assert not any(one.beside_anew for one in report.rows)
+    (same,) = [one for one in report.rows if one.change == "pictures of an entity"]
+    assert same.value == report.baseline["value"]
+    (other := tmp_path / "swapped").mkdir()
+    for one, another in (("Norway", "Chad"), ("Chad", "Norway")):
+        (other / f"{one}.png").symlink_to(kept / "raw" / "images" / f"{another}.png")
+    for folder, refused in ((kept, True), (adamf, False)):  # which pictures moved features were made of, nobody knows
+        pictures = EntityPictures.of(
+            EntityInputs.of(Bundle.open(folder / "bundle")), find_entity_images(other, read_dataset(folder / "raw"))
+        )
+        assert pictures.inputs.are_moved != refused
+        assert pictures.unlike_trained() == 2
+    with pytest.raises(DataError, match="2 of 2 entities have other features of these pictures"):
+        run_quality(kept / "bundle", tmp_path / "out", images=other, **QUICK)
+
+
 def test_the_trained_numbers_of_tokens_are_no_change(measured: Callable[[str], dict[str, Any]]) -> None:
     result = measured("mygo")
     points = [one for one in result["rows"] if one["part"] == "frontier"]

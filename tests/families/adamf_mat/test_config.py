@@ -15,7 +15,7 @@ SIZES = {"num_entities": 5, "num_relations": 2, "visual_feature_width": 4, "text
 
 
 def test_a_configuration_survives_json() -> None:
-    config = Config(**SIZES, margin=4.0)
+    config = Config(**SIZES, margin=4.0, train_features=False)
     assert AdaMFConfig.from_json(config.to_json()) == config
 
 
@@ -31,6 +31,8 @@ def test_a_configuration_survives_json() -> None:
         ("adversarial_weight", float("nan"), "adversarial_weight is nan; expected a finite number"),
         ("adversarial_temperature", float("inf"), "adversarial_temperature is inf; expected a finite number"),
         ("generator_learning_rate", 0.0, "generator_learning_rate is 0.0; expected a number above 0"),
+        ("train_features", "no", "train_features is 'no'; expected true or false"),
+        ("train_features", 0, "train_features is 0; expected true or false"),
         ("gamma", 12, "unknown AdaMF setting 'gamma'"),
     ],
 )

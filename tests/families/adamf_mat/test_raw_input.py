@@ -61,6 +61,27 @@ def test_a_new_entity_in_words_has_the_vector_of_its_features(folder: Path, mode
         model.encode_entities(images=[flag], features={"visual": features["visual"][:1]})
 
 
+def test_an_entity_given_as_a_trained_one_was_is_encoded_as_that_where_features_were_kept(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    for train_features in (False, True):
+        folder = raw_bundles.raw_adamf(tmp_path_factory, train_features=train_features)
+        with Model.load(folder / "bundle", device="cpu") as model:
+            raw = read_dataset(folder / "raw")
+            row = model.entities.find("Norway")
+            assert row is not None
+            model.add_entities(
+                ["Norway again"],
+                texts=[raw.descriptions["Norway"]],
+                images=[folder / "raw" / "images" / "Norway.png"],
+                structure=model.bundle.inputs["structure"][row : row + 1],
+            )
+            own, again = model.entity_vectors("Norway"), model.entity_vectors("Norway again")
+            assert np.allclose(again, own, rtol=1e-4, atol=1e-6) == (not train_features)
+            explained = [model.explain_entity(label).modalities for label in ("Norway", "Norway again")]
+            assert (explained[0] == pytest.approx(explained[1], rel=1e-4)) == (not train_features)
+
+
 def test_a_bundle_of_ready_made_features_takes_no_words(golden_bundles) -> None:
     with (
         Model.load(golden_bundles("db15k_like", "fp32", "adamf_mat"), device="cpu") as own,

@@ -55,7 +55,10 @@ def objective_of(family: str, name: str) -> TrainingObjective:
         return MyGOObjective(case.model(), torch.as_tensor(case.inputs["train_triples"]))
     if family == "mkgformer":
         return mkgformer.objective(mkgformer.golden(name))
-    return adamf_mat.golden(name).objective() if family == "adamf_mat" else mimic.golden(name).objective()
+    if family == "adamf_mat":
+        name, _, kept = name.partition(", ")
+        return adamf_mat.golden(name).objective(train_features=not kept)
+    return mimic.golden(name).objective()
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,7 @@ def objective_of(family: str, name: str) -> TrainingObjective:
     [
         ("mygo", "db15k_like"),
         ("adamf_mat", "db15k_like"),
+        ("adamf_mat", "db15k_like, features as made"),
         ("mimic", "base"),
         ("mkgformer", "lp_official12"),
         ("mkgformer", "mre_small"),
