@@ -178,6 +178,15 @@ def test_a_setting_that_may_be_null(given: object, opens: bool, ask: Ask, good: 
     assert ask(["open"], [str(folder)])[0].startswith("accepted" if opens else "bundle\t")
 
 
+@pytest.mark.parametrize(("given", "opens"), [(True, True), (False, True), ("no", False), (0, False), (None, False)])
+def test_a_setting_that_is_true_or_false(given: object, opens: bool, ask: Ask, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(RELEASED / "adamf_mat", folder)
+    change_manifest(folder, lambda manifest: manifest["config"].update(train_features=given))
+    assert (refusal(folder) is None) == opens
+    assert ask(["open"], [str(folder)])[0].startswith("accepted" if opens else "bundle\t")
+
+
 def test_a_program_of_other_headers_is_refused_whatever_it_opens(ask: Ask) -> None:
     major, minor = (int(part) for part in __version__.split(".")[:2])
     assert ask(["open", str(minor)], [str(RELEASED / "mygo")]) == ["accepted mygo fp32"]
