@@ -185,7 +185,9 @@ def build(config: dict[str, Any], inputs: Mapping[str, NDArray[Any]]) -> AdaMF:
 
 
 def _features(rows: int, width: int, trained: bool) -> nn.Embedding:
-    return nn.Embedding.from_pretrained(torch.full((rows, width), math.nan), freeze=not trained)
+    features = nn.Embedding(rows, width, _weight=torch.full((rows, width), math.nan))
+    features.weight.requires_grad_(trained)
+    return features
 
 
 def _rows(table: Tensor, entities: Tensor | None) -> Tensor:
