@@ -52,7 +52,7 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
         *_ABLATIONS,
         *_PICTURES,
         Variant("adversary", {"adversarial_weight": 0.01}),
-        Variant("features as made", {"train_features": False}),
+        Variant("features trained", {"train_features": True}),
         Variant("structure alone", {"missing_modalities": "mask"}, {"image": 1.0, "text": 1.0}),
     ),
     "mimic": _ABLATIONS[:3],
