@@ -17,6 +17,7 @@ from mmkg_sdk.families.mimic.graphs import DTYPES, graph_modules, graph_specs, l
 from mmkg_sdk.families.mimic.model import Encoded, Mimic
 from mmkg_sdk.families.mimic.pieces import entity_pieces, mention_pieces
 from tests.families.mimic.cases import CASES, SIDES, Case, close, golden, ranks
+from tests.families.mimic.small import TINY
 
 GRAPHS = ("text_encoder", "image_encoder", "mention_side", "entity_side", "interaction")
 SCORES = ("text_scores", "image_scores", "image_text_scores")
@@ -242,6 +243,20 @@ def test_the_text_is_read_off_at_the_first_of_the_largest_ids(graphs: Graphs) ->
     expected = golden("base").model().encoder.clip_text(torch.as_tensor(ids), torch.as_tensor(mask))[0]
     found = graphs("base", "text_encoder")({"input_ids": ids, "attention_mask": mask})
     close(found["text_embeds"], expected.detach().numpy())
+
+
+def test_a_picture_may_be_one_patch(tmp_path: Path) -> None:
+    config = MimicConfig.from_json({**TINY, "patch_size": TINY["image_size"]})
+    model, pixels = shaken(config), np.random.default_rng(3).normal(size=(3, 3, 8, 8)).astype(np.float32)
+    exact = model.double()
+    embeds, states = exact.encoder.clip_image(torch.as_tensor(pixels).double())
+    graph = export(
+        graph_modules(exact, torch.float32)["image_encoder"], graph_specs(config)["image_encoder"], tmp_path / "one"
+    )
+    found = graph({"pixel_values": pixels})
+    close(found["image_embeds"], exact.encoder.image_cls_fc(embeds).numpy())
+    close(found["image_tokens"], exact.encoder.image_tokens_fc(states).numpy())
+    assert found["image_tokens"].shape[1] == 2  # the class token and the picture
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
