@@ -146,3 +146,20 @@ def test_a_tokenizer_without_a_fast_form_says_that_its_bundle_takes_no_texts(tmp
     assert raw.made_by is None
     # Bytes, behind three special tokens.
     assert raw.lists["a"] == [3 + byte for byte in b"red"]
+
+
+def test_a_tokenizer_with_rules_that_do_not_travel_says_which(tmp_path):
+    torch = pytest.importorskip("torch", reason="text models need torch")
+    transformers = pytest.importorskip("transformers", reason="text models need transformers")
+    import tokenizers
+
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "red": 1, "blue": 2}, "[UNK]"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex("(a|b)+ "), "isolated")
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    transformers.BertModel(transformers.BertConfig(vocab_size=3, **sizes)).save_pretrained(tmp_path)
+    with pytest.warns(UserWarning, match=r"cannot travel: its pre_tokenizer has the Regex.*and no texts"):
+        raw = tokenize_texts({"a": "red", "b": "blue"}, str(tmp_path))
+    assert raw.made_by is None
+    assert dict(raw.lists) == {"a": [1], "b": [2]}
