@@ -79,19 +79,20 @@ def _nobody(line: str) -> None:
     """Is told what happens."""
 
 
-def taught(family: str, folders: Mapping[str, Path], say: Callable[[str], None]) -> list[Lesson]:
+def taught(family: str, folders: Mapping[str, Path], say: Callable[[str], None], **settings: Any) -> list[Lesson]:
     """A lesson for each data source, all at once in processes of their own: each trains in one thread.
 
     Args:
         folders: by data source.
         say: known to pickle.
+        settings: of the trainings; they win over the presets'.
     """
     with ProcessPoolExecutor(len(folders), mp_context=get_context("spawn")) as pool:
-        lessons = [pool.submit(_lesson, family, source, place, say) for source, place in folders.items()]
+        lessons = [pool.submit(_lesson, family, source, place, say, settings) for source, place in folders.items()]
         return [lesson.result() for lesson in lessons]
 
 
-def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None]) -> Lesson:
+def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None], settings: Mapping[str, Any]) -> Lesson:
     from .answering.samples import sample_answers
     from .data.open import open_data
     from .export import export_bundle
@@ -105,7 +106,7 @@ def _lesson(family: str, source: str, folder: Path, say: Callable[[str], None]) 
             data = _tokenized_atlas(folder / "data")
     with clock.stage("train", f"Training {family} on {source}"):
         preset = source if source in contract.config_part(family).PRESETS else "atlas"
-        run, _ = start_training(family, data, folder / "run", settings={}, preset=preset, overwrite=True)
+        run, _ = start_training(family, data, folder / "run", settings=settings, preset=preset, overwrite=True)
     with clock.stage("export", "Exporting to ONNX and comparing with float64 torch"):
         report = export_bundle(run, folder / "bundle", overwrite=True, progress=say)
     with clock.stage("answer", "Answering the test queries"), load(folder / "bundle") as opened:
