@@ -342,6 +342,15 @@ def test_what_a_picture_is_worth(heading: str, file: str) -> None:
                 check(cell.removeprefix("+"), 100 * value)
 
 
+def test_mimic_in_patches() -> None:
+    found = result("modalities-mimic-patches.json")
+    text = text_of(PAGE).replace("\n", " ")
+    printed = re.search(r"the preset had ([\d.]+) with pictures and ([\d.]+) with text alone", text)
+    assert printed is not None
+    for cell, row in zip(printed.groups(), found["variants"], strict=True):
+        check(cell, 100 * row["metrics"]["mrr"]["mean"])
+
+
 def test_what_a_model_loses() -> None:
     files = ["quality-mygo.json", "quality-mygo-modality-dropout.json", "quality-adamf-mat.json"]
     found = [result(name) for name in files]
