@@ -314,6 +314,7 @@ def test_actors_of_ray_data() -> None:
     [
         ("MyGO trained with", "modalities-mygo.json"),
         ("AdaMF-MAT trained with", "modalities-adamf-mat.json"),
+        ("AdaMF-MAT, features trained", "modalities-adamf-mat-features-trained.json"),
         ("MIMIC trained with", "modalities-mimic.json"),
     ],
 )
@@ -352,8 +353,8 @@ def test_mimic_in_patches() -> None:
 
 
 def test_what_a_model_loses() -> None:
-    files = ["quality-mygo.json", "quality-mygo-modality-dropout.json", "quality-adamf-mat.json"]
-    found = [result(name) for name in files]
+    subjects = ("mygo", "mygo-modality-dropout", "adamf-mat", "adamf-mat-features-as-made")
+    found = [result(f"quality-{name}.json") for name in subjects]
     (nothing, *rows) = table(PAGE, "changed in the bundle")[1]
     for cell, report in zip(nothing[2:], found, strict=True):
         check(cell, 100 * report["baseline"]["value"])
@@ -365,6 +366,30 @@ def test_what_a_model_loses() -> None:
                 check(cell.removeprefix("+"), 100 * one[change, level])
             else:
                 assert cell == "-"
+
+
+def test_features_that_were_kept() -> None:
+    text = " ".join(text_of(PAGE).split())
+    printed = re.search(
+        r"seen anew, cost ([\d.]+): .*? has ([\d.]+) where trained features have ([\d.]+)\. "
+        r"With pictures by a designer never seen it has ([\d.]+) instead of ([\d.]+), "
+        r"with one picture of four ([\d.]+) instead of ([\d.]+)",
+        text,
+    )
+    assert printed is not None
+    kept, moved = (
+        {(row["change"], row["level"]): row for row in result(f"quality-{name}.json")["rows"]}
+        for name in ("adamf-mat-features-as-made", "adamf-mat")
+    )
+    trainings = {row["name"]: row["metrics"]["mrr"]["mean"] for row in result("modalities-adamf-mat.json")["variants"]}
+    expected = [
+        -moved["the same pictures, seen anew", "all"]["difference"],
+        *(trainings[name] for name in ("image and text", "features trained")),
+        *(rows["pictures by somebody else", "of 1,920 of 1,923 entities"]["value"] for rows in (kept, moved)),
+        *(rows["pictures of an entity", "1 of 4"]["value"] for rows in (kept, moved)),
+    ]
+    for cell, value in zip(printed.groups(), expected, strict=True):
+        check(cell, 100 * value)
 
 
 def test_newcomers() -> None:
