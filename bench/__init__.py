@@ -7,6 +7,7 @@ the machine meets all of them alike. Beside every time stands how far its vector
 
 from .gpu.run import run_gpu_benchmark
 from .machine.environment import environment
+from .quality.compare import QualityComparison, compare_results
 from .report.compare import Comparison, compare_reports
 from .report.results import BenchReport, Row, read_report
 from .report.tables import report_table
@@ -16,8 +17,10 @@ from .sweep.run import run_benchmark
 __all__ = [
     "BenchReport",
     "Comparison",
+    "QualityComparison",
     "Row",
     "compare_reports",
+    "compare_results",
     "environment",
     "random_entities",
     "read_report",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .conditions import Condition, Subject
+from ..changes.conditions import Condition, Subject
 
 ROUNDS = 3
 RULE = (

@@ -6,17 +6,19 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mmkg_sdk.errors import DataError
 from mmkg_sdk.files.atomic import write_atomically
 
+from ..changes.conditions import Part
 from ..machine.conditions import load_remark
-from .conditions import Part
+from ..report.results import check_version
 from .frontier import RULE
 
-FORMAT_VERSION = 1
+FORMAT_VERSION, BENCHMARK = 1, "quality"
 RESULTS_JSON, RESULTS_CSV, QUALITY_PNG, REPORT_HTML = "results.json", "results.csv", "quality.png", "report.html"
 # Of a row, those with one value each, in the order of the columns.
 _COLUMNS = (
@@ -102,7 +104,7 @@ class QualityReport:
     def to_json(self) -> dict[str, Any]:
         """Everything."""
         rule = {"rule": RULE} if self.of_part("frontier") else {}
-        return {"format_version": FORMAT_VERSION, "benchmark": "quality", **asdict(self), **rule}
+        return {"format_version": FORMAT_VERSION, "benchmark": BENCHMARK, **asdict(self), **rule}
 
     def to_csv(self) -> str:
         """One line per row, with all metrics; empty where there is none."""
@@ -120,3 +122,22 @@ class QualityReport:
         content = json.dumps(self.to_json(), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
         write_atomically(folder / RESULTS_JSON, content.encode())
         write_atomically(folder / RESULTS_CSV, self.to_csv().encode())
+
+
+def quality_report(found: Mapping[str, Any], path: str | Path) -> QualityReport:
+    """A report from what its results.json holds.
+
+    Raises:
+        DataError: it is of another format version, or damaged.
+    """
+    check_version(found, path, (FORMAT_VERSION,))
+    try:
+        own = {one.name: found[one.name] for one in fields(QualityReport)}
+        rows = tuple(Row(**row) for row in own.pop("rows"))
+        numbers = [own["baseline"][name] for name in ("value", "low", "high")]
+        numbers += [value for row in rows for value in (row.value, row.difference, row.low, row.high)]
+        if not all(isinstance(value, int | float) for value in numbers):
+            raise ValueError("a number of it is none")
+        return QualityReport(**own | {"rows": rows, "left_out": tuple(own["left_out"])})
+    except (KeyError, TypeError, ValueError) as err:
+        raise DataError(f"{path} is damaged ({type(err).__name__}: {err}). Measure again.") from err

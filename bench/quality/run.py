@@ -18,16 +18,16 @@ from mmkg_sdk.data.graph import SPLITS
 from mmkg_sdk.errors import QueryError
 from mmkg_sdk.kernels import default_threads
 
+from ..changes.conditions import Condition, Outcome, Part, Plan, Subject, chosen_parts
+from ..changes.link_plan import Counts
+from ..changes.subjects import planned
 from ..machine.conditions import Watch
 from ..report.page import write_page
 from ..report.png import check_plotting, draw_plots
-from .conditions import Condition, Outcome, Part, Plan, Subject, chosen_parts
 from .frontier import on_frontier, recommended, speeds
 from .intervals import RESAMPLES, interval, paired_interval
-from .link_plan import Counts
 from .results import QUALITY_PNG, REPORT_HTML, QualityReport, Row
 from .shown import quality_page, quality_plots
-from .subjects import planned
 from .table import quality_head
 
 MOST_SEEDS = 100
@@ -58,13 +58,13 @@ def run_quality(
     Args:
         bundle: the bundle's folder.
         out: folder for the results; those of an earlier run in it are replaced.
-        data, images, other_images, tokens: of link prediction see `link_plan`; of entity linking the data set with the
-            mentions, where its images lie (None: in it), and pictures of the same file names. A bundle that holds what
-            was made of its entities' images (MKGformer) takes none of them.
+        data, images, other_images, tokens: of link prediction see `link_plan`; of entity linking and the sentence tasks
+            the data set with the mentions or sentences, where its images lie (None: in it), and pictures of the same
+            file names. A bundle that holds what was made of its entities' images (MKGformer) takes none of them.
         parts: some of "frontier", "pictures", "robustness"; None = all.
-        split: whose triples or mentions are ranked.
+        split: whose triples, mentions or sentences are measured.
         seeds: how many draws of everything that is left to chance.
-        most: triples or mentions of the split at most; of more, so many are drawn at random with a fixed seed.
+        most: triples, mentions or sentences of the split at most; of more, so many are drawn with a fixed seed.
         seconds: measuring time of the encoder at each setting of the frontier.
         device, threads: of the model that is measured; None takes `default_threads()`.
         plot: draw quality.png and report.html, which need matplotlib and plotly.
@@ -72,8 +72,8 @@ def run_quality(
 
     Raises:
         BundleError: the bundle cannot be opened.
-        QueryError: a bundle of another task, or whose entities are not encoded from tokens or features; parts, token
-            counts, split, seeds, `most` or seconds out of range.
+        QueryError: a bundle whose entities are not encoded from tokens or features, or that has no tokenizer; parts,
+            token counts, split, seeds, `most` or seconds out of range.
         DataError: data or pictures are missing, damaged, or not the model's; `out` cannot be written.
         BackendError: no name of a device; a package is missing, those of the plots if `plot` is true included.
     """

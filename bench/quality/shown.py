@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..changes.conditions import PARTS, Part
 from ..report.page import Page, Section, conditions
 from ..report.plots import COLOURS, Line, Plot
-from .conditions import PARTS, Part
 from .results import QualityReport, Row
 from .table import metric_name, part_table, quality_head
 
@@ -44,16 +44,13 @@ def part_plots(report: QualityReport, part: Part) -> list[Plot]:
     if part == "frontier":
         return [_frontier(report, rows)] if rows else []
     if part == "pictures":
-        counted = [row for row in rows if "pictures" in row.settings]
-        points = {"pictures of an entity": counted} if counted else {}
-        title, axis, scale = "Pictures of an entity", "pictures of an entity, at most", 1
+        key, title, axis, scale = "pictures", "Numbers of pictures", "pictures, at most", 1
     else:
-        points = {}
-        for row in rows:
-            if "share" in row.settings:
-                points.setdefault(row.change, []).append(row)
-        title, axis, scale = "Less and other input", "% of those that have it", 100
-    key = "pictures" if part == "pictures" else "share"
+        key, title, axis, scale = "share", "Less and other input", "% of those that have it", 100
+    points: dict[str, list[Row]] = {}
+    for row in rows:
+        if key in row.settings:
+            points.setdefault(row.change, []).append(row)
     lines = [_changes(name, own, key, scale, number) for number, (name, own) in enumerate(points.items())]
     change = f"change of {metric_name(report)} x 100"
     ticks = sorted({x for line in lines for x, _ in line.points})

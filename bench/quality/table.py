@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..changes.conditions import PARTS, Part
 from ..report.table import Table
-from .conditions import PARTS, Part
 from .frontier import RULE
 from .results import QualityReport, Row
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from .results import BenchReport, Row, axis_name
 from .table import aligned
@@ -34,6 +34,17 @@ _PASSING = ("date", "load_average_before", "load_average_after")
 _ABSENT = "not there"
 # Where code and pages happen to lie changes this much from build to build, and no round shows it.
 _LEAST_SHARE = 0.01
+
+
+class Measured(Protocol):
+    """Results with the conditions that they were found under."""
+
+    @property
+    def environment(self) -> Mapping[str, Any]: ...
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def bundle(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -77,9 +88,7 @@ class Comparison:
 
     def table(self) -> str:
         """For people; conditions first, for they may be why anything changed."""
-        named = [f"  {name}: {_brief(old)} -> {_brief(new)}" for name, (old, new) in self.conditions.items()]
-        sections = ["\n".join(["Conditions that differ:", *named]) if named else "Conditions: the same."]
-        sections.append("\n".join(self.warnings))
+        sections = [said_conditions(self.conditions), "\n".join(self.warnings)]
         cells = [["what", "number", "before", "after", "change", "noise", ""]]
         for one in self.changes:
             values = [f"{one.before:,.4g}", f"{one.after:,.4g}", f"{one.percent:+.1f} %", f"{one.noise_percent:.1f} %"]
@@ -110,7 +119,7 @@ def compare_reports(before: BenchReport, after: BenchReport) -> Comparison:
         if not first.numbers and not second.numbers:
             unmatched.append(f"neither: {what} ({_reason(first)}, then {_reason(second)})")
     return Comparison(
-        _differences(_conditions(before), _conditions(after)),
+        differing_conditions(before, after),
         _warnings(before, after, changes),
         tuple(changes),
         tuple(unmatched),
@@ -168,7 +177,20 @@ def _reason(row: Row) -> str:
     return row.note or ("too few samples" if row.status == "measured" else row.status)
 
 
-def _conditions(report: BenchReport) -> dict[str, Any]:
+def differing_conditions(before: Measured, after: Measured) -> dict[str, tuple[Any, Any]]:
+    """What differs in environment, settings and bundle: name -> both values, None where one lacks it."""
+    old, new = _conditions(before), _conditions(after)
+    names = dict.fromkeys([*old, *new])
+    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+
+
+def said_conditions(conditions: Mapping[str, tuple[Any, Any]]) -> str:
+    """For people."""
+    named = [f"  {name}: {_brief(old)} -> {_brief(new)}" for name, (old, new) in conditions.items()]
+    return "\n".join(["Conditions that differ:", *named]) if named else "Conditions: the same."
+
+
+def _conditions(report: Measured) -> dict[str, Any]:
     """One level of names to values: "versions.torch"."""
     found = {name: value for name, value in report.environment.items() if name not in _PASSING}
     return _flat({**found, "settings": report.settings, "bundle": report.bundle})
@@ -182,11 +204,6 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             leaves[prefix + name] = value
     return leaves
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    names = dict.fromkeys([*old, *new])
-    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
 
 
 def _warnings(before: BenchReport, after: BenchReport, changes: list[Change]) -> tuple[str, ...]:

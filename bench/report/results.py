@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -197,29 +197,48 @@ class BenchReport:
         return remarks
 
 
+def read_results(path: str | Path, command: str = "bench run") -> dict[str, Any]:
+    """What a results.json holds, of whichever command that gives its format a number.
+
+    Args:
+        command: whose it is expected to be, for messages.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else.
+    """
+    expected = f"Expected a results.json of `mmkg-sdk {command}`."
+    try:
+        with open_regular(Path(path)) as file:
+            found = json.loads(read_whole(file, Path(path)))
+    except OSError as err:
+        raise DataError(f"cannot read {path}: {err.strerror}. {expected}") from err
+    except ValueError as err:
+        raise DataError(f"{path} is not JSON ({err}). {expected}") from err
+    if not isinstance(found, dict) or "format_version" not in found:
+        raise DataError(f"{path} has no format_version. {expected}")
+    return found
+
+
+def check_version(found: Mapping[str, Any], path: str | Path, versions: Sequence[int]) -> None:
+    """A DataError for results of a format that is not read."""
+    if found["format_version"] not in versions:
+        raise DataError(
+            f"{path} is of format version {found['format_version']!r:.20}, this mmkg_sdk reads "
+            f"{' and '.join(map(str, versions))}. "
+            "Measure again, or compare it with the version that wrote it."
+        )
+
+
 def read_report(path: str | Path) -> BenchReport:
     """A report from its results.json.
 
     Raises:
         DataError: the file cannot be read, is no such report, or is one of another format version.
     """
-    try:
-        with open_regular(Path(path)) as file:
-            found = json.loads(read_whole(file, Path(path)))
-    except OSError as err:
-        raise DataError(
-            f"cannot read {path}: {err.strerror}. Expected a results.json of `mmkg-sdk bench run`."
-        ) from err
-    except ValueError as err:
-        raise DataError(f"{path} is not JSON ({err}). Expected a results.json of `mmkg-sdk bench run`.") from err
-    if not isinstance(found, dict) or "format_version" not in found:
-        raise DataError(f"{path} has no format_version. Expected a results.json of `mmkg-sdk bench run`.")
-    if found["format_version"] not in _READ_VERSIONS:
-        raise DataError(
-            f"{path} is of format version {found['format_version']!r:.20}, this mmkg_sdk reads "
-            f"{' and '.join(map(str, _READ_VERSIONS))}. "
-            "Measure again, or compare it with the version that wrote it."
-        )
+    found = read_results(path)
+    if (command := found.get("benchmark")) is not None:
+        raise DataError(f"{path} is of `bench {command!s:.40}`. Expected a results.json of `mmkg-sdk bench run`.")
+    check_version(found, path, _READ_VERSIONS)
     try:
         rows = tuple(_row(row) for row in found["rows"])
         parts = {name: dict(found[name]) for name in ("bundle", "settings", "environment")}

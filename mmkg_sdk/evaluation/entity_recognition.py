@@ -7,7 +7,6 @@ was found there is taken as it is, X, [CLS], [SEP] and PAD, too: see `tag_chunks
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,7 @@ from ..families import contract
 from ..files.labels import Labels
 from ..modalities.words import count_cut
 from ..run import Run
-from .reports import VALIDATION_STAND_IN
+from .reports import VALIDATION_STAND_IN, micro_averages
 
 SELECTED = "f1"
 
@@ -33,21 +32,36 @@ class EntityReport:
     """How many entities of a split were found.
 
     Attributes:
-        sentences: of the split.
+        counts: int64 [sentences, 3]: hits, found and right of each sentence.
+        hits: entities that were found and are right, with both ends and the kind.
         found, right: entities that were found, and that there are.
-        hits: those found that are right, with both ends and the kind.
     """
 
-    sentences: int
-    found: int
-    right: int
-    hits: int
+    counts: NDArray[np.int64]
+
+    @property
+    def sentences(self) -> int:
+        """How many there are in the split."""
+        return len(self.counts)
+
+    @property
+    def hits(self) -> int:
+        """See above."""
+        return int(self.counts[:, 0].sum())
+
+    @property
+    def found(self) -> int:
+        """See above."""
+        return int(self.counts[:, 1].sum())
+
+    @property
+    def right(self) -> int:
+        """See above."""
+        return int(self.counts[:, 2].sum())
 
     def metrics(self) -> dict[str, float]:
         """precision, recall, f1, from 0 to 1; the published ones are rounded to four decimals."""
-        precision, recall = self.hits / max(1, self.found), self.hits / max(1, self.right)
-        f1 = 2 * precision * recall / (precision + recall) if self.hits else 0.0
-        return {"precision": precision, "recall": recall, "f1": f1}
+        return micro_averages(self.counts)
 
     def to_json(self) -> dict[str, Any]:
         """The metrics and what they were counted on."""
@@ -111,16 +125,11 @@ def entity_report(tags: NDArray[np.int64], right: NDArray[np.int64], names: Labe
     left_out = [row for row, name in enumerate(names) if name in ("X", "[SEP]")]
     counted = (tags >= 0) & ~np.isin(right, left_out)
     counted[:, 0] = False
-    found, expected = (
-        _chunks([[names[tag] for tag in row[at]] for row, at in zip(array, counted, strict=True)])
-        for array in (tags, right)
-    )
-    return EntityReport(len(right), len(found), len(expected), len(found & expected))
+    counts = []
+    for at, *rows in zip(counted, tags, right, strict=True):
+        found, expected = (set(tag_chunks(names[tag] for tag in row[at])) for row in rows)
+        counts.append((len(found & expected), len(found), len(expected)))
+    return EntityReport(np.array(counts, np.int64))
 
 
 _NOTHING = "this split has no sentences, so there is nothing to evaluate. Choose another split."
-
-
-def _chunks(sentences: Sequence[Sequence[str]]) -> set[tuple[str, int, int]]:
-    """The entities of all sentences; the O between two keeps them apart."""
-    return set(tag_chunks(tag for sentence in sentences for tag in (*sentence, "O")))

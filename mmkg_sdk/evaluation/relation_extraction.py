@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..errors import DataError
 from ..families import contract
 from ..files.labels import Labels
 from ..run import Run
-from .reports import VALIDATION_STAND_IN
+from .reports import VALIDATION_STAND_IN, micro_averages
 
 SELECTED = "micro_f1"
 NO_ANSWER = -2  # -1 stands for "no negative class"
@@ -47,18 +48,16 @@ class RelationReport:
 
         The published ones are these times 100, rounded to four decimals.
         """
+        averages = micro_averages(self.counts)
+        accuracy = float((self.found == self.right).mean())
+        return {"accuracy": accuracy} | {f"micro_{name}": value for name, value in averages.items()}
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """int64 [sentences, 3]: whether the right relation was found, whether one was, whether there is one."""
         negative = next((self.relations.find(name) for name in NEGATIVE_CLASSES if name in self.relations), -1)
-        hits = self.found == self.right
-        related = int((hits & (self.right != negative)).sum())
-        precision = related / max(1, int(((self.found != negative) & (self.found != NO_ANSWER)).sum()))
-        recall = related / max(1, int((self.right != negative).sum()))
-        f1 = 2 * precision * recall / (precision + recall) if related else 0.0
-        return {
-            "accuracy": float(hits.mean()),
-            "micro_precision": precision,
-            "micro_recall": recall,
-            "micro_f1": f1,
-        }
+        found, right = (self.found != negative) & (self.found != NO_ANSWER), self.right != negative
+        return np.stack([(self.found == self.right) & right, found, right], axis=1).astype(np.int64)
 
     def to_json(self) -> dict[str, Any]:
         """The metrics and what they were counted on."""
@@ -94,12 +93,7 @@ def evaluate_bundle(extractor: Extractor, split: str, data: str | None) -> Relat
         raise DataError("a relation extraction bundle holds no sentences; name the data set with --data.")
     found = open_kind(data, RelationData)
     sentences, relations = found.split(split), extractor.relations
-    if unknown := {one.relation for one in sentences} - set(relations):
-        raise DataError(
-            f"{found.name}: relation {min(unknown)!r:.120} is not in {extractor.bundle.path}. Pass the data set that "
-            "the model was trained on."
-        )
-    right = np.array([relations.find(one.relation) for one in sentences], np.int64)
+    right = relation_rows(relations, extractor.bundle.path, found, split)
     queries = [(one.words, one.head, one.tail) for one in sentences]
     runtime, config = contract.sentence_runtime(extractor.bundle.family), extractor.bundle.config
     read = runtime.spans_read(extractor.tokenizer, queries, config)
@@ -110,6 +104,21 @@ def evaluate_bundle(extractor: Extractor, split: str, data: str | None) -> Relat
     ]
     scores = extractor.score_relations(mentions, unreadable="none")
     return relation_report(scores, right[read], relations, right[~read])
+
+
+def relation_rows(relations: Labels, bundle: Path, data: RelationData, split: str) -> NDArray[np.int64]:
+    """The rows of the right relations among those of a bundle, by label.
+
+    Raises:
+        DataError: the bundle lacks one.
+    """
+    sentences = data.split(split)
+    if unknown := {one.relation for one in sentences} - set(relations):
+        raise DataError(
+            f"{data.name}: relation {min(unknown)!r:.120} is not in {bundle}. Pass the data set that the model was "
+            "trained on."
+        )
+    return np.array([relations.find(one.relation) for one in sentences], np.int64)
 
 
 def relation_report(

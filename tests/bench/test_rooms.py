@@ -17,9 +17,10 @@ BELOW = {
     "report": {"report", "machine"},
     "sweep": {"sweep", "report", "machine"},
     "race": {"race", "report", "machine"},
-    "quality": {"quality", "report", "machine"},
+    "changes": {"changes"},
+    "quality": {"quality", "changes", "report", "machine"},
     "studies": {"studies", "report", "machine"},
-    "modalities": {"modalities", "studies", "quality", "report", "machine"},
+    "modalities": {"modalities", "studies", "quality", "changes", "report", "machine"},
     "gpu": {"gpu", "sweep", "report", "machine"},
     "gpu_proof": {"gpu_proof", "gpu", "race", "report", "machine"},
 }

@@ -62,6 +62,7 @@ def test_entities_count_as_a_whole_and_with_their_kind() -> None:
     found = classes("O B-PER O O B-LOC O", "O B-PER O B-MISC O O")
     report = entity_report(found, right, NAMES)
     assert (report.hits, report.found, report.right) == (1, 4, 3)
+    assert report.counts.tolist() == [[1, 2, 2], [0, 2, 1]]
     assert report.metrics() == pytest.approx({"precision": 1 / 4, "recall": 1 / 3, "f1": 2 / 7})
 
 

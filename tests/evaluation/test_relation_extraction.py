@@ -16,6 +16,8 @@ def report(found: list[int], right: list[int], *names: str) -> RelationReport:
 
 def test_the_negative_class_counts_for_accuracy_only() -> None:
     metrics = report([0, 0, 1, 1, 2], [0, 1, 1, 2, 2], "none", "a", "b").metrics()
+    counts = report([0, 0, 1, -2, 2], [0, 1, 1, 2, 0], "none", "a", "b").counts
+    assert counts.tolist() == [[0, 0, 0], [0, 0, 1], [1, 1, 1], [0, 0, 1], [0, 1, 0]]
     # Related and found: 3, of which right 2; related: 4.
     assert metrics == pytest.approx(
         {"accuracy": 3 / 5, "micro_precision": 2 / 3, "micro_recall": 2 / 4, "micro_f1": 4 / 7}

@@ -17,24 +17,25 @@ from .options import device_option, names, plot_option, threads_option, token_co
 @click.option(
     "--data",
     shell_complete=data_sets,
-    help="The data set that it was trained on: tokenized, for numbers of tokens; or with the mentions to be linked.",
+    help="The data set that it was trained on: tokenized, for numbers of tokens; or with mentions or sentences.",
 )
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
     help="Folder with the pictures that it was trained with, as <label>.png or <label>/*.png; or with those "
-    "of mentions. Default: those of the data set.",
+    "of mentions or sentences. Default: those of the data set.",
 )
 @click.option(
     "--other-images",
     type=click.Path(path_type=Path),
-    help="Folder with other pictures of the same entities, by somebody else; of mentions, with the same file names.",
+    help="Folder with other pictures of the same entities, by somebody else; of mentions and sentences, "
+    "with the same file names.",
 )
 @click.option(
     "--parts",
     callback=names,
     help="What to measure, with commas between; default: all. frontier: the metric against entities per second, with "
-    "fewer and more tokens of each modality. pictures: with fewer pictures of each entity. robustness: with images and "
+    "fewer and more tokens of each modality. pictures: with fewer pictures of each. robustness: with images and "
     "texts dropped and exchanged, and with worse pictures.",
 )
 @click.option(
@@ -46,7 +47,11 @@ from .options import device_option, names, plot_option, threads_option, token_co
     "... up to twice as many as in training.",
 )
 @click.option(
-    "--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True, help="What is ranked."
+    "--split",
+    type=click.Choice(["train", "valid", "test"]),
+    default="test",
+    show_default=True,
+    help="What is measured.",
 )
 @click.option(
     "--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Draws of what is left to chance."
@@ -56,7 +61,7 @@ from .options import device_option, names, plot_option, threads_option, token_co
     type=click.IntRange(1),
     default=5000,
     show_default=True,
-    help="Triples or mentions of the split at most; of more, so many are drawn.",
+    help="Triples, mentions or sentences of the split at most; of more, so many are drawn.",
 )
 @click.option(
     "--seconds",

@@ -116,10 +116,11 @@ def run(
 @click.argument("after", type=click.Path(path_type=Path))
 @json_option
 def compare(before: Path, after: Path, as_json: bool) -> None:
-    """What changed from BEFORE to AFTER, two results.json of `bench run`; changes within the noise are none."""
-    from ...bench import compare_reports, read_report
+    """What changed from BEFORE to AFTER, two results.json of `bench run`, `gpu` or `quality`; changes within the noise
+    are none."""
+    from ...bench import compare_results
 
-    found = compare_reports(read_report(before), read_report(after))
+    found = compare_results(before, after)
     if as_json:
         print_json(found.to_json())
     else:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mmkg_sdk.answering.link_prediction import Model
+from mmkg_sdk.answering.relation_extraction import Extractor
+from mmkg_sdk.answering.sentences import SentenceModel
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.registry import ENTITY_LINKING
 
@@ -15,6 +17,9 @@ from .link_plan import Counts, link_plan
 from .links import LinkSubject
 from .mentions import AskedMentions, MentionSubject, mention_plan
 from .pictured_links import PicturedSubject, pictured_plan, shows_images
+from .sentence_plan import sentence_plan
+from .sentence_subjects import RelationSubject, TagSubject
+from .sentences import AskedSentences
 
 
 def planned(
@@ -35,6 +40,11 @@ def planned(
         asked = AskedMentions.of(bundle, data, images, split, most)
         plan = mention_plan(asked, parts, other_images=other_images, tokens=tokens, seeds=seeds)
         return plan, MentionSubject(opened, asked.mentions, asked.answers)
+    if isinstance(opened, SentenceModel):
+        some = AskedSentences.of(opened, data, images, split, most)
+        plan = sentence_plan(some, parts, other_images=other_images, tokens=tokens, seeds=seeds)
+        subject = RelationSubject if isinstance(opened, Extractor) else TagSubject
+        return plan, subject(opened, some.sentences)
     if isinstance(opened, Model) and shows_images(opened):
         options = {"--images": images, "--other-images": other_images, "--tokens": tokens}
         given = [name for name, value in options.items() if value]

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from mmkg_sdk import Model
-from mmkg_sdk.bench.quality.entity_inputs import EntityInputs, some_rows, token_orders
-from mmkg_sdk.bench.quality.entity_pictures import EntityPictures
-from mmkg_sdk.bench.quality.link_plan import ANEW
+from mmkg_sdk.bench.changes.entity_inputs import EntityInputs, some_rows, token_orders
+from mmkg_sdk.bench.changes.entity_pictures import EntityPictures
+from mmkg_sdk.bench.changes.link_plan import ANEW
 from mmkg_sdk.bench.quality.run import run_quality
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.data import read_dataset

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.answering.entity_linking import Linker, Mention
-from mmkg_sdk.bench.quality.mentions import AskedMentions
+from mmkg_sdk.bench.changes.mentions import AskedMentions
 from mmkg_sdk.bench.quality.results import QualityReport
 from mmkg_sdk.bench.quality.run import run_quality
 from mmkg_sdk.bundle import Bundle

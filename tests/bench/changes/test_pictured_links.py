@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from mmkg_sdk import Model
-from mmkg_sdk.bench.quality.pictured_links import EntityImages
+from mmkg_sdk.bench.changes.pictured_links import EntityImages
 from mmkg_sdk.bench.quality.run import run_quality
 from mmkg_sdk.data.open import open_dataset
 from mmkg_sdk.errors import QueryError

@@ -72,3 +72,14 @@ def changed_file(path: Path, change: Change, random: np.random.Generator) -> Pat
             return change(opened.copy(), random) if opened.mode == "RGB" else path
     except Exception:  # Pillow's decoders raise many types for damaged files
         return path
+
+
+def changed_rgb(path: Path, change: Change, random: np.random.Generator) -> Path | Image:
+    """A picture of a file as RGB, without its transparency, changed; the file itself where it cannot be read."""
+    from PIL import Image as images
+
+    try:
+        with open_regular(path) as file, images.open(file) as opened:
+            return change(opened.convert("RGB"), random)
+    except Exception:  # Pillow's decoders raise many types for damaged files
+        return path
