@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from mmkg_sdk.errors import DataError, QueryError
 from mmkg_sdk.families import contract
-from mmkg_sdk.families.entity_batch import of_one_width
+from mmkg_sdk.families.entity_batch import EntityBatch, of_one_width
 from mmkg_sdk.modalities.pictures import rgb_picture
 
 from .entity_inputs import EntityInputs
 from .picture_changes import Change
+from .picture_plan import IMAGES, Files, drawn, files_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-IMAGES = "visual"
 # Entities whose pictures are in memory at a time.
 _AT_ONCE = 128
 
@@ -35,7 +35,7 @@ class EntityPictures:
     """
 
     inputs: EntityInputs
-    files: Mapping[int, Sequence[Path]]
+    files: Files
 
     @classmethod
     def of(cls, inputs: EntityInputs, images: Mapping[str, Sequence[Path]]) -> EntityPictures:
@@ -44,16 +44,7 @@ class EntityPictures:
         Raises:
             DataError: of no entity of the bundle.
         """
-        rows = {inputs.bundle.entities.find(label): files for label, files in images.items() if files}
-        files = {row: found for row, found in sorted(rows.items(), key=_row) if row is not None}
-        if not files:
-            raise DataError("no picture is of an entity of the bundle. Name files <label>.png or <label>/*.png.")
-        return cls(inputs, files)
-
-    @property
-    def most(self) -> int:
-        """Pictures of the entity that has most."""
-        return max(map(len, self.files.values()))
+        return cls(inputs, files_of(inputs.bundle.entities, images))
 
     def unlike_trained(self) -> int:
         """How many entities have other tokens or features of these pictures than the bundle has."""
@@ -65,27 +56,17 @@ class EntityPictures:
         same = (hidden == masked) & (hidden | (values == trained))
         return int((~same.all(axis=1)).sum())
 
-    def seen(
-        self,
-        change: Change | None = None,
-        *,
-        most: int | None = None,
-        others: Mapping[int, Sequence[Path]] | None = None,
-        seed: int = 0,
-    ) -> EntityInputs:
-        """The inputs with images made of pictures; entities without a file keep theirs.
+    def given(
+        self, change: Change | None = None, *, most: int | None = None, others: Files | None = None, seed: int = 0
+    ) -> EntityBatch:
+        """See Pictures."""
+        return self.seen(change, most=most, others=others, seed=seed).batch()
 
-        Args:
-            change: done to every picture.
-            most: so many pictures of an entity at most, drawn at random; their order stays.
-            others: pictures in place of these.
-            seed: of the draw, and of the change.
-        """
-        files = dict(self.files if others is None else others)
-        if most is not None:
-            random = np.random.default_rng(seed)
-            orders = {row: random.permutation(len(own)) for row, own in files.items()}
-            files = {row: [own[place] for place in sorted(orders[row][:most].tolist())] for row, own in files.items()}
+    def seen(
+        self, change: Change | None = None, *, most: int | None = None, others: Files | None = None, seed: int = 0
+    ) -> EntityInputs:
+        """The inputs with images made of pictures; arguments as of `given`."""
+        files = drawn(self.files if others is None else others, most, seed)
         random = np.random.default_rng([seed, 1])
         rows = np.array(list(files), np.int64)
         values, missing = [], []
@@ -128,7 +109,3 @@ def _picture(path: Path, change: Change | None, random: np.random.Generator) -> 
     except ValueError as err:
         raise DataError(f"{path} cannot be read: {str(err)[:300]}. Leave it out.") from err
     return image if change is None else change(image, random)
-
-
-def _row(item: tuple[int | None, object]) -> int:
-    return -1 if item[0] is None else item[0]

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.data.entity_images import find_entity_images
-from mmkg_sdk.data.graph import DataSet, KnowledgeGraph
+from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.open import open_dataset
 from mmkg_sdk.errors import DataError, QueryError
 from mmkg_sdk.families.entity_batch import EntityBatch
@@ -19,12 +19,11 @@ from mmkg_sdk.registry import said_modality
 
 from .conditions import SHARES, Condition, Part, Plan
 from .entity_inputs import EntityInputs, TokenOrder, some_rows, token_orders
-from .entity_pictures import IMAGES, EntityPictures, takes_pictures
-from .picture_changes import BY_CHANCE, CHANGES
+from .entity_pictures import EntityPictures, takes_pictures
+from .picture_plan import IMAGES, NO_OTHERS, labelled, other_files, picture_conditions
 
 # Of three modalities and more not every number of each goes with every number of the others.
 _MOST_POINTS = 100
-_FEW_PICTURES = 5
 # What features of pictures are compared with, where training moved those that the bundle has.
 ANEW = "the same pictures, seen anew"
 
@@ -73,11 +72,10 @@ def link_plan(
             if anew is not None:
                 plan.anew = anew
                 plan.conditions.append(anew)
-            if "pictures" in parts:
-                plan.conditions.extend(_numbers(pictures, seeds, anew is not None))
-            if "robustness" in parts:
-                plan.conditions.extend(_worse(pictures, seeds, anew is not None))
-                _add(plan, *_other(pictures, _dataset(bundle, dataset), other_images, anew is not None))
+            other = None if other_images is None else other_files(pictures, bundle, dataset, other_images)
+            plan.conditions.extend(picture_conditions(pictures, parts, other, seeds, anew=anew is not None))
+            if other is None and "robustness" in parts:
+                plan.left_out.append(NO_OTHERS)
     return plan
 
 
@@ -198,18 +196,10 @@ def _pictures(inputs: EntityInputs, dataset: DataSet | None, images: Path | None
     if why := takes_pictures(inputs):
         return why
     if images is not None:
-        return EntityPictures.of(inputs, find_entity_images(images, _dataset(inputs.bundle, dataset)))
+        return EntityPictures.of(inputs, find_entity_images(images, labelled(inputs.bundle, dataset)))
     if dataset is None or not dataset.images:
         return "Name the pictures that the model was trained with: --images DIR."
     return EntityPictures.of(inputs, dataset.images)
-
-
-def _dataset(bundle: Bundle, dataset: DataSet | None) -> DataSet:
-    """Whose labels pictures are called by."""
-    if dataset is not None:
-        return dataset
-    triples = bundle.triples
-    return DataSet(KnowledgeGraph(bundle.path.name, bundle.entities, bundle.relations, **triples))
 
 
 def _anew(pictures: EntityPictures) -> Condition | None:
@@ -227,47 +217,3 @@ def _anew(pictures: EntityPictures) -> Condition | None:
             "the bundle has. Name the pictures that it was trained with, all of them, as --images DIR."
         )
     return None
-
-
-def _numbers(pictures: EntityPictures, seeds: Sequence[int], anew: bool) -> Iterator[Condition]:
-    most = pictures.most
-    counts = {*range(1, min(most, _FEW_PICTURES) + 1), most}
-    counts |= {2**power for power in range(3, 10) if 2**power < most}
-    for count in sorted(counts):
-        level = f"{count} of {most}"
-
-        def make(seed: int, count: int = count) -> EntityBatch:
-            return pictures.seen(most=count, seed=seed).batch()
-
-        drawn = seeds if count < most else (0,)
-        yield Condition("pictures", "pictures of an entity", level, {"pictures": count}, drawn, make, anew)
-
-
-def _worse(pictures: EntityPictures, seeds: Sequence[int], anew: bool) -> Iterator[Condition]:
-    for name, strengths in CHANGES.items():
-        for strength, change in strengths.items():
-
-            def make(seed: int, change: object = change) -> EntityBatch:
-                return pictures.seen(change, seed=seed).batch()  # type: ignore[arg-type]
-
-            drawn = seeds if name in BY_CHANCE else (0,)
-            settings = {"modality": IMAGES, "strength": strength}
-            yield Condition("robustness", name, strength, settings, drawn, make, anew)
-
-
-def _other(
-    pictures: EntityPictures, dataset: DataSet, other_images: Path | None, anew: bool
-) -> tuple[list[Condition], list[str]]:
-    if other_images is None:
-        return [], ["Pictures by somebody else are left out. Name some: --other-images DIR."]
-    found = EntityPictures.of(pictures.inputs, find_entity_images(other_images, dataset))
-    replaced = {row: files for row, files in found.files.items() if row in pictures.files}
-    if not replaced:
-        raise DataError(f"{other_images} has no picture of an entity that has one in training.")
-
-    def make(seed: int) -> EntityBatch:
-        return pictures.seen(others=replaced, seed=seed).batch()
-
-    level = f"of {len(replaced):,} of {len(pictures.files):,} entities"
-    settings = {"modality": IMAGES, "entities": len(replaced)}
-    return [Condition("robustness", "pictures by somebody else", level, settings, (0,), make, anew)], []

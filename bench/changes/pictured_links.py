@@ -5,15 +5,18 @@ Of whose images goes with a query, the query says; so images are dropped and exc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.answering.link_prediction import Model
-from mmkg_sdk.errors import QueryError
+from mmkg_sdk.data.entity_images import find_entity_images
+from mmkg_sdk.data.open import open_dataset
+from mmkg_sdk.errors import DataError, QueryError
 from mmkg_sdk.families import contract
 from mmkg_sdk.ranking.exact import RankingProtocol, Ranks
 from mmkg_sdk.ranking.known_triples import TAIL, AnswerLists, Queries
@@ -21,9 +24,11 @@ from mmkg_sdk.ranking.known_triples import TAIL, AnswerLists, Queries
 from .conditions import SHARES, Condition, Outcome, Part, Plan
 from .entity_inputs import some_rows
 from .links import RankedTriples
+from .picture_plan import NO_OTHERS, labelled, other_files, picture_conditions
+from .shown_pictures import ShownPictures, ShownStates
 
 # Of each entity, whose images are shown with it: int64 [entities].
-Shown = NDArray[np.int64]
+Whose = NDArray[np.int64]
 # Queries for a clock.
 _TIMED = 64
 
@@ -38,17 +43,24 @@ class PicturedSubject(RankedTriples):
 
     unit = "queries"
 
-    def measure(self, given: Shown | None) -> Outcome:
+    @property
+    def asked(self) -> NDArray[np.int64]:
+        """The entities whose images are shown with a query."""
+        return np.unique(self.triples[:, [0, 2]])
+
+    def measure(self, given: Whose | ShownStates | None) -> Outcome:
         """See Subject."""
         if given is None:
             return self.outcome(self.model.rank_answers)
+        if isinstance(given, ShownStates):
+            return self.outcome(Model(given.bundle(self.model.bundle), self.model.backend).rank_answers)
 
         def rank(queries: Queries, targets: NDArray[np.int64], known: AnswerLists, protocol: RankingProtocol) -> Ranks:
             return self.model.rank_answers(replace(queries, pictured=given[queries.entity]), targets, known, protocol)
 
         return self.outcome(rank)
 
-    def run_once(self, given: Shown) -> int:
+    def run_once(self, given: Whose) -> int:
         """See Subject."""
         triples = self.triples[:_TIMED]
         queries = Queries(triples[:, 0], triples[:, 1], np.full(len(triples), TAIL), given[triples[:, 0]])
@@ -63,7 +75,7 @@ class EntityImages:
     nobody: an entity that has none; None where all have one.
     """
 
-    everyone: Shown
+    everyone: Whose
     pictured: NDArray[np.int64]
     nobody: int | None
 
@@ -82,67 +94,105 @@ class EntityImages:
         everyone = np.arange(len(rows))
         return cls(everyone, np.setdiff1d(everyone, lacking), int(lacking[0]) if len(lacking) else None)
 
-    def dropped(self, rows: NDArray[np.int64]) -> Shown:
+    def dropped(self, rows: NDArray[np.int64]) -> Whose:
         """Some entities are shown without an image."""
         assert self.nobody is not None
         found = self.everyone.copy()
         found[rows] = self.nobody
         return found
 
-    def exchanged(self, rows: NDArray[np.int64]) -> Shown:
+    def exchanged(self, rows: NDArray[np.int64]) -> Whose:
         """Each of some entities is shown with the image of the next of them."""
         found = self.everyone.copy()
         found[rows] = np.roll(rows, 1)
         return found
 
 
-def pictured_plan(model: Model, parts: Sequence[Part], *, given: Sequence[str], seeds: Sequence[int]) -> Plan:
+def pictured_plan(
+    subject: PicturedSubject,
+    parts: Sequence[Part],
+    *,
+    data: str | None,
+    images: Path | None,
+    other_images: Path | None,
+    tokens: object,
+    seeds: Sequence[int],
+) -> Plan:
     """What can be measured of a bundle that holds what the vision tower made of its entities' images.
 
     Args:
-        given: options that such a bundle has no use for.
+        data: the data set that it was trained on, for its pictures.
+        images: the pictures that it was trained with, of the entities of the triples at least; None: those of `data`.
+        other_images: others of the same entities.
+        tokens: numbers of tokens, which these graphs do not take.
 
     Raises:
-        QueryError: there are some.
+        QueryError: numbers of tokens.
+        DataError: pictures are missing, or others than the bundle's states were made of.
     """
-    if given:
+    if tokens:
         raise QueryError(
-            f"{', '.join(given)}: this bundle holds what was made of its entities' images at export, and takes no "
-            "other pictures and no numbers of tokens. Leave them out."
+            "the number of patches and the texts of this bundle are those of its training. Leave --tokens out."
         )
-    images, plan = EntityImages.of(model), Plan([], [], same_work=True)
-    everyone = images.pictured
+    model = subject.model
+    shown, plan = EntityImages.of(model), Plan([], [], same_work=True)
+    everyone = shown.pictured
     if "frontier" in parts and len(everyone):
-        settings = [("text + image", everyone[:0]), *([] if images.nobody is None else [("text", everyone)])]
+        settings = [("text + image", everyone[:0]), *([] if shown.nobody is None else [("text", everyone)])]
         for level, without in settings:
             kept = {"modalities": {"text": True, "image": not len(without)}}
-            make = partial(_shown, images, without)
+            make = partial(_shown, shown, without)
             plan.conditions.append(Condition("frontier", "modalities", level, kept, (0,), make))
         plan.left_out.append(
             "A query reads the state of images, or that of none, which takes as long. Numbers of patches and lengths "
             "of text cannot vary."
         )
-    if set(parts) & {"pictures", "robustness"}:
-        plan.left_out.append(
-            "Numbers of pictures, noise, blur, JPEG and other pictures are left out: the bundle holds what was made of "
-            "its entities' images at export. Change the pictures of the data set, and train and export with them."
-        )
-    if images.nobody is None and len(everyone):
+    if shown.nobody is None and len(everyone):
         plan.left_out.append("Images are not dropped: every entity has one, so the bundle holds no state of none.")
     if "robustness" in parts:
-        plan.conditions.extend(_losses(images, seeds))
+        plan.conditions.extend(_losses(shown, seeds))
+    if set(parts) & {"pictures", "robustness"}:
+        _add_pictures(plan, subject, parts, data, images, other_images, seeds)
     return plan
 
 
-def _shown(images: EntityImages, without: NDArray[np.int64], seed: int) -> Shown:
+def _add_pictures(
+    plan: Plan,
+    subject: PicturedSubject,
+    parts: Sequence[Part],
+    data: str | None,
+    images: Path | None,
+    other_images: Path | None,
+    seeds: Sequence[int],
+) -> None:
+    model, dataset = subject.model, None if data is None else open_dataset(data)
+    files: Mapping[str, Sequence[Path]]
+    if images is not None:
+        files = find_entity_images(images, labelled(model.bundle, dataset))
+    elif dataset is not None and dataset.images:
+        files = dataset.images
+    else:
+        why = "Name the pictures that the model was trained with: --images DIR."
+        if other_images is not None:
+            raise DataError(f"other pictures cannot be measured. {why}")
+        plan.left_out.append(f"Numbers of pictures, noise, blur, JPEG and other pictures are left out. {why}")
+        return
+    pictures = ShownPictures.of(model, files, subject.asked)
+    other = None if other_images is None else other_files(pictures, model.bundle, dataset, other_images)
+    plan.conditions.extend(picture_conditions(pictures, parts, other, seeds, anew=False))
+    if other is None and "robustness" in parts:
+        plan.left_out.append(NO_OTHERS)
+
+
+def _shown(images: EntityImages, without: NDArray[np.int64], seed: int) -> Whose:
     return images.dropped(without) if len(without) else images.everyone
 
 
 def _losses(images: EntityImages, seeds: Sequence[int]) -> list[Condition]:
-    def dropped(share: float, seed: int) -> Shown:
+    def dropped(share: float, seed: int) -> Whose:
         return images.dropped(some_rows(images.pictured, share, seed))
 
-    def exchanged(share: float, seed: int) -> Shown:
+    def exchanged(share: float, seed: int) -> Whose:
         return images.exchanged(some_rows(images.pictured, share, seed))
 
     found = []

@@ -46,8 +46,9 @@ def planned(
         subject = RelationSubject if isinstance(opened, Extractor) else TagSubject
         return plan, subject(opened, some.sentences)
     if isinstance(opened, Model) and shows_images(opened):
-        options = {"--images": images, "--other-images": other_images, "--tokens": tokens}
-        given = [name for name, value in options.items() if value]
-        return pictured_plan(opened, parts, given=given, seeds=seeds), PicturedSubject(opened, split, most)
+        pictured = PicturedSubject(opened, split, most)
+        return pictured_plan(
+            pictured, parts, data=data, images=images, other_images=other_images, tokens=tokens, seeds=seeds
+        ), pictured
     plan = link_plan(bundle, parts, data=data, images=images, other_images=other_images, tokens=tokens, seeds=seeds)
     return plan, LinkSubject(opened, split, most)

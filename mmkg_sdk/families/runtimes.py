@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # types alone, so that answering loads nothing more
+    from pathlib import Path
+
+    from PIL.Image import Image
     from tokenizers import Tokenizer
 
     from ..backends import DeviceArray
@@ -145,6 +148,13 @@ class LinkRuntime(Runtime, Protocol):
     @property
     def SHOWS_IMAGES(self) -> bool:
         """Whether a query shows the images of an entity, so that it can be asked which entity's."""
+        ...
+
+    def image_inputs(self, bundle: Bundle, images: Sequence[Path | Image]) -> dict[str, NDArray[np.float32]]:
+        """The inputs of the image graph for one entity's images, in the order of the data set; 1 row each.
+
+        Raises QueryError: always, where no query shows images.
+        """
         ...
 
     @property

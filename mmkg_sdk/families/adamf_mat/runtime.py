@@ -34,6 +34,7 @@ __all__ = [
     "entity_batch",
     "explained",
     "explained_query",
+    "image_inputs",
     "new_entities",
     "query_batches",
     "stand_ins",
@@ -100,6 +101,15 @@ def new_entities(bundle: Bundle) -> EntityBatch:
     features = {name: np.repeat(bundle.inputs[f"{name}_features"][:1], 1 + len(names), axis=0) for name in names}
     masks = {name: np.arange(1 + len(names)) == 1 + place for place, name in enumerate(names)}
     return entity_batch(bundle, features=features, masks=masks)
+
+
+def image_inputs(bundle: Bundle, images: Any) -> dict[str, NDArray[np.float32]]:
+    """Refused.
+
+    Raises:
+        QueryError: always: images are part of the entities.
+    """
+    raise QueryError(f"{bundle.family} encodes the images of an entity with it, and shows none with a query.")
 
 
 def bundle_entities(bundle: Bundle) -> EntityBatch:

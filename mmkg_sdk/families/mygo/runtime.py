@@ -36,6 +36,7 @@ __all__ = [
     "entity_batch",
     "explained",
     "explained_query",
+    "image_inputs",
     "most_tokens",
     "new_entities",
     "query_batches",
@@ -132,6 +133,15 @@ def explained_query(bundle: Bundle, queries: Queries) -> QueryExplanation:
         QueryError: always: images count in entities, before there is a query.
     """
     raise QueryError(f"a query of {bundle.family} looks at no image; its entities do. Ask `explain_entity`.")
+
+
+def image_inputs(bundle: Bundle, images: Any) -> dict[str, NDArray[np.float32]]:
+    """Refused.
+
+    Raises:
+        QueryError: always: images are part of the entities.
+    """
+    raise QueryError(f"{bundle.family} encodes the images of an entity with it, and shows none with a query.")
 
 
 def bundle_entities(bundle: Bundle) -> EntityBatch:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....bundle import Bundle
 from ....bundle.contents import Contents, Stored, link_prediction_contents
+from ....data.layouts.mkgformer import choose_images
 from ....errors import BundleError, QueryError
+from ....modalities.images import clip_pixels
 from ....modalities.tokenizer_rules import BERT_TOKENS
 from ....ranking.known_triples import HEAD, Queries
 from ...entity_batch import EntityBatch
@@ -19,7 +22,11 @@ from ...explained import EntityExplanation, QueryExplanation
 from ...runtimes import EntityRow, LinkStandIns
 from ..config import MKGformerConfig
 from ..correlation import places_of, text_image_weights
+from ..sentences.runtime import crops
 from .texts import queries_by_length, stored_texts
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SHOWS_IMAGES = True
 _SPECIAL_TOKENS = 5
@@ -78,6 +85,25 @@ def check_bundle(bundle: Bundle) -> None:
                 f"{path}: {name} goes from {inputs[name].min()} to {inputs[name].max()}; expected {least} to "
                 f"{limit - 1}. Export the bundle again."
             )
+
+
+def image_inputs(bundle: Bundle, images: Sequence[Path | Image]) -> dict[str, NDArray[np.float32]]:
+    """The inputs of image_encoder for the images of one entity, chosen as in training; zeros for missing ones.
+
+    Args:
+        images: files or images of Pillow, in the order of the data set. What cannot be read is missing, with a warning.
+
+    Returns:
+        "pixel_values" float32 [1, 3, size, size]; "aux_values" and "rcnn_values" float32 [1, images, 3, size, size], an
+        absent group with 0 images.
+    """
+    config, shown = MKGformerConfig.of(bundle.config), choose_images(cast(Any, images))
+    aux, rcnn = shown.aux[: config.num_aux_images or 0], shown.rcnn[: config.num_rcnn_images or 0]
+    return {
+        "pixel_values": clip_pixels(shown.main, config.image_size)[None],
+        "aux_values": crops(aux, config.num_aux_images, config.aux_image_size, skip_unreadable=True),
+        "rcnn_values": crops(rcnn, config.num_rcnn_images, config.rcnn_image_size, skip_unreadable=True),
+    }
 
 
 def entity_batch(bundle: Bundle, **modalities: Any) -> EntityBatch:

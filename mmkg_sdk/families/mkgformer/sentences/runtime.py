@@ -25,6 +25,7 @@ from ..texts.preparation import MARKERS, MarkedSentence, SentenceInputs, TagInpu
 from ..texts.tokenizer import TOKENIZER
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from tokenizers import Tokenizer
 
 # How far behind the word pieces each marker stands.
@@ -157,6 +158,7 @@ def read_crops(
     """The inputs of the image graph for what `seen_images` gives; a missing crop is all zero.
 
     Args:
+        images: of files; images of Pillow in place of files are read, too.
         skip_unreadable: take an image that cannot be read for missing, with a warning, as the authors' code does.
 
     Returns:
@@ -166,15 +168,16 @@ def read_crops(
         DataError: an image cannot be read.
     """
     return {
-        "aux_values": _crops(images.aux, config.num_aux_images, config.aux_image_size, skip_unreadable),
-        "rcnn_values": _crops(images.rcnn, config.num_rcnn_images, config.rcnn_image_size, skip_unreadable),
+        "aux_values": crops(images.aux, config.num_aux_images, config.aux_image_size, skip_unreadable),
+        "rcnn_values": crops(images.rcnn, config.num_rcnn_images, config.rcnn_image_size, skip_unreadable),
     }
 
 
-def _crops(paths: tuple[Path, ...], count: int | None, size: int, skip_unreadable: bool) -> NDArray[np.float32]:
+def crops(images: Sequence[Path | Image], count: int | None, size: int, skip_unreadable: bool) -> NDArray[np.float32]:
+    """The pixels of one group of images, float32 [1, count, 3, size, size], all zero behind the last one."""
     values = np.zeros((1, count or 0, 3, size, size), np.float32)
-    for number, path in enumerate(paths):
-        colours = clip_colours(path, size) if skip_unreadable else read_colours(path, size)
+    for number, image in enumerate(images):
+        colours = clip_colours(image, size) if skip_unreadable else read_colours(image, size)
         if colours is not None:
             values[0, number] = normalised(colours)
     return values
