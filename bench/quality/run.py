@@ -60,7 +60,7 @@ def run_quality(
         out: folder for the results; those of an earlier run in it are replaced.
         data, images, other_images, tokens: of link prediction see `link_plan`; of entity linking and the sentence tasks
             the data set with the mentions or sentences, where its images lie (None: in it), and pictures of the same
-            file names. A bundle that holds what was made of its entities' images (MKGformer) takes none of them.
+            file names; of a model that is shown images with each query (MKGformer) see `pictured_plan`.
         parts: some of "frontier", "pictures", "robustness"; None = all.
         split: whose triples, mentions or sentences are measured.
         seeds: how many draws of everything that is left to chance.
