@@ -392,6 +392,18 @@ def test_features_that_were_kept() -> None:
         check(cell, 100 * value)
 
 
+def test_what_mkgformer_loses() -> None:
+    found = result("quality-mkgformer.json")
+    (nothing, *rows) = table(PAGE, "changed in MKGformer's bundle")[1]
+    measured = [row for row in found["rows"] if row["change"] != "modalities"]
+    assert [tuple(row[:2]) for row in rows] == [(row["change"], row["level"]) for row in measured]
+    ends = [(found["baseline"]["value"], found["baseline"]["low"], found["baseline"]["high"])]
+    ends += [(row["difference"], row["low"], row["high"]) for row in measured]
+    for (_, _, value, interval), numbers in zip([nothing, *rows], ends, strict=True):
+        for cell, number in zip((value, *interval.split(" to ")), numbers, strict=True):
+            check(cell.removeprefix("+"), 100 * number)
+
+
 def test_newcomers() -> None:
     text = text_of(PAGE).replace("\n", " ")
     printed = re.search(
