@@ -77,7 +77,7 @@ def write_bundle(folder: Path, task: str) -> None:
     run = random_run(data, folder / "run", **SIZES)
     model = build(run.config, run.inputs)
     model.load_state_dict(run.weights())
-    seed, size = {"relations": (0, 2.0), "tags": (1, 0.5)}[task]
+    seed, size = {"relations": (0, 1.0), "tags": (1, 0.5)}[task]
     torch.manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
