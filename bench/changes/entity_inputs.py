@@ -14,7 +14,6 @@ from mmkg_sdk.data.graph import DataSet
 from mmkg_sdk.data.tokens.inputs import kept_rows
 from mmkg_sdk.errors import DataError, QueryError
 from mmkg_sdk.families import contract
-from mmkg_sdk.families.adamf_mat.config import AdaMFConfig
 from mmkg_sdk.families.entity_batch import EntityBatch
 from mmkg_sdk.registry import ordered_modalities
 
@@ -64,7 +63,7 @@ class EntityInputs:
     @property
     def are_moved(self) -> bool:
         """Whether training moved them, so that the same pictures and texts, seen anew, are others."""
-        return self.kind == "features" and AdaMFConfig.of(self.bundle.config).train_features
+        return self.kind == "features" and getattr(self.bundle.config, "train_features", True)
 
     def present(self, modality: str) -> NDArray[np.int64]:
         """The rows of entities that have a modality."""
