@@ -83,7 +83,8 @@ def tokenize_images(
     if not lists:
         first = f" The first: {unreadable[0].path}: {unreadable[0].reason}" if unreadable else ""
         raise DataError(f"none of the {sum(map(len, images.values()))} images can be read.{first}")
-    tokenizer = "learned-patches" if model == LEARNED else model
+    # Of a local folder its name only: where it lay is nobody's business.
+    tokenizer = "learned-patches" if model == LEARNED else Path(model).name
     return RawTokens(lists, codebook, len(codebook), len(codebook) - 1, tokenizer, made_by), unreadable
 
 

@@ -151,7 +151,7 @@ def test_a_published_model_class_gives_its_codes_and_its_codebook(tmp_path, nois
 
     saved = load_file(tmp_path / kind / "model.safetensors")
     np.testing.assert_array_equal(raw.codebook, saved["quantize.embedding.weight"])
-    assert (raw.vocabulary_size, raw.pad_id) == (16, 15)
+    assert (raw.vocabulary_size, raw.pad_id, raw.tokenizer) == (16, 15, kind)
 
 
 def test_a_chameleon_code_is_the_nearest_codebook_row(tmp_path, noise):
