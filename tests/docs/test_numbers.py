@@ -343,15 +343,6 @@ def test_what_a_picture_is_worth(heading: str, file: str) -> None:
                 check(cell.removeprefix("+"), 100 * value)
 
 
-def test_mimic_in_patches() -> None:
-    found = result("modalities-mimic-patches.json")
-    text = text_of(PAGE).replace("\n", " ")
-    printed = re.search(r"the preset had ([\d.]+) with pictures and ([\d.]+) with text alone", text)
-    assert printed is not None
-    for cell, row in zip(printed.groups(), found["variants"], strict=True):
-        check(cell, 100 * row["metrics"]["mrr"]["mean"])
-
-
 def test_what_a_model_loses() -> None:
     subjects = ("mygo", "mygo-modality-dropout", "adamf-mat", "adamf-mat-features-as-made")
     found = [result(f"quality-{name}.json") for name in subjects]
@@ -392,9 +383,10 @@ def test_features_that_were_kept() -> None:
         check(cell, 100 * value)
 
 
-def test_what_mkgformer_loses() -> None:
-    found = result("quality-mkgformer.json")
-    (nothing, *rows) = table(PAGE, "changed in MKGformer's bundle")[1]
+@pytest.mark.parametrize("family", ["MKGformer", "MIMIC"])
+def test_what_the_others_lose(family: str) -> None:
+    found = result(f"quality-{family.lower()}.json")
+    (nothing, *rows) = table(PAGE, f"changed in {family}'s bundle")[1]
     measured = [row for row in found["rows"] if row["change"] != "modalities"]
     assert [tuple(row[:2]) for row in rows] == [(row["change"], row["level"]) for row in measured]
     ends = [(found["baseline"]["value"], found["baseline"]["low"], found["baseline"]["high"])]

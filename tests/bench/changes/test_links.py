@@ -276,9 +276,3 @@ def test_a_bundle_without_tokenizers_says_how_to_make_one(golden_bundle: Path, t
     assert {one.part for one in report.rows} == {"frontier", "robustness"}
     with pytest.raises(DataError, match="data tokenize"):
         run_quality(golden_bundle, tmp_path, other_images=tmp_path, **QUICK)
-
-
-def test_a_bundle_of_another_task_is_refused(toys: Callable[[str], Path], tmp_path: Path) -> None:
-    with pytest.raises(QueryError, match="MyGO or AdaMF-MAT"):
-        run_quality(toys("mre") / "bundle", tmp_path / "out", **QUICK)
-    assert not (tmp_path / "out").exists()
