@@ -2,11 +2,12 @@
 
 A product of activations with a weight gets a QuantizeLinear and a DequantizeLinear on both sides: the activation with
 one scale, the weight with one for each column. Weights stay float32 in the bundle, so the file says what is rounded and
-a runtime rounds it: TensorRT and ONNX Runtime fold the weight's pair into 8-bit weights when they load the graph.
+a runtime rounds it: TensorRT folds the weight's pair into 8-bit weights when it loads the graph, ONNX Runtime on a CPU
+multiplies the rounded numbers in float32 (onnxruntime_sessions.py says why).
 Products of two activations (attention), norms, softmax and sums stay float32.
 
-fp8 is E4M3, which needs compute capability 8.9 for its products; elsewhere, and on ONNX Runtime's CPU provider, the
-rounding is done and the product is float32.
+fp8 is E4M3, which needs compute capability 8.9 for its products; elsewhere the rounding is done and the product is
+float32.
 """
 
 from __future__ import annotations

@@ -316,6 +316,7 @@ def test_actors_of_ray_data() -> None:
         ("AdaMF-MAT trained with", "modalities-adamf-mat.json"),
         ("AdaMF-MAT, features trained", "modalities-adamf-mat-features-trained.json"),
         ("MIMIC trained with", "modalities-mimic.json"),
+        ("MKGformer trained with", "modalities-mkgformer.json"),
     ],
 )
 def test_what_a_picture_is_worth(heading: str, file: str) -> None:
