@@ -1,4 +1,7 @@
-"""A local Ray of two workers, once a session."""
+"""A local Ray of two workers for the tests of this folder.
+
+It ends with them: a process holds one Ray, and tests of other folders measure with one that they start.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pytest
 from tests.places import ROOT
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray() -> Iterator[Any]:
     found = pytest.importorskip("ray", reason="Ray is not installed")
     found.init(
