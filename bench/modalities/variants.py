@@ -55,7 +55,13 @@ VARIANTS: dict[str, tuple[Variant, ...]] = {
         Variant("features trained", {"train_features": True}),
         Variant("structure alone", {"missing_modalities": "mask"}, {"image": 1.0, "text": 1.0}),
     ),
-    "mimic": (*_ABLATIONS[:3], Variant("patches of 8 x 8", {"patch_size": 8})),
+    "mimic": (
+        *_ABLATIONS[:3],
+        Variant("without TGLU", {"without_unit": "text"}),
+        Variant("without VDLU", {"without_unit": "image"}),
+        Variant("without CMFU", {"without_unit": "image_text"}),
+        Variant("patches of 8 x 8", {"patch_size": 8}),
+    ),
     # Without prefix and fusion nothing of the pictures reaches the text tower; as many layers as the presets have.
     "mkgformer": (*_ABLATIONS[:2], Variant("towers apart", {"fusion_start_layer": 2})),
 }

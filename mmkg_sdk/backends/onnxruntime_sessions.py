@@ -54,8 +54,8 @@ def open_session(
     provider: Any = "CPUExecutionProvider"
     options, said = session_options(threads), ""
     if kind == "cpu":
-        # Products of int8 graphs as the file says: rounded numbers, multiplied in float32. A processor without VNNI would
-        # add pairs of them in 16 bits and cut off what does not fit, and no proof on another processor sees it.
+        # Products of int8 graphs as the file says: rounded numbers, multiplied in float32. A processor without VNNI
+        # would add pairs of them in 16 bits and cut off what does not fit, and no proof on another processor sees it.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     if kind == "cuda":
         provider, said = cuda_provider(index, stream), load_libraries()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -185,6 +186,16 @@ def test_a_setting_that_is_true_or_false(given: object, opens: bool, ask: Ask, t
     change_manifest(folder, lambda manifest: manifest["config"].update(train_features=given))
     assert (refusal(folder) is None) == opens
     assert ask(["open"], [str(folder)])[0].startswith("accepted" if opens else "bundle\t")
+
+
+@pytest.mark.parametrize(("given", "opens"), [("", True), ("image_text", True), ("tglu", False), (None, False)])
+def test_a_setting_that_is_one_of_a_few_names(given: object, opens: bool, ask: Ask, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(RELEASED / "mimic", folder)
+    change_manifest(folder, lambda manifest: manifest["config"].update(without_unit=given))
+    assert (refusal(folder) is None) == opens
+    refused = r"bundle\t.*bundle.json: without_unit is .*; expected '', 'text', 'image' or 'image_text'"
+    assert re.match("accepted" if opens else refused, ask(["open"], [str(folder)])[0])
 
 
 def test_a_program_of_other_headers_is_refused_whatever_it_opens(ask: Ask) -> None:

@@ -21,10 +21,9 @@ constexpr double REQUIRED = -1, OPTIONAL = 0;  // in the place of a default; an 
 struct Schema {
     const char *family;
     std::map<std::string, double> sizes, numbers;  // with defaults
-    std::string choice;                            // the one setting that is a name
-    std::vector<std::string> choices;              // the first is the default
-    std::map<std::string, std::string> texts{};    // with defaults: places and names, of which nothing is checked
-    std::set<std::string> flags{};                 // true or false: of the training, so nothing here reads them
+    std::map<std::string, std::vector<std::string>> choices;  // the first is the default
+    std::map<std::string, std::string> texts{};  // with defaults: places and names, of which nothing is checked
+    std::set<std::string> flags{};               // true or false: of the training, so nothing here reads them
 };
 
 const Schema &schema_of(Family family) {
@@ -55,8 +54,7 @@ const Schema &schema_of(Family family) {
                               {"label_smoothing", 0.0},
                               {"contrastive_weight", 0.0},
                               {"contrastive_temperature", 0.5}},
-                             "score_function",
-                             {"tucker", "inner"}};
+                             {{"score_function", {"tucker", "inner"}}}};
     static const Schema adamf_mat{"AdaMF",
                                   {{"num_entities", REQUIRED},
                                    {"num_relations", REQUIRED},
@@ -70,8 +68,7 @@ const Schema &schema_of(Family family) {
                                    {"adversarial_temperature", 2.0},
                                    {"adversarial_weight", 0.0},
                                    {"generator_learning_rate", 1e-4}},
-                                  "missing_modalities",
-                                  {"zeros", "mask"},
+                                  {{"missing_modalities", {"zeros", "mask"}}},
                                   {},
                                   {"train_features"}};
     static const Schema mimic{"Mimic",
@@ -93,8 +90,8 @@ const Schema &schema_of(Family family) {
                                {"image_unit_dim", 96},
                                {"cross_modal_unit_dim", 96}},
                               {},
-                              "entity_dtype",
-                              {"float32", "float16"},
+                              {{"entity_dtype", {"float32", "float16"}},
+                               {"without_unit", {"", "text", "image", "image_text"}}},
                               {{"pretrained_clip", ""}, {"tokenizer", "learned"}}};
     return family == Family::mygo ? mygo : family == Family::adamf_mat ? adamf_mat : mimic;
 }
@@ -104,9 +101,8 @@ const Schema &further_schema(Family family) {
     static const Schema mygo{"modality",
                              {{"codebook_rows", REQUIRED}, {"codebook_width", REQUIRED}, {"num_tokens", 8}},
                              {{"dropout", 0.1}},
-                             "",
                              {}};
-    static const Schema adamf_mat{"modality", {{"feature_width", REQUIRED}}, {}, "", {}};
+    static const Schema adamf_mat{"modality", {{"feature_width", REQUIRED}}, {}, {}};
     return family == Family::mygo ? mygo : adamf_mat;
 }
 
@@ -180,6 +176,18 @@ double finite(const std::string &name, const Json &value) {
     return value.get<double>();
 }
 
+// One of a few names.
+std::string chosen(const std::string &name, const Json &value, const std::vector<std::string> &choices) {
+    if (value.is_string() && std::find(choices.begin(), choices.end(), value) != choices.end()) {
+        return value.get<std::string>();
+    }
+    std::string expected = "'" + choices[0] + "'";
+    for (size_t i = 1; i < choices.size(); ++i) {
+        expected += (i + 1 < choices.size() ? ", '" : " or '") + choices[i] + "'";
+    }
+    throw NotStrict(name + " is " + shown(value) + "; expected " + expected + ".");
+}
+
 // As check_further_modality in registry.py.
 void check_modality_name(const Json &name) {
     static const std::set<std::string> taken{"image", "visual", "text", "structure", "all", "str",
@@ -242,7 +250,7 @@ Config read_config(Family family, const Json &values) {
     const Schema &schema = schema_of(family);
     Config config{family, {}, {}, schema.texts};
     if (!config.links()) config.modalities = {"visual", "text"};
-    config.names[schema.choice] = schema.choices[0];
+    for (const auto &[name, choices] : schema.choices) config.names[name] = choices[0];
     for (const auto &[name, fallback] : schema.sizes) {
         if (fallback != REQUIRED && fallback != OPTIONAL) config.sizes[name] = static_cast<int64_t>(fallback);
     }
@@ -253,14 +261,8 @@ Config read_config(Family family, const Json &values) {
             config.sizes[name] = whole(name, value);
         } else if (schema.numbers.count(name) != 0) {
             config.numbers[name] = finite(name, value);
-        } else if (name == schema.choice) {
-            const bool known = value.is_string() &&
-                               std::find(schema.choices.begin(), schema.choices.end(), value) != schema.choices.end();
-            if (!known) {
-                throw NotStrict(name + " is " + shown(value) + "; expected '" + schema.choices[0] + "' or '" +
-                                schema.choices[1] + "'.");
-            }
-            config.names[name] = value.get<std::string>();
+        } else if (const auto choice = schema.choices.find(name); choice != schema.choices.end()) {
+            config.names[name] = chosen(name, value, choice->second);
         } else if (schema.texts.count(name) != 0) {
             if (!value.is_string())
                 throw NotStrict(name + " is " + shown(value) + "; expected a folder, a file or a name.");

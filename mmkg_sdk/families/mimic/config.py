@@ -14,6 +14,8 @@ from ...registry import ENTITY_LINKING
 # The same in every CLIP that MIMIC was published with; no tensor tells them.
 ACTIVATION = "quick_gelu"
 NORM_EPS = 1e-5
+# What scores a mention with an entity: TGLU, VDLU and CMFU.
+UNITS = ("text", "image", "image_text")
 # Values of `tokenizer` that are no place.
 LEARNED, NO_TOKENIZER = "learned", "none"
 
@@ -38,6 +40,8 @@ class MimicConfig(FamilyConfig):
         image_width: of the image tower.
         image_feature_dim: width in which images reach the units (`dv` in the authors' scripts).
         text_unit_dim, image_unit_dim, cross_modal_unit_dim: widths of the units: TGLU, VDLU and CMFU.
+        without_unit: the one of `UNITS` that says 0 of every pair, in training and afterwards; empty: all three speak
+            (official). It tells what a unit is worth.
         pretrained_clip: the CLIP that training begins with: a folder that transformers wrote or a name on the Hugging
             Face hub; empty for random weights. It decides all sizes of CLIP.
         tokenizer: a tokenizer.json, a list of merges such as bpe_simple_vocab_16e6.txt.gz, or again a folder or a name;
@@ -64,6 +68,7 @@ class MimicConfig(FamilyConfig):
     text_unit_dim: int = 96
     image_unit_dim: int = 96
     cross_modal_unit_dim: int = 96
+    without_unit: str = ""
     pretrained_clip: str = ""
     tokenizer: str = LEARNED
     entity_dtype: Literal["float32", "float16"] = "float32"
@@ -84,6 +89,8 @@ class MimicConfig(FamilyConfig):
                 f"text_length is {self.text_length}, but CLIP's text tower has {self.text_positions} positions; "
                 "expected at most as many."
             )
+        if self.without_unit not in ("", *UNITS):
+            raise DataError(f"without_unit is {self.without_unit!r:.80}; expected '', 'text', 'image' or 'image_text'.")
         for name in ("pretrained_clip", "tokenizer"):
             if not isinstance(getattr(self, name), str):
                 raise DataError(f"{name} is {getattr(self, name)!r}; expected a folder, a file or a name.")

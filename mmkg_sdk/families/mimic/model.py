@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...errors import DataError, missing_package
-from .config import ACTIVATION, NORM_EPS, MimicConfig, clip_sizes
+from .config import ACTIVATION, NORM_EPS, UNITS, MimicConfig, clip_sizes
 
 # Nothing besides the weights is needed.
 INPUT_NAMES: tuple[str, ...] = ()
@@ -194,6 +194,7 @@ class Matcher(nn.Module):
         self.image_cls_layernorm = nn.LayerNorm(config.image_feature_dim)
         self.image_tokens_layernorm = nn.LayerNorm(config.image_feature_dim)
         self.tglu, self.vdlu, self.cmfu = TextUnit(config), ImageUnit(config), CrossModalUnit(config)
+        self.without_unit = config.without_unit
 
     def normed(self, side: Encoded) -> Encoded:
         """One side as the units see it. Norms undo a length of 1 only up to their epsilon, so both are needed."""
@@ -207,8 +208,11 @@ class Matcher(nn.Module):
     def forward(self, mention: Encoded, entity: Encoded) -> Scores:
         """Every mention against every entity; memory grows with B * E * L * L."""
         mention, entity = self.normed(mention), self.normed(entity)
-        parts = [unit(mention, entity) for unit in (self.tglu, self.vdlu, self.cmfu)]
-        return Scores(sum(parts) / 3, *parts)
+        units = dict(zip(UNITS, (self.tglu, self.vdlu, self.cmfu), strict=True))
+        parts = {name: unit(mention, entity) for name, unit in units.items()}
+        if self.without_unit:
+            parts[self.without_unit] = parts[self.without_unit] * 0.0  # its weights have gradients, of 0
+        return Scores(sum(parts.values()) / 3, **parts)
 
 
 class Mimic(nn.Module):

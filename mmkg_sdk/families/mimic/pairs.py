@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..exported import Linear, Norm, linear
 from .config import NORM_EPS
 from .model import CrossModalUnit, DualUnit, Matcher
+from .pieces import MUTED
 
 
 class MentionSide(nn.Module):
@@ -28,19 +29,21 @@ class MentionSide(nn.Module):
         self.values = _centred(tglu.fc_value)  # the norm behind it takes the mean away
         self.dual_key, self.dual_query = _DualKey(vdlu.dual_ent2men), _DualQuery(vdlu.dual_men2ent)
         self.fused = _Fused(matcher.cmfu)
+        self.muted = MUTED[matcher.without_unit]
 
     def forward(
         self, text_embeds: Tensor, text_tokens: Tensor, image_embeds: Tensor, image_tokens: Tensor
     ) -> tuple[Tensor, ...]:
         text, tokens, image, patches = self.norms(text_embeds, text_tokens, image_embeds, image_tokens)
-        return (
-            self.keys(tokens),
-            self.values(tokens),
-            text,
-            self.dual_key(image, patches),
-            self.dual_query(image),
-            self.fused(text, patches),
-        )
+        pieces = {
+            "mention_keys": self.keys(tokens),
+            "mention_values": self.values(tokens),
+            "mention_text": text,
+            "mention_dual_key": self.dual_key(image, patches),
+            "mention_dual_query": self.dual_query(image),
+            "mention_fused": self.fused(text, patches),
+        }
+        return _muted(pieces, self.muted)
 
 
 class EntitySide(nn.Module):
@@ -53,19 +56,21 @@ class EntitySide(nn.Module):
         self.dual_query = _DualQuery(matcher.vdlu.dual_ent2men)
         self.dual_key = _DualKey(matcher.vdlu.dual_men2ent)
         self.fused = _Fused(matcher.cmfu)
+        self.muted = MUTED[matcher.without_unit]
 
     def forward(
         self, text_embeds: Tensor, text_tokens: Tensor, image_embeds: Tensor, image_tokens: Tensor
     ) -> tuple[Tensor, ...]:
         text, tokens, image, patches = self.norms(text_embeds, text_tokens, image_embeds, image_tokens)
-        return (
-            self.queries(tokens),
-            self.cls(text),
-            text,
-            self.dual_query(image),
-            self.dual_key(image, patches),
-            self.fused(text, patches),
-        )
+        pieces = {
+            "entity_queries": self.queries(tokens),
+            "entity_cls": self.cls(text),
+            "entity_text": text,
+            "entity_dual_query": self.dual_query(image),
+            "entity_dual_key": self.dual_key(image, patches),
+            "entity_fused": self.fused(text, patches),
+        }
+        return _muted(pieces, self.muted)
 
 
 class Interaction(nn.Module):
@@ -218,6 +223,11 @@ class _Norms(nn.Module):
 
     def forward(self, text: Tensor, text_tokens: Tensor, image: Tensor, image_tokens: Tensor) -> tuple[Tensor, ...]:
         return self.text(text), self.text_tokens(text_tokens), self.image(image), self.image_tokens(image_tokens)
+
+
+def _muted(pieces: dict[str, Tensor], muted: tuple[str, ...]) -> tuple[Tensor, ...]:
+    """The pieces of a side, some of them times 0: a graph keeps the weights that they are made of."""
+    return tuple(piece * 0.0 if name in muted else piece for name, piece in pieces.items())
 
 
 def _centred(layer: nn.Linear, scale: float = 1.0) -> Linear:

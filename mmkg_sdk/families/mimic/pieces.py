@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from .config import MimicConfig
 
+# The pieces that are 0 where a unit is left out. Nothing but that unit is made of them, and it says 0 of every pair.
+MUTED = {
+    "": (),
+    "text": ("entity_cls", "entity_text"),
+    "image": ("mention_dual_query", "entity_dual_query"),
+    "image_text": ("entity_fused",),
+}
+
 
 def mention_pieces(config: MimicConfig) -> dict[str, tuple[int, ...]]:
     """What the mention side gives per mention, by name: shapes."""

@@ -15,7 +15,7 @@ from ...modalities.images import clip_colours, normalised, read_colours
 from ...modalities.text import ClipTexts, parse_tokenizer
 from ..runtimes import InteractionStandIn
 from .compiled import compiled_interaction
-from .config import NO_TOKENIZER, MimicConfig
+from .config import NO_TOKENIZER, UNITS, MimicConfig
 from .explained import explained_pair
 from .pieces import entity_pieces
 from .tokenizer import check_tokenizer, encode_clip, joined
@@ -39,7 +39,6 @@ __all__ = [
 ]
 
 TOKENIZER = "tokenizer.json"
-UNITS = ("text", "image", "image_text")
 
 
 def contents(config: MimicConfig) -> Contents:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...run import Run
+from .config import UNITS
 from .graphs import graph_modules
 from .inputs import StoredPixels
 from .model import Encoded, Mimic
@@ -72,7 +73,7 @@ def reference_scores(
     )
     with torch.inference_mode():
         scores = model.matcher(side, answer)
-    return {name: getattr(scores, name).numpy() for name in ("text", "image", "image_text")}
+    return {name: getattr(scores, name).numpy() for name in UNITS}
 
 
 def token_inputs(run: Run, split: str, rows: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:

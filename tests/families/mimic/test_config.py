@@ -33,6 +33,8 @@ def test_the_defaults_are_the_published_model() -> None:
         ("num_image_heads", 7, "image_width 768 is not a multiple of num_image_heads 7"),
         ("patch_size", 33, "image_size 224 is not a multiple of patch_size 33"),
         ("text_length", 78, "text_length is 78, but CLIP's text tower has 77 positions"),
+        ("without_unit", "tglu", "without_unit is 'tglu'; expected '', 'text', 'image' or 'image_text'"),
+        ("without_unit", None, "without_unit is None; expected '', 'text', 'image' or 'image_text'"),
         ("dv", 96, "unknown Mimic setting 'dv'"),
     ],
 )

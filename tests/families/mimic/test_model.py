@@ -147,6 +147,7 @@ def test_a_pretrained_clip_gives_sizes_and_weights(tmp_path: Path) -> None:
         "text_unit_dim",
         "image_unit_dim",
         "cross_modal_unit_dim",
+        "without_unit",
         "pretrained_clip",
         "tokenizer",
         "entity_dtype",
