@@ -13,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmkg_sdk.answering.link_prediction import Model
+from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.bundle.manifest import manifest_contents
 from mmkg_sdk.evaluation.link_prediction import evaluate_link_prediction
 from mmkg_sdk.families import contract
 from mmkg_sdk.families.entity_batch import EntityBatch
+from mmkg_sdk.modalities.model_image_tokens import GRAPH, ModelImageTokenizer
+from mmkg_sdk.modalities.stored_tokenizers import TOKENIZERS, parsed_tokenizers
 from mmkg_sdk.ranking.known_triples import HEAD, TAIL, KnownTriples, Queries
 from mmkg_sdk.run import Run, RunData
 
@@ -98,6 +101,7 @@ def parity_checks(run: Run, model: Any, opened: Model) -> list[ParityCheck]:
         np.concatenate([evaluate_link_prediction(scorer, part, known, protocol).ranks["published"] for part in parts])
         for scorer in (opened.score_queries, reference)
     )
+    checks += _code_checks(opened.bundle)
     mrr_limit = MRR_LIMITS[opened.bundle.precision]
     return [*checks, mrr_check("query_encoder", "change of the filtered MRR", ranks, wanted, mrr_limit)]
 
@@ -137,6 +141,18 @@ def _encoder_checks(model: Model, encoded: dict[str, NDArray[np.float64]], limit
         error = relative_error(model.bundle.encoded[name], expected)
         checks.append(ParityCheck("table", f"{name}: largest error / rms", error, ERROR_LIMITS["fp32"]))
     return checks
+
+
+def _code_checks(bundle: Bundle) -> list[ParityCheck]:
+    """The graphs of VQ models that make tokens of pictures, by what the models said of some when they were traced."""
+    if TOKENIZERS not in bundle.files:
+        return []
+    readers = parsed_tokenizers(bundle.files[TOKENIZERS], bundle.path)
+    return [
+        ParityCheck(GRAPH, f"share of {name} codes that are not the model's", reader.share_wrong(), 0.0)
+        for name, reader in readers.items()
+        if isinstance(reader, ModelImageTokenizer)
+    ]
 
 
 def _asked_triples(model: Model, splits: tuple[str, ...]) -> NDArray[np.int64]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 GRAPH = "image_codes"
+UNDECIDED = -1  # in the place of a code
+_JUDGED = 2  # pictures
 _LARGEST_SIDE, _MOST_CODES = 2048, 1 << 16
 
 
@@ -35,6 +37,8 @@ class ModelImageTokenizer:
             [n].
         mean, deviation: of each channel of pixels from 0 to 1, float32 [3].
         num_codes: rows of the codebook.
+        judged: of each picture of `judged_pixels` the model's own codes, in float64; UNDECIDED where the rounding of
+            float32 may make it another one; int64 [pictures, n].
     """
 
     reads: ClassVar[Literal["images"]] = "images"
@@ -43,11 +47,13 @@ class ModelImageTokenizer:
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
     num_codes: int
+    judged: NDArray[np.int64]
 
     @classmethod
     def of_parts(cls, parts: Parts) -> Self:
         """See ImageReader.of_parts; the graph is opened with the first picture."""
-        expected = {"graph": "uint8", "mean": "float32", "deviation": "float32", "num_codes": "int64"}
+        expected = {"graph": "uint8", "mean": "float32", "deviation": "float32"}
+        expected |= {"num_codes": "int64", "judged": "int64"}
         if {name: array.dtype.name for name, array in parts.items()} != expected:
             raise ValueError(f"an image tokenizer of {listed_parts(parts)}, of other types")
         mean, deviation = parts["mean"], parts["deviation"]
@@ -55,17 +61,19 @@ class ModelImageTokenizer:
             raise ValueError(f"mean {mean} and deviation {deviation}; expected three numbers each, the second above 0")
         if parts["num_codes"].shape != (1,) or parts["num_codes"][0] < 1 or parts["graph"].ndim != 1:
             raise ValueError(f"num_codes {parts['num_codes']}; expected one number from 1")
-        found = cls(parts["graph"], mean, deviation, int(parts["num_codes"][0]))
+        found = cls(parts["graph"], mean, deviation, int(parts["num_codes"][0]), parts["judged"])
         if any(True for _ in external_data(found._content)):
             raise ValueError("the graph reads weights from another file")
         if found.spec is None:
             raise ValueError("the graph takes or gives something else than pixels and codes")
+        if found.judged.shape != (_JUDGED, *found.spec.outputs[0].sizes("typical")):
+            raise ValueError(f"judged {list(found.judged.shape)}; expected the codes of {_JUDGED} pictures")
         return found
 
     def parts(self) -> dict[str, NDArray[Any]]:
         """See ImageReader.parts."""
         numbers = {"mean": self.mean, "deviation": self.deviation, "num_codes": np.array([self.num_codes])}
-        return {"graph": self.graph, **numbers}
+        return {"graph": self.graph, "judged": self.judged, **numbers}
 
     @property
     def size(self) -> int:
@@ -78,10 +86,8 @@ class ModelImageTokenizer:
 
     def pixels(self, image: Image) -> NDArray[np.float32]:
         """What the graph is fed of a picture in RGB: resized to its square, uncropped; float32 [1, 3, side, side]."""
-        assert self.spec is not None
-        side = self.spec.inputs[0].sizes("typical")[-1]
-        values = np.asarray(image.resize((side, side), resample=3), dtype=np.float32) / 255  # 3 = bicubic
-        return np.ascontiguousarray(((values - self.mean) / self.deviation).transpose(2, 0, 1)[None])
+        resized = image.resize((self._side, self._side), resample=3)  # bicubic
+        return _scaled(np.asarray(resized), self.mean, self.deviation)
 
     def tokens(self, image: Image) -> list[int]:
         """The codes of a picture in RGB, row by row.
@@ -89,7 +95,7 @@ class ModelImageTokenizer:
         Raises:
             BackendError: ONNX Runtime is missing, does not take the graph, or gives what is no code.
         """
-        codes = self._backend.run(GRAPH, {"pixels": self.pixels(image)})["codes"]
+        codes = self._codes(self.pixels(image))
         if codes.min() < 0 or codes.max() >= self.num_codes:
             raise BackendError(
                 f"the graph of the image tokenizer gave codes {codes.min()} to {codes.max()}; there are "
@@ -97,6 +103,26 @@ class ModelImageTokenizer:
             )
         found: list[int] = codes.tolist()
         return found
+
+    def share_wrong(self) -> float:
+        """The share of the judged pictures' decided codes at which the graph gives another one.
+
+        Raises:
+            BackendError: as `tokens`.
+        """
+        pictures = judged_pixels(self._side, self.mean, self.deviation)
+        found = np.stack([self._codes(pixels) for pixels in pictures])
+        decided = self.judged != UNDECIDED
+        return float((found != self.judged)[decided].mean()) if decided.any() else 0.0
+
+    def _codes(self, pixels: NDArray[np.float32]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = self._backend.run(GRAPH, {"pixels": pixels})["codes"]
+        return found
+
+    @property
+    def _side(self) -> int:
+        assert self.spec is not None
+        return self.spec.inputs[0].sizes("typical")[-1]
 
     @property
     def _content(self) -> memoryview:
@@ -130,3 +156,22 @@ def code_spec(side: int, count: int) -> GraphSpec:
     """The signature of an encoder of pictures of `side` pixels with `count` codes."""
     pixels = TensorSpec("pixels", "float32", (1, 3, side, side))
     return GraphSpec(GRAPH, (pixels,), (TensorSpec("codes", "int64", (count,)),))
+
+
+def judged_pixels(side: int, mean: NDArray[np.float32], deviation: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """What a graph is fed of pictures that every machine can make, of 8 x 8 fields of one colour each.
+
+    Returns:
+        float32 [1, 3, side, side] each.
+    """
+    colours = (np.arange(_JUDGED * 8 * 8 * 3) * 97 % 256).astype(np.uint8).reshape(_JUDGED, 8, 8, 3)
+    field = np.arange(side) * 8 // side
+    return [_scaled(one[field][:, field], mean, deviation) for one in colours]
+
+
+def _scaled(
+    colours: NDArray[np.uint8], mean: NDArray[np.float32], deviation: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """A picture uint8 [side, side, 3] as a graph is fed it."""
+    values = (colours.astype(np.float32) / 255 - mean) / deviation
+    return np.ascontiguousarray(values.transpose(2, 0, 1)[None])

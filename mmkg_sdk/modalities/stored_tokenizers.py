@@ -3,8 +3,9 @@
 Of learned texts NAME.pieces (uint8: UTF-8, a line feed between two), NAME.num_texts_of (int64 [pieces]) and
 NAME.num_texts (int64 [1]); of a language model's NAME.rules (uint8, JSON) and NAME.rows (int64 [tokens]), see
 model_text_tokens.py; of learned pictures NAME.view_0 to NAME.view_12 (int16 [codes, width]); of a VQ model's NAME.graph
-(uint8, an ONNX file), NAME.mean and NAME.deviation (float32 [3]) and NAME.num_codes (int64 [1]), see
-model_image_tokens.py. For AdaMF-MAT also NAME.codebook (float32 [tokens, width]), of whose rows features are made.
+(uint8, an ONNX file), NAME.mean and NAME.deviation (float32 [3]), NAME.num_codes (int64 [1]) and NAME.judged (int64
+[2, codes]), see model_image_tokens.py. For AdaMF-MAT also NAME.codebook (float32 [tokens, width]), of whose rows
+features are made.
 """
 
 from __future__ import annotations

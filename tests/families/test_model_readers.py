@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +15,15 @@ from mmkg_sdk import Model
 from mmkg_sdk.bundle import Bundle
 from mmkg_sdk.data import read_dataset
 from mmkg_sdk.data.modalities import modality_features
+from mmkg_sdk.errors import ExportError
+from mmkg_sdk.export import export_bundle
 from mmkg_sdk.families import contract
-from mmkg_sdk.modalities.model_image_tokens import ModelImageTokenizer
+from mmkg_sdk.files.tensors import tensors_in, write_tensors
+from mmkg_sdk.modalities.model_image_tokens import UNDECIDED, ModelImageTokenizer
 from mmkg_sdk.modalities.model_text_tokens import ModelTextTokenizer
 from mmkg_sdk.modalities.pictures import rgb_picture
 from mmkg_sdk.modalities.stored_tokenizers import TOKENIZERS, parsed_tokenizers
+from mmkg_sdk.run import Run
 from tests.families import model_tokens
 
 pytest.importorskip("tokenizers", reason="texts need tokenizers")
@@ -114,6 +119,27 @@ def test_every_picture_has_the_codes_of_the_training_data(
         assert found == list(lists.get(label, ())), label
     assert len({code for codes in lists.values() for code in codes}) > 4
     assert bundle.manifest["files"][TOKENIZERS]["bytes"] > len(reader.graph)
+
+
+@pytest.mark.parametrize(("family", "kind"), [("mygo", "chameleon"), ("adamf_mat", "janus"), ("adamf_mat", "emu3")])
+def test_an_export_judges_the_graph_by_what_the_model_said(
+    tmp_path_factory: pytest.TempPathFactory, family: str, kind: str, tmp_path: Path
+) -> None:
+    folder = model_tokens.made_by_models(tmp_path_factory, family, kind)
+    reader = parsed_tokenizers(Bundle.open(folder / "bundle").files[TOKENIZERS], folder)["visual"]
+    assert isinstance(reader, ModelImageTokenizer)
+    decided = reader.judged[reader.judged != UNDECIDED]
+    assert len(decided) > 0.9 * reader.judged.size
+    assert len(np.unique(decided)) > 2
+    assert reader.share_wrong() == 0
+    shutil.copytree(folder / "run", tmp_path / "run")
+    changed = np.where(reader.judged == decided[0], (decided[0] + 1) % reader.size, reader.judged)
+    content = memoryview((folder / "run" / TOKENIZERS).read_bytes())
+    with (tmp_path / "run" / TOKENIZERS).open("wb") as file:
+        write_tensors(file, tensors_in(content) | {"visual.judged": changed})
+    with pytest.raises(ExportError, match="codes that are not the model's"):
+        export_bundle(Run.open(tmp_path / "run"), tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_a_token_that_no_training_text_had_is_read_or_left_out_by_the_same_rule(

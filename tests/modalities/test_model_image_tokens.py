@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.errors import BackendError
-from mmkg_sdk.modalities.model_image_tokens import ModelImageTokenizer
+from mmkg_sdk.modalities.model_image_tokens import UNDECIDED, ModelImageTokenizer, judged_pixels
 
 onnx = pytest.importorskip("onnx", reason="the graph of the test is made with onnx")
 images = pytest.importorskip("PIL.Image", reason="images need pillow")
@@ -40,7 +40,8 @@ def parts(model: Any = None, **changed: Any) -> dict[str, Any]:
     """What is stored of the tokenizer, with some of it changed."""
     graph = np.frombuffer((brightest() if model is None else model).SerializeToString(), np.uint8)
     mean, deviation = np.zeros(3, np.float32), np.ones(3, np.float32)
-    return {"graph": graph, "mean": mean, "deviation": deviation, "num_codes": np.array([3])} | changed
+    numbers = {"mean": mean, "deviation": deviation, "num_codes": np.array([3])}
+    return {"graph": graph, **numbers, "judged": np.full((2, SIDE * SIDE), UNDECIDED)} | changed
 
 
 def picture() -> Any:
@@ -74,6 +75,16 @@ def test_codes_that_the_codebook_does_not_have_are_refused() -> None:
         ModelImageTokenizer.of_parts(parts(num_codes=np.array([2]))).tokens(picture())
 
 
+def test_a_graph_is_judged_by_the_codes_that_are_decided() -> None:
+    pictures = judged_pixels(SIDE, np.zeros(3, np.float32), np.ones(3, np.float32))
+    judged = np.concatenate([pixels.argmax(axis=1).reshape(1, -1) for pixels in pictures])
+    assert len(np.unique(judged)) == 3
+    assert ModelImageTokenizer.of_parts(parts(judged=judged)).share_wrong() == 0
+    assert ModelImageTokenizer.of_parts(parts()).share_wrong() == 0
+    judged[0, :4], judged[1, 3] = UNDECIDED, (judged[1, 3] + 1) % 3
+    assert ModelImageTokenizer.of_parts(parts(judged=judged)).share_wrong() == 1 / 28
+
+
 def outside() -> Any:
     """A graph whose constant lies in another file."""
     model = brightest()
@@ -100,6 +111,8 @@ def outside() -> Any:
         (lambda: parts(num_codes=np.array([0])), "num_codes"),
         (lambda: parts(num_codes=np.array([3, 3])), "num_codes"),
         (lambda: parts(num_codes=np.array([3.0])), "other types"),
+        (lambda: parts(judged=np.zeros((2, 15), np.int64)), r"judged \[2, 15\]; expected the codes of 2 pictures"),
+        (lambda: parts(judged=np.zeros((2, 16), np.float32)), "other types"),
         (lambda: parts(more=np.array([3])), "other types"),
     ],
 )

@@ -3,7 +3,8 @@
 Two codes may be so nearly equally far from a place of a picture that the rounding of float32 decides between them, and
 it rounds otherwise in torch than in ONNX Runtime. So the tokens of the data are those that the graph gives, as it will
 give them from the bundle; and the model, in float64, judges them: where its code is another one, the graph's must be as
-near but for what an error of the graphs' limit can make of it.
+near but for what an error of the graphs' limit can make of it. What it says of pictures that every machine can make
+travels with the graph, so that an export judges it without the model.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from ...bundle import tracing
 from ...errors import ExportError
-from ...modalities.model_image_tokens import ModelImageTokenizer, code_spec
+from ...modalities.model_image_tokens import UNDECIDED, ModelImageTokenizer, code_spec, judged_pixels
 
 # Of what is compared with the codebook, as a share of its root mean square: the limit of fp32 graphs.
 _ERROR_LIMIT = 5e-5
@@ -62,9 +63,10 @@ def image_tokenizer(
         count = len(module(torch.zeros(1, 3, side, side)))
     content = tracing.trace_graph(module, code_spec(side, count)).SerializeToString()
     num_codes = len(network.quantize.embedding.weight)
-    return ModelImageTokenizer(
-        np.frombuffer(content, np.uint8), np.array(mean, np.float32), np.array(deviation, np.float32), num_codes
-    )
+    scales = np.array(mean, np.float32), np.array(deviation, np.float32)
+    proof = CodeProof(network)
+    judged = np.array([proof.codes(pixels) for pixels in judged_pixels(side, *scales)])
+    return ModelImageTokenizer(np.frombuffer(content, np.uint8), *scales, num_codes, judged)
 
 
 class CodeProof:
@@ -83,6 +85,24 @@ class CodeProof:
             pixels: float32 [1, 3, side, side].
             codes: the graph's.
         """
+        own, possible = self._judged(pixels)
+        found = np.array(codes)
+        if own.shape != found.shape:
+            raise ExportError(f"the graph of the image model gives {len(found)} codes, the model {len(own)}.")
+        if (wrong := np.flatnonzero(~possible[np.arange(len(own)), found])).size:
+            place = wrong[0]
+            raise ExportError(
+                f"the graph of the image model gives code {found[place]} at place {place}, the model {own[place]}, and "
+                f"they are no tie: {len(wrong)} of {len(own)} codes differ. No tokens were made; report the model."
+            )
+
+    def codes(self, pixels: NDArray[np.float32]) -> NDArray[np.int64]:
+        """The model's codes of a picture, int64 [codes]; UNDECIDED where rounding may make it another one."""
+        own, possible = self._judged(pixels)
+        return np.where(possible.sum(axis=1) == 1, own, UNDECIDED)
+
+    def _judged(self, pixels: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The model's code at every place, int64 [places], and which ones a graph may give, bool [places, codes]."""
         self._compared.clear()
         given = torch.from_numpy(pixels).double()
         with torch.inference_mode():
@@ -93,18 +113,10 @@ class CodeProof:
         places = self._compared[0].movedim(-3, -1).flatten(0, -2).numpy()
         squares = np.square(self._codebook).sum(axis=1)
         distances = squares - 2 * places @ self._codebook.T
-        own, found = distances.argmin(axis=1), np.array(codes)
-        if own.shape != found.shape:
-            raise ExportError(f"the graph of the image model gives {len(found)} codes, the model {len(own)}.")
-        rows = np.arange(len(own))
-        gaps = distances[rows, found] - distances[rows, own]
+        own = distances.argmin(axis=1)
+        gaps = distances - distances.min(axis=1, keepdims=True)
         # A place that is off by e changes a difference of distances by 2 |e| times the distance of the codes, at most.
-        apart = np.linalg.norm(self._codebook[found] - self._codebook[own], axis=1)
+        apart = np.sqrt((squares[own, None] + squares - 2 * self._codebook[own] @ self._codebook.T).clip(0))
         error = _ERROR_LIMIT * np.sqrt(np.square(places).mean() * places.shape[1])
-        rounding = _ROUNDING * (np.square(places).sum(axis=1) + np.maximum(squares[found], squares[own]))
-        if (wrong := np.flatnonzero(gaps > 2 * error * apart + rounding)).size:
-            place = wrong[0]
-            raise ExportError(
-                f"the graph of the image model gives code {found[place]} at place {place}, the model {own[place]}, and "
-                f"they are no tie: {len(wrong)} of {len(own)} codes differ. No tokens were made; report the model."
-            )
+        largest = np.square(places).sum(axis=1, keepdims=True) + np.maximum(squares, squares[own, None])
+        return own, gaps <= 2 * error * apart + _ROUNDING * largest

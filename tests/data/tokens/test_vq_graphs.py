@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mmkg_sdk.errors import ExportError
+from mmkg_sdk.modalities.model_image_tokens import UNDECIDED
 from tests.data.tokens.test_images import save_model
 
 torch = pytest.importorskip("torch", reason="VQ models need torch")
@@ -43,12 +44,15 @@ def test_the_codes_of_the_model_pass_and_any_other_does_not(network: Any, pixels
 
 
 def test_a_code_that_is_as_near_passes(network: Any, pixels: Any) -> None:
+    """Of two codes that are equally near, neither is decided."""
     from mmkg_sdk.data.tokens.vq_graphs import CodeProof
 
     codes = codes_of(network, pixels)
     twin = next(code for code in range(16) if code not in codes)
     proof = CodeProof(network)
+    np.testing.assert_array_equal(proof.codes(pixels), codes)
     with torch.no_grad():
         weight = proof._network.quantize.embedding.weight
         weight[twin] = weight[codes[0]] * (1 + 1e-7)
     proof.check(pixels, [twin, *codes[1:]])
+    np.testing.assert_array_equal(proof.codes(pixels), np.where(np.array(codes) == codes[0], UNDECIDED, codes))
