@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .tokenizer_rules import BLANKS, CLIP_WORDS, CLIP_WORDS_AND_TOKENS, rule_names
+
 # What stands around a text, cuts it or makes it a text again has no part in its ids.
 _CARRIED = ("version", "added_tokens", "normalizer", "pre_tokenizer", "model")
 _MODELS = {
@@ -29,9 +31,7 @@ _ENGLISH = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
 _REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 # Of CLIP, GPT-2, Llama 3 and Qwen 2; two blanks or more.
 _PATTERNS = {
-    *(r"\s+", r" {2,}"),
-    r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+",
+    *(BLANKS, r" {2,}", CLIP_WORDS, CLIP_WORDS_AND_TOKENS),
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
     *(rf"{_ENGLISH}|\p{{N}}{{1,3}}{_REST}", rf"{_ENGLISH}|\p{{N}}{_REST}"),
 }
@@ -53,18 +53,7 @@ def carried_rules(content: Mapping[str, Any]) -> dict[str, Any]:
     if model.get("dropout") is not None:
         raise ValueError(f"it leaves out merges at random (dropout {model['dropout']!r:.80})")
     for name in ("normalizer", "pre_tokenizer"):
-        _check_rule(carried[name], name)
+        for key, found in rule_names(carried[name]):
+            if not (isinstance(found, str) and found in (_RULES if key == "type" else _PATTERNS)):
+                raise ValueError(f"its {name} has the {key} {found!r:.80}, which is not carried")
     return carried
-
-
-def _check_rule(rule: Any, place: str) -> None:
-    """Every type and every pattern at any depth is a known one."""
-    if isinstance(rule, list):
-        for item in rule:
-            _check_rule(item, place)
-    if isinstance(rule, dict):
-        for key, known in (("type", _RULES), ("Regex", _PATTERNS)):
-            if key in rule and not (isinstance(rule[key], str) and rule[key] in known):
-                raise ValueError(f"its {place} has the {key} {rule[key]!r:.80}, which is not carried")
-        for item in rule.values():
-            _check_rule(item, place)

@@ -7,7 +7,7 @@ vocabulary is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ START, END = CLIP_TOKENS = ("<|startoftext|>", "<|endoftext|>")
 
 WORD_END = "</w>"
 BLANKS = r"\s+"
-_CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-CLIP_WORDS_AND_TOKENS = r"<\|startoftext\|>|<\|endoftext\|>|" + _CLIP_WORDS
+CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+CLIP_WORDS_AND_TOKENS = r"<\|startoftext\|>|<\|endoftext\|>|" + CLIP_WORDS
 
 _TOKENS = {"WordPiece": BERT_TOKENS, "BPE": CLIP_TOKENS}
 _MODELS: Mapping[str, Mapping[str, Any]] = {
@@ -30,7 +30,7 @@ _RULES = {"BertNormalizer", "BertPreTokenizer", "TemplateProcessing", "WordPiece
     *("Lowercase", "Split", "ByteLevel", "RobertaProcessing")
 }
 # The published CLIP files were written with the shorter one of the word patterns.
-_PATTERNS = {BLANKS, _CLIP_WORDS, CLIP_WORDS_AND_TOKENS}
+_PATTERNS = {BLANKS, CLIP_WORDS, CLIP_WORDS_AND_TOKENS}
 
 
 def check_rules(content: Mapping[str, Any], path: Path) -> None:
@@ -47,7 +47,11 @@ def check_rules(content: Mapping[str, Any], path: Path) -> None:
         if (found := model.get(name, expected)) != expected:
             raise DataError(f"{path}: {name} of the model is {found!r:.80}; expected {expected!r}.")
     for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
-        _check_rule(content.get(name), f"{path}: {name}")
+        for key, found in rule_names(content.get(name)):
+            if not (isinstance(found, str) and found in (_RULES if key == "type" else _PATTERNS)):
+                raise DataError(
+                    f"{path}: {name} has the {key} {found!r:.80}, which neither BERT's nor CLIP's tokenizer has."
+                )
     added = content.get("added_tokens")
     listed = [token.get("content") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
     vocabulary = model.get("vocab")
@@ -56,14 +60,13 @@ def check_rules(content: Mapping[str, Any], path: Path) -> None:
             raise DataError(f"{path}: no {', '.join(missing)} among its {place}; give the file of the model.")
 
 
-def _check_rule(rule: Any, place: str) -> None:
-    """Every type and every pattern at any depth is a known one."""
+def rule_names(rule: Any) -> Iterator[tuple[str, Any]]:
+    """Every "type" and every "Regex" of a rule of a tokenizer.json, at any depth, with what stands there."""
     if isinstance(rule, list):
         for item in rule:
-            _check_rule(item, place)
+            yield from rule_names(item)
     if isinstance(rule, dict):
-        for key, known in (("type", _RULES), ("Regex", _PATTERNS)):
-            if isinstance(found := rule.get(key), str) and found not in known:
-                raise DataError(f"{place} has the {key} {found!r:.80}, which neither BERT's nor CLIP's tokenizer has.")
-        for item in rule.values():
-            _check_rule(item, place)
+        for key, item in rule.items():
+            if key in ("type", "Regex"):
+                yield key, item
+            yield from rule_names(item)

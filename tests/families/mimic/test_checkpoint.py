@@ -60,6 +60,7 @@ def test_every_size_is_read_from_the_tensors(name: str) -> None:
         "text_unit_dim": dims["TGLU_hidden_dim"],
         "image_unit_dim": dims["IDLU_hidden_dim"],
         "cross_modal_unit_dim": dims["CMFU_hidden_dim"],
+        "without_unit": "",
         "pretrained_clip": "",
         "tokenizer": "none",
         "entity_dtype": "float32",
