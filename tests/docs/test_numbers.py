@@ -313,15 +313,18 @@ def test_actors_of_ray_data() -> None:
     ("heading", "file"),
     [
         ("MyGO trained with", "modalities-mygo.json"),
+        ("MyGO trained with tokens", "modalities-mygo-ratios.json"),
         ("AdaMF-MAT trained with", "modalities-adamf-mat.json"),
-        ("AdaMF-MAT, features trained", "modalities-adamf-mat-features-trained.json"),
         ("MIMIC trained with", "modalities-mimic.json"),
         ("MKGformer trained with", "modalities-mkgformer.json"),
     ],
 )
 def test_what_a_picture_is_worth(heading: str, file: str) -> None:
     found = result(file)
-    measured = {name: {"mrr": metrics["mrr"]} for name, metrics in found["baselines"].items()}
+    column = 2 if found["family"] == "mimic" else 1
+    for row in table(PAGE, "nearest neighbours by")[1]:
+        check(row[column], 100 * found["baselines"][f"neighbours by {row[0]}"]["mrr"])
+    measured = {}
     for row in found["variants"]:
         metrics = row["metrics"]
         measured[row["name"]] = {
@@ -342,6 +345,21 @@ def test_what_a_picture_is_worth(heading: str, file: str) -> None:
                 assert cell == "-", (name, key)
             else:
                 check(cell.removeprefix("+"), 100 * value)
+
+
+def test_what_more_epochs_bring() -> None:
+    text = " ".join(text_of(PAGE).split())
+    said = r"trained on\*\*: ([\d.]+) after 150 epochs .*?, ([\d.]+) after the 60 .*?, RotatE ([\d.]+)"
+    printed = re.search(said, text)
+    assert printed is not None
+    files = ("mygo-150-epochs", "mygo-ratios", "adamf-mat")
+    longer, mygo, adamf = (result(f"modalities-{name}.json") for name in files)
+    assert (longer["seeds"], longer["settings"]["epochs"]) == (2, 150)
+    for number, found, name in zip(
+        printed.groups(), (longer, mygo, adamf), ("image and text", "image and text", "structure alone"), strict=True
+    ):
+        (row,) = (row for row in found["variants"] if row["name"] == name)
+        check(number, 100 * row["metrics"]["mrr"]["mean"])
 
 
 def test_what_a_model_loses() -> None:
