@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .tokenizer_rules import BLANKS, CLIP_WORDS, CLIP_WORDS_AND_TOKENS, rule_names
+from .tokenizer_rules import BLANKS, CLIP_WORDS, CLIP_WORDS_AND_TOKENS, unknown_rule
 
 # What stands around a text, cuts it or makes it a text again has no part in its ids.
 _CARRIED = ("version", "added_tokens", "normalizer", "pre_tokenizer", "model")
@@ -53,7 +53,6 @@ def carried_rules(content: Mapping[str, Any]) -> dict[str, Any]:
     if model.get("dropout") is not None:
         raise ValueError(f"it leaves out merges at random (dropout {model['dropout']!r:.80})")
     for name in ("normalizer", "pre_tokenizer"):
-        for key, found in rule_names(carried[name]):
-            if not (isinstance(found, str) and found in (_RULES if key == "type" else _PATTERNS)):
-                raise ValueError(f"its {name} has the {key} {found!r:.80}, which is not carried")
+        if unknown := unknown_rule(carried[name], _RULES, _PATTERNS):
+            raise ValueError(f"its {name} has the {unknown}, which is not carried")
     return carried

@@ -7,7 +7,7 @@ vocabulary is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +47,8 @@ def check_rules(content: Mapping[str, Any], path: Path) -> None:
         if (found := model.get(name, expected)) != expected:
             raise DataError(f"{path}: {name} of the model is {found!r:.80}; expected {expected!r}.")
     for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
-        for key, found in rule_names(content.get(name)):
-            if not (isinstance(found, str) and found in (_RULES if key == "type" else _PATTERNS)):
-                raise DataError(
-                    f"{path}: {name} has the {key} {found!r:.80}, which neither BERT's nor CLIP's tokenizer has."
-                )
+        if unknown := unknown_rule(content.get(name), _RULES, _PATTERNS):
+            raise DataError(f"{path}: {name} has the {unknown}, which neither BERT's nor CLIP's tokenizer has.")
     added = content.get("added_tokens")
     listed = [token.get("content") for token in added if isinstance(token, dict)] if isinstance(added, list) else []
     vocabulary = model.get("vocab")
@@ -60,13 +57,12 @@ def check_rules(content: Mapping[str, Any], path: Path) -> None:
             raise DataError(f"{path}: no {', '.join(missing)} among its {place}; give the file of the model.")
 
 
-def rule_names(rule: Any) -> Iterator[tuple[str, Any]]:
-    """Every "type" and every "Regex" of a rule of a tokenizer.json, at any depth, with what stands there."""
-    if isinstance(rule, list):
-        for item in rule:
-            yield from rule_names(item)
+def unknown_rule(rule: Any, types: Collection[str], patterns: Collection[str]) -> str:
+    """The first "type" or "Regex" of a rule, at any depth, that is not listed, as "type 'X'"; empty if all are."""
     if isinstance(rule, dict):
-        for key, item in rule.items():
-            if key in ("type", "Regex"):
-                yield key, item
-            yield from rule_names(item)
+        for key, known in (("type", types), ("Regex", patterns)):
+            if key in rule and not (isinstance(rule[key], str) and rule[key] in known):
+                return f"{key} {rule[key]!r:.80}"
+        rule = list(rule.values())
+    within = (unknown_rule(item, types, patterns) for item in rule) if isinstance(rule, list) else ()
+    return next(filter(None, within), "")

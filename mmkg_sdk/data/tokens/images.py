@@ -95,7 +95,8 @@ def _model_tokens(
     network, kind, side = _load(model)
     from .vq_graphs import CodeProof, image_tokenizer
 
-    tokenizer, proof = image_tokenizer(network, side, kind.mean, kind.deviation), CodeProof(network)
+    proof = CodeProof(network)
+    tokenizer = image_tokenizer(network, proof, side, kind.mean, kind.deviation)
     lists: dict[str, list[int]] = {}
     for number, (entity, image) in enumerate(images):
         codes = tokenizer.tokens(image)

@@ -46,12 +46,13 @@ class Codes(nn.Module):
 
 
 def image_tokenizer(
-    network: Any, side: int, mean: tuple[float, ...], deviation: tuple[float, ...]
+    network: Any, proof: CodeProof, side: int, mean: tuple[float, ...], deviation: tuple[float, ...]
 ) -> ModelImageTokenizer:
     """The encoder of a VQ model of transformers up to its codes, traced.
 
     Args:
         network: a ChameleonVQVAE, JanusVQVAE or Emu3VQVAE in float32, eval mode.
+        proof: of this network.
         side: of its square input, in pixels.
         mean, deviation: of each channel of its pixels.
 
@@ -64,7 +65,6 @@ def image_tokenizer(
     content = tracing.trace_graph(module, code_spec(side, count)).SerializeToString()
     num_codes = len(network.quantize.embedding.weight)
     scales = np.array(mean, np.float32), np.array(deviation, np.float32)
-    proof = CodeProof(network)
     judged = np.array([proof.codes(pixels) for pixels in judged_pixels(side, *scales)])
     return ModelImageTokenizer(np.frombuffer(content, np.uint8), *scales, num_codes, judged)
 

@@ -68,14 +68,15 @@ def test_a_step_of_training_leaves_the_unit_as_it_is(unit: str) -> None:
         assert any(moved) == (name != unit), name
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "torch"])
+@pytest.mark.parametrize("backend", ["onnxruntime", "auto"])
 def test_a_bundle_answers_by_the_others(backend: str, small_world: LinkingData, tmp_path: Path) -> None:
-    """The image unit, of which both sides are muted; scored by the graph and by the compiled kernels."""
+    """The image unit, of which both sides are muted; scored by the graph, and by the compiled kernels (auto)."""
     run = random_run(tmp_path / "run", small_world, without_unit="image")
     export_bundle(run, tmp_path / "bundle", precision="fp16")
     mention = Mention("Georgia", "Old wine.", small_world.images[1])
     with Linker.load(tmp_path / "bundle", backend, "cpu") as linker:
         (link,) = linker.link_mentions(mention, 7, explain=True)
+        assert linker.has_stand_ins == (backend == "auto")
         assert link.units is not None
         assert not link.units["image"].any()
         assert link.units["text"].all()
